@@ -1,0 +1,5 @@
+"""calkit: measure, show and mend the calibration of classifiers."""
+
+from calkit._version import __version__
+
+__all__ = ["__version__"]

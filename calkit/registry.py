@@ -1,0 +1,113 @@
+"""Names that stand for things: the same word in Python, on the command line and in JSON."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from calkit.errors import NotFoundError
+
+__all__ = ["Registry", "unknown_name"]
+
+T = TypeVar("T")
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> NotFoundError:
+    """Build the error for an unknown name, with the nearest known one and the whole list.
+
+    Parameters
+    ----------
+    what : str
+        What is being looked up, in the singular: ``"metric"``, ``"array"``.
+    name : str
+        The name that was not found.
+    known : iterable of str
+        The names that exist.
+
+    Returns
+    -------
+    NotFoundError
+        To be raised by the caller.
+    """
+    known = list(known)
+    lowered = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1)
+    hint = f" Did you mean {lowered[near[0]]!r}?" if near else ""
+    listing = ", ".join(known) if known else "none"
+    return NotFoundError(f"unknown {what} {name!r}.{hint} Known: {listing}.")
+
+
+class Registry(Generic[T]):
+    """A mapping from names (and aliases) to things, filled by a decorator.
+
+    Parameters
+    ----------
+    what : str
+        What is registered, in the singular, for error messages.
+
+    Examples
+    --------
+    >>> colours = Registry("colour")
+    >>> @colours.register("red", aliases=("crimson",))
+    ... def red():
+    ...     return "#f00"
+    >>> colours["crimson"]()
+    '#f00'
+    >>> colours["rde"]
+    Traceback (most recent call last):
+    calkit.errors.NotFoundError: unknown colour 'rde'. Did you mean 'red'? Known: red.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._items: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
+
+    def register(self, name: str, *, aliases: Iterable[str] = ()) -> Callable[[T], T]:
+        """Return a decorator that stores its argument under ``name`` and ``aliases``.
+
+        Raises
+        ------
+        ValueError
+            If a name is taken already.
+        """
+
+        def store(item: T) -> T:
+            for word in (name, *aliases):
+                if word in self:
+                    raise ValueError(f"{self.what} {word!r} is registered already")
+            self._items[name] = item
+            self._aliases.update(dict.fromkeys(aliases, name))
+            return item
+
+        return store
+
+    def canonical(self, name: str) -> str:
+        """Return the name an alias stands for; a name stands for itself.
+
+        Raises
+        ------
+        NotFoundError
+            If nothing is registered under ``name``.
+        """
+        name = self._aliases.get(name, name)
+        if name not in self._items:
+            raise unknown_name(self.what, name, self._items)
+        return name
+
+    def __getitem__(self, name: str) -> T:
+        return self._items[self.canonical(name)]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._items or name in self._aliases
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def aliases(self) -> dict[str, str]:
+        """Return a copy of the map from each alias to its name."""
+        return dict(self._aliases)
