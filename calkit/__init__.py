@@ -1,5 +1,84 @@
-"""calkit: measure, show and mend the calibration of classifiers."""
+"""calkit: measure, show and mend the calibration of classifiers.
+
+The names below load on first use, so that ``import calkit`` costs next to nothing: scikit-learn comes with the first
+calibrator, matplotlib with the first plot.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from calkit._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from calkit import calibrators, datasets, errors, io, metrics, plotting, stats
+    from calkit.calibrators import TemperatureScaling, load_calibrator, save_calibrator
+    from calkit.evaluation import Evaluation, evaluate
+    from calkit.io import load_predictions, save_predictions
+    from calkit.metrics import accuracy, adaece, brier, ece, error, high_confidence, mce, nll
+    from calkit.plotting import ReliabilityDisplay
+    from calkit.predictions import Predictions
+
+_SUBMODULES = ("calibrators", "datasets", "errors", "io", "metrics", "plotting", "stats")
+_HOMES = {
+    "Evaluation": "evaluation",
+    "Predictions": "predictions",
+    "ReliabilityDisplay": "plotting",
+    "TemperatureScaling": "calibrators",
+    "accuracy": "metrics",
+    "adaece": "metrics",
+    "brier": "metrics",
+    "ece": "metrics",
+    "error": "metrics",
+    "evaluate": "evaluation",
+    "high_confidence": "metrics",
+    "load_calibrator": "calibrators",
+    "load_predictions": "io",
+    "mce": "metrics",
+    "nll": "metrics",
+    "save_calibrator": "calibrators",
+    "save_predictions": "io",
+}
+
+__all__ = [
+    "Evaluation",
+    "Predictions",
+    "ReliabilityDisplay",
+    "TemperatureScaling",
+    "__version__",
+    "accuracy",
+    "adaece",
+    "brier",
+    "calibrators",
+    "datasets",
+    "ece",
+    "error",
+    "errors",
+    "evaluate",
+    "high_confidence",
+    "io",
+    "load_calibrator",
+    "load_predictions",
+    "mce",
+    "metrics",
+    "nll",
+    "plotting",
+    "save_calibrator",
+    "save_predictions",
+    "stats",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"calkit.{name}")
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"calkit.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'calkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

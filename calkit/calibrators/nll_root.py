@@ -1,0 +1,157 @@
+"""The temperature of least NLL: the one root of a slope that rises with the inverse temperature."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.predictions import Predictions
+from calkit.stats import NllDerivatives, NllModel, summarize
+
+__all__ = ["NllRoot", "nll_root"]
+
+# The Newton step at the last point, relative to β: the error left is of the order of its square.
+_TOLERANCE = 1e-11
+_MAX_PASSES = 200
+
+# About this many rows give the first guess when there are many more.
+_SUBSAMPLE = 4000
+
+# Where there is no root, T is this factor below or above the natural scale of the logits.
+_BOUND = 1e3
+
+Outcome = Literal["converged", "separable", "below chance", "constant"]
+
+
+@dataclass(frozen=True)
+class NllRoot:
+    """Result of :func:`nll_root`.
+
+    Attributes
+    ----------
+    temperature : float
+    outcome : {"converged", "separable", "below chance", "constant"}
+        Whether there is a root; if not, why.
+    n_passes : int
+        Passes over all rows.
+    """
+
+    temperature: float
+    outcome: Outcome
+    n_passes: int
+
+
+def nll_root(predictions: Predictions) -> NllRoot:
+    """Find the temperature of least NLL.
+
+    The NLL is convex in β = 1/T, so its slope in β has at most one root. Each pass over the rows gives the slope with
+    three more derivatives; the root of that local cubic is the next β, kept inside the bracket that the signs of the
+    slope have closed so far. A subsample gives the first β when there are many rows.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of kind "logits".
+
+    Returns
+    -------
+    NllRoot
+        If no root exists, the temperature is bounded: with `s` the mean distance of the logits from the largest one
+        of their row, ``s / 1000`` for separable data (every true class has the largest logit), ``1000 * s`` for data
+        worse than chance, and 1 if all logits of each row are equal.
+    """
+    exponent = _scale_exponent(predictions)
+    start: float | None = None
+    step = predictions.n_samples // _SUBSAMPLE
+    if step >= 4:
+        sample = predictions.take(slice(None, None, step))
+        if sample.sample_weight is None or sample.sample_weight.any():
+            found = _solve(sample, exponent, None, 1e-4)
+            if found.outcome == "converged":
+                start = 1 / found.temperature
+    result = _solve(predictions, exponent, start, _TOLERANCE)
+    temperature = math.ldexp(result.temperature, exponent) if result.outcome != "constant" else 1.0
+    return NllRoot(temperature, result.outcome, result.n_passes)
+
+
+def _scale_exponent(predictions: Predictions) -> int:
+    """Return e such that logits times 2^-e have their largest size in [1, 2); this pass checks the scores too."""
+    largest = 0.0
+    for block in predictions.blocks():
+        largest = max(largest, float(max(block.scores.max(), -block.scores.min())))
+    return math.frexp(largest)[1] - 1 if largest else 0
+
+
+def _solve(predictions: Predictions, exponent: int, start: float | None, tolerance: float) -> NllRoot:
+    """Find the root for logits times 2^-exponent, starting from an inverse temperature."""
+    low, high = 0.0, math.inf
+    beta = start
+    for passes in range(1, _MAX_PASSES + 1):
+        model = _measure(predictions, exponent, 0.0 if beta is None else beta)
+        if passes == 1:
+            outcome, scale = _classify(model)
+            if outcome != "converged":
+                bound = {"separable": scale / _BOUND, "below chance": scale * _BOUND, "constant": 1.0}[outcome]
+                return NllRoot(bound, outcome, passes)
+        _, slope, curvature, *_ = model.derivatives
+        if beta is None:
+            # At β = 0 one Newton step is exact to the second order: start there.
+            beta = -slope / curvature if curvature > 0 else 1 / scale
+            continue
+        if slope < 0:
+            low = beta
+        else:
+            high = beta
+        if slope == 0 or (curvature > 0 and abs(slope / curvature) <= tolerance * beta):
+            return NllRoot(1 / (beta - slope / curvature if curvature > 0 else beta), "converged", passes)
+        if high - low <= 4 * np.finfo(float).eps * beta:
+            break
+        beta = _next(model.derivatives, beta, low, high)
+    return NllRoot(1 / beta if beta else math.inf, "converged", passes)
+
+
+def _measure(predictions: Predictions, exponent: int, beta: float) -> NllModel:
+    statistic = NllDerivatives(beta, exponent)
+    model: NllModel = summarize(predictions, [statistic], check=False)[statistic]
+    return model
+
+
+def _classify(model: NllModel) -> tuple[Outcome, float]:
+    """Tell from the slopes at the two ends whether there is a root; return the natural scale of the logits too."""
+    at_zero, at_infinity = model.slope_limits
+    scale = (at_infinity - at_zero) / model.weight
+    if scale <= 0:
+        return "constant", 1.0
+    if at_infinity <= 0:
+        return "separable", scale
+    # The slope at 0 is a difference; what is left of equal terms by rounding is no sign of skill.
+    if at_zero >= -1e-14 * at_infinity:
+        return "below chance", scale
+    return "converged", scale
+
+
+def _next(derivatives: NDArray[np.float64], beta: float, low: float, high: float) -> float:
+    """Return the root of the local cubic model of the slope, or a safe point inside the bracket."""
+    _, slope, curvature, third, fourth = derivatives
+    step = 0.0
+    for _ in range(50):
+        value = slope + step * (curvature + step * (third / 2 + step * fourth / 6))
+        gradient = curvature + step * (third + step * fourth / 2)
+        if not gradient > 0:
+            # The model has turned: the first-order step is all it can be trusted with.
+            step = -slope / curvature if curvature > 0 else math.nan
+            break
+        change = value / gradient
+        step -= change
+        if abs(change) <= 1e-16 * abs(step):
+            break
+    proposal = beta + step
+    # A model of four derivatives is no good far away; a factor of four a pass is progress enough.
+    proposal = min(max(proposal, beta / 4), beta * 4) if math.isfinite(proposal) else math.nan
+    if low < proposal < high:
+        return proposal
+    return math.sqrt(low * high) if low > 0 and high < math.inf else (beta * 4 if slope < 0 else beta / 4)

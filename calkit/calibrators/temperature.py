@@ -1,0 +1,227 @@
+"""Temperature scaling: one number that divides all logits."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.calibrators.base import CALIBRATORS, Calibrator
+from calkit.calibrators.grid_search import GridMinimum, pruned_minimum
+from calkit.calibrators.nll_root import nll_root
+from calkit.errors import CalibrationWarning, InputError
+from calkit.metrics import Metric, get_metric
+from calkit.predictions import Predictions
+from calkit.stats import RowMean, WeightedTotal, summarize
+
+__all__ = ["PAPER_GRID", "TemperatureScaling", "temperature_curve"]
+
+#: The grid of the paper: 0.1, 0.2, … 10.0.
+PAPER_GRID = np.arange(1, 101) / 10
+
+_WARNINGS = {
+    "separable": (
+        "every true class has the largest logit, so the NLL falls without end as the temperature goes to 0; "
+        "temperature_ is held at {:.6g}. Fit on data the classifier was not trained on, or on more of it."
+    ),
+    "below chance": (
+        "the logits tell less than chance about the labels, so the NLL falls without end as the temperature rises; "
+        "temperature_ is held at {:.6g}. Check that rows, labels and columns belong together."
+    ),
+    "constant": "all logits of each row are equal, so the temperature changes nothing; temperature_ is {:.6g}.",
+}
+
+
+@CALIBRATORS.register("temperature")
+class TemperatureScaling(Calibrator):
+    """Divide the logits by a temperature.
+
+    Parameters
+    ----------
+    objective : str, default="nll"
+        What the temperature minimises: ``"nll"`` (solved exactly), or any metric by its spec, found on a grid:
+        ``"ece"``, ``"adaece"``, ``"ece:n_bins=25"``, ``"adaece:convention=focal-calibration"``.
+    grid : array-like of floats, optional
+        Temperatures to try, positive and rising. By default the paper's, ``np.arange(1, 101) / 10``; with
+        ``objective="nll"`` a grid is used only if given. The smallest of equally good temperatures is taken.
+
+    Attributes
+    ----------
+    temperature_ : float
+        T, positive. Above 1 it softens over-confident probabilities; below 1 it sharpens them.
+    inverse_temperature_ : float
+        1 / T.
+    objective_value_ : float
+        The objective at `temperature_`, on the data of the fit.
+    n_evaluations_ : int
+        Full passes over the data.
+    classes_ : ndarray of shape (K,)
+        The class each column of the logits stands for.
+    n_features_in_ : int
+        Number of columns of the logits.
+
+    Warns
+    -----
+    CalibrationWarning
+        If the data cannot determine a temperature (separable, worse than chance, constant) or the best temperature
+        is at the end of the grid.
+
+    Notes
+    -----
+    The NLL is convex in 1/T and not in T, so its slope in 1/T has one root, found here to 1e-10 (relative) in float64
+    for logits of any scale: scaling the logits by c scales T by c. On separable data T is held at 1/1000 of the mean
+    distance of the logits from the largest one of their row, on data worse than chance at 1000 times it.
+
+    References
+    ----------
+    Guo, Pleiss, Sun & Weinberger, "On Calibration of Modern Neural Networks", ICML 2017 (NLL). "The Intriguing Effects
+    of Focal Loss on the Calibration of Deep Neural Networks", 2020, Section 6 (grid search on ECE and AdaECE).
+
+    Examples
+    --------
+    >>> from calkit import TemperatureScaling, ece
+    >>> from calkit.datasets import load_digits_logits
+    >>> validation, test = load_digits_logits("validation"), load_digits_logits("test")
+    >>> calibrator = TemperatureScaling().fit(validation.scores, validation.y_true)
+    >>> bool(calibrator.temperature_ > 1)
+    True
+    >>> before = ece(test.y_true, test.scores, from_logits=True)
+    >>> after = ece(test.y_true, calibrator.predict_proba(test.scores))
+    >>> after < before
+    True
+    """
+
+    name: ClassVar[str] = "temperature"
+    _state: ClassVar[tuple[str, ...]] = (
+        "temperature_",
+        "inverse_temperature_",
+        "objective_value_",
+        "n_evaluations_",
+    )
+
+    temperature_: float
+    inverse_temperature_: float
+    objective_value_: float
+    n_evaluations_: int
+
+    def __init__(self, objective: str = "nll", grid: Any = None) -> None:
+        self.objective = objective
+        self.grid = grid
+
+    def _fit(self, predictions: Predictions) -> None:
+        metric = get_metric(self.objective)
+        if metric.name == "nll" and self.grid is None:
+            self._fit_nll(predictions)
+        else:
+            self._fit_grid(predictions, metric, as_grid(self.grid))
+        self.inverse_temperature_ = 1 / self.temperature_
+
+    def _fit_nll(self, predictions: Predictions) -> None:
+        root = nll_root(predictions)
+        if root.outcome != "converged":
+            warnings.warn(_WARNINGS[root.outcome].format(root.temperature), CalibrationWarning, stacklevel=5)
+        self.temperature_ = root.temperature
+        self.n_evaluations_ = root.n_passes
+        statistic = RowMean("nll")
+        totals = summarize(predictions, [statistic], inverse_temperature=1 / root.temperature, check=False)
+        self.objective_value_ = totals[statistic].mean
+
+    def _fit_grid(self, predictions: Predictions, metric: Metric, grid: NDArray[np.float64]) -> None:
+        best = grid_minimum(predictions, metric, grid)
+        self.temperature_ = float(grid[best.index])
+        self.objective_value_ = best.value
+        self.n_evaluations_ = best.n_evaluations
+        if best.index in (0, len(grid) - 1) and len(grid) > 1:
+            warnings.warn(
+                f"the best temperature, {self.temperature_:g}, is at the end of the grid; widen the grid, or check the "
+                "scale of the logits.",
+                CalibrationWarning,
+                stacklevel=5,
+            )
+
+    def _scale(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        # The result stays in the precision of the logits; dividing keeps a temperature of 1 exact.
+        return logits / logits.dtype.type(self.temperature_)
+
+
+def as_grid(grid: Any) -> NDArray[np.float64]:
+    """Return the temperatures to try; the paper's if ``grid`` is None.
+
+    Raises
+    ------
+    InputError
+        If they are not finite, positive and rising.
+    """
+    if grid is None:
+        return PAPER_GRID
+    values = np.asarray(grid, dtype=np.float64)
+    if values.ndim != 1 or not values.size:
+        raise InputError(f"grid must be a list of temperatures, but has shape {values.shape}.")
+    if not (np.isfinite(values).all() and values[0] > 0 and (np.diff(values) > 0).all()):
+        raise InputError("the temperatures of grid must be finite, positive and rising.")
+    return values
+
+
+def grid_minimum(predictions: Predictions, metric: Metric, grid: NDArray[np.float64]) -> GridMinimum:
+    """Find the temperature of a grid with the best value of a metric, the smallest of equally good ones."""
+    sign = -1.0 if metric.higher_is_better else 1.0
+    confidence, correct = RowMean("confidence"), RowMean("correct")
+    first = True
+
+    def evaluate(index: int) -> tuple[float, float]:
+        nonlocal first
+        wanted = [metric.statistic, confidence, correct]
+        found = summarize(predictions, wanted, inverse_temperature=1 / float(grid[index]), check=first)
+        first = False
+        return sign * metric.finish(found[metric.statistic]), _gap(found[confidence], found[correct])
+
+    if metric.bounded_by_gap:
+        return pruned_minimum(evaluate, len(grid))
+    values = np.array([evaluate(index)[0] for index in range(len(grid))])
+    best = int(np.nanargmin(values)) if not np.isnan(values).all() else 0
+    return GridMinimum(best, float(sign * values[best]), len(grid))
+
+
+def _gap(confidence: WeightedTotal, correct: WeightedTotal) -> float:
+    return confidence.mean - correct.mean
+
+
+def temperature_curve(
+    predictions: Predictions, metrics: Iterable[str | Metric] = ("ece",), *, grid: Any = None
+) -> dict[str, NDArray[np.float64]]:
+    """Compute metrics at every temperature of a grid.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of kind "logits" or "probs".
+    metrics : iterable of str or Metric, default=("ece",)
+    grid : array-like of floats, optional
+        Temperatures, positive and rising; by default 0.1, 0.2, … 10.
+
+    Returns
+    -------
+    dict of ndarray, each of shape (len(grid),)
+        ``"temperature"``, and the values of each metric by its spec.
+
+    Examples
+    --------
+    >>> from calkit.calibrators import temperature_curve
+    >>> from calkit.datasets import load_digits_logits
+    >>> curve = temperature_curve(load_digits_logits("validation"), ["ece", "nll"], grid=[1.0, 2.0, 4.0])
+    >>> [len(values) for values in curve.values()]
+    [3, 3, 3]
+    """
+    temperatures = as_grid(grid)
+    chosen = [get_metric(metric) for metric in metrics]
+    logits = predictions.logits()
+    curve = {"temperature": temperatures, **{metric.spec: np.empty(len(temperatures)) for metric in chosen}}
+    for index, temperature in enumerate(temperatures.tolist()):
+        statistics = [metric.statistic for metric in chosen]
+        found = summarize(logits, statistics, inverse_temperature=1 / temperature, check=index == 0)
+        for metric in chosen:
+            curve[metric.spec][index] = metric.finish(found[metric.statistic])
+    return curve

@@ -1,0 +1,155 @@
+"""Which arrays of a file are the scores, the labels, the weights: decided by names and by what the user says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from calkit.errors import UsageError
+from calkit.io.container import Container, Field
+from calkit.io.names import Meaning, Role, canonical_split, read_name
+from calkit.predictions import Kind
+from calkit.registry import unknown_name
+
+__all__ = ["Resolved", "resolve", "splits_of"]
+
+_SCORE_ROLES: tuple[Role, ...] = ("logits", "probs", "scores", "confidence")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The arrays chosen from a container.
+
+    Attributes
+    ----------
+    kind : {"logits", "probs", "confidence"}
+    scores : Field
+    others : dict
+        The other fields by role: labels, correct, predicted, sample_weight, class_names.
+    split : str
+        Empty if the names tell none.
+    """
+
+    kind: Kind
+    scores: Field
+    others: dict[Role, Field] = field(default_factory=dict)
+    split: str = ""
+
+
+def splits_of(container: Container) -> list[str]:
+    """Return the splits of a file that hold scores, in its order; one without a name is ``""``."""
+    return list(dict.fromkeys(meaning.split for _, meaning in _meanings(container, _SCORE_ROLES)))
+
+
+def resolve(
+    container: Container,
+    *,
+    kind: Kind | None = None,
+    split: str | None = None,
+    scores: str | None = None,
+) -> Resolved:
+    """Choose the scores and all that belongs to them.
+
+    Parameters
+    ----------
+    container : Container
+    kind : {"logits", "probs", "confidence"}, optional
+        What the scores are; needed only where the name of the array leaves it open.
+    split : str, optional
+        Which split, where there are several; ``"val"`` and ``"validation"`` are one.
+    scores : str, optional
+        Name of the array of scores, where several would do or none is recognised.
+
+    Returns
+    -------
+    Resolved
+
+    Raises
+    ------
+    UsageError
+        If a choice is left open, or the arrays named do not exist; the message lists those that do.
+    """
+    chosen, meaning = _choose_scores(container, kind, split, scores)
+    decided = kind or _kind_of(container, chosen, meaning)
+    where = meaning.split if meaning else canonical_split(split or "")
+    others: dict[Role, Field] = {}
+    for item, other in _meanings(container, ("labels", "correct", "predicted", "sample_weight", "class_names")):
+        # A split's own labels come before labels that name no split.
+        if item is not chosen and (other.split == where or (not other.split and other.role not in others)):
+            if other.split == where and other.role in others and read_name(others[other.role].name) == other:
+                raise UsageError(
+                    f"{container.path}: both {others[other.role].name!r} and {item.name!r} could be the "
+                    f"{other.role}; remove or rename one of them."
+                )
+            others[other.role] = item
+    return Resolved(decided, chosen, others, where)
+
+
+def _meanings(container: Container, roles: Iterable[Role]) -> list[tuple[Field, Meaning]]:
+    found = [(item, read_name(item.name)) for item in container.fields.values()]
+    wanted = set(roles)
+    return [(item, meaning) for item, meaning in found if meaning and meaning.role in wanted]
+
+
+def _choose_scores(
+    container: Container, kind: Kind | None, split: str | None, scores: str | None
+) -> tuple[Field, Meaning | None]:
+    if scores is not None:
+        if scores not in container.fields:
+            raise unknown_name(f"array of {container.path}", scores, container.fields)
+        return container.fields[scores], read_name(scores)
+    candidates = _meanings(container, _SCORE_ROLES)
+    if not candidates and len(container.fields) == 1 and not container.named:
+        return next(iter(container.fields.values())), None
+    if not candidates:
+        raise UsageError(
+            f"{container.path}: no array is named like scores (logits, probs, confidence). It holds "
+            f"{container.listing()}. Say which one with scores='NAME' (--scores NAME)."
+        )
+    candidates = _of_split(container, candidates, split)
+    if kind is not None:
+        open_or_kind = [c for c in candidates if c[1].role in (kind, "scores")]
+        candidates = open_or_kind or candidates
+    full = [c for c in candidates if c[1].role != "confidence"]
+    # Confidences beside full scores are a summary of them; without them they are all there is.
+    candidates = full or candidates
+    if len(candidates) > 1:
+        names = ", ".join(repr(item.name) for item, _ in candidates)
+        raise UsageError(
+            f"{container.path}: {names} could all be the scores. Say which one with scores='NAME' (--scores NAME)."
+        )
+    return candidates[0]
+
+
+def _of_split(
+    container: Container, candidates: list[tuple[Field, Meaning]], split: str | None
+) -> list[tuple[Field, Meaning]]:
+    known = splits_of(container)
+    if split is None:
+        if len(known) > 1:
+            names = ", ".join(repr(name) for name in known)
+            raise UsageError(
+                f"{container.path} holds the splits {names}. Say which one with split='NAME' (--split NAME)."
+            )
+        return candidates
+    wanted = canonical_split(split)
+    if wanted not in known:
+        if known == [""]:
+            raise UsageError(f"{container.path} does not name its splits, so split={split!r} cannot be chosen.")
+        raise unknown_name(f"split of {container.path}", split, known)
+    return [c for c in candidates if c[1].split == wanted]
+
+
+def _kind_of(container: Container, scores: Field, meaning: Meaning | None) -> Kind:
+    role = meaning.role if meaning else None
+    if role == "logits":
+        return "logits"
+    if role == "probs":
+        return "probs"
+    if role == "confidence":
+        return "confidence"
+    raise UsageError(
+        f"{container.path}: the name {scores.name!r} does not tell logits from probabilities, and calkit does not "
+        f"guess. Say it with kind='logits' or kind='probs' (--kind logits, --kind probs). The file holds "
+        f"{container.listing()}."
+    )

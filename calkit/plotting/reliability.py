@@ -1,0 +1,325 @@
+"""Reliability diagrams: accuracy against confidence, with the share of the samples in each bin below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from calkit.errors import InputError
+from calkit.metrics.base import as_predictions
+from calkit.metrics.binned import expected_gap, get_binning
+from calkit.predictions import Predictions
+from calkit.stats import BinSums, summarize
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["ReliabilityDisplay", "plot_reliability"]
+
+# Colours that stay apart for the colour-blind and in grey: accuracy, missing accuracy, surplus accuracy.
+_ACCURACY = "#3b6ea5"
+_OVER = "#d1495b"
+_UNDER = "#66a182"
+_SHARE = "#8d99ae"
+
+
+class ReliabilityDisplay:
+    """Reliability diagram of one set of predictions.
+
+    Make one with :meth:`from_predictions`, :meth:`from_estimator` or :meth:`from_bins`.
+
+    Parameters
+    ----------
+    bins : BinSums
+        Sums over bins of confidence, one row of bins.
+    name : str, optional
+        Title of the diagram.
+
+    Attributes
+    ----------
+    bins : BinSums
+    name : str or None
+    ax_ : matplotlib Axes
+        The reliability diagram, after :meth:`plot`.
+    share_ax_ : matplotlib Axes
+        The shares below it, after :meth:`plot`.
+    figure_ : matplotlib Figure
+        After :meth:`plot`.
+
+    Examples
+    --------
+    >>> from calkit import ReliabilityDisplay
+    >>> from calkit.datasets import load_digits_logits
+    >>> test = load_digits_logits("test")
+    >>> display = ReliabilityDisplay.from_predictions(test.y_true, test.scores, from_logits=True, plot=False)
+    >>> round(display.ece, 3)
+    0.13
+    """
+
+    def __init__(self, bins: BinSums, *, name: str | None = None) -> None:
+        if bins.count.ndim != 1:
+            raise InputError(f"bins must be one row of bins, but have shape {bins.count.shape}.")
+        self.bins = bins
+        self.name = name
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_proba: Any = None,
+        *,
+        n_bins: int = 15,
+        binning: str = "uniform",
+        from_logits: bool = False,
+        sample_weight: Any = None,
+        class_names: Any = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+    ) -> ReliabilityDisplay:
+        """Count predictions into bins and draw them.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,), or Predictions
+            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
+        y_proba : array-like of shape (n, K) or (n,), optional
+            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
+        n_bins : int, default=15
+            Number of bins (the paper's Figure 2 has 25).
+        binning : {"uniform", "quantile"}, default="uniform"
+            Bins of equal width or of equal mass.
+        from_logits : bool, default=False
+            Whether `y_proba` holds logits.
+        sample_weight : array-like of shape (n,), optional
+            Weights.
+        class_names : sequence of str, optional
+            The class each column stands for, where `y_true` holds strings.
+        name : str, optional
+            Title.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        plot : bool, default=True
+            Whether to draw now.
+
+        Returns
+        -------
+        ReliabilityDisplay
+
+        Raises
+        ------
+        InputError
+            If the arrays do not fit each other, hold impossible values or are empty.
+        """
+        if isinstance(y_true, Predictions):
+            if y_proba is not None:
+                raise InputError("y_proba must be left out when the first argument is a Predictions.")
+            predictions = y_true
+        else:
+            predictions = as_predictions(y_true, y_proba, from_logits, sample_weight, class_names)
+        how = get_binning(binning, n_bins)
+        if not how.covers_all:
+            raise InputError(f"binning {binning!r} drops samples, so it cannot be drawn; use 'uniform' or 'quantile'.")
+        bins = how.to_bins(summarize(predictions, [how.statistic])[how.statistic])
+        display = cls(bins, name=name)
+        return display.plot(ax) if plot else display
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any, y: Any, *, name: str | None = None, **kwargs: Any) -> Any:
+        """Draw the diagram of a fitted classifier with ``predict_proba`` (any of scikit-learn's, or a calibrator).
+
+        Parameters
+        ----------
+        estimator : classifier
+            Fitted; its ``classes_`` are the classes of its columns.
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+            True classes, as the estimator knows them.
+        name : str, optional
+            Title; by default the estimator's class.
+        **kwargs
+            `n_bins`, `binning`, `sample_weight`, `ax`, `plot`, as for :meth:`from_predictions`.
+
+        Returns
+        -------
+        ReliabilityDisplay
+
+        Raises
+        ------
+        InputError
+            If the estimator has no ``predict_proba``, or `y` holds a class it does not know.
+        """
+        if not hasattr(estimator, "predict_proba"):
+            raise InputError(f"{type(estimator).__name__} has no predict_proba; fit one that gives probabilities.")
+        labels, classes = np.asarray(y), np.asarray(estimator.classes_)
+        column = {value: i for i, value in enumerate(classes.tolist())}
+        unknown = [value for value in labels.tolist() if value not in column]
+        if unknown:
+            raise InputError(f"y holds {unknown[0]!r}, which is not one of the estimator's classes {classes.tolist()}.")
+        y_true = np.array([column[value] for value in labels.tolist()])
+        title = type(estimator).__name__ if name is None else name
+        return cls.from_predictions(y_true, estimator.predict_proba(X), name=title, **kwargs)
+
+    @classmethod
+    def from_bins(
+        cls, bins: BinSums, *, name: str | None = None, ax: Axes | None = None, plot: bool = True
+    ) -> ReliabilityDisplay:
+        """Draw sums over bins that were counted elsewhere: on another machine, or over a stream.
+
+        Parameters
+        ----------
+        bins : BinSums
+        name : str, optional
+            Title.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        plot : bool, default=True
+            Whether to draw now.
+
+        Returns
+        -------
+        ReliabilityDisplay
+        """
+        display = cls(bins, name=name)
+        return display.plot(ax) if plot else display
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error over the bins shown."""
+        return expected_gap(self.bins)
+
+    def plot(self, ax: Axes | None = None, *, share_ax: Axes | None = None) -> ReliabilityDisplay:
+        """Draw the diagram, and the shares of the samples below it.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. The shares go below, in space taken from `ax`.
+        share_ax : matplotlib Axes, optional
+            Where to draw the shares instead.
+
+        Returns
+        -------
+        ReliabilityDisplay
+            Itself, with `ax_`, `share_ax_` and `figure_` set.
+        """
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            _, ax = plt.subplots(figsize=(4.6, 5.6), layout="constrained")
+        if share_ax is None:
+            share_ax = ax.inset_axes((0.0, -0.42, 1.0, 0.27), sharex=ax)
+        self.ax_, self.share_ax_, self.figure_ = ax, share_ax, ax.figure
+        self._draw_accuracy(ax)
+        self._draw_shares(share_ax)
+        return self
+
+    def _draw_accuracy(self, ax: Axes) -> None:
+        bins, (lower, upper) = self.bins, self.bins.edges
+        filled = bins.weight > 0
+        left, width = lower[filled], np.maximum((upper - lower)[filled], 0.004)
+        accuracy, confidence = bins.accuracy[filled], bins.mean_confidence[filled]
+        style: dict[str, Any] = {"align": "edge", "linewidth": 0.6}
+        ax.plot([0, 1], [0, 1], color="0.35", linewidth=1, linestyle=(0, (4, 3)), zorder=3, label="perfect")
+        ax.bar(left, accuracy, width, color=_ACCURACY, edgecolor="white", zorder=1, label="accuracy", **style)
+        for colour, label, sign in ((_OVER, "over-confident", 1), (_UNDER, "under-confident", -1)):
+            gap = np.where(sign * (confidence - accuracy) > 0, confidence - accuracy, 0.0)
+            shown = gap != 0
+            if shown.any():
+                ax.bar(
+                    left[shown],
+                    gap[shown],
+                    width[shown],
+                    bottom=accuracy[shown],
+                    color=colour,
+                    edgecolor=colour,
+                    alpha=0.55,
+                    zorder=2,
+                    label=label,
+                    **style,
+                )
+        ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy", aspect="equal")
+        if self.name:
+            ax.set_title(self.name)
+        ax.tick_params(labelbottom=False)
+        ax.legend(loc="upper left", frameon=False, fontsize="small")
+        ax.text(0.97, 0.04, self._caption(), transform=ax.transAxes, ha="right", va="bottom", fontsize="small")
+
+    def _draw_shares(self, ax: Axes) -> None:
+        bins, (lower, upper) = self.bins, self.bins.edges
+        filled = bins.weight > 0
+        width = np.maximum((upper - lower)[filled], 0.004)
+        share = bins.share[filled] * 100
+        ax.bar(lower[filled], share, width, align="edge", color=_SHARE, edgecolor="white", linewidth=0.6)
+        total = float(bins.total_weight)
+        for value, colour, style in (
+            (float(bins.correct.sum()) / total, _ACCURACY, "-"),
+            (float(bins.confidence.sum()) / total, _OVER, "--"),
+        ):
+            ax.axvline(value, color=colour, linestyle=style, linewidth=1.4)
+        ax.set(xlim=(0, 1), ylim=(0, max(1.0, float(share.max()) * 1.12)), xlabel="Confidence", ylabel="% of samples")
+
+    def _caption(self) -> str:
+        bins = self.bins
+        total = float(bins.total_weight)
+        return (
+            f"ECE {self.ece * 100:.2f} %\n"
+            f"accuracy {float(bins.correct.sum()) / total * 100:.2f} %\n"
+            f"confidence {float(bins.confidence.sum()) / total * 100:.2f} %\n"
+            f"n = {int(bins.count.sum()):,}"
+        )
+
+
+def plot_reliability(
+    displays: Mapping[str, ReliabilityDisplay] | list[ReliabilityDisplay], *, title: str | None = None
+) -> Figure:
+    """Draw several reliability diagrams side by side, before and after scaling for instance.
+
+    Parameters
+    ----------
+    displays : mapping of str to ReliabilityDisplay, or list of ReliabilityDisplay
+        The keys, if any, are the titles.
+    title : str, optional
+        Title of the figure.
+
+    Returns
+    -------
+    matplotlib Figure
+        Not registered with pyplot, so nothing has to be closed; ``figure.savefig(path)`` writes it.
+
+    Examples
+    --------
+    >>> from calkit import ReliabilityDisplay, TemperatureScaling
+    >>> from calkit.datasets import load_digits_logits
+    >>> from calkit.plotting import plot_reliability
+    >>> test = load_digits_logits("test")
+    >>> calibrator = TemperatureScaling().fit_predictions(load_digits_logits("validation"))
+    >>> figure = plot_reliability({
+    ...     "before": ReliabilityDisplay.from_predictions(test, plot=False),
+    ...     "after": ReliabilityDisplay.from_predictions(calibrator.apply(test), plot=False),
+    ... })
+    >>> len(figure.axes)
+    4
+    """
+    from matplotlib.figure import Figure
+
+    named = displays if isinstance(displays, Mapping) else {d.name or "": d for d in displays}
+    if not named:
+        raise InputError("displays is empty: pass at least one ReliabilityDisplay.")
+    figure = Figure(figsize=(4.3 * len(named), 5.6), layout="constrained")
+    axes = figure.subplots(2, len(named), squeeze=False, height_ratios=(3, 1), sharex=True)
+    for column, (name, display) in enumerate(named.items()):
+        display.plot(axes[0, column], share_ax=axes[1, column])
+        axes[0, column].set_title(name)
+        if column:
+            axes[0, column].set_ylabel("")
+            axes[1, column].set_ylabel("")
+    tallest = max(axis.get_ylim()[1] for axis in axes[1])
+    for axis in axes[1]:
+        axis.set_ylim(0, tallest)
+    if title:
+        figure.suptitle(title)
+    return figure

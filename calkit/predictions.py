@@ -1,0 +1,374 @@
+"""The one input object of every layer: what a classifier said, and what was true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import InputError, UsageError
+from calkit.labels import as_class_names, encode_labels
+
+__all__ = ["Kind", "Predictions", "RowBlock", "as_kind"]
+
+Kind = Literal["logits", "probs", "confidence"]
+
+# A block of float64 scores of this size stays in a core's cache while it is worked on.
+_BLOCK_BYTES = 1 << 18
+_MIN_BLOCK_ROWS = 32
+
+# How far a row of probabilities may be from summing to 1: printed decimals and half precision round.
+_SUM_TOLERANCE = 1e-3
+_SUM_TOLERANCE_HALF = 2e-2
+
+
+def as_kind(kind: str) -> Kind:
+    """Check that ``kind`` is one of ``"logits"``, ``"probs"``, ``"confidence"`` and return it."""
+    if kind not in get_args(Kind):
+        raise UsageError(f"kind must be one of {', '.join(get_args(Kind))}, but is {kind!r}.")
+    return kind  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, eq=False)
+class RowBlock:
+    """A run of consecutive rows, checked, ready to be measured.
+
+    Attributes
+    ----------
+    scores : ndarray of floats, shape (b, K), or (b,) for kind "confidence"
+    y_true : ndarray of intp, shape (b,)
+        The true column; for kind "confidence", 1 where the prediction was right, else 0.
+    sample_weight : ndarray of float64, shape (b,), or None
+        None stands for 1 everywhere.
+    kind : {"logits", "probs", "confidence"}
+    start : int
+        Index of the first row among all rows.
+    """
+
+    scores: NDArray[Any]
+    y_true: NDArray[np.intp]
+    sample_weight: NDArray[np.float64] | None
+    kind: Kind
+    start: int = 0
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Scores of a classifier with the true labels.
+
+    Whether the scores are logits or probabilities is said by `kind` and never guessed from values. Shapes and
+    labels are checked here; the scores themselves are checked as they are read, block by block, so that files
+    larger than memory are read once.
+
+    Parameters
+    ----------
+    scores : array-like
+        Shape (n, K): a column per class. Shape (n,): for two classes, the logit (log-odds) or the probability of
+        class 1; for kind "confidence", the confidence in the predicted class. Anything with ``shape``,
+        ``dtype`` and slicing by rows serves (a memory map, an HDF5 data set); it is not copied.
+    y_true : array-like
+        Labels: integers of shape (n,), strings, or one-hot rows. For kind "confidence": whether each prediction
+        was right, as booleans or 0 and 1.
+    kind : {"logits", "probs", "confidence"}
+        What the scores are. Pairs of kind "confidence" (as evaluations of language models have them) know the
+        confidence and the correctness of each answer and nothing of the other classes.
+    sample_weight : array-like of shape (n,), optional
+        Weights, finite and not negative. A row of weight 0 counts as absent.
+    class_names : sequence of str, optional
+        A name per column.
+    meta : mapping, optional
+        Anything worth keeping with the data: the file it came from, the split.
+
+    Raises
+    ------
+    InputError
+        If a shape, a label or a weight is impossible, or there are no rows.
+    UsageError
+        If `kind` is none of the three.
+
+    Examples
+    --------
+    >>> from calkit import Predictions, evaluate
+    >>> logits = [[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [3.0, 0.0, 1.0], [0.0, 0.0, 4.0]]
+    >>> predictions = Predictions(logits, [0, 1, 2, 2], kind="logits")
+    >>> predictions
+    Predictions(n_samples=4, n_classes=3, kind='logits')
+    >>> evaluate(predictions, ["accuracy"])["accuracy"]
+    0.75
+    """
+
+    scores: Any
+    y_true: Any
+    kind: Kind
+    sample_weight: Any = None
+    class_names: Sequence[str] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        as_kind(self.kind)
+        scores = _as_scores(self.scores, self.kind)
+        n_classes = 2 if scores.ndim == 1 else int(scores.shape[1])
+        names = as_class_names(self.class_names, n_classes) if self.kind != "confidence" else None
+        y = _as_correct(self.y_true) if self.kind == "confidence" else encode_labels(self.y_true, n_classes, names)
+        n = int(scores.shape[0])
+        if len(y) != n:
+            raise InputError(f"y_true has {len(y)} rows, but the scores have {n}.")
+        if n == 0:
+            raise InputError("there are no rows: the scores are empty.")
+        for name, value in {
+            "scores": scores,
+            "y_true": y,
+            "sample_weight": _as_weight(self.sample_weight, n),
+            "class_names": names,
+            "meta": MappingProxyType(dict(self.meta)),
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_confidence(
+        cls, confidence: Any, correct: Any, *, sample_weight: Any = None, meta: Mapping[str, Any] | None = None
+    ) -> Predictions:
+        """Build predictions from (confidence, correct) pairs.
+
+        Parameters
+        ----------
+        confidence : array-like of shape (n,)
+            Confidence in the answer given, in [0, 1].
+        correct : array-like of shape (n,)
+            Whether the answer was right: booleans or 0 and 1.
+        sample_weight : array-like of shape (n,), optional
+            Weights.
+        meta : mapping, optional
+            Anything worth keeping with the data.
+
+        Returns
+        -------
+        Predictions
+            Of kind "confidence".
+
+        Examples
+        --------
+        >>> from calkit import Predictions, evaluate
+        >>> pairs = Predictions.from_confidence([0.5, 0.5, 0.6, 0.6], [0, 0, 1, 1])
+        >>> round(evaluate(pairs, ["ece:n_bins=2"])["ece:n_bins=2"], 12)
+        0.45
+        """
+        return cls(confidence, correct, kind="confidence", sample_weight=sample_weight, meta=meta or {})
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows, those of weight 0 included."""
+        return int(self.scores.shape[0])
+
+    @property
+    def n_classes(self) -> int | None:
+        """Number of classes; None for (confidence, correct) pairs, which do not tell."""
+        if self.kind == "confidence":
+            return None
+        return 2 if self.scores.ndim == 1 else int(self.scores.shape[1])
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    def __repr__(self) -> str:
+        weighted = ", weighted" if self.sample_weight is not None else ""
+        classes = "" if self.n_classes is None else f", n_classes={self.n_classes}"
+        return f"Predictions(n_samples={self.n_samples}{classes}, kind={self.kind!r}{weighted})"
+
+    def replace(self, **changes: Any) -> Predictions:
+        """Return a copy with some fields changed, checked anew."""
+        return replace(self, **changes)
+
+    def take(self, rows: Any) -> Predictions:
+        """Return the chosen rows (a slice, a mask or indices) as predictions of their own."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return self.replace(scores=self.scores[rows], y_true=self.y_true[rows], sample_weight=weight)
+
+    def default_block_rows(self) -> int:
+        """Return how many rows make a block that fits a core's cache."""
+        columns = 1 if self.scores.ndim == 1 else int(self.scores.shape[1])
+        return max(_MIN_BLOCK_ROWS, _BLOCK_BYTES // (8 * max(columns, 2)))
+
+    def blocks(self, rows: int | None = None, *, check: bool = True) -> Iterator[RowBlock]:
+        """Yield all rows in order, in blocks; rows of weight 0 are left out.
+
+        Parameters
+        ----------
+        rows : int, optional
+            Rows per block; by default as many as fit a core's cache.
+        check : bool, default=True
+            Check the scores. Only a second pass over the same scores may skip it.
+
+        Yields
+        ------
+        RowBlock
+
+        Raises
+        ------
+        InputError
+            If a score is not finite, a probability is negative, or a row of probabilities does not sum to 1.
+        """
+        step = rows or self.default_block_rows()
+        for start in range(0, self.n_samples, step):
+            block = self._block(slice(start, min(start + step, self.n_samples)), check)
+            if len(block):
+                yield block
+
+    def _block(self, rows: slice, check: bool) -> RowBlock:
+        scores = np.asarray(self.scores[rows])
+        y = np.asarray(self.y_true[rows])
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        numbers: Sequence[int] | NDArray[np.intp] = range(rows.start, rows.stop)
+        if weight is not None and not weight.all():
+            present = weight > 0
+            scores, y, weight = scores[present], y[present], weight[present]
+            numbers = rows.start + np.flatnonzero(present)
+        if check:
+            _check_scores(scores, self.kind, numbers)
+        if scores.dtype.kind != "f":
+            scores = scores.astype(np.float64)
+        if scores.ndim == 1 and self.kind != "confidence":
+            first = np.zeros_like(scores) if self.kind == "logits" else 1 - scores
+            scores = np.stack([first, scores], axis=1)
+        return RowBlock(scores, y.astype(np.intp, copy=False), weight, self.kind, rows.start)
+
+    def logits(self) -> Predictions:
+        """Return these predictions with logits for scores.
+
+        Logits stay as they are. Probabilities become their logarithms, which are logits up to a constant per row;
+        a probability of 0 counts as the smallest normal number of its precision (2e-308 in float64, 1e-38 in
+        float32), so that the logarithm stays finite.
+
+        Returns
+        -------
+        Predictions
+            Of kind "logits", float64 where they were probabilities.
+
+        Raises
+        ------
+        InputError
+            For (confidence, correct) pairs, which hold too little to make logits of.
+        """
+        if self.kind == "logits":
+            return self
+        if self.kind == "confidence":
+            raise InputError(
+                "(confidence, correct) pairs hold one number per answer, so there are no logits to scale; "
+                "calibrators need the scores of all classes."
+            )
+        parts = [log_floored(block.scores) for block in self.replace(sample_weight=None).blocks()]
+        return self.replace(scores=np.concatenate(parts), kind="logits")
+
+
+def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:
+    """Return log p in float64, with p no less than the smallest normal number of its own precision."""
+    return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).tiny)))
+
+
+def _as_scores(scores: Any, kind: Kind) -> Any:
+    """Return something with shape, dtype, ndim and slicing; check its shape and type."""
+    lazy = all(hasattr(scores, name) for name in ("shape", "dtype", "ndim", "__getitem__"))
+    if not lazy or type(scores).__module__.split(".")[0] in {"torch", "pandas"}:
+        try:
+            scores = np.asarray(scores)
+        except ValueError as error:
+            raise InputError(f"the scores are not one rectangular array: {error}.") from None
+    if scores.dtype.kind not in "fiu" and str(scores.dtype) not in {"bfloat16", "bool"}:
+        raise InputError(f"the scores must be real numbers, but their type is {scores.dtype}.")
+    shape = tuple(scores.shape)
+    if kind == "confidence":
+        if len(shape) == 2 and shape[1] == 1:
+            return scores[:, 0]
+        if len(shape) != 1:
+            raise InputError(f"confidences must have shape (n,), but have shape {shape}.")
+        return scores
+    if len(shape) == 2 and shape[1] == 1:
+        raise InputError(
+            f"the scores have shape {shape}: one column leaves nothing to choose. For two classes, pass a "
+            "one-dimensional array with the logit or probability of class 1."
+        )
+    if len(shape) not in (1, 2):
+        raise InputError(
+            f"the scores must have shape (n, K), or (n,) for two classes, but have shape {shape}. "
+            "For pixels, move the classes last and flatten the other axes."
+        )
+    return scores
+
+
+def _as_correct(correct: Any) -> NDArray[Any]:
+    y = np.asarray(correct)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1 or y.dtype.kind not in "biuf":
+        raise InputError(
+            f"correct must be booleans or 0 and 1 of shape (n,), but has shape {y.shape} and type {y.dtype}."
+        )
+    wrong = (y != 0) & (y != 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"correct must be booleans or 0 and 1, but row {row} is {y[row]}.")
+    return y.astype(np.uint8)
+
+
+def _as_weight(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (n,):
+        raise InputError(f"sample_weight must have shape ({n},), one weight per row, but has shape {weight.shape}.")
+    bad = ~(np.isfinite(weight) & (weight >= 0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(f"sample_weight must be finite and not negative, but row {row} is {weight[row]}.")
+    if not weight.any():
+        raise InputError("sample_weight is 0 in every row, so nothing is left to measure.")
+    return weight
+
+
+def _check_scores(scores: NDArray[Any], kind: Kind, numbers: Sequence[int] | NDArray[np.intp]) -> None:
+    """Raise for the first impossible score; ``numbers`` are the rows' places among all rows."""
+    finite = np.isfinite(scores)
+    if not finite.all():
+        row = int(np.argmin(finite if finite.ndim == 1 else finite.all(axis=1)))
+        value = scores[row] if scores.ndim == 1 else scores[row][~finite[row]][0]
+        raise InputError(
+            f"the scores must be finite, but row {numbers[row]} holds {value}. Remove the row, or mend the model "
+            "that wrote it (half precision overflows at 65504)."
+        )
+    if kind == "logits":
+        return
+    if scores.ndim == 2:
+        _check_sums(scores, numbers)
+    tolerance = _SUM_TOLERANCE if scores.dtype.itemsize > 2 else _SUM_TOLERANCE_HALF
+    wrong = (scores < -tolerance) | (scores > 1 + tolerance)
+    if wrong.any():
+        row, *_ = (int(i) for i in np.argwhere(wrong)[0])
+        value = scores[row] if scores.ndim == 1 else scores[row][wrong[row]][0]
+        raise InputError(f"{_noun(kind)} must lie in [0, 1], but row {numbers[row]} holds {value}.{_if_logits(kind)}")
+
+
+def _check_sums(probs: NDArray[Any], numbers: Sequence[int] | NDArray[np.intp]) -> None:
+    sums = probs.sum(axis=1, dtype=np.float64)
+    wrong = abs(sums - 1) > (_SUM_TOLERANCE if probs.dtype.itemsize > 2 else _SUM_TOLERANCE_HALF)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"rows of probabilities must sum to 1, but row {numbers[row]} sums to {sums[row]:.6g}.{_if_logits('probs')}"
+        )
+
+
+def _noun(kind: Kind) -> str:
+    return "confidences" if kind == "confidence" else "probabilities"
+
+
+def _if_logits(kind: Kind) -> str:
+    if kind == "confidence":
+        return " If these are percent, divide by 100."
+    return " If these are logits, say so: from_logits=True, kind='logits' or --kind logits."

@@ -1,0 +1,133 @@
+"""Confidence and correctness, summed over bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import InputError
+from calkit.stats.binning import bin_index, uniform_edges
+from calkit.stats.rows import Rows
+
+__all__ = ["BinSums", "UniformBins"]
+
+
+@dataclass(frozen=True, eq=False)
+class BinSums:
+    """Sums over the rows of each bin; bins run along the last axis.
+
+    Attributes
+    ----------
+    count : ndarray of int64, shape (..., n_bins)
+        Rows.
+    weight : ndarray of float64, shape (..., n_bins)
+        Sum of the weights; equal to `count` where there are none.
+    confidence : ndarray of float64, shape (..., n_bins)
+        Weighted sum of the confidences.
+    correct : ndarray of float64, shape (..., n_bins)
+        Weighted number of right predictions.
+    lower, upper : ndarray of float64, shape (n_bins,), or None
+        Edges of bins that do not have equal width; None for ``k / n_bins``.
+    """
+
+    count: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    correct: NDArray[np.float64]
+    lower: NDArray[np.float64] | None = None
+    upper: NDArray[np.float64] | None = None
+
+    def __add__(self, other: BinSums) -> BinSums:
+        if self.n_bins != other.n_bins or self.lower is not None or other.lower is not None:
+            raise InputError(
+                f"only sums over the same bins can be added, not {self.n_bins} and {other.n_bins} bins, nor bins "
+                "whose edges came from the data."
+            )
+        return BinSums(
+            self.count + other.count,
+            self.weight + other.weight,
+            self.confidence + other.confidence,
+            self.correct + other.correct,
+        )
+
+    @classmethod
+    def from_rows(
+        cls,
+        index: NDArray[np.intp],
+        n_bins: int,
+        confidence: NDArray[np.float64],
+        correct: NDArray[np.bool_],
+        weight: NDArray[np.float64] | None = None,
+    ) -> BinSums:
+        """Sum rows whose bin is known."""
+        count = np.bincount(index, minlength=n_bins)
+        if weight is None:
+            hits = np.bincount(index[correct], minlength=n_bins).astype(np.float64)
+            return cls(count, count.astype(np.float64), _sums(index, confidence, n_bins), hits)
+        return cls(
+            count,
+            _sums(index, weight, n_bins),
+            _sums(index, weight * confidence, n_bins),
+            _sums(index, weight * correct, n_bins),
+        )
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins, empty ones included."""
+        return int(self.count.shape[-1])
+
+    @property
+    def edges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper edges of the bins, each of shape (n_bins,)."""
+        if self.lower is not None and self.upper is not None:
+            return self.lower, self.upper
+        edges = uniform_edges(self.n_bins)
+        return edges[:-1], edges[1:]
+
+    @property
+    def total_weight(self) -> NDArray[np.float64]:
+        """Sum of the weights over all bins."""
+        return np.asarray(self.weight.sum(axis=-1))
+
+    @property
+    def share(self) -> NDArray[np.float64]:
+        """Share of the (weighted) samples in each bin."""
+        return self.weight / self.total_weight[..., None]
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """Share of right predictions in each bin; NaN where the bin is empty."""
+        return self._per_weight(self.correct)
+
+    @property
+    def mean_confidence(self) -> NDArray[np.float64]:
+        """Mean confidence in each bin; NaN where the bin is empty."""
+        return self._per_weight(self.confidence)
+
+    @property
+    def gap(self) -> NDArray[np.float64]:
+        """Mean confidence minus accuracy in each bin (positive: over-confident); NaN where the bin is empty."""
+        return self._per_weight(self.confidence - self.correct)
+
+    def _per_weight(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        nothing = np.full(sums.shape, np.nan)
+        return np.divide(sums, self.weight, out=nothing, where=self.weight > 0)
+
+
+def _sums(index: NDArray[np.intp], values: NDArray[np.float64], n_bins: int) -> NDArray[np.float64]:
+    return np.asarray(np.bincount(index, values, n_bins), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class UniformBins:
+    """Statistic: sums over `n_bins` bins of equal width, of the confidence in the predicted class."""
+
+    n_bins: int = 15
+    needs_distribution = False
+
+    def measure(self, rows: Rows) -> BinSums:
+        """Return the :class:`BinSums` of one block."""
+        index = bin_index(rows.confidence, uniform_edges(self.n_bins, rows.precision))
+        return BinSums.from_rows(index, self.n_bins, rows.confidence, rows.correct, rows.weight)

@@ -1,0 +1,59 @@
+"""Means of a quantity that each row has by itself: accuracy, NLL, Brier score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from calkit.stats.rows import Rows
+
+__all__ = ["RowMean", "WeightedTotal"]
+
+
+@dataclass(frozen=True)
+class WeightedTotal:
+    """Weighted sum of a quantity over rows.
+
+    Attributes
+    ----------
+    count : int
+        Rows.
+    weight : float
+        Sum of the weights.
+    total : float
+        Weighted sum of the quantity.
+    """
+
+    count: int
+    weight: float
+    total: float
+
+    def __add__(self, other: WeightedTotal) -> WeightedTotal:
+        return WeightedTotal(self.count + other.count, self.weight + other.weight, self.total + other.total)
+
+    @property
+    def mean(self) -> float:
+        """Weighted mean of the quantity."""
+        return self.total / self.weight
+
+
+@dataclass(frozen=True)
+class RowMean:
+    """Statistic: the weighted total of one quantity of :class:`~calkit.stats.Rows`.
+
+    Parameters
+    ----------
+    quantity : {"confidence", "correct", "nll", "brier"}
+        Which one.
+    """
+
+    quantity: Literal["confidence", "correct", "nll", "brier"]
+
+    @property
+    def needs_distribution(self) -> bool:
+        """Whether the scores of all classes are needed."""
+        return self.quantity in {"nll", "brier"}
+
+    def measure(self, rows: Rows) -> WeightedTotal:
+        """Return the :class:`WeightedTotal` of one block."""
+        return WeightedTotal(len(rows), rows.total_weight, rows.sum(getattr(rows, self.quantity)))

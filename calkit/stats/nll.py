@@ -1,0 +1,86 @@
+"""The negative log-likelihood near one temperature: its value and four derivatives, in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.stats.rows import Rows
+
+__all__ = ["NllDerivatives", "NllModel"]
+
+
+@dataclass(frozen=True, eq=False)
+class NllModel:
+    """Sums that describe the NLL as a function of the inverse temperature β around one β.
+
+    Attributes
+    ----------
+    weight : float
+        Sum of the weights.
+    derivatives : ndarray of float64, shape (5,)
+        Weighted sums of the NLL and its first four derivatives in β.
+    slope_limits : ndarray of float64, shape (2,)
+        Weighted sums of the slope at β = 0 and for β to infinity, between which the slope rises.
+    """
+
+    weight: float
+    derivatives: NDArray[np.float64]
+    slope_limits: NDArray[np.float64]
+
+    def __add__(self, other: NllModel) -> NllModel:
+        return NllModel(
+            self.weight + other.weight,
+            self.derivatives + other.derivatives,
+            self.slope_limits + other.slope_limits,
+        )
+
+
+@dataclass(frozen=True)
+class NllDerivatives:
+    """Statistic: the NLL and its derivatives at an inverse temperature.
+
+    With d_j = z_top - z_j and the softmax p at β, the NLL of a row is ``log Σ exp(-β d_j) + β d_y``: its derivatives
+    are d_y - κ1, κ2, -κ3, κ4, the cumulants of d under p. It is convex in β (not in T = 1/β).
+
+    Parameters
+    ----------
+    inverse_temperature : float
+        β, in units of 2^-exponent.
+    exponent : int
+        Logits are multiplied by 2^-exponent first, exactly, so that none overflows.
+    """
+
+    inverse_temperature: float
+    exponent: int = 0
+    needs_distribution = True
+
+    def measure(self, rows: Rows) -> NllModel:
+        """Return the :class:`NllModel` of one block."""
+        beta, axis = self.inverse_temperature, rows.class_axis
+        d = rows.distances("distances", self.exponent)
+        mean_d = d.mean(axis=axis)
+        d_true = np.take_along_axis(d, np.expand_dims(rows.y_true, axis), axis).squeeze(axis)
+        e = np.multiply(d, -beta, out=rows.scratch("exponentials", d.shape))
+        np.exp(e, out=e)
+        total = np.add.reduce(e, axis=axis)
+        moments = []
+        for _ in range(4):
+            np.multiply(e, d, out=e)
+            moments.append(np.add.reduce(e, axis=axis) / total)
+        m1, m2, m3, m4 = moments
+        variance = m2 - m1 * m1
+        derivatives = [
+            np.log(total) + beta * d_true,
+            d_true - m1,
+            variance,
+            -(m3 - 3 * m1 * m2 + 2 * m1**3),
+            m4 - 4 * m1 * m3 - 3 * m2**2 + 12 * m1**2 * m2 - 6 * m1**4,
+        ]
+        return NllModel(
+            rows.total_weight,
+            np.array([rows.sum(values) for values in derivatives]),
+            np.array([rows.sum(d_true - mean_d), rows.sum(d_true)]),
+        )
