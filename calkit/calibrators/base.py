@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,23 +176,30 @@ class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """
         return np.asarray(self.classes_[self._checked_scale(X).argmax(axis=1)])
 
-    def apply(self, predictions: Predictions) -> Predictions:
-        """Return the predictions with calibrated logits, in float64, computed as they are read.
+    def apply(self, predictions: Predictions, *, kind: Literal["logits", "probs"] = "logits") -> Predictions:
+        """Return the predictions with calibrated scores, in float64, computed as they are read.
 
         Parameters
         ----------
         predictions : Predictions
             Of kind "logits" or "probs", with the number of classes the calibrator was fitted on.
+        kind : {"logits", "probs"}, default="logits"
+            What the calibrated scores shall be.
 
         Returns
         -------
         Predictions
-            Of kind "logits"; its scores are a lazy array, so files larger than memory stay on disk.
+            Its scores are a lazy array, so files larger than memory stay on disk.
         """
         check_is_fitted(self)
         logits = predictions.logits()
         self._check_columns(logits.n_classes or 0)
-        return logits.replace(scores=CalibratedScores(self, logits.scores))
+        convert = self.predict_proba if kind == "probs" else self._checked_scale
+        return logits.replace(scores=CalibratedScores(convert, logits.scores), kind=kind)
+
+    def fitted_values(self) -> dict[str, float]:
+        """Return the few numbers that tell what was fitted, for tables and titles."""
+        return {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return parameters and fitted state as plain data, ready for JSON."""
@@ -230,17 +237,24 @@ class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
 
 class CalibratedScores:
-    """Calibrated logits, computed for the rows that are asked for.
+    """Calibrated scores, computed in float64 for the rows that are asked for.
 
-    Looks like an array of shape (n, K) and type float64 that can be sliced by rows.
+    Looks like an array of shape (n, K) that can be sliced by rows.
+
+    Parameters
+    ----------
+    convert : callable
+        Turns logits (b, K) into the scores of those rows.
+    source : array-like of shape (n, K) or (n,)
+        Logits.
     """
 
     ndim = 2
     dtype = np.dtype(np.float64)
 
-    def __init__(self, calibrator: Calibrator, source: Any) -> None:
-        self.calibrator = calibrator
-        self.source = source
+    def __init__(self, convert: Callable[[Any], NDArray[np.floating[Any]]], source: Any) -> None:
+        self._convert = convert
+        self._source = source
         columns = 2 if source.ndim == 1 else int(source.shape[1])
         self.shape = (int(source.shape[0]), columns)
 
@@ -248,8 +262,7 @@ class CalibratedScores:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> NDArray[np.floating[Any]]:
-        logits = as_logits(np.asarray(self.source[rows], dtype=np.float64))
-        return self.calibrator._scale(logits)
+        return self._convert(np.asarray(self._source[rows], dtype=np.float64))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)

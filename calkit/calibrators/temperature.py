@@ -142,6 +142,10 @@ class TemperatureScaling(Calibrator):
                 stacklevel=5,
             )
 
+    def fitted_values(self) -> dict[str, float]:
+        """Return the temperature."""
+        return {"temperature": self.temperature_}
+
     def _scale(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
         # The result stays in the precision of the logits; dividing keeps a temperature of 1 exact.
         return logits / logits.dtype.type(self.temperature_)

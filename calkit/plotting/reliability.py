@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ReliabilityDisplay", "plot_reliability"]
 
-# Colours that stay apart for the colour-blind and in grey: accuracy, missing accuracy, surplus accuracy.
-_ACCURACY = "#3b6ea5"
-_OVER = "#d1495b"
-_UNDER = "#66a182"
-_SHARE = "#8d99ae"
+# Colours that stay apart for the colour-blind and in grey.
+_ACCURACY = "#4878a8"
+_OVER = "#f0a8a0"
+_UNDER = "#f2cc72"
+_LINE = "#c8504a"
+_SHARE = "#b5bcc8"
 
 
 class ReliabilityDisplay:
@@ -209,58 +210,64 @@ class ReliabilityDisplay:
         if ax is None:
             from matplotlib import pyplot as plt
 
-            _, ax = plt.subplots(figsize=(4.6, 5.6), layout="constrained")
-        if share_ax is None:
-            share_ax = ax.inset_axes((0.0, -0.42, 1.0, 0.27), sharex=ax)
+            _, (ax, share_ax) = plt.subplots(
+                2, 1, figsize=(4.8, 5.8), height_ratios=(3, 1), sharex=True, layout="constrained"
+            )
+        elif share_ax is None:
+            from mpl_toolkits.axes_grid1 import make_axes_locatable
+
+            share_ax = make_axes_locatable(ax).append_axes("bottom", size="33%", pad=0.12, sharex=ax)
         self.ax_, self.share_ax_, self.figure_ = ax, share_ax, ax.figure
         self._draw_accuracy(ax)
         self._draw_shares(share_ax)
         return self
 
     def _draw_accuracy(self, ax: Axes) -> None:
-        bins, (lower, upper) = self.bins, self.bins.edges
-        filled = bins.weight > 0
-        left, width = lower[filled], np.maximum((upper - lower)[filled], 0.004)
-        accuracy, confidence = bins.accuracy[filled], bins.mean_confidence[filled]
-        style: dict[str, Any] = {"align": "edge", "linewidth": 0.6}
-        ax.plot([0, 1], [0, 1], color="0.35", linewidth=1, linestyle=(0, (4, 3)), zorder=3, label="perfect")
-        ax.bar(left, accuracy, width, color=_ACCURACY, edgecolor="white", zorder=1, label="accuracy", **style)
-        for colour, label, sign in ((_OVER, "over-confident", 1), (_UNDER, "under-confident", -1)):
-            gap = np.where(sign * (confidence - accuracy) > 0, confidence - accuracy, 0.0)
-            shown = gap != 0
-            if shown.any():
-                ax.bar(
-                    left[shown],
-                    gap[shown],
-                    width[shown],
-                    bottom=accuracy[shown],
-                    color=colour,
-                    edgecolor=colour,
-                    alpha=0.55,
-                    zorder=2,
-                    label=label,
-                    **style,
-                )
-        ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy", aspect="equal")
-        if self.name:
-            ax.set_title(self.name)
+        left, width = self._spans()
+        filled = self.bins.weight > 0
+        accuracy, confidence = self.bins.accuracy[filled], self.bins.mean_confidence[filled]
+        ax.plot([0, 1], [0, 1], color="0.25", linewidth=1, linestyle=(0, (4, 3)), zorder=3)
+        zero, shared = np.zeros_like(accuracy), np.minimum(accuracy, confidence)
+        for bottom, top, colour, label in (
+            (zero, shared, _ACCURACY, "accuracy"),
+            (shared, confidence, _OVER, "over-confident by"),
+            (shared, accuracy, _UNDER, "under-confident by"),
+        ):
+            ax.bar(
+                left,
+                top - bottom,
+                width,
+                bottom=bottom,
+                align="edge",
+                color=colour,
+                edgecolor="white",
+                linewidth=0.6,
+                label=label,
+            )
+        ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy", title=self.name or "")
         ax.tick_params(labelbottom=False)
         ax.legend(loc="upper left", frameon=False, fontsize="small")
-        ax.text(0.97, 0.04, self._caption(), transform=ax.transAxes, ha="right", va="bottom", fontsize="small")
+        box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+        style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": box, "zorder": 4}
+        ax.text(0.97, 0.03, self._caption(), transform=ax.transAxes, **style)
 
     def _draw_shares(self, ax: Axes) -> None:
-        bins, (lower, upper) = self.bins, self.bins.edges
-        filled = bins.weight > 0
-        width = np.maximum((upper - lower)[filled], 0.004)
-        share = bins.share[filled] * 100
-        ax.bar(lower[filled], share, width, align="edge", color=_SHARE, edgecolor="white", linewidth=0.6)
+        bins = self.bins
+        left, width = self._spans()
+        share = bins.share[bins.weight > 0] * 100
+        ax.bar(left, share, width, align="edge", color=_SHARE, edgecolor="white", linewidth=0.6)
         total = float(bins.total_weight)
-        for value, colour, style in (
-            (float(bins.correct.sum()) / total, _ACCURACY, "-"),
-            (float(bins.confidence.sum()) / total, _OVER, "--"),
-        ):
-            ax.axvline(value, color=colour, linestyle=style, linewidth=1.4)
-        ax.set(xlim=(0, 1), ylim=(0, max(1.0, float(share.max()) * 1.12)), xlabel="Confidence", ylabel="% of samples")
+        accuracy, confidence = float(bins.correct.sum()) / total, float(bins.confidence.sum()) / total
+        ax.axvline(accuracy, color=_ACCURACY, linewidth=1.6, label="accuracy")
+        ax.axvline(confidence, color=_LINE, linestyle="--", linewidth=1.6, label="mean confidence")
+        ax.set(xlim=(0, 1), ylim=(0, max(1.0, float(share.max()) * 1.1)), xlabel="Confidence", ylabel="% of samples")
+        ax.legend(loc="upper left", frameon=False, fontsize="small")
+
+    def _spans(self) -> tuple[Any, Any]:
+        """Return left edges and widths of the bins that hold samples; bins of one value stay visible."""
+        lower, upper = self.bins.edges
+        filled = self.bins.weight > 0
+        return lower[filled], np.maximum((upper - lower)[filled], 0.004)
 
     def _caption(self) -> str:
         bins = self.bins
@@ -309,7 +316,7 @@ def plot_reliability(
     named = displays if isinstance(displays, Mapping) else {d.name or "": d for d in displays}
     if not named:
         raise InputError("displays is empty: pass at least one ReliabilityDisplay.")
-    figure = Figure(figsize=(4.3 * len(named), 5.6), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(named), 5.8), layout="constrained")
     axes = figure.subplots(2, len(named), squeeze=False, height_ratios=(3, 1), sharex=True)
     for column, (name, display) in enumerate(named.items()):
         display.plot(axes[0, column], share_ax=axes[1, column])

@@ -1,0 +1,116 @@
+"""The group of commands: loads each when it is called, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from calkit._version import __version__
+from calkit.errors import CalibrationWarning, CalkitError
+
+__all__ = ["ThresholdBrokenError", "cli", "main"]
+
+_COMMANDS = ("demo", "evaluate", "fit", "apply", "plot", "show")
+
+_EPILOG = """\b
+Exit codes: 0 done, 1 failed, 2 misuse, 3 a --fail-if threshold is broken.
+'calkit COMMAND --help' tells more; --debug shows the traceback of an error."""
+
+
+class ThresholdBrokenError(CalkitError):
+    """A value crossed a line that was drawn with ``--fail-if``."""
+
+    exit_code = 3
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"calkit.cli.{cmd_name}").command
+        if not any(param.name == "debug" for param in command.params):
+            command.params.append(_debug_option())
+        return command
+
+
+def _debug_option() -> click.Option:
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        ctx.find_root().meta["calkit.debug"] = value or ctx.find_root().meta.get("calkit.debug", False)
+
+    return click.Option(
+        ["--debug"], is_flag=True, expose_value=False, callback=remember, help="Show the traceback of an error."
+    )
+
+
+@click.group(
+    cls=_LazyGroup,
+    params=[_debug_option()],
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="calkit")
+def cli() -> None:
+    """Measure, show and mend the calibration of classifiers."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code.
+
+    Parameters
+    ----------
+    args : sequence of str, optional
+        Arguments; by default those of the process.
+    """
+    sys.exit(run(sys.argv[1:] if args is None else list(args)))
+
+
+def run(args: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    meta: dict[str, Any] = {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", CalibrationWarning)
+            warnings.showwarning = _show_warning
+            with cli.make_context("calkit", args) as ctx:
+                meta = ctx.meta
+                cli.invoke(ctx)
+        return 0
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("calkit: interrupted; nothing was left half-written.", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; keep Python from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except CalkitError as error:
+        if meta.get("calkit.debug"):
+            raise
+        for line in error.args if isinstance(error, ThresholdBrokenError) else [f"error: {error}"]:
+            click.echo(f"calkit: {line}", err=True)
+        return error.exit_code
+    except MemoryError:
+        if meta.get("calkit.debug"):
+            raise
+        click.echo("calkit: error: out of memory; use a format that is read in blocks (.npy, .parquet).", err=True)
+        return 1
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, CalibrationWarning):
+        click.echo(f"calkit: warning: {message}", err=True)

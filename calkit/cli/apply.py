@@ -1,0 +1,47 @@
+"""``calkit apply``: calibrated predictions, as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from calkit.cli.options import InputOptions, input_options
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("calibrator", metavar="CAL.json")
+@click.argument("file", metavar="TEST")
+@input_options
+@click.option(
+    "--as",
+    "written",
+    type=click.Choice(["probs", "logits"]),
+    default="probs",
+    show_default=True,
+    help="Write probabilities, or log-probabilities as logits.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="File to write: .npz, .csv or .tsv."
+)
+def command(
+    calibrator: str, file: str, source: InputOptions, written: Literal["probs", "logits"], output: Path
+) -> None:
+    r"""Apply a calibrator to predictions and write the result.
+
+    Of a file with several splits the test split is used, unless --split names another.
+
+    \b
+    calkit apply cal.json test.npz -o calibrated.npz
+    """
+    from calkit.calibrators import load_calibrator
+    from calkit.io import save_predictions
+
+    fitted = load_calibrator(calibrator)
+    predictions = source.load_preferred(file, "test")
+    save_predictions(fitted.apply(predictions, kind=written), output)
+    split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
+    click.echo(f"wrote {predictions.n_samples:,} calibrated rows of {file}{split} as {written} to {output}")

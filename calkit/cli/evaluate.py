@@ -1,0 +1,97 @@
+"""``calkit evaluate``: how calibrated predictions are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from calkit.atomic import atomic_write
+from calkit.cli.app import ThresholdBrokenError
+from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.tables import RENDERERS, render
+from calkit.cli.thresholds import broken, parse_threshold
+from calkit.evaluation import DEFAULT_METRICS, Evaluation, evaluate
+from calkit.metrics import Metric, get_metric
+from calkit.specs import split_specs
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@input_options
+@fit_options
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    help=f"Metrics, by commas, with parameters if any: ece,ece:n_bins=25,mce. Default: {', '.join(DEFAULT_METRICS)}.",
+)
+@click.option("--format", "form", type=click.Choice(list(RENDERERS)), default="table", help="Default: table.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@click.option(
+    "--fail-if",
+    "conditions",
+    multiple=True,
+    metavar="CONDITION",
+    help="Leave with code 3 if it holds: 'ece>0.05', 'accuracy<90%'. With calibrators, their values are judged.",
+)
+def command(
+    files: tuple[str, ...],
+    source: InputOptions,
+    fit: FitOptions,
+    metrics: str | None,
+    form: str,
+    output: Path | None,
+    conditions: tuple[str, ...],
+) -> None:
+    r"""Tell how calibrated predictions are.
+
+    FILE holds logits or probabilities and the true labels (.npz, .npy, .csv, .tsv). Every split of the file is
+    evaluated unless --split names one. With --method, calibrators are fitted on the validation split, and the other
+    splits are shown before and after.
+
+    \b
+    calkit evaluate logits.npz
+    calkit evaluate logits.npz --split test -m temperature:objective=ece
+    calkit evaluate probs.csv --kind probs --format json --fail-if 'ece>0.05'
+    """
+    thresholds = [parse_threshold(text) for text in conditions]
+    chosen = [get_metric(name) for name in split_specs(metrics)] if metrics is not None else None
+    evaluations: list[Evaluation] = []
+    for path in files:
+        evaluations += _evaluate_file(path, source, fit, chosen, [t.metric for t in thresholds])
+    text = render(evaluations, form)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        with atomic_write(output) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    lines = broken(thresholds, evaluations)
+    if lines:
+        raise ThresholdBrokenError(*lines)
+
+
+def _evaluate_file(
+    path: str, source: InputOptions, fit: FitOptions, chosen: list[Metric] | None, judged: list[Metric]
+) -> list[Evaluation]:
+    fit_split = fit.fit_split(path, source)
+    calibrators = fit.fitted(path, source)
+    splits = source.splits(path)
+    if source.split is None and len(splits) > 1:
+        splits = [split for split in splits if split != fit_split]
+    evaluations = []
+    for split in splits:
+        predictions = source.load(path, split)
+        wanted = [*(chosen if chosen is not None else _defaults(predictions.kind)), *judged]
+        evaluations.append(evaluate(predictions, wanted))
+        for label, calibrator in calibrators:
+            calibrated = calibrator.apply(predictions)
+            note = {"spec": label, "fitted": calibrator.fitted_values()}
+            evaluations.append(evaluate(calibrated.replace(meta={**predictions.meta, "calibrator": note}), wanted))
+    return evaluations
+
+
+def _defaults(kind: str) -> list[Metric]:
+    metrics = [get_metric(name) for name in DEFAULT_METRICS]
+    return [metric for metric in metrics if not (kind == "confidence" and metric.needs_distribution)]

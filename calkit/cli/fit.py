@@ -1,0 +1,49 @@
+"""``calkit fit``: learn a calibrator from validation predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from calkit.cli.options import InputOptions, input_options
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("file", metavar="VAL")
+@input_options
+@click.option(
+    "-m",
+    "--method",
+    default="temperature",
+    show_default=True,
+    metavar="METHOD",
+    help="Calibrator, with parameters if any: temperature, temperature:objective=ece.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON file to write.",
+)
+def command(file: str, source: InputOptions, method: str, output: Path) -> None:
+    r"""Fit a calibrator on validation predictions and save it.
+
+    Of a file with several splits the validation split is used, unless --split names another.
+
+    \b
+    calkit fit val.npz -m temperature:objective=ece -o cal.json
+    calkit apply cal.json test.npz -o calibrated.npz
+    """
+    from calkit.calibrators import get_calibrator, save_calibrator
+
+    calibrator = get_calibrator(method)
+    predictions = source.load_preferred(file, "validation")
+    calibrator.fit_predictions(predictions)
+    save_calibrator(calibrator, output)
+    values = ", ".join(f"{name} = {value:.10g}" for name, value in calibrator.fitted_values().items())
+    split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
+    click.echo(f"{method}: {values}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}")

@@ -1,0 +1,162 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, get_args
+
+import click
+
+from calkit.errors import UsageError
+from calkit.io import load_predictions, open_container
+from calkit.io.load import split_address
+from calkit.io.names import canonical_split
+from calkit.io.resolve import splits_of
+from calkit.predictions import Kind, Predictions
+
+__all__ = ["InputOptions", "fit_options", "input_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """How to find predictions in a file; see :func:`calkit.load_predictions`."""
+
+    kind: str | None = None
+    split: str | None = None
+    scores: str | None = None
+    labels: str | None = None
+    sample_weight: str | None = None
+
+    def load(self, path: str, split: str | None = None) -> Predictions:
+        """Read a file, or one split of it."""
+        return load_predictions(
+            path,
+            kind=self.kind,
+            split=split or self.split,
+            scores=self.scores,
+            labels=self.labels,
+            sample_weight=self.sample_weight,
+        )
+
+    def splits(self, path: str) -> list[str | None]:
+        """Return the splits to read: the one that was chosen, or all that the names tell."""
+        if self.split is not None or self.scores is not None or split_address(path)[1] is not None:
+            return [self.split]
+        found: list[str] = splits_of(open_container(path))
+        return [None] if len(found) <= 1 else list(found)
+
+    def load_preferred(self, path: str, preferred: str) -> Predictions:
+        """Read the chosen split; of a file with several and none chosen, the preferred one if it is there."""
+        splits = self.splits(path)
+        return self.load(path, preferred if len(splits) > 1 and preferred in splits else None)
+
+
+def input_options(function: F) -> F:
+    """Add the options that say what is what in a file; the command takes them as ``source``."""
+
+    def collected(*args: Any, **kwargs: Any) -> Any:
+        names = InputOptions.__dataclass_fields__
+        return function(*args, source=InputOptions(**{name: kwargs.pop(name) for name in names}), **kwargs)
+
+    collected.__doc__ = function.__doc__
+    collected.__name__ = function.__name__
+    collected.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    wrapped: Any = collected
+    for option in reversed(
+        [
+            click.option("--split", metavar="NAME", help="Split to read, of a file with several (validation, test)."),
+            click.option(
+                "--kind", type=click.Choice(get_args(Kind)), help="What the scores are, if their name does not tell."
+            ),
+            click.option("--scores", metavar="NAME", help="Array of scores, if it cannot be told by name."),
+            click.option("--labels", metavar="NAME|FILE", help="Array of labels, or another file, or FILE:NAME."),
+            click.option("--sample-weight", metavar="NAME|FILE", help="Array of weights, or another file."),
+        ]
+    ):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Which calibrators to apply: fitted now, or read from files."""
+
+    methods: tuple[str, ...] = ()
+    fit_on: str | None = None
+    calibrators: tuple[str, ...] = ()
+
+    def fitted(self, path: str, source: InputOptions) -> list[tuple[str, Any]]:
+        """Return (label, calibrator) pairs: the methods fitted on the file's validation split or on ``fit_on``."""
+        from calkit.calibrators import get_calibrator, load_calibrator
+
+        pairs: list[tuple[str, Any]] = [(name, load_calibrator(name)) for name in self.calibrators]
+        if self.methods:
+            unfitted = [(method, get_calibrator(method)) for method in self.methods]
+            validation = self.validation(path, source)
+            pairs += [(method, calibrator.fit_predictions(validation)) for method, calibrator in unfitted]
+        return pairs
+
+    def validation(self, path: str, source: InputOptions) -> Predictions:
+        """Return the predictions to fit on."""
+        plain = replace(source, split=None)
+        if self.fit_on is None:
+            return plain.load(path, self.fit_split(path, source))
+        other, _ = split_address(self.fit_on)
+        return plain.load_preferred(self.fit_on, "validation") if other.exists() else plain.load(path, self.fit_on)
+
+    def fit_split(self, path: str, source: InputOptions) -> str | None:
+        """Return the split of the file that calibrators are fitted on, or None if it is not one of this file's."""
+        if not self.methods:
+            return None
+        if self.fit_on is not None:
+            return None if split_address(self.fit_on)[0].exists() else canonical_split(self.fit_on)
+        if "validation" not in replace(source, split=None).splits(path):
+            raise UsageError(
+                f"{path} has no validation split to fit on. Name a file or a split with --fit-on, or fit first "
+                "('calkit fit') and pass --calibrator."
+            )
+        return "validation"
+
+
+def fit_options(function: F) -> F:
+    """Add the options that choose calibrators; the command takes them as ``fit``."""
+
+    def collected(*args: Any, **kwargs: Any) -> Any:
+        options = FitOptions(kwargs.pop("methods"), kwargs.pop("fit_on"), kwargs.pop("calibrators"))
+        return function(*args, fit=options, **kwargs)
+
+    collected.__doc__ = function.__doc__
+    collected.__name__ = function.__name__
+    collected.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    wrapped: Any = collected
+    for option in reversed(
+        [
+            click.option(
+                "-m",
+                "--method",
+                "methods",
+                multiple=True,
+                metavar="METHOD",
+                help="Fit this calibrator (temperature, temperature:objective=ece, …) and show what it does; repeat "
+                "for more.",
+            ),
+            click.option(
+                "--fit-on",
+                metavar="SPLIT|FILE",
+                help="Where --method is fitted; by default the validation split of the same file.",
+            ),
+            click.option(
+                "--calibrator",
+                "calibrators",
+                multiple=True,
+                metavar="JSON",
+                type=click.Path(dir_okay=False),
+                help="A calibrator that 'calkit fit' wrote; repeat for more.",
+            ),
+        ]
+    ):
+        wrapped = option(wrapped)
+    return wrapped
