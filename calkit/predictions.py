@@ -231,7 +231,12 @@ class Predictions:
             scores, y, weight = scores[present], y[present], weight[present]
             numbers = rows.start + np.flatnonzero(present)
         if check:
-            _check_scores(scores, self.kind, numbers)
+            try:
+                _check_scores(scores, self.kind, numbers)
+            except InputError as error:
+                if "file" not in self.meta:
+                    raise
+                raise InputError(f"{self.meta['file']}: {error}") from None
         if scores.dtype.kind != "f":
             scores = scores.astype(np.float64)
         if scores.ndim == 1 and self.kind != "confidence":

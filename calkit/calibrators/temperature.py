@@ -142,6 +142,11 @@ class TemperatureScaling(Calibrator):
                 stacklevel=5,
             )
 
+    def _set_state(self, classes: list[Any], state: dict[str, Any]) -> None:
+        super()._set_state(classes, state)
+        if not self.temperature_ > 0:
+            raise ValueError(f"temperature_ is {self.temperature_!r}, but must be a positive number")
+
     def fitted_values(self) -> dict[str, float]:
         """Return the temperature."""
         return {"temperature": self.temperature_}

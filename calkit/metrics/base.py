@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,7 +72,9 @@ class Metric:
         return self.statistic.needs_distribution
 
     def format(self, value: float, decimals: int | None = None) -> str:
-        """Return the value as tables show it: in percent with 2 decimals, or as it is with 4."""
+        """Return the value as tables show it: in percent with 2 decimals, or as it is with 4; a dash for NaN."""
+        if math.isnan(value):
+            return "–"
         digits = decimals if decimals is not None else (2 if self.percent else 4)
         return f"{value * 100 if self.percent else value:.{digits}f}"
 

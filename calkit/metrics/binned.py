@@ -180,8 +180,8 @@ def ece(
     Examples
     --------
     >>> from calkit import ece
-    >>> ece([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
-    0.4
+    >>> round(ece([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
+    0.35
     """
     metric = _ece(n_bins, binning)
     return compute(metric, as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))

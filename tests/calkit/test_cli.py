@@ -1,0 +1,302 @@
+"""The command line as a stranger uses it: real processes where the exit code or the streams matter."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import calkit
+from calkit.cli import cli
+from calkit.cli.app import run
+from calkit.cli.thresholds import parse_threshold
+from calkit.datasets import digits_path, load_digits_logits
+from calkit.errors import UsageError
+
+DIGITS = str(digits_path())
+
+
+@pytest.fixture
+def calkit_cli(capsys):
+    """Run the command line in this process; return (exit code, stdout, stderr)."""
+
+    def call(*args):
+        code = run([str(a) for a in args])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file with plain logits and labels."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "small.npz"
+    np.savez(path, logits=5 * rng.standard_normal((60, 3)), labels=rng.integers(0, 3, 60))
+    return path
+
+
+def process(*args, **options):
+    command = [sys.executable, "-m", "calkit", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_every_command_has_help(calkit_cli):
+    code, out, _ = calkit_cli("--help")
+    assert code == 0
+    commands = list(cli.list_commands(None))
+    for name in commands:
+        assert f"  {name}" in out
+        code, text, _ = calkit_cli(name, "--help")
+        assert code == 0
+        assert "--debug" in text
+    assert calkit_cli("--version")[1].startswith("calkit, version ")
+
+
+class TestEvaluate:
+    def test_all_splits_side_by_side(self, calkit_cli):
+        code, out, err = calkit_cli("evaluate", DIGITS)
+        assert (code, err) == (0, "")
+        assert "validation" in out
+        ece = calkit.evaluate(load_digits_logits("test"), ["ece"])["ece"]
+        assert f"{100 * ece:.2f}" in next(line for line in out.splitlines() if line.strip().startswith("ECE %"))
+
+    def test_json_is_the_evaluation(self, calkit_cli):
+        code, out, _ = calkit_cli("evaluate", DIGITS, "--split", "test", "--format", "json")
+        assert code == 0
+        (found,) = json.loads(out)
+        assert found == calkit.evaluate(load_digits_logits("test")).to_dict()
+
+    def test_csv_and_markdown(self, calkit_cli):
+        options = ["--metrics", "ece,ece:n_bins=25,binning=quantile,s99_accuracy:threshold=1.0"]
+        _, out, _ = calkit_cli("evaluate", DIGITS, "--format", "csv", *options)
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert [row["split"] for row in rows] == ["validation", "test"]
+        expected = calkit.evaluate(load_digits_logits("test"), ["ece:n_bins=25,binning=quantile"])
+        assert float(rows[1]["ece:n_bins=25,binning=quantile"]) == next(iter(expected.values()))
+        _, out, _ = calkit_cli("evaluate", DIGITS, "--format", "md")
+        lines = out.splitlines()
+        assert r"\|S99\| %" in lines[0]
+        assert len(lines) == 4
+
+    def test_calibrators_before_and_after(self, calkit_cli, tmp_path):
+        code, out, _ = calkit_cli(
+            "evaluate", DIGITS, "-m", "temperature", "-m", "temperature:objective=ece", "--format", "json"
+        )
+        assert code == 0
+        before, by_nll, by_ece = json.loads(out)
+        assert {r["split"] for r in (before, by_nll, by_ece)} == {"test"}
+        validation = load_digits_logits("validation")
+        for row, objective in ((by_nll, "nll"), (by_ece, "ece")):
+            calibrator = calkit.TemperatureScaling(objective).fit_predictions(validation)
+            assert row["calibrator"]["fitted"] == {"temperature": calibrator.temperature_}
+            expected = calkit.evaluate(calibrator.apply(load_digits_logits("test")), ["nll"])["nll"]
+            assert row["metrics"]["nll"] == expected
+
+    def test_many_files_make_a_long_table(self, calkit_cli, small):
+        code, out, _ = calkit_cli("evaluate", *[small] * 5, "--metrics", "ece,nll")
+        assert code == 0
+        assert sum("small.npz" in line for line in out.splitlines()) == 5
+
+    def test_pairs_beside_full_scores(self, calkit_cli, small, tmp_path):
+        np.savez(tmp_path / "pairs.npz", confidence=[0.9, 0.8], correct=[1, 0])
+        code, out, _ = calkit_cli("evaluate", small, tmp_path / "pairs.npz")
+        assert code == 0
+        assert next(line for line in out.splitlines() if line.strip().startswith("NLL")).rstrip().endswith("–")
+
+    def test_output_file(self, calkit_cli, small, tmp_path):
+        code, out, _ = calkit_cli("evaluate", small, "--format", "json", "-o", tmp_path / "out.json")
+        assert (code, out) == (0, "")
+        assert json.loads((tmp_path / "out.json").read_text())[0]["n_samples"] == 60
+
+    def test_fit_on_another_file(self, calkit_cli, small, tmp_path):
+        code, _, err = calkit_cli("evaluate", small, "-m", "temperature")
+        assert code == 2
+        assert "--fit-on" in err
+        code, out, _ = calkit_cli(
+            "evaluate", small, "-m", "temperature:objective=ece", "--fit-on", small, "--format", "json"
+        )
+        assert code == 0
+        assert json.loads(out)[1]["calibrator"]["spec"] == "temperature:objective=ece"
+        code, out, _ = calkit_cli("evaluate", DIGITS, "-m", "temperature", "--fit-on", "test", "--format", "json")
+        assert {row["split"] for row in json.loads(out)} == {"validation"}
+
+
+class TestThresholds:
+    @pytest.mark.parametrize(
+        ("condition", "code"),
+        [("ece>0.05", 3), ("ece>90%", 0), ("accuracy<0.5", 0), ("accuracy<=99%", 3), ("ece:n_bins=25 >= 0.1", 3)],
+    )
+    def test_exit_code(self, calkit_cli, condition, code):
+        found, out, err = calkit_cli("evaluate", DIGITS, "--split", "test", "--fail-if", condition)
+        assert found == code
+        assert "ECE %" in out
+        assert ("failed: " in err) == (code == 3)
+
+    def test_calibrated_values_are_judged(self, calkit_cli):
+        assert calkit_cli("evaluate", DIGITS, "--fail-if", "ece>0.05")[0] == 3
+        assert calkit_cli("evaluate", DIGITS, "-m", "temperature", "--fail-if", "ece>0.05")[0] == 0
+
+    def test_what_cannot_be_judged_fails(self, calkit_cli, tmp_path):
+        np.savez(tmp_path / "a.npz", confidence=[0.5, 0.6], correct=[1, 0])
+        assert calkit_cli("evaluate", tmp_path / "a.npz", "--fail-if", "s99_accuracy<0.5")[0] == 3
+
+    @pytest.mark.parametrize("text", ["ece", "ece=0.1", "ece>", ">0.1", "ece>much", "ece>>1"])
+    def test_nonsense(self, calkit_cli, text):
+        with pytest.raises(UsageError):
+            parse_threshold(text)
+        assert calkit_cli("evaluate", DIGITS, "--fail-if", text)[0] == 2
+
+
+class TestFitAndApply:
+    def test_round_trip_gives_the_same_numbers(self, calkit_cli, tmp_path):
+        cal, out_file = tmp_path / "cal.json", tmp_path / "out.npz"
+        code, out, _ = calkit_cli("fit", DIGITS, "-m", "temperature:objective=ece", "-o", cal)
+        assert code == 0
+        assert "598 rows" in out
+        assert calkit_cli("apply", cal, DIGITS, "-o", out_file)[0] == 0
+        written = calkit.evaluate(calkit.load_predictions(out_file))
+        _, text, _ = calkit_cli("evaluate", DIGITS, "--split", "test", "--calibrator", cal, "--format", "json")
+        direct = json.loads(text)[1]["metrics"]
+        for name, value in direct.items():
+            assert written[name] == pytest.approx(value, abs=1e-12), name
+        assert calkit_cli("apply", cal, DIGITS, "--as", "logits", "-o", tmp_path / "out.csv")[0] == 0
+        again = calkit.load_predictions(tmp_path / "out.csv")
+        assert again.kind == "logits"
+        assert calkit.evaluate(again, ["ece"])["ece"] == pytest.approx(direct["ece"], abs=1e-12)
+
+    def test_warnings_are_one_line(self, calkit_cli, tmp_path):
+        np.savez(tmp_path / "a.npz", logits=np.eye(3), labels=[0, 1, 2])
+        code, _, err = calkit_cli("fit", tmp_path / "a.npz", "-o", tmp_path / "cal.json")
+        assert code == 0
+        assert err.startswith("calkit: warning: every true class has the largest logit")
+        assert len(err.splitlines()) == 1
+
+    def test_a_calibrator_for_other_classes(self, calkit_cli, small, tmp_path):
+        calkit_cli("fit", DIGITS, "-o", tmp_path / "cal.json")
+        code, _, err = calkit_cli("apply", tmp_path / "cal.json", small, "-o", tmp_path / "out.npz")
+        assert code == 1
+        assert "fitted on 10 classes, but X has 3" in err
+        assert not (tmp_path / "out.npz").exists()
+
+
+class TestPlotShowDemo:
+    @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+    def test_plot(self, calkit_cli, tmp_path, suffix):
+        target = tmp_path / f"r.{suffix}"
+        code, out, err = calkit_cli("plot", DIGITS, "-m", "temperature", "--bins", "25", "-o", target)
+        assert (code, err) == (0, "")
+        assert str(target) in out
+        magic = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
+        assert target.read_bytes().startswith(magic)
+
+    def test_plot_knows_its_formats(self, calkit_cli, small, tmp_path):
+        code, _, err = calkit_cli("plot", small, "-o", tmp_path / "r.docx")
+        assert code == 2
+        assert ".png" in err
+        assert not (tmp_path / "r.docx").exists()
+
+    def test_show(self, calkit_cli):
+        code, out, _ = calkit_cli("show", DIGITS)
+        assert code == 0
+        line = next(line.split() for line in out.splitlines() if line.strip().startswith("val_logits"))
+        assert line == ["val_logits", "598", "×", "10", "float32", "logits", "validation"]
+
+    def test_demo(self, tmp_path):
+        done = process("demo", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / "calkit-demo.png").read_bytes().startswith(b"\x89PNG")
+        assert "T = 2.5" in done.stdout
+        # The commands it prints are run as they stand.
+        for line in done.stdout.splitlines():
+            if line.startswith("  calkit "):
+                arguments = line.split()[1:]
+                assert process(*arguments, cwd=tmp_path).returncode == 0, line
+        assert {"reliability.png", "cal.json", "calibrated.npz"} <= {p.name for p in tmp_path.iterdir()}
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("args", "code", "message"),
+        [
+            (["evaluate", "none.npz"], 1, "none.npz does not exist"),
+            (["evaluate", DIGITS, "--split", "tset"], 2, "Did you mean 'test'"),
+            (["evaluate", DIGITS, "--metrics", "ecee"], 2, "Did you mean 'ece'"),
+            (["evaluate", DIGITS, "--split", "test", "--scores", "x"], 2, "unknown array"),
+            (["evaluate", DIGITS, "-m", "temprature"], 2, "Did you mean 'temperature'"),
+            (["evaluate", DIGITS, "--calibrator", "none.json"], 1, "none.json"),
+            (["evaluate"], 2, "Missing argument"),
+            (["evaluate", DIGITS, "--format", "xml"], 2, "'xml' is not one of"),
+            (["evalute", DIGITS], 2, "evalute"),
+            (["fit", DIGITS, "-o", "none/cal.json"], 1, "cannot write"),
+            (["plot", DIGITS, "-o", "none/r.png"], 1, "cannot write"),
+        ],
+    )
+    def test_one_line_and_an_exit_code(self, calkit_cli, tmp_path, monkeypatch, args, code, message):
+        monkeypatch.chdir(tmp_path)
+        found, out, err = calkit_cli(*args)
+        assert found == code
+        assert message in err
+        assert out == ""
+        assert "Traceback" not in err
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("arrays", "code", "message"),
+        [
+            ({"logits": [[np.nan, 1.0]], "labels": [0]}, 1, "row 0 holds nan"),
+            ({"logits": [[0.0, 1.0]], "labels": [2]}, 1, "row 0 is 2"),
+            ({"probs": [[0.4, 0.4]], "labels": [0]}, 1, "sums to 0.8"),
+            ({"logits": np.zeros((0, 2)), "labels": []}, 1, "no rows"),
+            ({"logits": [[0.0, 1.0]]}, 2, "--labels"),
+            ({"x": [[0.0, 1.0]]}, 2, "--scores"),
+            ({"scores": [[0.0, 1.0]], "labels": [0]}, 2, "--kind"),
+        ],
+    )
+    def test_bad_arrays(self, calkit_cli, tmp_path, arrays, code, message):
+        path = tmp_path / "bad.npz"
+        np.savez(path, **{name: np.asarray(values) for name, values in arrays.items()})
+        found, out, err = calkit_cli("evaluate", path)
+        assert (found, out) == (code, "")
+        assert message in err
+        assert "bad.npz" in err
+        assert len(err.splitlines()) == 1
+
+    def test_debug_shows_the_traceback(self, tmp_path):
+        done = process("evaluate", tmp_path / "none.npz", "--debug")
+        assert done.returncode == 1
+        assert "Traceback" in done.stderr
+        assert "Traceback" in process("--debug", "evaluate", tmp_path / "none.npz").stderr
+
+    def test_a_reader_that_leaves(self):
+        done = subprocess.run(
+            f"{sys.executable} -m calkit evaluate {DIGITS} --format csv | true",
+            shell=True,
+            capture_output=True,
+            text=True,
+        )
+        assert "Traceback" not in done.stderr
+        assert "BrokenPipe" not in done.stderr
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+    def test_interrupt_leaves_nothing(self, tmp_path):
+        rng = np.random.default_rng(0)
+        rows = 400_000
+        np.savez(tmp_path / "big.npz", logits=rng.standard_normal((rows, 10)), labels=rng.integers(0, 10, rows))
+        before = set(tmp_path.iterdir())
+        command = [sys.executable, "-m", "calkit", "fit", "big.npz", "-m", "temperature:objective=accuracy"]
+        running = subprocess.Popen(
+            [*command, "-o", "cal.json"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ}
+        )
+        time.sleep(4)
+        running.send_signal(2)
+        _, err = running.communicate(timeout=60)
+        assert running.returncode == 130
+        assert err == "calkit: interrupted; nothing was left half-written.\n"
+        assert set(tmp_path.iterdir()) == before

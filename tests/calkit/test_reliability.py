@@ -1,0 +1,111 @@
+"""Reliability diagrams: what is drawn is what was counted, and nothing global changes."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from sklearn.linear_model import LogisticRegression
+
+import calkit
+from calkit.datasets import load_digits_logits
+from calkit.errors import InputError
+from calkit.plotting import ReliabilityDisplay, plot_reliability
+from calkit.stats import BinSums
+
+
+def drawn(axes, label):
+    """(left, bottom, height) of the bars of one colour."""
+    container = next(c for c in axes.containers if c.get_label() == label)
+    return [(bar.get_x(), bar.get_y(), bar.get_height()) for bar in container]
+
+
+def test_bars_are_accuracy_and_gap(no_pyplot_windows):
+    # Two bins of 4 hold samples: (0.25, 0.5]: confidence .4, accuracy 1/2; (0.75, 1]: .9, accuracy 1/3.
+    pairs = calkit.Predictions.from_confidence([0.4, 0.4, 0.9, 0.9, 0.9], [1, 0, 1, 0, 0])
+    display = ReliabilityDisplay.from_predictions(pairs, n_bins=4)
+    assert np.allclose(drawn(display.ax_, "accuracy"), [(0.25, 0, 0.4), (0.75, 0, 1 / 3)])
+    assert np.allclose(drawn(display.ax_, "over-confident by"), [(0.25, 0.4, 0), (0.75, 1 / 3, 0.9 - 1 / 3)])
+    assert np.allclose(drawn(display.ax_, "under-confident by"), [(0.25, 0.4, 0.1), (0.75, 1 / 3, 1 / 3 - 1 / 3)])
+    shares = [bar.get_height() for bar in display.share_ax_.patches]
+    assert np.allclose(shares, [40, 60])
+    assert display.ece == pytest.approx((2 * 0.1 + 3 * (0.9 - 1 / 3)) / 5)
+    assert "ECE 38.00 %" in display.ax_.texts[0].get_text()
+
+
+def test_negative_heights_never_appear(no_pyplot_windows):
+    display = ReliabilityDisplay.from_predictions(load_digits_logits("test"), n_bins=25)
+    for container in display.ax_.containers:
+        for bar in container:
+            assert bar.get_height() >= 0
+
+
+def test_all_ways_in_count_the_same(no_pyplot_windows):
+    test = load_digits_logits("test")
+    arrays = ReliabilityDisplay.from_predictions(test.y_true, test.scores, from_logits=True, plot=False)
+    assert arrays.ece == calkit.ece(test.y_true, test.scores, from_logits=True)
+    from_bins = ReliabilityDisplay.from_bins(arrays.bins, name="again", plot=False)
+    assert from_bins.ece == arrays.ece
+    calibrator = calkit.TemperatureScaling().fit_predictions(test)
+    estimator = ReliabilityDisplay.from_estimator(calibrator, test.scores, test.y_true, plot=False)
+    assert estimator.name == "TemperatureScaling"
+    assert estimator.ece == pytest.approx(calkit.ece(test.y_true, calibrator.predict_proba(test.scores)))
+
+
+def test_multiclass_and_string_classes_from_an_estimator(no_pyplot_windows):
+    X = np.random.default_rng(0).standard_normal((90, 2))
+    y = np.array(["x", "y", "z"])[(X[:, 0] > 0).astype(int) + (X[:, 1] > 1)]
+    model = LogisticRegression().fit(X, y)
+    display = ReliabilityDisplay.from_estimator(model, X, y, n_bins=10)
+    columns = np.searchsorted(model.classes_, y)
+    assert display.ece == calkit.ece(columns, model.predict_proba(X), n_bins=10)
+    with pytest.raises(InputError, match="'w', which is not one of"):
+        ReliabilityDisplay.from_estimator(model, X[:1], ["w"])
+    with pytest.raises(InputError, match="no predict_proba"):
+        ReliabilityDisplay.from_estimator(object(), X, y)
+
+
+def test_side_by_side_is_not_a_pyplot_figure(no_pyplot_windows):
+    test = load_digits_logits("test")
+    display = ReliabilityDisplay.from_predictions(test, plot=False)
+    figure = plot_reliability({"before": display, "after": display}, title="digits")
+    assert isinstance(figure, Figure)
+    assert no_pyplot_windows.get_fignums() == []
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["before", "after"]
+    with pytest.raises(InputError, match="empty"):
+        plot_reliability({})
+
+
+def test_into_axes_of_ones_own(no_pyplot_windows):
+    figure, axes = no_pyplot_windows.subplots()
+    display = ReliabilityDisplay.from_predictions(load_digits_logits("test"), ax=axes)
+    assert display.ax_ is axes
+    assert display.figure_ is figure
+    assert display.share_ax_ is not axes
+    figure.canvas.draw()
+
+
+def test_settings_stay_as_they_were(no_pyplot_windows):
+    # relplot resets the user's rcParams when it plots.
+    with mpl.rc_context({"axes.titlesize": 31, "font.size": 9.5}):
+        before = dict(mpl.rcParams)
+        ReliabilityDisplay.from_predictions(load_digits_logits("test"))
+        assert dict(mpl.rcParams) == before
+
+
+def test_equal_mass_bins_and_ties(no_pyplot_windows):
+    pairs = calkit.Predictions.from_confidence([1.0] * 50 + [0.5] * 20, [1] * 70)
+    display = ReliabilityDisplay.from_predictions(pairs, binning="quantile", n_bins=4)
+    assert display.bins.count.sum() == 70
+    assert (display.bins.count > 0).sum() == 2
+    display.figure_.canvas.draw()
+    with pytest.raises(InputError, match="drops samples"):
+        ReliabilityDisplay.from_predictions(pairs, binning="focal-calibration")
+
+
+def test_bad_input():
+    grid = np.zeros((3, 4), int)
+    with pytest.raises(InputError, match="one row of bins"):
+        ReliabilityDisplay(BinSums(grid, grid * 1.0, grid * 1.0, grid * 1.0))
+    test = load_digits_logits("test")
+    with pytest.raises(InputError, match="y_proba must be left out"):
+        ReliabilityDisplay.from_predictions(test, test.scores)

@@ -1,0 +1,37 @@
+"""Fixtures and settings that all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "calkit", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("calkit")
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Real model outputs beside the checkout: tests that need them skip without, but must run under CI."""
+    if not DATA.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{DATA} is missing, and under CI the tests on real data must run")
+        pytest.skip(f"real model outputs are not at {DATA}")
+    return DATA
+
+
+@pytest.fixture
+def no_pyplot_windows():
+    """Draw with pyplot without a display, and leave no figure open."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"backend": "agg"}):
+        from matplotlib import pyplot as plt
+
+        plt.switch_backend("agg")
+        yield plt
+        plt.close("all")

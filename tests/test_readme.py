@@ -1,0 +1,99 @@
+"""The README and the first pages of the docs are true: their commands and their Python run as printed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from calkit.datasets import digits_path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+STARTED = (ROOT / "docs" / "getting_started.md").read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+
+
+def environment():
+    """The environment with this interpreter's scripts first, as after activating it."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "MPLBACKEND": "agg"}
+
+
+def shell(command, folder, code=0):
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
+    return done
+
+
+def test_the_two_commands():
+    install, test = blocks(README, "sh")[:2]
+    assert install.strip().endswith(".venv/bin/calkit demo")
+    assert "python -m pytest" in test
+    # The test command is the one that runs this; what it installs and calls is checked, not run again.
+    assert ".[test]" in test
+    assert "grep -m1 'python -m pytest' README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.slow
+def test_commands(tmp_path):
+    (tmp_path / "logits.npz").write_bytes(digits_path().read_bytes())
+    for line in blocks(README, "sh")[2].splitlines():
+        shell(line, tmp_path)
+    written = {p.name for p in tmp_path.iterdir()}
+    assert {"reliability.png", "cal.json", "calibrated.npz"} <= written
+
+
+def test_python_and_what_its_comments_promise(tmp_path):
+    (code,) = blocks(README, "python")
+    promised = {
+        "calkit.ece(test.y_true, test.scores, from_logits=True)": 0.1296,
+        "calibrator.temperature_ ": 2.515,
+        "calkit.ece(test.y_true, probs)": 0.0272,
+    }
+    for expression, value in promised.items():
+        line = next(line for line in code.splitlines() if line.startswith(expression))
+        assert line.rstrip().endswith(f"{value}")
+        code += f"\nassert abs({expression} - {value}) < 6 * 10 ** -(len(str({value})) - 1), {expression!r}\n"
+    (tmp_path / "readme.py").write_text(code)
+    shell(f"{sys.executable} readme.py", tmp_path)
+    assert (tmp_path / "reliability.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_getting_started(tmp_path):
+    for code in blocks(STARTED, "python"):
+        (tmp_path / "step.py").write_text(code)
+        shell(f"{sys.executable} step.py", tmp_path)
+    for line in blocks(STARTED, "sh")[1].splitlines():
+        shell(line, tmp_path)
+    shell("calkit fit logits.npz -o cal.json", tmp_path)
+    gate = blocks(STARTED, "sh")[2].strip()
+    shell(gate, tmp_path)
+    assert shell(gate.replace("0.05", "0.01"), tmp_path, code=3).stderr.startswith("calkit: failed: ece is ")
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", sorted(p.name for p in (ROOT / "examples").glob("*.py")))
+def test_examples_run(script, tmp_path):
+    target = "out.npz" if script == "make_digits_logits.py" else ""
+    shell(f"{sys.executable} {ROOT / 'examples' / script} {target}", tmp_path)
+    if target:
+        import numpy as np
+
+        # The shipped file is what its script makes (training is deterministic up to the libraries' versions).
+        made, shipped = np.load(tmp_path / target), np.load(digits_path())
+        assert sorted(made) == sorted(shipped)
+        np.testing.assert_array_equal(made["test_labels"], shipped["test_labels"])
+        errors = [(a["test_logits"].argmax(1) != a["test_labels"]).mean() for a in (made, shipped)]
+        assert errors[0] == pytest.approx(errors[1], abs=0.05)
