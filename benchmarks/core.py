@@ -1,8 +1,8 @@
 """ECE and both temperature fits: calkit beside scikit-learn and plain NumPy, interleaved in one run, as ratios.
 
 Run it on a quiet machine: ``OMP_NUM_THREADS=1 python benchmarks/core.py [--large] [--json FILE]``. Each job is timed
-round robin with its rivals, and the median of the repeats is compared with calkit's. What each finds is printed beside its
-time, so that speed is not bought with error.
+round robin with its rivals, and the median of the repeats is compared with calkit's. What each finds is printed beside
+its time, so that speed is not bought with error.
 """
 
 import argparse

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from calkit.errors import InputError
+from calkit.executors import Executor, open_executor
 from calkit.metrics import Metric, get_metric
-from calkit.predictions import Predictions
+from calkit.predictions import Kind, Predictions
 from calkit.registry import unknown_name
+from calkit.shards import Shards
 from calkit.stats import summarize
 
-__all__ = ["DEFAULT_METRICS", "Evaluation", "evaluate"]
+__all__ = ["DEFAULT_METRICS", "Evaluation", "choose_metrics", "evaluate"]
 
 #: What :func:`evaluate` computes unless told otherwise: the metrics of the paper.
 DEFAULT_METRICS = ("accuracy", "error", "ece", "adaece", "mce", "nll", "brier", "s99", "s99_accuracy")
@@ -76,16 +78,27 @@ class Evaluation(Mapping[str, float]):
         return "\n".join([f"{self.n_samples} samples{classes}", *lines])
 
 
-def evaluate(predictions: Predictions, metrics: Iterable[str | Metric] | None = None) -> Evaluation:
-    """Compute metrics, all of them from one pass over the rows.
+def evaluate(
+    predictions: Predictions | Shards,
+    metrics: Iterable[str | Metric] | None = None,
+    *,
+    executor: str | Executor | None = None,
+    n_jobs: int | None = None,
+) -> Evaluation:
+    """Compute metrics, all of them from one pass over the rows (AdaECE of millions of rows takes a second one).
 
     Parameters
     ----------
-    predictions : Predictions
+    predictions : Predictions or Shards
         For instance from :func:`~calkit.load_predictions`.
     metrics : iterable of str or Metric, optional
         Names with parameters if any (``"ece:n_bins=25"``); by default the metrics of the paper: accuracy, error, ECE,
         AdaECE, MCE, NLL, Brier, S99. For (confidence, correct) pairs, those of them that pairs can tell.
+    executor : str or Executor, optional
+        Who adds: ``"serial"``, ``"threads"``, ``"dask"`` (the active client), ``"dask:tcp://10.0.0.1:8786"``,
+        ``"dask:local"``. By default threads for more than about two million scores. The values do not depend on it.
+    n_jobs : int, optional
+        Number of threads, -1 for all cores; the environment variable ``CALKIT_NUM_THREADS`` says how many those are.
 
     Returns
     -------
@@ -97,7 +110,9 @@ def evaluate(predictions: Predictions, metrics: Iterable[str | Metric] | None = 
     InputError
         If a score is impossible, or a metric needs the scores of all classes and only pairs are there.
     NotFoundError
-        If a metric is unknown.
+        If a metric or an executor is unknown.
+    UsageError
+        If `n_jobs` is no number of threads, or Dask is asked for and does not answer.
 
     Examples
     --------
@@ -107,7 +122,25 @@ def evaluate(predictions: Predictions, metrics: Iterable[str | Metric] | None = 
     >>> sorted(evaluation)
     ['ece', 'error']
     """
-    pairs_only = predictions.kind == "confidence"
+    with open_executor(executor, n_jobs) as opened:
+        layout = predictions.layout(opened) if isinstance(predictions, Shards) else predictions
+        chosen = choose_metrics(metrics, layout.kind)
+        summaries = summarize(predictions, [metric.statistic for metric in chosen], executor=opened)
+    values = {metric.spec: metric.finish(summaries[metric.statistic]) for metric in chosen}
+    return Evaluation(values, chosen, summaries.n_samples, layout.n_classes, layout.kind, dict(predictions.meta))
+
+
+def choose_metrics(metrics: Iterable[str | Metric] | None, kind: Kind) -> tuple[Metric, ...]:
+    """Return the metrics asked for, each once; by default those of the paper that the kind of scores allows.
+
+    Raises
+    ------
+    InputError
+        If there are none, or one needs the scores of all classes and only pairs are there.
+    NotFoundError
+        If a metric is unknown.
+    """
+    pairs_only = kind == "confidence"
     if metrics is None:
         chosen = [get_metric(name) for name in DEFAULT_METRICS]
         chosen = [metric for metric in chosen if not (pairs_only and metric.needs_distribution)]
@@ -121,9 +154,4 @@ def evaluate(predictions: Predictions, metrics: Iterable[str | Metric] | None = 
             )
     if not chosen:
         raise InputError("metrics is empty: name at least one metric.")
-    summaries = summarize(predictions, [metric.statistic for metric in chosen])
-    values = {metric.spec: metric.finish(summaries[metric.statistic]) for metric in chosen}
-    unique = tuple({metric.spec: metric for metric in chosen}.values())
-    return Evaluation(
-        values, unique, predictions.n_samples, predictions.n_classes, predictions.kind, dict(predictions.meta)
-    )
+    return tuple({metric.spec: metric for metric in chosen}.values())

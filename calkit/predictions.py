@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.arrays import as_row_source, to_numpy
 from calkit.errors import InputError, UsageError
 from calkit.labels import as_class_names, encode_labels
 
@@ -17,9 +18,10 @@ __all__ = ["Kind", "Predictions", "RowBlock", "as_kind"]
 
 Kind = Literal["logits", "probs", "confidence"]
 
-# A block of float64 scores of this size stays in a core's cache while it is worked on.
-_BLOCK_BYTES = 1 << 18
-_MIN_BLOCK_ROWS = 32
+# Blocks are large enough that handling them costs little beside the arithmetic, and small beside any memory; the
+# kernels cut them into pieces that fit the cache.
+_BLOCK_BYTES = 1 << 22
+_MAX_BLOCK_ROWS = 1 << 15
 
 # How far a row of probabilities may be from summing to 1: printed decimals and half precision round.
 _SUM_TOLERANCE = 1e-3
@@ -35,7 +37,7 @@ def as_kind(kind: str) -> Kind:
 
 @dataclass(frozen=True, eq=False)
 class RowBlock:
-    """A run of consecutive rows, checked, ready to be measured.
+    """A run of consecutive rows, ready to be measured.
 
     Attributes
     ----------
@@ -45,18 +47,33 @@ class RowBlock:
     sample_weight : ndarray of float64, shape (b,), or None
         None stands for 1 everywhere.
     kind : {"logits", "probs", "confidence"}
-    start : int
-        Index of the first row among all rows.
+    numbers : sequence of int
+        Places of the rows among all rows.
+    n_total : int
+        Number of all rows.
+    file : str, optional
+        Where the rows come from, for error messages.
+    unchecked : bool
+        Whether logits may still hold values that are not finite: what computes with them notices that on the way
+        and calls :meth:`check`, so that good data need no pass of their own.
     """
 
     scores: NDArray[Any]
     y_true: NDArray[np.intp]
     sample_weight: NDArray[np.float64] | None
     kind: Kind
-    start: int = 0
+    numbers: Sequence[int] | NDArray[np.intp]
+    n_total: int
+    file: str | None = None
+    unchecked: bool = False
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def check(self) -> None:
+        """Raise for the first score that is impossible, unless the scores were checked before."""
+        if self.unchecked:
+            _check_scores(self.scores, self.kind, self.numbers, self.file)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +89,8 @@ class Predictions:
     scores : array-like
         Shape (n, K): a column per class. Shape (n,): for two classes, the logit (log-odds) or the probability of
         class 1; for kind "confidence", the confidence in the predicted class. Anything with ``shape``,
-        ``dtype`` and slicing by rows serves (a memory map, an HDF5 data set); it is not copied.
+        ``dtype`` and slicing by rows serves (a memory map, an HDF5 data set); it is not copied. Nor are PyTorch and
+        JAX arrays in this machine's memory; those on a GPU come over block by block.
     y_true : array-like
         Labels: integers of shape (n,), strings, or one-hot rows. For kind "confidence": whether each prediction
         was right, as booleans or 0 and 1.
@@ -116,7 +134,8 @@ class Predictions:
         scores = _as_scores(self.scores, self.kind)
         n_classes = 2 if scores.ndim == 1 else int(scores.shape[1])
         names = as_class_names(self.class_names, n_classes) if self.kind != "confidence" else None
-        y = _as_correct(self.y_true) if self.kind == "confidence" else encode_labels(self.y_true, n_classes, names)
+        labels = to_numpy(self.y_true)
+        y = _as_correct(labels) if self.kind == "confidence" else encode_labels(labels, n_classes, names)
         n = int(scores.shape[0])
         if len(y) != n:
             raise InputError(f"y_true has {len(y)} rows, but the scores have {n}.")
@@ -125,7 +144,7 @@ class Predictions:
         for name, value in {
             "scores": scores,
             "y_true": y,
-            "sample_weight": _as_weight(self.sample_weight, n),
+            "sample_weight": _as_weight(to_numpy(self.sample_weight), n),
             "class_names": names,
             "meta": MappingProxyType(dict(self.meta)),
         }.items():
@@ -174,6 +193,11 @@ class Predictions:
             return None
         return 2 if self.scores.ndim == 1 else int(self.scores.shape[1])
 
+    @property
+    def has_random_access(self) -> bool:
+        """Whether rows can be read in any order, by several threads at a time, without loss."""
+        return bool(getattr(self.scores, "has_random_access", isinstance(self.scores, np.ndarray)))
+
     def __len__(self) -> int:
         return self.n_samples
 
@@ -192,9 +216,9 @@ class Predictions:
         return self.replace(scores=self.scores[rows], y_true=self.y_true[rows], sample_weight=weight)
 
     def default_block_rows(self) -> int:
-        """Return how many rows make a block that fits a core's cache."""
+        """Return how many rows make a block of about 4 MB."""
         columns = 1 if self.scores.ndim == 1 else int(self.scores.shape[1])
-        return max(_MIN_BLOCK_ROWS, _BLOCK_BYTES // (8 * max(columns, 2)))
+        return min(_MAX_BLOCK_ROWS, max(1, _BLOCK_BYTES // (self.scores.dtype.itemsize * columns)))
 
     def blocks(self, rows: int | None = None, *, check: bool = True) -> Iterator[RowBlock]:
         """Yield all rows in order, in blocks; rows of weight 0 are left out.
@@ -215,13 +239,19 @@ class Predictions:
         InputError
             If a score is not finite, a probability is negative, or a row of probabilities does not sum to 1.
         """
-        step = rows or self.default_block_rows()
-        for start in range(0, self.n_samples, step):
-            block = self._block(slice(start, min(start + step, self.n_samples)), check)
+        for piece in self.row_slices(rows):
+            block = self.block(piece, check=check)
             if len(block):
                 yield block
 
-    def _block(self, rows: slice, check: bool) -> RowBlock:
+    def row_slices(self, rows: int | None = None) -> Iterator[slice]:
+        """Yield the slices of rows that the blocks are made of; see :meth:`blocks`."""
+        step = rows or self.default_block_rows()
+        for start in range(0, self.n_samples, step):
+            yield slice(start, min(start + step, self.n_samples))
+
+    def block(self, rows: slice, *, check: bool = True) -> RowBlock:
+        """Return one of the :meth:`blocks`; it may be empty, if all its rows have weight 0."""
         scores = np.asarray(self.scores[rows])
         y = np.asarray(self.y_true[rows])
         weight = None if self.sample_weight is None else self.sample_weight[rows]
@@ -230,19 +260,19 @@ class Predictions:
             present = weight > 0
             scores, y, weight = scores[present], y[present], weight[present]
             numbers = rows.start + np.flatnonzero(present)
-        if check:
-            try:
-                _check_scores(scores, self.kind, numbers)
-            except InputError as error:
-                if "file" not in self.meta:
-                    raise
-                raise InputError(f"{self.meta['file']}: {error}") from None
+        file = self.meta.get("file")
+        if check and self.kind != "logits":
+            # How the scores were rounded is told by the array they come from: the block may have been widened.
+            itemsize = getattr(self.scores, "itemsize", scores.dtype.itemsize)
+            _check_scores(scores, self.kind, numbers, file, _SUM_TOLERANCE if itemsize > 2 else _SUM_TOLERANCE_HALF)
         if scores.dtype.kind != "f":
             scores = scores.astype(np.float64)
         if scores.ndim == 1 and self.kind != "confidence":
             first = np.zeros_like(scores) if self.kind == "logits" else 1 - scores
             scores = np.stack([first, scores], axis=1)
-        return RowBlock(scores, y.astype(np.intp, copy=False), weight, self.kind, rows.start)
+        unchecked = check and self.kind == "logits"
+        y = y.astype(np.intp, copy=False)
+        return RowBlock(scores, y, weight, self.kind, numbers, self.n_samples, file, unchecked)
 
     def logits(self) -> Predictions:
         """Return these predictions with logits for scores.
@@ -279,12 +309,7 @@ def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:
 
 def _as_scores(scores: Any, kind: Kind) -> Any:
     """Return something with shape, dtype, ndim and slicing; check its shape and type."""
-    lazy = all(hasattr(scores, name) for name in ("shape", "dtype", "ndim", "__getitem__"))
-    if not lazy or type(scores).__module__.split(".")[0] in {"torch", "pandas"}:
-        try:
-            scores = np.asarray(scores)
-        except ValueError as error:
-            raise InputError(f"the scores are not one rectangular array: {error}.") from None
+    scores = as_row_source(scores)
     if scores.dtype.kind not in "fiu" and str(scores.dtype) not in {"bfloat16", "bool"}:
         raise InputError(f"the scores must be real numbers, but their type is {scores.dtype}.")
     shape = tuple(scores.shape)
@@ -337,40 +362,52 @@ def _as_weight(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
     return weight
 
 
-def _check_scores(scores: NDArray[Any], kind: Kind, numbers: Sequence[int] | NDArray[np.intp]) -> None:
+def _check_scores(
+    scores: NDArray[Any],
+    kind: Kind,
+    numbers: Sequence[int] | NDArray[np.intp],
+    file: str | None,
+    tolerance: float = _SUM_TOLERANCE,
+) -> None:
     """Raise for the first impossible score; ``numbers`` are the rows' places among all rows."""
+    found = _not_finite(scores, numbers)
+    if not found and kind != "logits":
+        found = _not_one(scores, numbers, tolerance) if scores.ndim == 2 else ""
+        found = found or _not_a_share(scores, kind, numbers, tolerance)
+    if found:
+        raise InputError(f"{file}: {found}" if file else found)
+
+
+def _not_finite(scores: NDArray[Any], numbers: Sequence[int] | NDArray[np.intp]) -> str:
+    # A finite sum has finite terms, and is cheaper; a sum may overflow, so what is not finite is looked into.
+    if np.isfinite(scores.sum()) or np.isfinite(scores).all():
+        return ""
     finite = np.isfinite(scores)
-    if not finite.all():
-        row = int(np.argmin(finite if finite.ndim == 1 else finite.all(axis=1)))
-        value = scores[row] if scores.ndim == 1 else scores[row][~finite[row]][0]
-        raise InputError(
-            f"the scores must be finite, but row {numbers[row]} holds {value}. Remove the row, or mend the model "
-            "that wrote it (half precision overflows at 65504)."
-        )
-    if kind == "logits":
-        return
-    if scores.ndim == 2:
-        _check_sums(scores, numbers)
-    tolerance = _SUM_TOLERANCE if scores.dtype.itemsize > 2 else _SUM_TOLERANCE_HALF
-    wrong = (scores < -tolerance) | (scores > 1 + tolerance)
-    if wrong.any():
-        row, *_ = (int(i) for i in np.argwhere(wrong)[0])
-        value = scores[row] if scores.ndim == 1 else scores[row][wrong[row]][0]
-        raise InputError(f"{_noun(kind)} must lie in [0, 1], but row {numbers[row]} holds {value}.{_if_logits(kind)}")
+    row = int(np.argmin(finite if finite.ndim == 1 else finite.all(axis=1)))
+    value = scores[row] if scores.ndim == 1 else scores[row][~finite[row]][0]
+    return (
+        f"the scores must be finite, but row {numbers[row]} holds {value}. Remove the row, or mend the model that "
+        "wrote it (half precision overflows at 65504)."
+    )
 
 
-def _check_sums(probs: NDArray[Any], numbers: Sequence[int] | NDArray[np.intp]) -> None:
+def _not_one(probs: NDArray[Any], numbers: Sequence[int] | NDArray[np.intp], tolerance: float) -> str:
     sums = probs.sum(axis=1, dtype=np.float64)
-    wrong = abs(sums - 1) > (_SUM_TOLERANCE if probs.dtype.itemsize > 2 else _SUM_TOLERANCE_HALF)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError(
-            f"rows of probabilities must sum to 1, but row {numbers[row]} sums to {sums[row]:.6g}.{_if_logits('probs')}"
-        )
+    wrong = abs(sums - 1) > tolerance
+    if not wrong.any():
+        return ""
+    row = int(np.argmax(wrong))
+    return f"rows of probabilities must sum to 1, but row {numbers[row]} sums to {sums[row]:.6g}.{_if_logits('probs')}"
 
 
-def _noun(kind: Kind) -> str:
-    return "confidences" if kind == "confidence" else "probabilities"
+def _not_a_share(scores: NDArray[Any], kind: Kind, numbers: Sequence[int] | NDArray[np.intp], tolerance: float) -> str:
+    wrong = (scores < -tolerance) | (scores > 1 + tolerance)
+    if not wrong.any():
+        return ""
+    row, *_ = (int(i) for i in np.argwhere(wrong)[0])
+    value = scores[row] if scores.ndim == 1 else scores[row][wrong[row]][0]
+    noun = "confidences" if kind == "confidence" else "probabilities"
+    return f"{noun} must lie in [0, 1], but row {numbers[row]} holds {value}.{_if_logits(kind)}"
 
 
 def _if_logits(kind: Kind) -> str:

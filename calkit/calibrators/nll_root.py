@@ -14,9 +14,13 @@ from calkit.stats import NllDerivatives, NllModel, summarize
 
 __all__ = ["NllRoot", "nll_root"]
 
-# The Newton step at the last point, relative to β: the error left is of the order of its square.
-_TOLERANCE = 1e-11
+# The last step from a point whose derivatives are known in float64, relative to β. The model of four derivatives is
+# then good to about the fifth power of it.
+_LAST_STEP = 1e-3
 _MAX_PASSES = 200
+
+# Passes in float32 serve as long as the steps are larger than this; what they leave is one float64 pass away.
+_SINGLE_STEP = 2e-2
 
 # About this many rows give the first guess when there are many more.
 _SUBSAMPLE = 4000
@@ -67,13 +71,13 @@ def nll_root(predictions: Predictions) -> NllRoot:
     exponent = _scale_exponent(predictions)
     start: float | None = None
     step = predictions.n_samples // _SUBSAMPLE
-    if step >= 4:
+    if step >= 4 and isinstance(predictions.scores, np.ndarray):
         sample = predictions.take(slice(None, None, step))
         if sample.sample_weight is None or sample.sample_weight.any():
-            found = _solve(sample, exponent, None, 1e-4)
+            found = _solve(sample, exponent, None)
             if found.outcome == "converged":
                 start = 1 / found.temperature
-    result = _solve(predictions, exponent, start, _TOLERANCE)
+    result = _solve(predictions, exponent, start)
     temperature = math.ldexp(result.temperature, exponent) if result.outcome != "constant" else 1.0
     return NllRoot(temperature, result.outcome, result.n_passes)
 
@@ -82,16 +86,17 @@ def _scale_exponent(predictions: Predictions) -> int:
     """Return e such that logits times 2^-e have their largest size in [1, 2); this pass checks the scores too."""
     largest = 0.0
     for block in predictions.blocks():
+        block.check()
         largest = max(largest, float(max(block.scores.max(), -block.scores.min())))
     return math.frexp(largest)[1] - 1 if largest else 0
 
 
-def _solve(predictions: Predictions, exponent: int, start: float | None, tolerance: float) -> NllRoot:
+def _solve(predictions: Predictions, exponent: int, start: float | None) -> NllRoot:
     """Find the root for logits times 2^-exponent, starting from an inverse temperature."""
-    low, high = 0.0, math.inf
+    low, high, single = 0.0, math.inf, False
     beta = start
     for passes in range(1, _MAX_PASSES + 1):
-        model = _measure(predictions, exponent, 0.0 if beta is None else beta)
+        model = _measure(predictions, exponent, 0.0 if beta is None else beta, single)
         if passes == 1:
             outcome, scale = _classify(model)
             if outcome != "converged":
@@ -99,23 +104,23 @@ def _solve(predictions: Predictions, exponent: int, start: float | None, toleran
                 return NllRoot(bound, outcome, passes)
         _, slope, curvature, *_ = model.derivatives
         if beta is None:
-            # At β = 0 one Newton step is exact to the second order: start there.
-            beta = -slope / curvature if curvature > 0 else 1 / scale
+            # At β = 0 a Newton step is exact to the second order: start there.
+            beta, single = (-slope / curvature if curvature > 0 else 1 / scale), True
             continue
-        if slope < 0:
-            low = beta
-        else:
-            high = beta
-        if slope == 0 or (curvature > 0 and abs(slope / curvature) <= tolerance * beta):
-            return NllRoot(1 / (beta - slope / curvature if curvature > 0 else beta), "converged", passes)
-        if high - low <= 4 * np.finfo(float).eps * beta:
-            break
-        beta = _next(model.derivatives, beta, low, high)
+        if not single:
+            # Signs are trusted in float64 only.
+            low, high = (beta, high) if slope < 0 else (low, beta)
+        following = _next(model.derivatives, beta, low, high)
+        change = abs(following - beta) / beta
+        if not single and (slope == 0 or change <= _LAST_STEP or high - low <= 4 * np.finfo(float).eps * beta):
+            return NllRoot(1 / (beta if slope == 0 else following), "converged", passes)
+        single = single and change > _SINGLE_STEP
+        beta = following
     return NllRoot(1 / beta if beta else math.inf, "converged", passes)
 
 
-def _measure(predictions: Predictions, exponent: int, beta: float) -> NllModel:
-    statistic = NllDerivatives(beta, exponent)
+def _measure(predictions: Predictions, exponent: int, beta: float, single: bool) -> NllModel:
+    statistic = NllDerivatives(beta, exponent, single)
     model: NllModel = summarize(predictions, [statistic], check=False)[statistic]
     return model
 

@@ -13,7 +13,8 @@ from calkit.metrics.base import METRICS, Metric, as_predictions, compute
 from calkit.registry import Registry, unknown_name
 from calkit.stats import BinSums, Pairs, Statistic, UniformBins
 from calkit.stats.binning import as_n_bins
-from calkit.stats.pairs import equal_mass_bins, focal_calibration_bins
+from calkit.stats.pairs import focal_calibration_bins
+from calkit.stats.ranks import EqualMass
 
 __all__ = ["BINNINGS", "Binning", "adaece", "ece", "expected_gap", "get_binning", "largest_gap", "mce"]
 
@@ -50,7 +51,8 @@ def _uniform(n_bins: int) -> Binning:
 
 @BINNINGS.register("quantile")
 def _quantile(n_bins: int) -> Binning:
-    return Binning(Pairs(), partial(equal_mass_bins, n_bins=n_bins))
+    statistic = EqualMass(n_bins)
+    return Binning(statistic, statistic.to_bins)
 
 
 @BINNINGS.register("focal-calibration")

@@ -1,17 +1,21 @@
-"""Statistics, summaries, and the one pass that turns the first into the second."""
+"""Statistics, summaries, and the passes that turn the first into the second."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Generic, Protocol, Self, TypeVar, runtime_checkable
+import math
+import threading
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 
 from calkit.errors import InputError
-from calkit.predictions import Predictions
+from calkit.executors import Executor, SerialExecutor, TreeSum, automatic_executor, open_executor
+from calkit.predictions import Predictions, RowBlock
 from calkit.stats.rows import Rows, Workspace
 
-__all__ = ["Statistic", "Summary", "TreeSum", "summarize"]
+__all__ = ["MultiPass", "Part", "Sharded", "Statistic", "Summaries", "Summary", "TreeSum", "summarize"]
 
 
 @runtime_checkable
@@ -22,7 +26,9 @@ class Summary(Protocol):
 
 
 S_co = TypeVar("S_co", bound=Summary, covariant=True)
-S = TypeVar("S", bound=Summary)
+
+# Yields what to count in each pass, is sent what was counted, and returns the summary.
+Passes = Generator["Statistic[Any]", Any, Any]
 
 
 @runtime_checkable
@@ -37,84 +43,184 @@ class Statistic(Protocol[S_co]):
         """Return the summary of one block of rows."""
 
 
-class TreeSum(Generic[S]):
-    """Adds summaries pairwise, as a binary counter does: exact to rounding that grows with log n, in order.
+@runtime_checkable
+class MultiPass(Protocol):
+    """A statistic that may look at the rows more than once, to do with less memory than its one-pass summary."""
 
-    Examples
-    --------
-    >>> total = TreeSum()
-    >>> for number in range(100):
-    ...     total.add(number)
-    >>> total.result()
-    4950
+    def passes(self) -> Passes:
+        """Yield what to count in each pass, being sent what was counted; return the summary."""
+
+
+class Part(Protocol):
+    """A share of the rows, read where it is worked on. It may have a `name`, for error messages."""
+
+    def load(self) -> Predictions:
+        """Return the rows."""
+
+
+class Sharded(Protocol):
+    """Predictions in parts, such as the files of :class:`~calkit.Shards`."""
+
+    def parts(self, executor: Executor | None, /) -> Iterable[Part]:
+        """Return the parts, in the order of the rows. What has to be read to tell them, the executor reads."""
+
+
+class Summaries(dict[Statistic[Any], Any]):
+    """The summary of each statistic.
+
+    Attributes
+    ----------
+    n_samples : int
+        Number of rows, those of weight 0 included.
     """
 
-    def __init__(self) -> None:
-        self._levels: list[S | None] = []
-
-    def add(self, item: S) -> None:
-        """Take in the next summary."""
-        for level, held in enumerate(self._levels):
-            if held is None:
-                self._levels[level] = item
-                return
-            item = held + item
-            self._levels[level] = None
-        self._levels.append(item)
-
-    def result(self) -> S | None:
-        """Return the sum of all summaries taken in so far; None if there were none."""
-        total: S | None = None
-        for held in self._levels:
-            if held is not None:
-                total = held if total is None else held + total
-        return total
+    n_samples: int = 0
 
 
 def summarize(
-    predictions: Predictions,
+    predictions: Predictions | Sharded,
     statistics: Iterable[Statistic[Any]],
     *,
     inverse_temperature: float = 1.0,
     block_rows: int | None = None,
     check: bool = True,
-) -> dict[Statistic[Any], Any]:
-    """Count all statistics in one pass over the rows.
+    executor: str | Executor | None = None,
+    n_jobs: int | None = None,
+) -> Summaries:
+    """Count all statistics in one pass over the rows; in as many as it takes, if one is :class:`MultiPass`.
 
     Parameters
     ----------
-    predictions : Predictions
+    predictions : Predictions or Sharded
     statistics : iterable of Statistic
         What to count; repeated ones are counted once.
     inverse_temperature : float, default=1.0
         β = 1/T: logits are multiplied by it. Must be 1 for other kinds.
     block_rows : int, optional
-        Rows per block; by default as many as fit a core's cache. Counts do not depend on it, and sums only by
-        rounding (1e-15 relative).
+        Rows per block; by default about 4 MB. Counts do not depend on it, and sums only by rounding (1e-15 relative).
     check : bool, default=True
         Check the scores. Only a second pass over the same scores may skip it.
+    executor : str or Executor, optional
+        Who adds: ``"serial"``, ``"threads"``, ``"dask"``, …; see :func:`calkit.executors.use_executor`. By default
+        threads for more than about two million scores. The result does not depend on it.
+    n_jobs : int, optional
+        Number of threads, -1 for all cores.
 
     Returns
     -------
-    dict
-        The summary of each statistic.
+    Summaries
+        A dict with the summary of each statistic.
 
     Raises
     ------
     InputError
         If a score is impossible, or a statistic needs the scores of all classes and only (confidence, correct)
         pairs are there.
+    UsageError
+        If there is no such executor, or `n_jobs` is no number of threads.
     """
-    totals: dict[Statistic[Any], TreeSum[Any]] = {statistic: TreeSum() for statistic in statistics}
-    if predictions.kind != "logits" and inverse_temperature != 1:
-        raise InputError(f"only logits can be scaled by a temperature, but these scores are {predictions.kind}.")
-    if predictions.kind == "confidence" and any(statistic.needs_distribution for statistic in totals):
-        raise InputError("(confidence, correct) pairs do not hold the scores of all classes that this needs.")
-    workspace = Workspace()
-    # Differences of huge logits may overflow to infinity, whose exponential is the right 0.
-    with np.errstate(over="ignore", under="ignore"):
-        for block in predictions.blocks(block_rows, check=check):
-            rows = Rows(block, workspace, inverse_temperature)
-            for statistic, total in totals.items():
-                total.add(statistic.measure(rows))
-    return {statistic: total.result() for statistic, total in totals.items()}
+    # What each statistic counts in the coming pass: itself, or what its passes ask for.
+    counted: dict[Statistic[Any], Statistic[Any]] = {statistic: statistic for statistic in statistics}
+    passes: dict[Statistic[Any], Passes] = {s: s.passes() for s in counted if isinstance(s, MultiPass)}
+    counted.update({statistic: next(steps) for statistic, steps in passes.items()})
+    found = Summaries(dict.fromkeys(counted))
+    with open_executor(executor, n_jobs) as opened:
+        while counted:
+            stage = tuple(dict.fromkeys(counted.values()))
+            totals = _Pass(stage, inverse_temperature, block_rows, check).over(predictions, opened)
+            summaries = dict(zip(stage, totals.summaries, strict=True))
+            found.update({statistic: summaries[step] for statistic, step in counted.items()})
+            counted = _following(passes, found)
+            check = False
+    found.n_samples = totals.n_samples
+    return found
+
+
+def _following(passes: dict[Statistic[Any], Passes], found: Summaries) -> dict[Statistic[Any], Statistic[Any]]:
+    """Return what the statistics that are not done count in the next pass; put in place the summaries of the others."""
+    following = {}
+    for statistic, steps in list(passes.items()):
+        try:
+            following[statistic] = steps.send(found[statistic])
+        except StopIteration as done:
+            found[statistic] = done.value
+            del passes[statistic]
+    return following
+
+
+@dataclass(frozen=True)
+class _Totals:
+    """Summaries of some rows, in the order of the statistics; none if there are no rows."""
+
+    summaries: tuple[Any, ...] = ()
+    n_samples: int = 0
+
+    def __add__(self, other: _Totals) -> _Totals:
+        n_samples = self.n_samples + other.n_samples
+        if not self.summaries or not other.summaries:
+            return _Totals(self.summaries or other.summaries, n_samples)
+        return _Totals(tuple(a + b for a, b in zip(self.summaries, other.summaries, strict=True)), n_samples)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One pass over rows: what is counted, and how. Workers of other processes get a copy."""
+
+    statistics: tuple[Statistic[Any], ...]
+    inverse_temperature: float
+    block_rows: int | None
+    check: bool
+
+    def over(self, source: Predictions | Sharded, executor: Executor | None) -> _Totals:
+        """Return the totals of all rows."""
+        if isinstance(source, Predictions):
+            return self._over_predictions(source, executor)
+        parts = source.parts(executor)
+        if executor is not None and executor.is_remote:
+            total = executor.sum(self._over_part, parts)
+        else:
+            total = SerialExecutor().sum(lambda part: self._over_predictions(part.load(), executor), parts)
+        return total or _Totals()
+
+    def _over_part(self, part: Part) -> _Totals:
+        return self._over_predictions(part.load(), SerialExecutor())
+
+    def _over_predictions(self, predictions: Predictions, executor: Executor | None) -> _Totals:
+        self._refuse_other_kinds(predictions)
+        executor = executor or automatic_executor(math.prod(predictions.scores.shape))
+        spaces = threading.local()
+
+        def read(rows: slice) -> RowBlock:
+            return predictions.block(rows, check=self.check)
+
+        def count(block: RowBlock) -> _Totals:
+            # Each thread has its own scratch memory.
+            if not hasattr(spaces, "workspace"):
+                spaces.workspace = Workspace()
+            return self._over_block(block, spaces.workspace)
+
+        slices = predictions.row_slices(self.block_rows)
+        if executor.is_remote:
+            total = executor.sum(self._over_block, map(read, slices))
+        elif predictions.has_random_access:
+            total = executor.sum(lambda rows: count(read(rows)), slices)
+        else:
+            # A stream is read once and in order, by the thread that hands out the pieces.
+            total = executor.sum(count, map(read, slices))
+        return replace(total or _Totals(), n_samples=predictions.n_samples)
+
+    def _over_block(self, block: RowBlock, workspace: Workspace | None = None) -> _Totals:
+        if not len(block):
+            return _Totals()
+        # Differences of huge logits may overflow to infinity, whose exponential is the right 0; those of infinite ones
+        # are no number, which is noticed. NumPy keeps this setting for each thread.
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            rows = Rows(block, workspace or Workspace(), self.inverse_temperature)
+            return _Totals(tuple(statistic.measure(rows) for statistic in self.statistics))
+
+    def _refuse_other_kinds(self, predictions: Predictions) -> None:
+        kind = predictions.kind
+        if kind != "logits" and self.inverse_temperature != 1:
+            raise InputError(f"only logits can be scaled by a temperature, but these scores are {kind}.")
+        if kind == "confidence" and any(statistic.needs_distribution for statistic in self.statistics):
+            raise InputError("(confidence, correct) pairs do not hold the scores of all classes that this needs.")

@@ -129,5 +129,11 @@ class UniformBins:
 
     def measure(self, rows: Rows) -> BinSums:
         """Return the :class:`BinSums` of one block."""
-        index = bin_index(rows.confidence, uniform_edges(self.n_bins, rows.precision))
+        edges = uniform_edges(self.n_bins, rows.precision)
+        index = bin_index(rows.confidence, edges)
+        if rows.confidence_error:
+            # Counts are those of float64 throughout: what float32 leaves open at an edge is computed again.
+            places = rows.confidence * self.n_bins
+            unsure = np.flatnonzero(np.abs(places - np.rint(places)) < rows.confidence_error * self.n_bins)
+            index[unsure] = bin_index(rows.exact_confidence(unsure), edges)
         return BinSums.from_rows(index, self.n_bins, rows.confidence, rows.correct, rows.weight)

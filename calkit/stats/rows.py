@@ -6,36 +6,23 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from calkit.predictions import RowBlock, log_floored
+from calkit.stats.kernels import NllMoments, SoftmaxSums, Workspace, blocked, choose_kernels
 
 __all__ = ["Rows", "Workspace"]
 
-# Up to this many classes, blocks are worked on transposed, so that the vector units run across rows.
-_FEW_CLASSES = 32
-
-
-class Workspace:
-    """Scratch arrays that live as long as a pass, so that blocks do not allocate."""
-
-    def __init__(self) -> None:
-        self._arrays: dict[str, NDArray[Any]] = {}
-
-    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray[Any]:
-        """Return an uninitialised array of this shape; its content lasts until the name is asked for again."""
-        size = int(np.prod(shape))
-        held = self._arrays.get(name)
-        if held is None or held.size < size or held.dtype != dtype:
-            held = self._arrays[name] = np.empty(size, dtype)
-        return held[:size].reshape(shape)
+# Confidences of float32 logits, computed in float32, are right to far less than this.
+_FLOAT32_ERROR = 2e-6
 
 
 class Rows:
     """A block of rows with the quantities that statistics are made of.
 
-    All quantities are float64 arrays of shape (b,), whatever the precision of the scores; each row's values depend
-    on that row alone, to the last bit, so that they are the same however the rows are split into blocks.
+    Each quantity is a float64 array of shape (b,). Softmax runs in the precision of the logits (float32, or float64),
+    sums over rows in float64. Each row's values depend on that row alone, to the last bit, so that they are the same
+    however the rows are split into blocks.
 
     Parameters
     ----------
@@ -51,8 +38,11 @@ class Rows:
         self.y_true = block.y_true
         self.weight = block.sample_weight
         self.kind = block.kind
+        self._block = block
         self._workspace = workspace
         self._beta = inverse_temperature
+        if self.kind != "logits":
+            block.check()
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -77,14 +67,30 @@ class Rows:
         if self.kind == "confidence":
             return self.scores.astype(np.float64)
         if self.kind == "probs":
-            return self._top.astype(np.float64)
-        return 1 / self._exponential_sums
+            return self.scores[np.arange(len(self)), self._predicted].astype(np.float64)
+        return 1 / (1 + self._sums.rest)
+
+    @property
+    def confidence_error(self) -> float:
+        """Bound on the error of the confidences: 0 where they are as good as float64 has them."""
+        return _FLOAT32_ERROR if self.kind == "logits" and self._softmax_precision is np.float32 else 0.0
+
+    def exact_confidence(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the confidences of a few rows, computed in float64: for those too close to an edge to tell."""
+        if not len(rows):
+            return np.empty(0)
+        # NumPy's kernel, whichever the others are, so that counts do not depend on the choice.
+        arguments = (self._beta, np.float64, False, self._workspace)
+        return 1 / (1 + blocked.softmax_sums(self.scores[rows], self.y_true[rows], *arguments).rest)
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
         """Whether the predicted class (the first of the largest scores) is the true one."""
         if self.kind == "confidence":
             return self.y_true.astype(bool)
+        if self.kind == "logits" and "_sums" in self.__dict__:
+            return self._sums.correct
+        self._block.check()
         return self._predicted == self.y_true
 
     @cached_property
@@ -92,7 +98,7 @@ class Rows:
         """Negative log-likelihood: minus the log-probability of the true class, in nats."""
         if self.kind == "probs":
             return -log_floored(self._true)
-        return np.log(self._exponential_sums) - self._beta * self._true_shift
+        return np.log1p(self._sums.rest) - self._beta * self._sums.true_shift
 
     @cached_property
     def brier(self) -> NDArray[np.float64]:
@@ -100,65 +106,48 @@ class Rows:
         if self.kind == "probs":
             p = self.scores.astype(np.float64)
             return np.einsum("ij,ij->i", p, p) - 2 * self._true.astype(np.float64) + 1
-        e, total = self._exponentials, self._exponential_sums
-        squares = np.einsum("ji,ji->i" if self._transposed else "ij,ij->i", e, e)
-        p_true = np.exp(self._beta * self._true_shift) / total
-        return squares / (total * total) - 2 * p_true + 1
+        if not self._workspace.squares:
+            # From the next block on, the squares come with the sums.
+            self._workspace.squares = True
+            self.__dict__.pop("_sums", None)
+        rest, squares = self._sums.rest, self._sums.squares
+        total = 1 + rest
+        p_true = np.exp(self._beta * self._sums.true_shift) / total
+        # With the top class true, (1 - p)² + Σ p_j² is written without the difference of near-equal numbers.
+        right = (rest * rest + squares) / (total * total)
+        wrong = (1 + squares) / (total * total) - 2 * p_true + 1
+        return np.where(self._sums.true_shift == 0, right, wrong)
 
-    def distances(self, name: str, exponent: int = 0) -> NDArray[np.float64]:
-        """Return top logit minus each logit, times 2^-exponent: shape (K, b) if transposed, else (b, K)."""
-        shape = self.scores.shape[::-1] if self._transposed else self.scores.shape
-        out = self._workspace.array(name, shape)
-        scores = self.scores.T if self._transposed else self.scores
-        top = self._top if self._transposed else self._top[:, None]
-        if exponent:
-            np.ldexp(scores, -exponent, out=out, dtype=np.float64)
-            np.subtract(np.ldexp(top, -exponent, dtype=np.float64), out, out=out)
-        else:
-            np.subtract(top, scores, out=out, dtype=np.float64)
-        return out
-
-    def scratch(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """Return an uninitialised array that lasts until the same name is asked for again."""
-        return self._workspace.array(name, shape)
+    def nll_moments(
+        self, inverse_temperature: float, exponent: int = 0, precision: type[np.floating[Any]] = np.float64
+    ) -> NllMoments:
+        """Return moments of the distances from the top logit, of logits times 2^-exponent."""
+        self._block.check()
+        arguments = (inverse_temperature, exponent, precision, self._workspace)
+        return self._kernels.nll_moments(self.scores, self.y_true, *arguments)
 
     @property
-    def class_axis(self) -> int:
-        """Axis of :meth:`distances` along which the classes run."""
-        return 0 if self._transposed else 1
+    def _kernels(self) -> Any:
+        if self._workspace.kernels is None:
+            self._workspace.kernels = choose_kernels(self._block.n_total * int(self.scores.shape[1]))
+        return self._workspace.kernels
 
     @property
-    def _transposed(self) -> bool:
-        return bool(self.scores.shape[1] <= _FEW_CLASSES)
+    def _softmax_precision(self) -> type[np.floating[Any]]:
+        return np.float32 if self.scores.dtype.itemsize <= 4 else np.float64
 
     @cached_property
-    def _indices(self) -> NDArray[np.intp]:
-        return np.arange(len(self))
+    def _sums(self) -> SoftmaxSums:
+        arguments = (self._beta, self._softmax_precision, self._workspace.squares, self._workspace)
+        sums: SoftmaxSums = self._kernels.softmax_sums(self.scores, self.y_true, *arguments)
+        if not sums.finite:
+            self._block.check()
+        return sums
 
     @cached_property
     def _predicted(self) -> NDArray[np.intp]:
         return self.scores.argmax(axis=1)
 
     @cached_property
-    def _top(self) -> NDArray[Any]:
-        return self.scores[self._indices, self._predicted]
-
-    @cached_property
     def _true(self) -> NDArray[Any]:
-        return self.scores[self._indices, self.y_true]
-
-    @cached_property
-    def _true_shift(self) -> NDArray[np.float64]:
-        """Logit of the true class minus the top logit, not positive."""
-        return np.subtract(self._true, self._top, dtype=np.float64)
-
-    @cached_property
-    def _exponentials(self) -> NDArray[np.float64]:
-        """Return exp(β (z - z_top)), laid out as :meth:`distances`; valid until the next block."""
-        out = self.distances("exponentials")
-        np.multiply(out, -self._beta, out=out)
-        return np.exp(out, out=out)
-
-    @cached_property
-    def _exponential_sums(self) -> NDArray[np.float64]:
-        return np.add.reduce(self._exponentials, axis=self.class_axis)
+        return self.scores[np.arange(len(self)), self.y_true]

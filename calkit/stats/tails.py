@@ -61,6 +61,10 @@ class Tail:
 
     def measure(self, rows: Rows) -> TailSums:
         """Return the :class:`TailSums` of one block."""
-        sure = rows.confidence >= float(np.asarray(self.threshold).astype(rows.precision))
+        threshold = float(np.asarray(self.threshold).astype(rows.precision))
+        sure = rows.confidence >= threshold
+        if rows.confidence_error:
+            unsure = np.flatnonzero(np.abs(rows.confidence - threshold) < rows.confidence_error)
+            sure[unsure] = rows.exact_confidence(unsure) >= threshold
         right = sure & rows.correct
         return TailSums(int(sure.sum()), rows.sum(sure), rows.sum(right), rows.total_weight)

@@ -1,0 +1,24 @@
+"""Who adds: summaries of pieces of the data are summed here, by one thread, by several, or by a Dask cluster.
+
+All executors add the same pieces pairwise and in the same order, so what they return is the same to the last bit.
+"""
+
+from calkit.executors.base import EXECUTORS, Executor, TreeSum
+from calkit.executors.choice import automatic_executor, open_executor, use_executor
+from calkit.executors.cores import available_threads
+from calkit.executors.dask import DaskExecutor
+from calkit.executors.serial import SerialExecutor
+from calkit.executors.threads import ThreadExecutor
+
+__all__ = [
+    "EXECUTORS",
+    "DaskExecutor",
+    "Executor",
+    "SerialExecutor",
+    "ThreadExecutor",
+    "TreeSum",
+    "automatic_executor",
+    "available_threads",
+    "open_executor",
+    "use_executor",
+]

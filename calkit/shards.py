@@ -1,0 +1,233 @@
+"""Predictions in many files, each read where it is worked on: here, or on the workers of a cluster."""
+
+from __future__ import annotations
+
+import glob
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from calkit.errors import CalkitError, FileFormatError, InputError, UsageError
+from calkit.executors import Executor, SerialExecutor
+from calkit.io import load_predictions
+from calkit.io.address import shard_paths
+from calkit.predictions import Kind, Predictions
+
+__all__ = ["Layout", "Shard", "Shards"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What all shards have in common.
+
+    Attributes
+    ----------
+    kind : {"logits", "probs", "confidence"}
+    n_classes : int or None
+        None for (confidence, correct) pairs.
+    class_names : tuple of str, or None
+    """
+
+    kind: Kind
+    n_classes: int | None
+    class_names: tuple[str, ...] | None
+
+    @classmethod
+    def of(cls, predictions: Predictions) -> Layout:
+        """Return the layout of some predictions."""
+        names = predictions.class_names
+        return cls(predictions.kind, predictions.n_classes, None if names is None else tuple(names))
+
+    def __str__(self) -> str:
+        classes = "" if self.n_classes is None else f" of {self.n_classes} classes"
+        names = "" if self.class_names is None else f" ({', '.join(self.class_names[:10])})"
+        return f"{self.kind}{classes}{names}"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of the files of :class:`Shards`: a path until it is loaded.
+
+    Attributes
+    ----------
+    name : str
+        The path.
+    read : callable
+        Turns the path into predictions.
+    functions : tuple of callable
+        Applied to the predictions, one after the other.
+    expected : tuple of (Layout, str), optional
+        What the predictions must look like, and the shard that does.
+    """
+
+    name: str
+    read: Callable[[str], Predictions]
+    functions: tuple[Callable[[Predictions], Predictions], ...] = ()
+    expected: tuple[Layout, str] | None = None
+
+    def load(self) -> Predictions:
+        """Read the file.
+
+        Raises
+        ------
+        CalkitError
+            If the file cannot be read, or differs from the other shards; the message names it.
+        """
+        try:
+            predictions = self.read(self.name)
+            for function in self.functions:
+                predictions = function(predictions)
+        except CalkitError as error:
+            if self.name in str(error):
+                raise
+            raise type(error)(f"{self.name}: {error}") from None
+        except Exception as error:
+            raise FileFormatError(f"{self.name} cannot be read: {type(error).__name__}: {error}") from error
+        layout = Layout.of(predictions)
+        if self.expected is not None and layout != self.expected[0]:
+            raise InputError(
+                f"all shards must be alike, but {self.name} holds {layout}, and {self.expected[1]} {self.expected[0]}."
+            )
+        if "file" in predictions.meta:
+            return predictions
+        return predictions.replace(meta={**predictions.meta, "file": self.name})
+
+    def layout(self) -> Layout:
+        """Read the file and return its layout."""
+        return Layout.of(self.load())
+
+
+class Shards:
+    """Predictions in many files.
+
+    Stands for :class:`~calkit.Predictions` in :func:`~calkit.evaluate`. No file is opened until its rows are counted:
+    with a Dask executor by the worker that counts them, otherwise here, one at a time.
+
+    Parameters
+    ----------
+    paths : str, or iterable of str or Path
+        The files, or a pattern such as ``"s*/part-*.npz"``, whose matches are taken in the order of their numbers.
+    load : callable, default=load_predictions
+        Turns a path, and the options, into Predictions. Workers must be able to import it.
+    **options
+        For `load`: `kind`, `split`, `scores`, `labels`, `sample_weight`.
+
+    Attributes
+    ----------
+    paths : tuple of str
+
+    Raises
+    ------
+    FileFormatError
+        If nothing matches the pattern.
+        Or if files say how many they are (``part-0-of-8.npz``) and some are missing.
+    UsageError
+        If there is no path, a path is given twice, or `load` does not know an option.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from calkit import evaluate, save_predictions
+    >>> from calkit.datasets import load_digits_logits
+    >>> from calkit.shards import Shards
+    >>> test = load_digits_logits("test")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for i in range(3):
+    ...         save_predictions(test.take(slice(i, None, 3)), pathlib.Path(folder) / f"part-{i}.npz")
+    ...     evaluation = evaluate(Shards(f"{folder}/part-*.npz"), ["error"])
+    >>> dict(evaluation) == dict(evaluate(test, ["error"]))
+    True
+    """
+
+    def __init__(
+        self, paths: str | Iterable[str | Path], *, load: Callable[..., Predictions] = load_predictions, **options: Any
+    ) -> None:
+        self.paths = _as_paths(paths)
+        try:
+            inspect.signature(load).bind(self.paths[0], **options)
+        except TypeError as error:
+            raise UsageError(
+                f"{getattr(load, '__name__', load)} cannot be called with these options: {error}."
+            ) from None
+        self._read = partial(load, **options)
+        self._functions: tuple[Callable[[Predictions], Predictions], ...] = ()
+        self._layout: Layout | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __repr__(self) -> str:
+        return f"Shards({self.paths[0]!r}{', …' if len(self) > 1 else ''}, {len(self)} files)"
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the scores, as the first shard has it."""
+        return self.layout().kind
+
+    @property
+    def n_classes(self) -> int | None:
+        """Number of classes, as the first shard has it; None for (confidence, correct) pairs."""
+        return self.layout().n_classes
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes, as the first shard has them."""
+        return self.layout().class_names
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The first file and the number of files."""
+        return {"file": self.paths[0], "n_files": len(self)}
+
+    def layout(self, executor: Executor | None = None) -> Layout:
+        """Return what the first shard looks like; it is read once, where the executor reads."""
+        if self._layout is None:
+            reader = executor if executor is not None and executor.is_remote else SerialExecutor()
+            self._layout = reader.sum(Shard.layout, [self._shard(self.paths[0])])
+        return self._layout  # type: ignore[return-value]
+
+    def parts(self, executor: Executor | None = None) -> tuple[Shard, ...]:
+        """Return the shards, each of which will be held against the first when it is loaded."""
+        expected = self.layout(executor), self.paths[0]
+        return tuple(self._shard(path, expected) for path in self.paths)
+
+    def map(self, function: Callable[[Predictions], Predictions]) -> Shards:
+        """Return shards that apply a function to their predictions when they are loaded.
+
+        Parameters
+        ----------
+        function : callable
+            For instance the `apply` method of a fitted calibrator.
+
+        Returns
+        -------
+        Shards
+        """
+        mapped = Shards(self.paths, load=self._read)
+        mapped._functions = (*self._functions, function)
+        return mapped
+
+    def logits(self) -> Shards:
+        """Return these shards with logits for scores; see :meth:`calkit.Predictions.logits`."""
+        return self if self.kind == "logits" else self.map(Predictions.logits)
+
+    def _shard(self, path: str, expected: tuple[Layout, str] | None = None) -> Shard:
+        return Shard(path, self._read, self._functions, expected)
+
+
+def _as_paths(paths: str | Iterable[str | Path]) -> tuple[str, ...]:
+    if isinstance(paths, str | Path):
+        matches = shard_paths(Path(paths))
+        if not matches and glob.has_magic(str(paths)):
+            raise FileFormatError(f"no file matches {str(paths)!r}.")
+        return tuple(map(str, matches)) or (str(paths),)
+    found = [str(path) for path in paths]
+    if not found:
+        raise UsageError("paths is empty: name at least one file.")
+    twice = next((path for path in found if found.count(path) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{twice} is given twice; its rows would be counted twice.")
+    return tuple(found)

@@ -1,0 +1,40 @@
+"""Scratch memory and choices that last for a pass over the rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from calkit.stats.kernels.base import Kernels
+
+__all__ = ["Workspace"]
+
+
+class Workspace:
+    """Scratch arrays that live as long as a pass, so that blocks do not allocate.
+
+    Not for use by two threads at a time.
+
+    Attributes
+    ----------
+    kernels : Kernels or None
+        Those that the first block of the pass chose.
+    squares : bool
+        Whether some statistic has asked for sums of squares, so that they are computed in the same go.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self.kernels: Kernels | None = None
+        self.squares = False
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """Return an uninitialised array of this shape; its content lasts until the name is asked for again."""
+        size = int(np.prod(shape))
+        held = self._arrays.get(name)
+        if held is None or held.size < size or held.dtype != dtype:
+            held = self._arrays[name] = np.empty(size, dtype)
+        return held[:size].reshape(shape)
