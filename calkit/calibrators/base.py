@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from calkit.errors import InputError
 from calkit.predictions import Predictions
 from calkit.registry import Registry
+from calkit.shards import Shards
 from calkit.specs import call_with_spec, parse_spec
 
 __all__ = ["CALIBRATORS", "Calibrator", "available_calibrators", "get_calibrator"]
@@ -76,7 +78,7 @@ class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     _state: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def _fit(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions | Shards) -> None:
         """Set the fitted attributes from predictions of kind "logits"."""
 
     @abstractmethod
@@ -107,12 +109,12 @@ class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """
         return self.fit_predictions(_as_fit_predictions(X, y, sample_weight))
 
-    def fit_predictions(self, predictions: Predictions) -> Self:
+    def fit_predictions(self, predictions: Predictions | Shards) -> Self:
         """Fit on predictions; probabilities are turned into their logarithms first.
 
         Parameters
         ----------
-        predictions : Predictions
+        predictions : Predictions or Shards
             Of kind "logits" or "probs".
 
         Returns
@@ -176,22 +178,32 @@ class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """
         return np.asarray(self.classes_[self._checked_scale(X).argmax(axis=1)])
 
-    def apply(self, predictions: Predictions, *, kind: Literal["logits", "probs"] = "logits") -> Predictions:
+    @overload
+    def apply(self, predictions: Predictions, *, kind: Literal["logits", "probs"] = ...) -> Predictions: ...
+
+    @overload
+    def apply(self, predictions: Shards, *, kind: Literal["logits", "probs"] = ...) -> Shards: ...
+
+    def apply(
+        self, predictions: Predictions | Shards, *, kind: Literal["logits", "probs"] = "logits"
+    ) -> Predictions | Shards:
         """Return the predictions with calibrated scores, in float64, computed as they are read.
 
         Parameters
         ----------
-        predictions : Predictions
+        predictions : Predictions or Shards
             Of kind "logits" or "probs", with the number of classes the calibrator was fitted on.
         kind : {"logits", "probs"}, default="logits"
             What the calibrated scores shall be.
 
         Returns
         -------
-        Predictions
-            Its scores are a lazy array, so files larger than memory stay on disk.
+        Predictions or Shards
+            Scores are computed as they are read, so files larger than memory stay on disk.
         """
         check_is_fitted(self)
+        if isinstance(predictions, Shards):
+            return predictions.map(partial(self.apply, kind=kind))
         logits = predictions.logits()
         self._check_columns(logits.n_classes or 0)
         convert = self.predict_proba if kind == "probs" else self._checked_scale

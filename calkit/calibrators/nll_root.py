@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.predictions import Predictions
-from calkit.stats import NllDerivatives, NllModel, summarize
+from calkit.shards import Shards
+from calkit.stats import LargestLogit, NllDerivatives, NllModel, summarize
 
 __all__ = ["NllRoot", "nll_root"]
 
@@ -49,7 +50,7 @@ class NllRoot:
     n_passes: int
 
 
-def nll_root(predictions: Predictions) -> NllRoot:
+def nll_root(predictions: Predictions | Shards) -> NllRoot:
     """Find the temperature of least NLL.
 
     The NLL is convex in β = 1/T, so its slope in β has at most one root. Each pass over the rows gives the slope with
@@ -58,7 +59,7 @@ def nll_root(predictions: Predictions) -> NllRoot:
 
     Parameters
     ----------
-    predictions : Predictions
+    predictions : Predictions or Shards
         Of kind "logits".
 
     Returns
@@ -70,9 +71,8 @@ def nll_root(predictions: Predictions) -> NllRoot:
     """
     exponent = _scale_exponent(predictions)
     start: float | None = None
-    step = predictions.n_samples // _SUBSAMPLE
-    if step >= 4 and isinstance(predictions.scores, np.ndarray):
-        sample = predictions.take(slice(None, None, step))
+    if isinstance(predictions, Predictions) and predictions.n_samples >= 4 * _SUBSAMPLE:
+        sample = predictions.take(slice(None, None, predictions.n_samples // _SUBSAMPLE))
         if sample.sample_weight is None or sample.sample_weight.any():
             found = _solve(sample, exponent, None)
             if found.outcome == "converged":
@@ -82,16 +82,14 @@ def nll_root(predictions: Predictions) -> NllRoot:
     return NllRoot(temperature, result.outcome, result.n_passes)
 
 
-def _scale_exponent(predictions: Predictions) -> int:
+def _scale_exponent(predictions: Predictions | Shards) -> int:
     """Return e such that logits times 2^-e have their largest size in [1, 2); this pass checks the scores too."""
-    largest = 0.0
-    for block in predictions.blocks():
-        block.check()
-        largest = max(largest, float(max(block.scores.max(), -block.scores.min())))
+    statistic = LargestLogit()
+    largest = summarize(predictions, [statistic])[statistic].value
     return math.frexp(largest)[1] - 1 if largest else 0
 
 
-def _solve(predictions: Predictions, exponent: int, start: float | None) -> NllRoot:
+def _solve(predictions: Predictions | Shards, exponent: int, start: float | None) -> NllRoot:
     """Find the root for logits times 2^-exponent, starting from an inverse temperature."""
     low, high, single = 0.0, math.inf, False
     beta = start
@@ -119,7 +117,7 @@ def _solve(predictions: Predictions, exponent: int, start: float | None) -> NllR
     return NllRoot(1 / beta if beta else math.inf, "converged", passes)
 
 
-def _measure(predictions: Predictions, exponent: int, beta: float, single: bool) -> NllModel:
+def _measure(predictions: Predictions | Shards, exponent: int, beta: float, single: bool) -> NllModel:
     statistic = NllDerivatives(beta, exponent, single)
     model: NllModel = summarize(predictions, [statistic], check=False)[statistic]
     return model

@@ -15,6 +15,7 @@ from calkit.calibrators.nll_root import nll_root
 from calkit.errors import CalibrationWarning, InputError
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
+from calkit.shards import Shards
 from calkit.stats import RowMean, WeightedTotal, summarize
 
 __all__ = ["PAPER_GRID", "TemperatureScaling", "temperature_curve"]
@@ -111,7 +112,7 @@ class TemperatureScaling(Calibrator):
         self.objective = objective
         self.grid = grid
 
-    def _fit(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions | Shards) -> None:
         metric = get_metric(self.objective)
         if metric.name == "nll" and self.grid is None:
             self._fit_nll(predictions)
@@ -119,7 +120,7 @@ class TemperatureScaling(Calibrator):
             self._fit_grid(predictions, metric, as_grid(self.grid))
         self.inverse_temperature_ = 1 / self.temperature_
 
-    def _fit_nll(self, predictions: Predictions) -> None:
+    def _fit_nll(self, predictions: Predictions | Shards) -> None:
         root = nll_root(predictions)
         if root.outcome != "converged":
             warnings.warn(_WARNINGS[root.outcome].format(root.temperature), CalibrationWarning, stacklevel=5)
@@ -129,7 +130,7 @@ class TemperatureScaling(Calibrator):
         totals = summarize(predictions, [statistic], inverse_temperature=1 / root.temperature, check=False)
         self.objective_value_ = totals[statistic].mean
 
-    def _fit_grid(self, predictions: Predictions, metric: Metric, grid: NDArray[np.float64]) -> None:
+    def _fit_grid(self, predictions: Predictions | Shards, metric: Metric, grid: NDArray[np.float64]) -> None:
         best = grid_minimum(predictions, metric, grid)
         self.temperature_ = float(grid[best.index])
         self.objective_value_ = best.value
@@ -174,7 +175,7 @@ def as_grid(grid: Any) -> NDArray[np.float64]:
     return values
 
 
-def grid_minimum(predictions: Predictions, metric: Metric, grid: NDArray[np.float64]) -> GridMinimum:
+def grid_minimum(predictions: Predictions | Shards, metric: Metric, grid: NDArray[np.float64]) -> GridMinimum:
     """Find the temperature of a grid with the best value of a metric, the smallest of equally good ones."""
     sign = -1.0 if metric.higher_is_better else 1.0
     confidence, correct = RowMean("confidence"), RowMean("correct")
@@ -199,7 +200,7 @@ def _gap(confidence: WeightedTotal, correct: WeightedTotal) -> float:
 
 
 def temperature_curve(
-    predictions: Predictions, metrics: Iterable[str | Metric] = ("ece",), *, grid: Any = None
+    predictions: Predictions | Shards, metrics: Iterable[str | Metric] = ("ece",), *, grid: Any = None
 ) -> dict[str, NDArray[np.float64]]:
     """Compute metrics at every temperature of a grid.
 

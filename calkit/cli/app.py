@@ -16,7 +16,7 @@ from calkit.errors import CalibrationWarning, CalkitError
 
 __all__ = ["ThresholdBrokenError", "cli", "main"]
 
-_COMMANDS = ("demo", "evaluate", "fit", "apply", "plot", "show")
+_COMMANDS = ("demo", "evaluate", "fit", "apply", "plot", "show", "convert", "formats")
 
 _EPILOG = """\b
 Exit codes: 0 done, 1 failed, 2 misuse, 3 a --fail-if threshold is broken.

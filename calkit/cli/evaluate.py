@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from calkit.cli.options import FitOptions, InputOptions, fit_options, input_opti
 from calkit.cli.tables import RENDERERS, render
 from calkit.cli.thresholds import broken, parse_threshold
 from calkit.evaluation import DEFAULT_METRICS, Evaluation, evaluate
+from calkit.executors import use_executor
 from calkit.metrics import Metric, get_metric
 from calkit.specs import split_specs
 
@@ -29,6 +31,12 @@ __all__ = ["command"]
 )
 @click.option("--format", "form", type=click.Choice(list(RENDERERS)), default="table", help="Default: table.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@click.option("-j", "--jobs", type=int, metavar="N", help="Threads; -1 for all cores. Default: as many as pay.")
+@click.option(
+    "--dask",
+    metavar="local|ADDRESS",
+    help="Let the workers of a Dask cluster read and count: 'local' starts one here, tcp://... joins one.",
+)
 @click.option(
     "--fail-if",
     "conditions",
@@ -43,13 +51,15 @@ def command(
     metrics: str | None,
     form: str,
     output: Path | None,
+    jobs: int | None,
+    dask: str | None,
     conditions: tuple[str, ...],
 ) -> None:
     r"""Tell how calibrated predictions are.
 
-    FILE holds logits or probabilities and the true labels (.npz, .npy, .csv, .tsv). Every split of the file is
-    evaluated unless --split names one. With --method, calibrators are fitted on the validation split, and the other
-    splits are shown before and after.
+    FILE holds logits or probabilities and the true labels; 'calkit formats' lists the formats. A folder, a pattern
+    ('part-*.npz') or numbered files are taken for one. Every split of the file is evaluated unless --split names one.
+    With --method, calibrators are fitted on the validation split, and the other splits are shown before and after.
 
     \b
     calkit evaluate logits.npz
@@ -59,8 +69,10 @@ def command(
     thresholds = [parse_threshold(text) for text in conditions]
     chosen = [get_metric(name) for name in split_specs(metrics)] if metrics is not None else None
     evaluations: list[Evaluation] = []
-    for path in files:
-        evaluations += _evaluate_file(path, source, fit, chosen, [t.metric for t in thresholds])
+    with use_executor(f"dask:{dask}" if dask else None, jobs):
+        for path in files:
+            judged = [threshold.metric for threshold in thresholds]
+            evaluations += _evaluate_file(path, source, fit, chosen, judged, on_workers=dask is not None)
     text = render(evaluations, form)
     if output is None:
         click.echo(text, nl=False)
@@ -73,7 +85,13 @@ def command(
 
 
 def _evaluate_file(
-    path: str, source: InputOptions, fit: FitOptions, chosen: list[Metric] | None, judged: list[Metric]
+    path: str,
+    source: InputOptions,
+    fit: FitOptions,
+    chosen: list[Metric] | None,
+    judged: list[Metric],
+    *,
+    on_workers: bool,
 ) -> list[Evaluation]:
     fit_split = fit.fit_split(path, source)
     calibrators = fit.fitted(path, source)
@@ -82,13 +100,14 @@ def _evaluate_file(
         splits = [split for split in splits if split != fit_split]
     evaluations = []
     for split in splits:
-        predictions = source.load(path, split)
+        predictions = source.shards(path, split) if on_workers else source.load(path, split)
         wanted = [*(chosen if chosen is not None else _defaults(predictions.kind)), *judged]
-        evaluations.append(evaluate(predictions, wanted))
+        before = evaluate(predictions, wanted)
+        evaluations.append(before)
         for label, calibrator in calibrators:
-            calibrated = calibrator.apply(predictions)
             note = {"spec": label, "fitted": calibrator.fitted_values()}
-            evaluations.append(evaluate(calibrated.replace(meta={**predictions.meta, "calibrator": note}), wanted))
+            after = evaluate(calibrator.apply(predictions), wanted)
+            evaluations.append(replace(after, meta={**before.meta, "calibrator": note}))
     return evaluations
 
 

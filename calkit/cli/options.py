@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar, get_args
 
 import click
 
+from calkit.cli.progress import watched
 from calkit.errors import UsageError
-from calkit.io import load_predictions, open_container
-from calkit.io.load import split_address
+from calkit.io import available_formats, is_address, load_predictions, open_container, split_address, splits_of
 from calkit.io.names import canonical_split
-from calkit.io.resolve import splits_of
 from calkit.predictions import Kind, Predictions
+from calkit.shards import Shards
 
 __all__ = ["InputOptions", "fit_options", "input_options"]
 
@@ -29,23 +29,29 @@ class InputOptions:
     scores: str | None = None
     labels: str | None = None
     sample_weight: str | None = None
+    file_format: str | None = None
+    trust_pickle: bool = False
 
     def load(self, path: str, split: str | None = None) -> Predictions:
-        """Read a file, or one split of it."""
-        return load_predictions(
-            path,
-            kind=self.kind,
-            split=split or self.split,
-            scores=self.scores,
-            labels=self.labels,
-            sample_weight=self.sample_weight,
-        )
+        """Read a file, or one split of it; a terminal shows how far later passes over its rows have come."""
+        return watched(load_predictions(path, **self._arguments(split)), path)
+
+    def shards(self, path: str, split: str | None = None) -> Shards:
+        """Return the files that a pattern or a folder stands for, to be read where they are worked on."""
+        return Shards(path, **self._arguments(split))
+
+    def _arguments(self, split: str | None) -> dict[str, Any]:
+        return {**asdict(self), "split": split or self.split}
 
     def splits(self, path: str) -> list[str | None]:
         """Return the splits to read: the one that was chosen, or all that the names tell."""
+        if path == "-":
+            # Standard input can be read once, so nothing is asked of it before.
+            return [self.split]
         if self.split is not None or self.scores is not None or split_address(path)[1] is not None:
             return [self.split]
-        found: list[str] = splits_of(open_container(path))
+        container = open_container(path, file_format=self.file_format, trust_pickle=self.trust_pickle)
+        found: list[str] = splits_of(container)
         return [None] if len(found) <= 1 else list(found)
 
     def load_preferred(self, path: str, preferred: str) -> Predictions:
@@ -74,6 +80,14 @@ def input_options(function: F) -> F:
             click.option("--scores", metavar="NAME", help="Array of scores, if it cannot be told by name."),
             click.option("--labels", metavar="NAME|FILE", help="Array of labels, or another file, or FILE:NAME."),
             click.option("--sample-weight", metavar="NAME|FILE", help="Array of weights, or another file."),
+            click.option(
+                "--file-format",
+                type=click.Choice(available_formats()),
+                help="Format of the file, if neither its suffix nor its first bytes tell (for - , standard input).",
+            ),
+            click.option(
+                "--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own."
+            ),
         ]
     ):
         wrapped = option(wrapped)
@@ -104,15 +118,16 @@ class FitOptions:
         plain = replace(source, split=None)
         if self.fit_on is None:
             return plain.load(path, self.fit_split(path, source))
-        other, _ = split_address(self.fit_on)
-        return plain.load_preferred(self.fit_on, "validation") if other.exists() else plain.load(path, self.fit_on)
+        if is_address(self.fit_on):
+            return plain.load_preferred(self.fit_on, "validation")
+        return plain.load(path, self.fit_on)
 
     def fit_split(self, path: str, source: InputOptions) -> str | None:
         """Return the split of the file that calibrators are fitted on, or None if it is not one of this file's."""
         if not self.methods:
             return None
         if self.fit_on is not None:
-            return None if split_address(self.fit_on)[0].exists() else canonical_split(self.fit_on)
+            return None if is_address(self.fit_on) else canonical_split(self.fit_on)
         if "validation" not in replace(source, split=None).splits(path):
             raise UsageError(
                 f"{path} has no validation split to fit on. Name a file or a split with --fit-on, or fit first "

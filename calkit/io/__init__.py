@@ -1,8 +1,29 @@
 """Reading and writing predictions: any saved file of logits, its arrays found by name."""
 
+from calkit.io.address import is_address, split_address
 from calkit.io.container import Container, Field
-from calkit.io.formats import FORMATS, open_container
+from calkit.io.describe import ArrayDescription, FileDescription, describe
+from calkit.io.formats import FORMATS, available_formats
 from calkit.io.load import load_predictions
+from calkit.io.opening import open_container
+from calkit.io.resolve import splits_of
 from calkit.io.save import save_predictions
+from calkit.io.watching import Progress, watch
 
-__all__ = ["FORMATS", "Container", "Field", "load_predictions", "open_container", "save_predictions"]
+__all__ = [
+    "FORMATS",
+    "ArrayDescription",
+    "Container",
+    "Field",
+    "FileDescription",
+    "Progress",
+    "available_formats",
+    "describe",
+    "is_address",
+    "load_predictions",
+    "open_container",
+    "save_predictions",
+    "split_address",
+    "splits_of",
+    "watch",
+]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Container", "Field"]
+from calkit.errors import FileFormatError
+from calkit.io.limits import MAX_ARRAYS, check_count
+from calkit.io.sources import ConvertedSource, Source
+from calkit.registry import unknown_name
+
+__all__ = ["Container", "Field", "by_name", "expand", "printable", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -22,10 +29,14 @@ class Field:
         The name it has in the file.
     shape : tuple of int
     dtype : numpy.dtype
+        Of the values that `load` returns. Text may turn out wider; text columns of long files are typed by their
+        beginning.
     load : callable
         Takes nothing; returns the array, or something with its shape and type that can be sliced by rows.
     columns : tuple of str
         Names of its columns, where the file has some (the classes of ``logit_cat,logit_dog``).
+    note : str
+        What else there is to know: a type that NumPy has no name for (``"bfloat16"``), or why it cannot be read.
     """
 
     name: str
@@ -33,10 +44,24 @@ class Field:
     dtype: np.dtype[Any]
     load: Callable[[], Any]
     columns: tuple[str, ...] = ()
+    note: str = ""
 
     def __str__(self) -> str:
         shape = "×".join(str(n) for n in self.shape) or "scalar"
-        return f"{self.name} ({shape} {self.dtype})"
+        return f"{printable(self.name)} ({shape} {self.type_name})"
+
+    @property
+    def type_name(self) -> str:
+        """The type as people read it."""
+        return self.note or str(self.dtype)
+
+    def renamed(self, name: str) -> Field:
+        """Return the same array under another name."""
+        return replace(self, name=name)
+
+    def read(self) -> NDArray[Any]:
+        """Return the whole array."""
+        return np.asarray(self.load())
 
 
 @dataclass(frozen=True)
@@ -61,4 +86,94 @@ class Container:
 
     def listing(self) -> str:
         """Return what is inside in one line, for error messages."""
-        return ", ".join(str(item) for item in self.fields.values()) or "nothing"
+        shown = [str(item) for item in list(self.fields.values())[:_LISTED]]
+        more = len(self.fields) - len(shown)
+        return ", ".join([*shown, f"and {more} more"] if more else shown) or "nothing"
+
+    def group(self, name: str) -> Container | None:
+        """Return the arrays whose names begin with ``name/``, without it; None if there are none."""
+        start = name.strip("/") + "/"
+        inside = {key[len(start) :]: item for key, item in self.fields.items() if key.startswith(start)}
+        fields = {key: item.renamed(key) for key, item in inside.items()}
+        return replace(self, fields=fields) if fields else None
+
+    def find(self, name: str) -> Field:
+        """Return an array by its name.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none; the message lists those there are.
+        """
+        for key in (name, name.strip("/")):
+            if key in self.fields:
+                return self.fields[key]
+        raise unknown_name(f"array of {self.path}", name, map(printable, self.fields))
+
+
+# What a message lists at most.
+_LISTED = 40
+
+
+def printable(name: str) -> str:
+    """Return a name as it can be printed anywhere; control characters in a file's names stay harmless."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+
+
+def by_name(path: Path | str, fields: Iterable[Field]) -> dict[str, Field]:
+    """Return fields under their names, those of record types (named columns in one array) taken apart.
+
+    Raises
+    ------
+    FileFormatError
+        If two have the same name, or there are unreasonably many.
+    """
+    found: dict[str, Field] = {}
+    for whole in fields:
+        for item in expand(whole):
+            if item.name in found:
+                raise FileFormatError(f"{path} holds the name {item.name!r} more than once; rename one of the two.")
+            found[item.name] = item
+        check_count(path, len(found), "arrays", MAX_ARRAYS)
+    return found
+
+
+def expand(item: Field, separator: str = "/") -> list[Field]:
+    """Return the columns of an array of records as fields of their own; any other array as it is."""
+    names = item.dtype.names
+    if names is None or item.note:
+        return [item]
+    parts = []
+    for name in names:
+        dtype, shape = item.dtype[name].base, item.shape + item.dtype[name].shape
+        load = partial(_column, item.load, name, shape, dtype)
+        parts.append(Field(f"{item.name}{separator}{name}" if item.name else name, shape, dtype, load))
+    return parts
+
+
+def _column(load: Callable[[], Any], name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    records = load()
+    if isinstance(records, Source):
+        return ConvertedSource(records, lambda rows: rows[name], shape, dtype)
+    return records[name]
+
+
+def unreadable(where: Path | str, name: str, shape: tuple[int, ...], what: str, remedy: str) -> Field:
+    """Return a field that is listed but cannot be read.
+
+    Parameters
+    ----------
+    where : Path or str
+        The file, for the message.
+    name, shape
+        Of the array.
+    what : str
+        What it holds, after "holds": ``"pickled Python objects"``.
+    remedy : str
+        What to do, as a sentence.
+    """
+
+    def refuse() -> Any:
+        raise FileFormatError(f"{where}:{name} holds {what}, which cannot be read. {remedy}")
+
+    return Field(name, shape, np.dtype(object), refuse, note=what)

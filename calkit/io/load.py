@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.errors import CalkitError, FileFormatError, InputError, UsageError
+from calkit.errors import CalkitError, InputError, UsageError
+from calkit.io.address import is_address, split_address
 from calkit.io.container import Container, Field
-from calkit.io.formats import find_format, open_container
+from calkit.io.formats import format_of_suffix
+from calkit.io.limits import MAX_COLUMNS, WHOLE_BYTES, check_count
 from calkit.io.names import Role, read_name
+from calkit.io.opening import open_container
 from calkit.io.resolve import Resolved, resolve
-from calkit.predictions import Kind, Predictions, as_kind
+from calkit.io.sources import Source, block_rows
+from calkit.labels import encode_labels
+from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
 
-__all__ = ["load_predictions"]
+__all__ = ["load_predictions", "split_address"]
 
 
 def load_predictions(
@@ -27,13 +32,20 @@ def load_predictions(
     scores: str | None = None,
     labels: str | Path | None = None,
     sample_weight: str | Path | None = None,
+    file_format: str | None = None,
+    trust_pickle: bool = False,
 ) -> Predictions:
     """Read predictions from a file.
+
+    Labels and weights are read at once. Scores are mapped into memory where the format allows it; else they are read
+    at once up to 128 MiB, and block by block in every pass above that.
 
     Parameters
     ----------
     path : str or Path
-        A .npz, .npy, .csv or .tsv file. ``"file.npz:name"`` addresses one array of it.
+        A file in any format of :func:`calkit.io.available_formats`; a folder or a pattern (``"logits-*.npz"``), whose
+        files are joined in the order of their numbers; ``"-"`` for standard input. ``"file.npz:name"`` addresses an
+        array or a group of arrays in it.
     kind : {"logits", "probs", "confidence"}, optional
         What the scores are. Needed where the name of the array does not tell; values are never looked at.
     split : str, optional
@@ -45,6 +57,10 @@ def load_predictions(
         Name of the array that holds the labels, or another file, or ``"file.npz:name"``.
     sample_weight : str or Path, optional
         The same for weights.
+    file_format : str, optional
+        Name of the format, where neither the suffix nor the first bytes of the file tell.
+    trust_pickle : bool, default=False
+        Read pickles too. They can run any code: only for files of your own.
 
     Returns
     -------
@@ -59,6 +75,8 @@ def load_predictions(
         If a choice is left open, or a name does not exist; the message lists the arrays found.
     InputError
         If the arrays do not fit each other.
+    MissingDependencyError
+        If the format needs a library that is not installed.
 
     Examples
     --------
@@ -71,15 +89,16 @@ def load_predictions(
     Predictions(n_samples=3, n_classes=3, kind='logits')
     """
     path, member = split_address(path)
-    container = open_container(path)
+    container = open_container(path, file_format=file_format, trust_pickle=trust_pickle)
+    if member is not None and member not in container.fields:
+        group = container.group(member)
+        container, member = (container, member) if group is None else (group, None)
     found = resolve(container, kind=None if kind is None else as_kind(kind), split=split, scores=member or scores)
-    others = dict(found.others)
+    others: dict[Role, Field] = {}
     if labels is not None:
-        others["labels"] = _named(container, labels, "labels")
-        others.pop("correct", None)
-        others.pop("predicted", None)
+        others["labels"] = _named(container, labels, "labels", trust_pickle=trust_pickle)
     if sample_weight is not None:
-        others["sample_weight"] = _named(container, sample_weight, "sample_weight")
+        others["sample_weight"] = _named(container, sample_weight, "sample_weight", trust_pickle=trust_pickle)
     meta: dict[str, Any] = {"file": str(path)}
     if found.split:
         meta["split"] = found.split
@@ -91,70 +110,117 @@ def load_predictions(
         raise type(error)(f"{path}: {error}") from None
 
 
-def split_address(address: str | Path) -> tuple[Path, str | None]:
-    """Split ``file.npz:name`` into the file and the name; a path that exists is never split."""
-    text = str(address)
-    head, colon, name = text.rpartition(":")
-    if colon and head and name and not Path(text).exists() and Path(head).exists():
-        return Path(head), name
-    return Path(text), None
+def _build(container: Container, found: Resolved, named: dict[Role, Field], meta: dict[str, Any]) -> Predictions:
+    _check_scores(container, found.scores)
+    n_rows = found.scores.shape[0]
+    weight = named.get("sample_weight") or found.get("sample_weight")
+    y_true = _truth(container, found, named, n_rows)
+    return Predictions(
+        _load_scores(found.scores),
+        y_true,
+        kind=found.kind,
+        sample_weight=None if weight is None else _column(weight, n_rows, "sample_weight", found.scores),
+        class_names=None if found.kind == "confidence" else _class_names(found),
+        meta=meta,
+    )
 
 
-def _build(container: Container, found: Resolved, others: dict[Role, Field], meta: dict[str, Any]) -> Predictions:
-    scores = found.scores.load()
-    y_true = _truth(container, found.kind, others)
-    weight = np.asarray(others["sample_weight"].load()) if "sample_weight" in others else None
-    names = None
+def _check_scores(container: Container, item: Field) -> None:
+    if item.dtype.kind == "O":
+        # Says why it cannot be read, if it cannot.
+        item.load()
+    if item.dtype.kind not in "biuf" and str(item.dtype) != "bfloat16":
+        raise InputError(
+            f"{container.path}: the scores must be numbers, but {item.name!r} is of type {item.type_name}. Choose "
+            f"another array with scores='NAME' (--scores NAME); the file holds {container.listing()}."
+        )
+    if len(item.shape) not in (1, 2):
+        shape = "×".join(map(str, item.shape)) or "no axis"
+        raise InputError(
+            f"{container.path}: the scores must have shape (n, K), or (n,) for two classes or confidences, but "
+            f"{item.name!r} has {shape}. For pixels, move the classes last and flatten the other axes."
+        )
+    if len(item.shape) == 2:
+        check_count(container.path, item.shape[1], f"columns in {item.name!r}", MAX_COLUMNS)
+
+
+def _load_scores(item: Field) -> Any:
+    source = item.load()
+    return np.asarray(source) if isinstance(source, Source) and source.nbytes <= WHOLE_BYTES else source
+
+
+def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_rows: int) -> NDArray[Any]:
+    labels = named.get("labels") or found.get("labels")
     if found.kind != "confidence":
-        names = _class_names(found.scores, others)
-    return Predictions(scores, y_true, kind=found.kind, sample_weight=weight, class_names=names, meta=meta)
-
-
-def _truth(container: Container, kind: Kind, others: dict[Role, Field]) -> NDArray[Any]:
-    if kind != "confidence":
-        if "labels" not in others:
+        if labels is None:
             raise UsageError(
                 f"{container.path}: no array is named like labels (labels, y_true, targets). It holds "
                 f"{container.listing()}. Say where they are with labels='NAME or FILE' (--labels NAME or FILE)."
             )
-        return np.asarray(others["labels"].load())
-    if "correct" in others:
-        return np.asarray(others["correct"].load())
-    if "labels" in others and "predicted" in others:
-        truth, predicted = (np.asarray(others[role].load()) for role in ("labels", "predicted"))
-        if truth.shape != predicted.shape:
-            raise InputError(f"the labels have shape {truth.shape}, but the predicted classes {predicted.shape}.")
-        return np.asarray(truth == predicted)
+        return _labels(labels, n_rows, found.scores)
+    correct, predicted = found.get("correct"), found.get("predicted")
+    if "labels" in named:
+        meaning = read_name(named["labels"].name)
+        correct = named["labels"] if meaning is not None and meaning.role == "correct" else None
+    if correct is not None:
+        return _column(correct, n_rows, "correct", found.scores)
+    if labels is not None and predicted is not None:
+        truth = _column(labels, n_rows, "labels", found.scores)
+        return np.asarray(truth == _column(predicted, n_rows, "predicted", found.scores))
     raise UsageError(
         f"{container.path}: confidences need to know which answers were right: an array named 'correct', or "
         f"'labels' and 'predicted'. The file holds {container.listing()}."
     )
 
 
-def _class_names(scores: Field, others: dict[Role, Field]) -> Any:
-    if scores.columns:
-        return scores.columns
-    n_classes = scores.shape[1] if len(scores.shape) == 2 else 2
-    names = others.get("class_names")
-    return names.load() if names is not None and names.shape == (n_classes,) else None
+def _labels(item: Field, n_rows: int, scores: Field) -> NDArray[Any]:
+    """Return labels; one-hot rows, which may be as large as the scores, become columns block by block."""
+    if len(item.shape) != 2 or item.shape[1] == 1 or len(scores.shape) != 2:
+        return _column(item, n_rows, "y_true", scores)
+    _check_length(item, n_rows, "y_true", scores)
+    source = item.load()
+    step = block_rows(item.shape, item.dtype)
+    starts = range(0, n_rows, step)
+    return np.concatenate([encode_labels(source[start : start + step], scores.shape[1]) for start in starts])
 
 
-def _named(container: Container, name: str | Path, role: Role) -> Field:
+def _column(item: Field, n_rows: int, what: str, scores: Field) -> NDArray[Any]:
+    _check_length(item, n_rows, what, scores)
+    values = item.read()
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _check_length(item: Field, n_rows: int, what: str, scores: Field) -> None:
+    """Compare lengths before anything is read, so that a header alone cannot exhaust memory."""
+    if item.dtype.kind == "O":
+        item.load()
+    if not item.shape or item.shape[0] != n_rows:
+        rows = f"{item.shape[0]} rows" if item.shape else "no rows"
+        raise InputError(
+            f"{what} has {rows}, but the scores have {n_rows}: {item} and {scores} do not belong together. Choose "
+            "arrays of the same split."
+        )
+
+
+def _class_names(found: Resolved) -> Any:
+    if found.scores.columns:
+        return found.scores.columns
+    n_classes = found.scores.shape[1] if len(found.scores.shape) == 2 else 2
+    names = found.get("class_names")
+    return names.read() if names is not None and names.shape == (n_classes,) else None
+
+
+def _named(container: Container, name: str | Path, role: Role, *, trust_pickle: bool) -> Field:
     """Return the array that the user named: one of the same file, of another one, or a whole file."""
     text = str(name)
     if text in container.fields:
         return container.fields[text]
     path, member = split_address(text)
-    if not path.exists():
-        try:
-            find_format(path)
-        except FileFormatError:
-            raise unknown_name(f"array of {container.path}", text, container.fields) from None
-    other = open_container(path)
+    if not is_address(path) and format_of_suffix(path) is None:
+        raise unknown_name(f"array of {container.path}", text, container.fields)
+    other = open_container(path, trust_pickle=trust_pickle)
     if member is not None:
-        if member not in other.fields:
-            raise unknown_name(f"array of {path}", member, other.fields)
-        return other.fields[member]
+        return other.find(member)
     if len(other.fields) == 1:
         return next(iter(other.fields.values()))
     fitting = [item for item in other.fields.values() if (m := read_name(item.name)) and m.role == role]

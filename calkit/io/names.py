@@ -14,7 +14,20 @@ Role = Literal[
 
 #: The words that name each role. "scores" are of a kind that the name leaves open.
 ROLES: dict[Role, tuple[str, ...]] = {
-    "logits": ("logits", "logit"),
+    # Log-probabilities are logits: they differ from any others by a constant per row.
+    "logits": (
+        "logits",
+        "logit",
+        "logprobs",
+        "logprob",
+        "log_probs",
+        "log_prob",
+        "loglikelihoods",
+        "loglikelihood",
+        "log_likelihoods",
+        "log_likelihood",
+        "filtered_resps",
+    ),
     "probs": (
         "probs",
         "prob",
@@ -33,6 +46,7 @@ ROLES: dict[Role, tuple[str, ...]] = {
     "labels": (
         "labels",
         "label",
+        "label_ids",
         "y_true",
         "y",
         "targets",
@@ -42,6 +56,11 @@ ROLES: dict[Role, tuple[str, ...]] = {
         "true_labels",
         "true_label",
         "classes_true",
+        "gold",
+        "gold_index",
+        "answer",
+        "answer_index",
+        "correct_answer",
     ),
     "confidence": ("confidence", "confidences", "conf", "confs"),
     "correct": ("correct", "is_correct", "correctness", "hit", "hits"),

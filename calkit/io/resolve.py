@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from calkit.errors import UsageError
 from calkit.io.container import Container, Field
@@ -14,6 +15,8 @@ from calkit.registry import unknown_name
 __all__ = ["Resolved", "resolve", "splits_of"]
 
 _SCORE_ROLES: tuple[Role, ...] = ("logits", "probs", "scores", "confidence")
+_OTHER_ROLES: tuple[Role, ...] = ("labels", "correct", "predicted", "sample_weight", "class_names")
+_SAYABLE = ("labels", "sample_weight")
 
 
 @dataclass(frozen=True)
@@ -22,18 +25,40 @@ class Resolved:
 
     Attributes
     ----------
+    path : Path
+        Of the container, for messages.
     kind : {"logits", "probs", "confidence"}
     scores : Field
-    others : dict
-        The other fields by role: labels, correct, predicted, sample_weight, class_names.
+    candidates : dict
+        The other fields by role: labels, correct, predicted, sample_weight, class_names. Several may be named alike.
     split : str
         Empty if the names tell none.
     """
 
+    path: Path
     kind: Kind
     scores: Field
-    others: dict[Role, Field] = field(default_factory=dict)
+    candidates: dict[Role, list[Field]] = field(default_factory=dict)
     split: str = ""
+
+    def get(self, role: Role) -> Field | None:
+        """Return the field of a role, or None if there is none.
+
+        Raises
+        ------
+        UsageError
+            If there are several.
+        """
+        found = self.candidates.get(role, [])
+        if len(found) > 1:
+            names = " and ".join(repr(item.name) for item in found[:2])
+            how = (
+                f"Say which with {role}='NAME' (--{role.replace('_', '-')} NAME)"
+                if role in _SAYABLE
+                else "Rename one of them"
+            )
+            raise UsageError(f"{self.path}: both {names} could be the {role}. {how}.")
+        return found[0] if found else None
 
 
 def splits_of(container: Container) -> list[str]:
@@ -72,17 +97,13 @@ def resolve(
     chosen, meaning = _choose_scores(container, kind, split, scores)
     decided = kind or _kind_of(container, chosen, meaning)
     where = meaning.split if meaning else canonical_split(split or "")
-    others: dict[Role, Field] = {}
-    for item, other in _meanings(container, ("labels", "correct", "predicted", "sample_weight", "class_names")):
+    others = [pair for pair in _meanings(container, _OTHER_ROLES) if pair[0] is not chosen]
+    candidates: dict[Role, list[Field]] = {}
+    for role in _OTHER_ROLES:
+        own = [item for item, other in others if other.role == role and other.split == where]
         # A split's own labels come before labels that name no split.
-        if item is not chosen and (other.split == where or (not other.split and other.role not in others)):
-            if other.split == where and other.role in others and read_name(others[other.role].name) == other:
-                raise UsageError(
-                    f"{container.path}: both {others[other.role].name!r} and {item.name!r} could be the "
-                    f"{other.role}; remove or rename one of them."
-                )
-            others[other.role] = item
-    return Resolved(decided, chosen, others, where)
+        candidates[role] = own or [item for item, other in others if other.role == role and not other.split]
+    return Resolved(container.path, decided, chosen, candidates, where)
 
 
 def _meanings(container: Container, roles: Iterable[Role]) -> list[tuple[Field, Meaning]]:
@@ -95,9 +116,8 @@ def _choose_scores(
     container: Container, kind: Kind | None, split: str | None, scores: str | None
 ) -> tuple[Field, Meaning | None]:
     if scores is not None:
-        if scores not in container.fields:
-            raise unknown_name(f"array of {container.path}", scores, container.fields)
-        return container.fields[scores], read_name(scores)
+        found = container.find(scores)
+        return found, read_name(found.name)
     candidates = _meanings(container, _SCORE_ROLES)
     if not candidates and len(container.fields) == 1 and not container.named:
         return next(iter(container.fields.values())), None

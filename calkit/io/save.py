@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 from calkit.atomic import atomic_write
 from calkit.errors import UsageError
-from calkit.io.formats import FORMATS, WritableFormat, find_format
+from calkit.io.address import STDIN
+from calkit.io.formats import FORMATS, Format, WritableFormat, find_format
+from calkit.io.guard import reading
 from calkit.predictions import Predictions
 
 __all__ = ["save_predictions"]
 
 
-def save_predictions(predictions: Predictions, path: str | Path) -> None:
+def save_predictions(predictions: Predictions, path: str | Path, *, file_format: str | None = None) -> None:
     """Write predictions to a file whose suffix tells the format; :func:`load_predictions` reads it back.
+
+    Scores are read and written a block of rows at a time, so they may be larger than memory. They keep their type;
+    bfloat16 is written as float32.
 
     Parameters
     ----------
     predictions : Predictions
     path : str or Path
-        Ending in .npz, .csv or .tsv. It is written under a temporary name and renamed, so it appears whole or not at
-        all.
+        Ending in .npz, .csv, .tsv (or .csv.gz and so on), .parquet or .safetensors. It is written under a temporary
+        name and renamed, so it appears whole or not at all. ``"-"`` writes to standard output.
+    file_format : str, optional
+        Name of the format, where the suffix does not tell; for standard output ``"csv"`` by default.
 
     Raises
     ------
@@ -40,11 +50,26 @@ def save_predictions(predictions: Predictions, path: str | Path) -> None:
     ...     load_predictions(path).kind
     'logits'
     """
-    form = find_format(path)
-    if not isinstance(form, WritableFormat):
-        writable = ", ".join(
-            suffix for word in FORMATS if isinstance(FORMATS[word], WritableFormat) for suffix in FORMATS[word].suffixes
-        )
-        raise UsageError(f"{path}: predictions cannot be written as .{form.name}. Writable: {writable}.")
+    if str(path) == STDIN:
+        return _to_stdout(predictions, _writable(path, FORMATS[file_format or "csv"]))
+    form = _writable(path, find_format(path) if file_format is None else FORMATS[file_format])
     with atomic_write(path) as temporary:
         form.write(temporary, predictions)
+    return None
+
+
+def _writable(path: str | Path, form: Format) -> WritableFormat:
+    if not isinstance(form, WritableFormat):
+        writable = ", ".join(FORMATS[word].suffixes[0] for word in FORMATS if isinstance(FORMATS[word], WritableFormat))
+        raise UsageError(f"{path}: predictions cannot be written as .{form.name}. Writable: {writable}.")
+    return form
+
+
+def _to_stdout(predictions: Predictions, form: WritableFormat) -> None:
+    """Write a file and copy it: most formats cannot be written without going back."""
+    with tempfile.TemporaryDirectory(prefix="calkit-") as folder:
+        path = Path(folder) / f"stdout{form.what}"
+        form.write(path, predictions)
+        with reading(STDIN, form.what), path.open("rb") as stream:
+            shutil.copyfileobj(stream, sys.stdout.buffer)
+            sys.stdout.buffer.flush()

@@ -8,7 +8,7 @@ from calkit.stats.base import Statistic, Summary, TreeSum, summarize
 from calkit.stats.binning import bin_index, uniform_edges
 from calkit.stats.bins import BinSums, UniformBins
 from calkit.stats.means import RowMean, WeightedTotal
-from calkit.stats.nll import NllDerivatives, NllModel
+from calkit.stats.nll import LargestLogit, Maximum, NllDerivatives, NllModel
 from calkit.stats.pairs import ConfidencePairs, Pairs
 from calkit.stats.rows import Rows, Workspace
 from calkit.stats.tails import Tail, TailSums
@@ -16,6 +16,8 @@ from calkit.stats.tails import Tail, TailSums
 __all__ = [
     "BinSums",
     "ConfidencePairs",
+    "LargestLogit",
+    "Maximum",
     "NllDerivatives",
     "NllModel",
     "Pairs",

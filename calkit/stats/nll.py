@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from calkit.stats.rows import Rows
 
-__all__ = ["NllDerivatives", "NllModel"]
+__all__ = ["LargestLogit", "Maximum", "NllDerivatives", "NllModel"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,3 +78,24 @@ class NllDerivatives:
             np.array([rows.sum(values) for values in derivatives]),
             np.array([rows.sum(found.true - found.mean), rows.sum(found.true)]),
         )
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """A largest value; ``+`` takes the larger of two."""
+
+    value: float
+
+    def __add__(self, other: Maximum) -> Maximum:
+        return Maximum(max(self.value, other.value))
+
+
+@dataclass(frozen=True)
+class LargestLogit:
+    """Statistic: the largest absolute value of the logits."""
+
+    needs_distribution = True
+
+    def measure(self, rows: Rows) -> Maximum:
+        """Return the :class:`Maximum` of one block."""
+        return Maximum(rows.largest_logit)

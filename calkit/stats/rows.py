@@ -118,6 +118,12 @@ class Rows:
         wrong = (1 + squares) / (total * total) - 2 * p_true + 1
         return np.where(self._sums.true_shift == 0, right, wrong)
 
+    @property
+    def largest_logit(self) -> float:
+        """Largest absolute value of the scores."""
+        self._block.check()
+        return float(max(self.scores.max(), -self.scores.min()))
+
     def nll_moments(
         self, inverse_temperature: float, exponent: int = 0, precision: type[np.floating[Any]] = np.float64
     ) -> NllMoments:

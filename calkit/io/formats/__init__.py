@@ -1,63 +1,144 @@
-"""Formats of files: one reader a module, found by suffix."""
+"""Formats of files: one reader a module, found by suffix or by the first bytes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from calkit.errors import FileFormatError
-from calkit.io.container import Container
-from calkit.io.formats import delimited, npy, npz
+from calkit.io.formats import (
+    arrow,
+    delimited,
+    hdf5,
+    json_file,
+    matlab,
+    npy,
+    npz,
+    parquet,
+    pickle_file,
+    safetensors,
+    torch_file,
+    zarr_folder,
+)
 from calkit.io.formats.base import FORMATS, Format, WritableFormat
+from calkit.io.text import COMPRESSIONS
 
-__all__ = ["FORMATS", "Format", "WritableFormat", "find_format", "open_container"]
+__all__ = [
+    "FORMATS",
+    "HEAD_BYTES",
+    "Format",
+    "WritableFormat",
+    "available_formats",
+    "find_format",
+    "format_of_file",
+    "format_of_stream",
+    "format_of_suffix",
+]
 
 # The modules are imported for what they register.
-_READERS = (delimited, npy, npz)
+_READERS = (
+    arrow,
+    delimited,
+    hdf5,
+    json_file,
+    matlab,
+    npy,
+    npz,
+    parquet,
+    pickle_file,
+    safetensors,
+    torch_file,
+    zarr_folder,
+)
+
+#: How much of the beginning of a file tells its format.
+HEAD_BYTES = 1024
+
+_PACKED = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\x00": ".xz", b"BZh": ".bz2"}
+
+
+def available_formats() -> dict[str, tuple[str, ...]]:
+    """Return the suffixes of each format that can be read, by its name.
+
+    Examples
+    --------
+    >>> from calkit.io import available_formats
+    >>> available_formats()["npz"]
+    ('.npz',)
+    """
+    return {word: FORMATS[word].suffixes for word in FORMATS}
+
+
+def format_of_suffix(path: str | Path) -> Format | None:
+    """Return the format that the suffix of a file stands for, or None if it is not known."""
+    name = Path(path).name.lower()
+    for word in FORMATS:
+        if name.endswith(FORMATS[word].suffixes):
+            return FORMATS[word]
+    return None
 
 
 def find_format(path: str | Path) -> Format:
-    """Return the format of a file, by its suffix.
+    """Return the format that the suffix of a file stands for.
 
     Raises
     ------
     FileFormatError
         If no format has that suffix; the message lists those that are known.
     """
-    name = Path(path).name.lower()
-    for word in FORMATS:
-        if any(name.endswith(suffix) for suffix in FORMATS[word].suffixes):
-            return FORMATS[word]
-    known = ", ".join(suffix for word in FORMATS for suffix in FORMATS[word].suffixes)
-    raise FileFormatError(f"{path}: no format is known by that suffix. Known: {known}.")
+    form = format_of_suffix(path)
+    if form is None:
+        known = ", ".join(suffix for word in FORMATS for suffix in FORMATS[word].suffixes if not _is_packed(suffix))
+        raise FileFormatError(
+            f"{path}: no format is known by that suffix. Known: {known} (text also compressed: "
+            f"{', '.join(COMPRESSIONS)}). Rename it, or say its format with file_format='NAME' (--format NAME)."
+        )
+    return form
 
 
-def open_container(path: str | Path) -> Container:
-    """Open a file as far as to know which arrays it holds.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    Container
+def format_of_file(path: Path) -> Format:
+    """Return the format of a file that exists: by its suffix, or by its first bytes if the suffix says nothing.
 
     Raises
     ------
     FileFormatError
-        If the file is missing, cannot be read, or is not what its suffix says.
+        If neither tells, or the first bytes are those of another format.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise FileFormatError(f"{path} is a folder; name a file in it.")
-    if not path.exists():
-        raise FileFormatError(f"{path} does not exist.")
-    form = find_format(path)
-    try:
-        if path.stat().st_size == 0:
-            raise FileFormatError(f"{path} is empty.")
-        return form.read(path)
-    except OSError as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(f"cannot read {path}: {error.strerror or error}.") from None
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    by_suffix = format_of_suffix(path)
+    found = next((FORMATS[word] for word in FORMATS if FORMATS[word].matches(head)), None)
+    if by_suffix is None:
+        return found or find_format(path)
+    if found is not None and not found.is_text and not by_suffix.matches(head):
+        raise FileFormatError(
+            f"{path} is named {path.suffix}, but begins like a {found.what} file. Rename it, or say "
+            f"file_format={found.name!r} (--format {found.name})."
+        )
+    packed = next((suffix for magic, suffix in _PACKED.items() if head.startswith(magic)), None)
+    if packed and by_suffix.is_text and not _is_packed(path.name):
+        raise FileFormatError(f"{path} is compressed: rename it to {path.name}{packed}.")
+    return by_suffix
+
+
+def format_of_stream(path: Path) -> Format:
+    """Return the format of data that came without a name: by the first bytes, or for text by its separators.
+
+    Raises
+    ------
+    FileFormatError
+        If neither tells.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    found = next((FORMATS[word] for word in FORMATS if FORMATS[word].matches(head)), None)
+    if found is not None:
+        return found
+    line = head.split(b"\n")[0]
+    for separator, word in ((b"\t", "tsv"), (b",", "csv")):
+        if separator in line and line.isascii():
+            return FORMATS[word]
+    raise FileFormatError("the format of standard input cannot be told; say it: file_format='NAME' (--format NAME).")
+
+
+def _is_packed(name: str) -> bool:
+    return name.lower().endswith(COMPRESSIONS)

@@ -6,12 +6,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from calkit.errors import FileFormatError
 from calkit.io.container import Container
 from calkit.predictions import Predictions
 from calkit.registry import Registry
 
-__all__ = ["FORMATS", "Format", "WritableFormat", "damaged"]
+__all__ = ["FORMATS", "Format", "WritableFormat"]
 
 
 class Format(ABC):
@@ -22,14 +21,40 @@ class Format(ABC):
     name : str
     suffixes : tuple of str
         Endings of file names, in lower case, with the dot.
+    magic : tuple of bytes
+        What its files begin with; empty for text.
+    is_text : bool
+        Whether its files are text, which may be compressed.
+    folder_marks : tuple of str
+        Files that a folder of this format holds, one of them at least; empty if it is no format of folders.
     """
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
+    magic: ClassVar[tuple[bytes, ...]] = ()
+    is_text: ClassVar[bool] = False
+    folder_marks: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def what(self) -> str:
+        """The format as messages name it: by its first suffix, if it has any."""
+        return self.suffixes[0] if self.suffixes else self.name
+
+    def matches(self, head: bytes) -> bool:
+        """Tell from the first bytes of a file whether it is of this format."""
+        return head.startswith(self.magic) if self.magic else False
+
+    def matches_folder(self, path: Path) -> bool:
+        """Tell whether a folder is of this format."""
+        return any((path / name).is_file() for name in self.folder_marks)
 
     @abstractmethod
     def read(self, path: Path) -> Container:
-        """Open a file that exists and is not empty."""
+        """Open a file that exists and is not empty; nothing in it is ever executed."""
+
+    def read_trusted(self, path: Path) -> Container:
+        """Open a file whose pickles the user trusts to run code."""
+        return self.read(path)
 
 
 class WritableFormat(Format):
@@ -37,14 +62,8 @@ class WritableFormat(Format):
 
     @abstractmethod
     def write(self, path: Path, predictions: Predictions) -> None:
-        """Write predictions to a path of the format's suffix."""
+        """Write predictions to a path of the format's suffix, a block of rows at a time."""
 
 
 #: Formats by name.
 FORMATS: Registry[Format] = Registry("format")
-
-
-def damaged(path: Path, what: str, reason: object) -> FileFormatError:
-    """Return the error for a file that is truncated, altered, or not what its suffix says."""
-    text = " ".join(str(reason).split())
-    return FileFormatError(f"{path} is not a readable {what} file: {text.rstrip('.')}. Is it complete?")

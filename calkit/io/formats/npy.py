@@ -2,45 +2,95 @@
 
 from __future__ import annotations
 
+import math
+import tokenize
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from calkit.errors import FileFormatError
-from calkit.io.container import Container, Field
-from calkit.io.formats.base import FORMATS, Format, damaged
+from calkit.io.container import Container, Field, by_name, unreadable
+from calkit.io.formats.base import FORMATS, Format
+from calkit.io.guard import damaged, reading
+from calkit.io.limits import format_bytes
 
-__all__ = ["Npy", "read_header"]
+__all__ = ["Npy", "NpyHeader", "mapped", "pickled", "read_header"]
+
+_PARSERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 
 
-def read_header(stream: BinaryIO, path: Path, member: str = "") -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return shape and type from the header of an array in .npy format.
+@dataclass(frozen=True)
+class NpyHeader:
+    """What an array in .npy format says of itself.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    column_major : bool
+        Whether the first axis runs fastest.
+    size : int
+        Bytes of the header.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    column_major: bool
+    size: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array, in numbers that do not overflow."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(stream: IO[bytes], where: Path | str) -> NpyHeader:
+    """Read the header of an array in .npy format.
 
     Raises
     ------
     FileFormatError
-        If the header is damaged, or the array holds Python objects, which only unpickling could read.
+        If it is damaged.
     """
-    name = f"{path}:{member}" if member else str(path)
     try:
         version = npy_format.read_magic(stream)
-        if version == (1, 0):
-            shape, _, dtype = npy_format.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, _, dtype = npy_format.read_array_header_2_0(stream)
-        else:
-            raise ValueError(f"version {version[0]}.{version[1]} of the format is not supported")
-    except (ValueError, EOFError) as error:
-        raise damaged(Path(name), ".npy", error) from None
-    if dtype.hasobject:
-        raise FileFormatError(
-            f"{name} holds pickled Python objects, which may run code when read; it is refused. Save plain numbers or "
-            "fixed-width strings: np.asarray(values, dtype=str)."
-        )
-    return shape, dtype
+        if version not in _PARSERS:
+            raise ValueError(f"version {version[0]}.{version[1]} of the format is not known")
+        shape, column_major, dtype = _PARSERS[version](stream)
+    except (ValueError, TypeError, EOFError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError) as error:
+        raise damaged(where, ".npy", error) from error
+    if any(isinstance(n, bool) or n < 0 for n in shape):
+        raise damaged(where, ".npy", f"its shape is {shape}")
+    if not dtype.itemsize:
+        raise damaged(where, ".npy", f"its type {dtype} has no size")
+    return NpyHeader(shape, dtype, column_major, stream.tell())
+
+
+def mapped(path: Path, header: NpyHeader, offset: int) -> Any:
+    """Return an array of a file, whose data begin at an offset, as a read-only memory map."""
+    if not header.nbytes:
+        return np.empty(header.shape, header.dtype)
+    order: Any = "F" if header.column_major else "C"
+    if not header.shape:
+        # A memory map has at least one axis.
+        return np.memmap(path, header.dtype, "r", offset, (1,))[0]
+    return np.memmap(path, header.dtype, "r", offset, header.shape, order)
+
+
+def pickled(where: Path | str, name: str, shape: tuple[int, ...]) -> Field:
+    """Return the field of an array of Python objects, which only unpickling could read."""
+    return unreadable(
+        where,
+        name,
+        shape,
+        "pickled Python objects",
+        "Reading them may run any code. Save plain numbers, or text as np.asarray(values, dtype=str); for a file of "
+        "your own, pass trust_pickle=True (--trust-pickle).",
+    )
 
 
 class Npy(Format):
@@ -48,20 +98,49 @@ class Npy(Format):
 
     name = "npy"
     suffixes = (".npy",)
+    magic: ClassVar[tuple[bytes, ...]] = (b"\x93NUMPY",)
 
     def read(self, path: Path) -> Container:
         """Read the header; the array is mapped when loaded."""
-        with path.open("rb") as stream:
-            shape, dtype = read_header(stream, path)
-        stem = path.name[: -len(".npy")]
-        return Container(path, self.name, {stem: Field(stem, shape, dtype, partial(_map, path))}, named=False)
+        return self._open(path, trusted=False)
+
+    def read_trusted(self, path: Path) -> Container:
+        """Read the header; arrays of Python objects are unpickled when loaded."""
+        return self._open(path, trusted=True)
+
+    def _open(self, path: Path, *, trusted: bool) -> Container:
+        with reading(path, ".npy"), path.open("rb") as stream:
+            header = read_header(stream, path)
+        name = "" if header.dtype.names else path.name.removesuffix(path.suffix)
+        if header.dtype.hasobject:
+            item = pickled(path, name, header.shape)
+            if trusted:
+                item = Field(name, header.shape, header.dtype, partial(_unpickle, path))
+        else:
+            self._check_size(path, header)
+            item = Field(name, header.shape, header.dtype, partial(_map, path, header))
+        fields = by_name(path, [item])
+        return Container(path, self.name, fields, named=len(fields) > 1)
+
+    def _check_size(self, path: Path, header: NpyHeader) -> None:
+        held = path.stat().st_size - header.size
+        if held != header.nbytes:
+            state = "truncated" if held < header.nbytes else "more than one array, or damaged"
+            raise FileFormatError(
+                f"{path} is {state}: its header announces {format_bytes(header.nbytes)} "
+                f"({'×'.join(map(str, header.shape)) or 'scalar'} {header.dtype}), but {format_bytes(held)} follow. "
+                "Write it again."
+            )
 
 
-def _map(path: Path) -> Any:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise damaged(path, ".npy", error) from None
+def _map(path: Path, header: NpyHeader) -> Any:
+    with reading(path, ".npy"):
+        return mapped(path, header, header.size)
+
+
+def _unpickle(path: Path) -> Any:
+    with reading(path, ".npy"):
+        return np.load(path, allow_pickle=True)
 
 
 FORMATS.register("npy")(Npy())

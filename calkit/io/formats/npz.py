@@ -1,61 +1,174 @@
-"""NumPy's .npz: named arrays in a zip archive."""
+"""NumPy's .npz: named arrays in a zip archive; those stored without compression are mapped into memory."""
 
 from __future__ import annotations
 
+import struct
+import tempfile
 import zipfile
-import zlib
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
-from calkit.io.container import Container, Field
-from calkit.io.fields import fields_of
-from calkit.io.formats.base import FORMATS, WritableFormat, damaged
-from calkit.io.formats.npy import read_header
+from calkit.io.container import Container, Field, by_name
+from calkit.io.fields import fields_of, row_blocks
+from calkit.io.formats.base import FORMATS, WritableFormat
+from calkit.io.formats.npy import NpyHeader, mapped, pickled, read_header
+from calkit.io.guard import damaged, reading
+from calkit.io.limits import MAX_ARRAYS, check_claim, check_count, format_bytes
+from calkit.io.sources import StreamSource, block_rows
 from calkit.predictions import Predictions
 
 __all__ = ["Npz"]
 
+_SUFFIX = ".npy"
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_ALIGNMENT = 64
+_FILLER_ID = 0xCA1C
+_COPY_BYTES = 1 << 20
+
 
 class Npz(WritableFormat):
-    """Named arrays in a zip archive; nothing pickled is ever read."""
+    """Named arrays in a zip archive; nothing pickled is read unless it is trusted."""
 
     name = "npz"
     suffixes = (".npz",)
+    magic: ClassVar[tuple[bytes, ...]] = (b"PK\x03\x04", b"PK\x05\x06")
+
+    def matches(self, head: bytes) -> bool:
+        """Tell an archive of arrays from those that torch writes."""
+        return head.startswith(self.magic) and b"/data.pkl" not in head[:256]
 
     def read(self, path: Path) -> Container:
-        """Read the headers of all arrays; each is unpacked when loaded."""
-        fields = {}
-        try:
-            with zipfile.ZipFile(path) as archive:
-                for member in archive.namelist():
-                    if not member.endswith(".npy"):
-                        continue
-                    name = member[: -len(".npy")]
-                    with archive.open(member) as stream:
-                        shape, dtype = read_header(stream, path, name)  # type: ignore[arg-type]
-                    fields[name] = Field(name, shape, dtype, partial(_load, path, name))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise damaged(path, ".npz", error) from None
+        """Read the headers of all arrays; each is mapped or unpacked when loaded."""
+        return self._open(path, trusted=False)
+
+    def read_trusted(self, path: Path) -> Container:
+        """Read the headers of all arrays; those of Python objects are unpickled when loaded."""
+        return self._open(path, trusted=True)
+
+    def _open(self, path: Path, *, trusted: bool) -> Container:
+        with reading(path, ".npz"), zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(_SUFFIX)]
+            check_count(path, len(members), "arrays", MAX_ARRAYS)
+            _check_sizes(path, members)
+            fields = by_name(path, [_field(path, archive, info, trusted=trusted) for info in members])
         if not fields:
             raise FileFormatError(f"{path} holds no arrays; write one with np.savez(path, logits=..., labels=...).")
         return Container(path, self.name, fields)
 
     def write(self, path: Path, predictions: Predictions) -> None:
-        """Write compressed arrays named after what they are."""
-        arrays: dict[str, Any] = {name: np.asarray(values) for name, values in fields_of(predictions).items()}
-        np.savez_compressed(path, **arrays)
+        """Write arrays named after what they are, uncompressed and aligned, so that they can be mapped."""
+        with path.open("wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            for name, values in fields_of(predictions).items():
+                _write_member(archive, stream.tell(), name + _SUFFIX, values)
 
 
-def _load(path: Path, name: str) -> Any:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return archive[name]
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
-        raise damaged(Path(f"{path}:{name}"), ".npz", error) from None
+def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    size = path.stat().st_size
+    if sum(info.compress_size for info in members) > size:
+        raise damaged(path, ".npz", "its members overlap or exceed the file")
+    check_claim(path, sum(info.file_size for info in members), size)
+
+
+def _field(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, trusted: bool) -> Field:
+    name = info.filename.removesuffix(_SUFFIX)
+    where = f"{path}:{name}"
+    with archive.open(info) as stream:
+        header = read_header(stream, where)
+    if header.dtype.hasobject:
+        if trusted:
+            return Field(name, header.shape, header.dtype, partial(_unpickle, path, name))
+        return pickled(path, name, header.shape)
+    if header.size + header.nbytes != info.file_size:
+        raise FileFormatError(
+            f"{where} is damaged: its header announces {format_bytes(header.nbytes)} "
+            f"({'×'.join(map(str, header.shape)) or 'scalar'} {header.dtype}), but the archive holds "
+            f"{format_bytes(info.file_size - header.size)}. Write it again."
+        )
+    return Field(name, header.shape, header.dtype, partial(_load, path, info, header))
+
+
+def _load(path: Path, info: zipfile.ZipInfo, header: NpyHeader) -> Any:
+    where = f"{path}:{info.filename.removesuffix(_SUFFIX)}"
+    with reading(where, ".npz"):
+        if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
+            return mapped(path, header, _data_offset(path, info) + header.size)
+        if header.column_major and len(header.shape) > 1:
+            return _spilled(path, info, header)
+        if not header.shape:
+            return next(_unpacked(path, info, header, 0)).reshape(())
+    return StreamSource(where, ".npz", header.shape, header.dtype, partial(_unpacked, path, info, header))
+
+
+def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """Return where the bytes of a member begin; its local header may be longer than its entry in the directory."""
+    with path.open("rb") as stream:
+        stream.seek(info.header_offset)
+        signature, name_length, extra_length = _LOCAL_HEADER.unpack(stream.read(_LOCAL_HEADER.size))
+        size = stream.seek(0, 2)
+    offset = info.header_offset + _LOCAL_HEADER.size + int(name_length) + int(extra_length)
+    if signature != b"PK\x03\x04" or offset + info.file_size > size:
+        raise ValueError("a member lies outside the file")
+    return offset
+
+
+def _unpacked(path: Path, info: zipfile.ZipInfo, header: NpyHeader, _start: int) -> Iterator[NDArray[Any]]:
+    """Yield blocks of rows of a compressed member; its checksum is verified at the end."""
+    with zipfile.ZipFile(path) as archive, archive.open(info) as stream:
+        stream.read(header.size)
+        shape = header.shape or (1,)
+        rows = block_rows(shape, header.dtype)
+        for first in range(0, shape[0], rows):
+            block = np.empty((min(rows, shape[0] - first), *shape[1:]), header.dtype)
+            _fill(stream, block)
+            yield block
+        stream.read(1)
+
+
+def _fill(stream: IO[bytes], block: NDArray[Any]) -> None:
+    view = block.reshape(-1).view(np.uint8).data
+    while view:
+        piece = stream.read(min(len(view), _COPY_BYTES))
+        if not piece:
+            raise EOFError("the data end early")
+        view[: len(piece)] = piece
+        view = view[len(piece) :]
+
+
+def _spilled(path: Path, info: zipfile.ZipInfo, header: NpyHeader) -> Any:
+    """Unpack a column-major array, whose rows no stream can give, to a nameless temporary file, and map that."""
+    with tempfile.TemporaryFile() as spill, zipfile.ZipFile(path) as archive, archive.open(info) as stream:
+        while piece := stream.read(_COPY_BYTES):
+            spill.write(piece)
+        spill.flush()
+        return np.memmap(spill, header.dtype, "r", header.size, header.shape, "F")
+
+
+def _unpickle(path: Path, name: str) -> Any:
+    with reading(f"{path}:{name}", ".npz"), np.load(path, allow_pickle=True) as archive:
+        return archive[name]
+
+
+def _write_member(archive: zipfile.ZipFile, offset: int, name: str, values: Any) -> None:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = 0o644 << 16
+    # The local header is followed by the name, this filler and 20 bytes for Zip64; then the data begin, on a
+    # boundary that maps of any type like.
+    filler = -(offset + _LOCAL_HEADER.size + len(name) + 4 + 20) % _ALIGNMENT
+    info.extra = struct.pack("<HH", _FILLER_ID, filler) + bytes(filler)
+    with archive.open(info, "w", force_zip64=True) as stream:
+        descr = npy_format.dtype_to_descr(values.dtype)
+        npy_format.write_array_header_1_0(
+            stream, {"descr": descr, "fortran_order": False, "shape": tuple(values.shape)}
+        )
+        for block in row_blocks(values):
+            stream.write(block.tobytes())
 
 
 FORMATS.register("npz")(Npz())

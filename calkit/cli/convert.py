@@ -1,0 +1,29 @@
+"""``calkit convert``: the same predictions in another format."""
+
+from __future__ import annotations
+
+import click
+
+from calkit.cli.options import InputOptions, input_options
+from calkit.io import save_predictions
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.argument("output", metavar="OUTPUT")
+@input_options
+def command(file: str, output: str, source: InputOptions) -> None:
+    r"""Write the predictions of FILE to OUTPUT, in the format its suffix names.
+
+    Of a file with several splits one is written: name it with --split.
+
+    \b
+    calkit convert logits.csv logits.parquet
+    calkit convert run.h5 test.npz --split test
+    """
+    predictions = source.load(file)
+    save_predictions(predictions, output)
+    if output != "-":
+        click.echo(f"wrote {predictions.n_samples:,} rows of {file} to {output}")

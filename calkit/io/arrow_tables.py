@@ -1,0 +1,125 @@
+"""What Parquet, Arrow and Feather files have in common: record batches of typed columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import FileFormatError
+from calkit.io.container import printable
+from calkit.io.tables import Column, text_array
+
+__all__ = ["ArrowColumns"]
+
+
+class ArrowColumns:
+    """Turns the columns of record batches into arrays.
+
+    Parameters
+    ----------
+    path : Path
+    schema : pyarrow.Schema
+    first : pyarrow.RecordBatch or None
+        The first rows, which tell how long lists are.
+    """
+
+    def __init__(self, path: Path, schema: Any, first: Any) -> None:
+        import pyarrow as pa
+
+        self._pa = pa
+        self._path = path
+        names = list(schema.names)
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise FileFormatError(f"{path} names the column {printable(twice)!r} more than once; rename one of them.")
+        self.columns: Mapping[str, Column] = {
+            item.name: self._column(item.name, item.type, None if first is None else first.column(index))
+            for index, item in enumerate(schema)
+        }
+
+    def _column(self, name: str, kind: Any, first: Any) -> Column:
+        types = self._pa.types
+        if isinstance(kind, self._pa.BaseExtensionType):
+            kind = kind.storage_type
+            first = None if first is None else first.storage
+        dtype = self._dtype(kind)
+        if dtype is not None:
+            return Column(name, dtype)
+        if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+            dtype = self._dtype(kind.value_type)
+            if dtype is not None and dtype.kind in "biuf":
+                return Column(name, dtype, (_list_length(types, kind, first),))
+        return Column(name, np.dtype(object), note=f"values of type {str(kind)[:80]}")
+
+    def _dtype(self, kind: Any) -> np.dtype[Any] | None:
+        types = self._pa.types
+        if types.is_dictionary(kind):
+            kind = kind.value_type
+        if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind):
+            return np.dtype(kind.to_pandas_dtype())
+        if types.is_decimal(kind):
+            return np.dtype(np.float64)
+        if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+            return np.dtype(str)
+        return None
+
+    def arrays(self, batch: Any, names: Sequence[str], row: int) -> dict[str, NDArray[Any]]:
+        """Return columns of a record batch.
+
+        Parameters
+        ----------
+        batch : pyarrow.RecordBatch
+        names : sequence of str
+        row : int
+            Number of its first row, for messages.
+        """
+        # Offsets and indices of a damaged file may point anywhere; only this keeps what follows inside the file.
+        batch = batch.select(list(names))
+        batch.validate(full=True)
+        return {name: self._array(name, batch.column(index), row) for index, name in enumerate(names)}
+
+    def _array(self, name: str, values: Any, row: int) -> NDArray[Any]:
+        pa = self._pa
+        column = self.columns[name]
+        if isinstance(values.type, pa.BaseExtensionType):
+            values = values.storage
+        if values.null_count:
+            missing = row + values.is_null().index(True).as_py()
+            raise FileFormatError(f"{self._path}: row {missing} of the column {printable(name)!r} is missing (null).")
+        if column.shape:
+            return self._lists(name, values, column, row)
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        if pa.types.is_decimal(values.type):
+            values = values.cast(pa.float64())
+        if column.dtype.kind == "U":
+            return text_array(values.to_pylist())
+        return np.asarray(values.to_numpy(zero_copy_only=False))
+
+    def _lists(self, name: str, values: Any, column: Column, row: int) -> NDArray[Any]:
+        width = column.shape[0]
+        if not self._pa.types.is_fixed_size_list(values.type):
+            lengths = np.diff(values.offsets.to_numpy())
+            odd = np.flatnonzero(lengths != width)
+            if odd.size:
+                raise FileFormatError(
+                    f"{self._path}: the lists of the column {printable(name)!r} must be of one length, but row "
+                    f"{row + int(odd[0])} has {int(lengths[odd[0]])} values and the first has {width}."
+                )
+        flat = values.flatten()
+        if flat.null_count:
+            missing = row + flat.is_null().index(True).as_py() // max(width, 1)
+            raise FileFormatError(f"{self._path}: row {missing} of the column {printable(name)!r} has a missing value.")
+        return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(values), width)
+
+
+def _list_length(types: Any, kind: Any, first: Any) -> int:
+    if types.is_fixed_size_list(kind):
+        return int(kind.list_size)
+    if first is None or not len(first) or not first[0].is_valid:
+        return 0
+    return len(first[0])

@@ -1,0 +1,46 @@
+"""bfloat16, which NumPy does not know: the upper half of a float32, and read as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.io.container import Field
+from calkit.io.sources import ConvertedSource
+
+__all__ = ["bfloat16_field", "from_bits"]
+
+_SINGLE = np.dtype(np.float32)
+
+
+def bfloat16_field(name: str, shape: tuple[int, ...], load: Callable[[], Any]) -> Field:
+    """Return the field of a bfloat16 array.
+
+    Parameters
+    ----------
+    name, shape
+        Of the array.
+    load : callable
+        Returns its bits, as 16-bit integers.
+    """
+    return Field(name, shape, _SINGLE, partial(_load, load), note="bfloat16")
+
+
+def from_bits(bits: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the float32 values, exactly, of bfloat16 bits.
+
+    Examples
+    --------
+    >>> from_bits(np.array([0x3F80, 0xC000], dtype=np.uint16))
+    array([ 1., -2.], dtype=float32)
+    """
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _load(load: Callable[[], Any]) -> Any:
+    bits = load()
+    return ConvertedSource(bits, from_bits, tuple(bits.shape), _SINGLE) if bits.ndim else from_bits(bits)

@@ -1,0 +1,169 @@
+"""What is in a file, as plain data: names, shapes, types, and what the names are taken for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calkit.io.address import split_address
+from calkit.io.container import Container, Field, printable
+from calkit.io.fields import row_blocks
+from calkit.io.limits import format_bytes
+from calkit.io.names import read_name
+from calkit.io.opening import open_container
+
+__all__ = ["ArrayDescription", "FileDescription", "describe"]
+
+
+@dataclass(frozen=True)
+class ArrayDescription:
+    """One array of a file.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    dtype : str
+        Its type, or why it cannot be read.
+    role : str
+        What its name is taken for (logits, probs, labels, …); empty if it says nothing.
+    split : str
+        The split its name tells; empty if none.
+    columns : tuple of str
+        Names of the classes, if the columns have some.
+    label_range : tuple of two numbers or words, or None
+        The smallest and the largest label, of arrays that are named like labels.
+    n_nan : int or None
+        How many values are NaN; None if they were not counted.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: str = ""
+    split: str = ""
+    columns: tuple[str, ...] = ()
+    label_range: tuple[Any, Any] | None = None
+    n_nan: int | None = None
+
+
+@dataclass(frozen=True)
+class FileDescription:
+    """A file and its arrays.
+
+    Attributes
+    ----------
+    path : str
+    format : str
+    size : int or None
+        Bytes of the file; None for folders and streams.
+    arrays : tuple of ArrayDescription
+        In the order of the file.
+    """
+
+    path: str
+    format: str
+    size: int | None
+    arrays: tuple[ArrayDescription, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else f", {format_bytes(self.size)}"
+        lines = [f"{self.path}: {self.format}{size}"]
+        for item in self.arrays:
+            shape = "×".join(map(str, item.shape)) or "scalar"
+            notes = [item.role and f"taken for {item.role}", item.split and f"split {item.split}"]
+            notes.append("labels {} to {}".format(*item.label_range) if item.label_range else "")
+            notes.append(f"{item.n_nan} NaN" if item.n_nan is not None else "")
+            lines.append("  " + ", ".join([f"{item.name} ({shape} {item.dtype})", *(note for note in notes if note)]))
+        return "\n".join(lines)
+
+
+def describe(
+    path: str | Path, *, count_nan: bool = False, file_format: str | None = None, trust_pickle: bool = False
+) -> FileDescription:
+    """Tell what is in a file without reading it all: of the values, only labels are looked at.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for :func:`calkit.load_predictions`; of ``"file.h5:group"`` only the group is described.
+    count_nan : bool, default=False
+        Count NaN in all arrays, which reads everything.
+    file_format : str, optional
+        Name of the format, where neither the suffix nor the first bytes of the file tell.
+    trust_pickle : bool, default=False
+        Read pickles too. They can run any code: only for files of your own.
+
+    Returns
+    -------
+    FileDescription
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged, or of an unknown format.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, numpy as np
+    >>> from calkit.io import describe
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "run.npz"
+    ...     np.savez(path, val_logits=np.eye(3), val_labels=[0, 2, 1])
+    ...     logits, labels = describe(path).arrays
+    >>> logits.role, logits.split, labels.label_range
+    ('logits', 'validation', (0, 2))
+    """
+    file, member = split_address(path)
+    container = open_container(file, file_format=file_format, trust_pickle=trust_pickle)
+    arrays = tuple(_array(item, count_nan=count_nan) for item in _chosen(container, member))
+    size = file.stat().st_size if file.is_file() else None
+    return FileDescription(str(path), container.format, size, arrays)
+
+
+def _chosen(container: Container, member: str | None) -> list[Field]:
+    if member is None:
+        return list(container.fields.values())
+    group = container.group(member)
+    return [container.find(member)] if group is None else list(group.fields.values())
+
+
+def _array(item: Field, *, count_nan: bool) -> ArrayDescription:
+    meaning = read_name(item.name)
+    readable = item.dtype.kind != "O"
+    return ArrayDescription(
+        printable(item.name),
+        item.shape,
+        item.type_name,
+        meaning.role if meaning else "",
+        meaning.split if meaning else "",
+        item.columns,
+        _range(item) if meaning and meaning.role == "labels" and readable else None,
+        _count_nan(item) if count_nan and readable else None,
+    )
+
+
+def _range(item: Field) -> tuple[Any, Any] | None:
+    if len(item.shape) not in (1, 2) or item.shape[1:] not in ((), (1,)) or not item.shape[0]:
+        return None
+    values = item.read()
+    if values.dtype.kind in "US":
+        words = np.unique(values).tolist()
+        return words[0], words[-1]
+    return values.min().item(), values.max().item()
+
+
+def _count_nan(item: Field) -> int:
+    if item.dtype.kind != "f":
+        return 0
+    source = item.load()
+    if not source.shape:
+        return int(np.isnan(source))
+    return sum(int(np.count_nonzero(np.isnan(block))) for block in row_blocks(source))

@@ -1,0 +1,145 @@
+"""Arrow and Feather files, and folders that Hugging Face datasets saves: mapped record batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import FileFormatError
+from calkit.io.arrow_tables import ArrowColumns
+from calkit.io.container import Container, Field, by_name
+from calkit.io.formats.base import FORMATS, Format
+from calkit.io.guard import need, reading
+from calkit.io.limits import MAX_COLUMNS, MAX_LINE_BYTES, check_claim, check_count
+from calkit.io.names import read_name
+from calkit.io.tables import Table, table_fields
+
+__all__ = ["Arrow", "HuggingFace"]
+
+_WHAT = ".arrow"
+_FILE_MAGIC = b"ARROW1"
+_STREAM_MAGIC = b"\xff\xff\xff\xff"
+
+
+class Arrow(Format):
+    """Record batches in a file (Feather is one) or a stream."""
+
+    name = "arrow"
+    suffixes = (".arrow", ".feather", ".ipc")
+    magic: ClassVar[tuple[bytes, ...]] = (_FILE_MAGIC, _STREAM_MAGIC)
+
+    def read(self, path: Path) -> Container:
+        """Read the schema and the lengths of the record batches."""
+        return Container(path, self.name, table_fields(_ArrowTable(path, [path])))
+
+
+class HuggingFace(Format):
+    """A folder written by ``datasets.Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
+
+    name = "datasets"
+    suffixes = ()
+    folder_marks = ("state.json", "dataset_dict.json")
+
+    def read(self, path: Path) -> Container:
+        """Read the schemas; the arrays of a split are ``split/column``."""
+        if (path / "dataset_dict.json").is_file():
+            splits = _read_json(path / "dataset_dict.json").get("splits", [])
+            fields = [
+                item.renamed(f"{split}/{item.name}") for split in splits for item in self._dataset(_inside(path, split))
+            ]
+        else:
+            fields = self._dataset(path)
+        return Container(path, self.name, by_name(path, fields))
+
+    def _dataset(self, path: Path) -> list[Field]:
+        files = [_inside(path, entry["filename"]) for entry in _read_json(path / "state.json")["_data_files"]]
+        if not files:
+            raise FileFormatError(f"{path} lists no data files.")
+        fields = list(table_fields(_ArrowTable(path, files)).values())
+        info = path / "dataset_info.json"
+        features = _read_json(info).get("features") or {} if info.is_file() else {}
+        for name, feature in features.items():
+            meaning = read_name(name)
+            if meaning and meaning.role == "labels" and feature.get("_type") == "ClassLabel":
+                names = np.array([str(word) for word in feature["names"]], dtype=str)
+                fields.append(Field("class_names", names.shape, names.dtype, partial(np.asarray, names)))
+                break
+        return fields
+
+
+class _ArrowTable(Table):
+    what = _WHAT
+
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
+        self.path = path
+        self._pa = need("pyarrow", path, _WHAT)
+        self._ipc = need("pyarrow.ipc", path, _WHAT)
+        self._files = files
+        schema, first = self._beginning()
+        check_count(path, len(schema), "columns", MAX_COLUMNS)
+        self._indices = {name: index for index, name in enumerate(schema.names)}
+        self._arrow = ArrowColumns(path, schema, first)
+        self.columns = self._arrow.columns
+        # The first column is enough to count rows, and in compressed files all that is unpacked for it.
+        lengths = [sum(batch.num_rows for batch in self._batches(file, [0])) for file in files]
+        self.n_rows = sum(lengths)
+        self.starts = [0, *accumulate(lengths[:-1])]
+        row_bytes = sum(c.dtype.itemsize * int(np.prod(c.shape)) for c in self.columns.values())
+        check_claim(path, self.n_rows * row_bytes, sum(file.stat().st_size for file in files))
+
+    def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Yield the record batches of the files from ``start`` on."""
+        first = max(index for index, row in enumerate(self.starts) if row == start)
+        row = start
+        for file in self._files[first:]:
+            for batch in self._batches(file, sorted(self._indices[name] for name in names)):
+                yield self._arrow.arrays(batch, names, row)
+                row += batch.num_rows
+
+    def _beginning(self) -> tuple[Any, Any]:
+        with reading(self._files[0], _WHAT):
+            schema = self._reader(self._files[0], None).schema
+            first = next(self._batches(self._files[0], None), None)
+            if first is not None:
+                first.validate(full=True)
+        return schema, first
+
+    def _batches(self, file: Path, included: list[int] | None) -> Iterator[Any]:
+        with reading(file, _WHAT):
+            reader = self._reader(file, included)
+            if hasattr(reader, "num_record_batches"):
+                for index in range(reader.num_record_batches):
+                    yield reader.get_batch(index)
+            else:
+                yield from reader
+
+    def _reader(self, file: Path, included: list[int] | None) -> Any:
+        mapped = self._pa.memory_map(str(file))
+        options = self._ipc.IpcReadOptions(included_fields=included, use_threads=False)
+        opened = self._ipc.open_file if mapped.read(len(_FILE_MAGIC)) == _FILE_MAGIC else self._ipc.open_stream
+        mapped.seek(0)
+        return opened(mapped, options=options)
+
+
+def _inside(folder: Path, name: object) -> Path:
+    """Return a file or folder that a folder's own index names; it must lie in it."""
+    text = str(name)
+    if Path(text).name != text:
+        raise FileFormatError(f"{folder} refers to {text[:80]!r}, which is outside of it.")
+    return folder / text
+
+
+def _read_json(path: Path) -> Any:
+    with reading(path, ".json"), path.open("rb") as stream:
+        return json.loads(stream.read(MAX_LINE_BYTES))
+
+
+FORMATS.register("arrow")(Arrow())
+FORMATS.register("datasets")(HuggingFace())

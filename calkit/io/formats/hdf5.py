@@ -1,0 +1,145 @@
+"""HDF5: data sets by their path in the file, read in slices of whole chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import FileFormatError
+from calkit.io.container import Container, Field, by_name, printable, unreadable
+from calkit.io.formats.base import FORMATS, Format
+from calkit.io.guard import need, reading
+from calkit.io.limits import MAX_ARRAYS, MAX_CHUNK_BYTES, check_claim, check_count, format_bytes
+from calkit.io.sources import block_rows, sliced
+
+__all__ = ["Hdf5", "hdf5_fields"]
+
+_WHAT = ".h5"
+_ELSEWHERE = "Only data in the file itself are read; copy them into it."
+
+# One row of chunks of this size stays unpacked while it is read in slices.
+_CACHE_BYTES = 32 << 20
+_MAX_SLICE_BYTES = 64 << 20
+
+
+class Hdf5(Format):
+    """Data sets in groups; ``file.h5:group/name`` addresses one."""
+
+    name = "hdf5"
+    suffixes = (".h5", ".hdf5", ".hdf", ".he5")
+    magic: ClassVar[tuple[bytes, ...]] = (b"\x89HDF\r\n\x1a\n",)
+
+    def read(self, path: Path) -> Container:
+        """Read the shapes and types of all data sets."""
+        return Container(path, self.name, by_name(path, hdf5_fields(path, _WHAT)))
+
+
+def hdf5_fields(path: Path, what: str, *, transposed: bool = False) -> list[Field]:
+    """Return the data sets of an HDF5 file.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        The format, for messages.
+    transposed : bool, default=False
+        Whether the axes are in reverse order, as MATLAB writes them.
+    """
+    h5py = need("h5py", path, what)
+    fields: list[Field] = []
+    claimed = 0
+    with reading(path, what), _open(h5py, path) as file:
+        for name, dataset in _datasets(h5py, file):
+            item = _field(h5py, path, what, name, dataset, transposed=transposed)
+            fields.append(item)
+            check_count(path, len(fields), "arrays", MAX_ARRAYS)
+            claimed += math.prod(item.shape) * item.dtype.itemsize
+    check_claim(path, claimed, path.stat().st_size)
+    return fields
+
+
+def _open(h5py: Any, path: Path) -> Any:
+    return h5py.File(path, "r", rdcc_nbytes=_CACHE_BYTES, locking="best-effort")
+
+
+def _datasets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
+    """Yield all data sets that are in the file itself, each once; links to other files are not followed."""
+    names: list[str] = []
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            check_count(file.filename, len(names), "arrays", MAX_ARRAYS)
+            names.append(name)
+
+    file.visititems(note)
+    for name in names:
+        yield name, file[name]
+
+
+def _field(h5py: Any, path: Path, what: str, name: str, dataset: Any, *, transposed: bool) -> Field:
+    shape = dataset.shape[::-1] if transposed else dataset.shape
+    if shape is None:
+        return unreadable(path, name, (), "no data", "Save an array.")
+    if dataset.is_virtual or dataset.external:
+        return unreadable(path, name, shape, "data that lie in other files", _ELSEWHERE)
+    try:
+        dtype = dataset.dtype
+    except TypeError:
+        return unreadable(path, name, shape, "values of a type that NumPy does not know", "Save plain numbers.")
+    if h5py.check_string_dtype(dtype) is not None:
+        return Field(name, shape, np.dtype(str), partial(_read_text, path, what, name))
+    if dtype.hasobject or (dtype.kind not in "biuf" and not dtype.names):
+        return unreadable(path, name, shape, f"values of type {dtype}", "Save plain numbers or text.")
+    if transposed and len(shape) == 2 and 1 in shape:
+        return Field(name, (math.prod(shape),), dtype, partial(_read_vector, path, what, name))
+    return Field(name, shape, dtype, partial(_load, path, what, name, transposed=transposed))
+
+
+def _load(path: Path, what: str, name: str, *, transposed: bool) -> Any:
+    where = f"{path}:{printable(name)}"
+    with reading(where, what):
+        # The file stays open as long as the source that the data set becomes a part of.
+        dataset = _open(need("h5py", path, what), path)[name]
+        if not dataset.shape:
+            return dataset[()]
+        chunk = dataset.chunks
+        if chunk is not None and (size := math.prod(chunk) * dataset.dtype.itemsize) > MAX_CHUNK_BYTES:
+            raise FileFormatError(
+                f"{where} is stored in chunks of {format_bytes(size)}, which cannot be read piece by piece. Write it "
+                "with smaller chunks, or use h5repack."
+            )
+        shape = dataset.shape[::-1] if transposed else dataset.shape
+        rows = _slice_rows(shape, dataset.dtype, None if chunk is None else chunk[-1 if transposed else 0])
+
+        def read(start: int, stop: int) -> NDArray[Any]:
+            return np.asarray(dataset[..., start:stop].T if transposed else dataset[start:stop])
+
+        return sliced(where, what, shape, dataset.dtype, read, rows)
+
+
+def _slice_rows(shape: tuple[int, ...], dtype: np.dtype[Any], chunk: int | None) -> int:
+    """Return how many rows to read at a time: whole chunks, so that each is unpacked once, unless that is too much."""
+    rows = block_rows(shape, dtype)
+    if chunk is None:
+        return rows
+    most = max(1, _MAX_SLICE_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
+    return max(rows // chunk * chunk, min(chunk, most))
+
+
+def _read_text(path: Path, what: str, name: str) -> NDArray[Any]:
+    with reading(f"{path}:{printable(name)}", what), _open(need("h5py", path, what), path) as file:
+        return np.asarray(file[name].asstr()[()]).astype(str)
+
+
+def _read_vector(path: Path, what: str, name: str) -> NDArray[Any]:
+    with reading(f"{path}:{printable(name)}", what), _open(need("h5py", path, what), path) as file:
+        return np.asarray(file[name][()]).reshape(-1)
+
+
+FORMATS.register("hdf5")(Hdf5())

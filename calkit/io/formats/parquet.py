@@ -1,0 +1,102 @@
+"""Parquet: a column per class or one column of lists; read a batch of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.io.arrow_tables import ArrowColumns
+from calkit.io.container import Container
+from calkit.io.fields import column_blocks, column_names
+from calkit.io.formats.base import FORMATS, WritableFormat
+from calkit.io.guard import need
+from calkit.io.limits import BLOCK_BYTES, MAX_COLUMNS, check_claim, check_count
+from calkit.io.tables import Table, table_fields
+from calkit.predictions import Predictions
+
+__all__ = ["Parquet"]
+
+_WHAT = ".parquet"
+
+# Each column is read through a buffer of this size; the default would read its whole chunk.
+_BUFFER_BYTES = 1 << 16
+_MAX_HEADER_BYTES = 64 << 20
+
+
+class Parquet(WritableFormat):
+    """Columns in row groups."""
+
+    name = "parquet"
+    suffixes = (".parquet", ".pq")
+    magic: ClassVar[tuple[bytes, ...]] = (b"PAR1",)
+
+    def read(self, path: Path) -> Container:
+        """Read the schema and the sizes of the row groups."""
+        return Container(path, self.name, table_fields(_ParquetTable(path)))
+
+    def write(self, path: Path, predictions: Predictions) -> None:
+        """Write a column per class, named after the classes, then the labels, in row groups of a few megabytes."""
+        pa, pq = need("pyarrow", path, _WHAT), need("pyarrow.parquet", path, _WHAT)
+        names = column_names(predictions)
+        with ExitStack() as stack:
+            writer = None
+            for columns in column_blocks(predictions):
+                batch = pa.record_batch([pa.array(np.ascontiguousarray(column)) for column in columns], names=names)
+                writer = writer or stack.enter_context(pq.ParquetWriter(path, batch.schema))
+                writer.write_batch(batch)
+
+
+class _ParquetTable(Table):
+    what = _WHAT
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._pq = need("pyarrow.parquet", path, _WHAT)
+        with self._open() as file:
+            metadata = file.metadata
+            check_count(path, len(file.schema_arrow), "columns", MAX_COLUMNS)
+            lengths = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+            if min(lengths, default=0) < 0 or sum(lengths) != metadata.num_rows:
+                raise ValueError("the row groups do not add up to the rows announced")
+            self.n_rows = metadata.num_rows
+            self._arrow = ArrowColumns(path, file.schema_arrow, self._first(file) if self.n_rows else None)
+        self.columns = self._arrow.columns
+        check_claim(path, self.n_rows * self._row_bytes(list(self.columns)), path.stat().st_size)
+        self.starts = [0, *np.cumsum(lengths).tolist()[:-1]] if lengths else [0]
+
+    def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Yield batches of the row groups from ``start`` on."""
+        with self._open() as file:
+            group = max(index for index, row in enumerate(self.starts) if row == start)
+            rows = max(1, BLOCK_BYTES // self._row_bytes(names))
+            groups = range(group, file.metadata.num_row_groups)
+            batches = file.iter_batches(rows, row_groups=groups, columns=list(names), use_threads=False)
+            row = start
+            for batch in batches:
+                yield self._arrow.arrays(batch, names, row)
+                row += batch.num_rows
+
+    def _open(self) -> Any:
+        return self._pq.ParquetFile(
+            self.path,
+            buffer_size=_BUFFER_BYTES,
+            pre_buffer=False,
+            thrift_string_size_limit=_MAX_HEADER_BYTES,
+            thrift_container_size_limit=MAX_COLUMNS * 8,
+            arrow_extensions_enabled=False,
+        )
+
+    def _first(self, file: Any) -> Any:
+        return next(file.iter_batches(1, use_threads=False), None)
+
+    def _row_bytes(self, names: Sequence[str]) -> int:
+        columns = [self.columns[name] for name in names]
+        return sum(column.dtype.itemsize * int(np.prod(column.shape)) or 8 for column in columns) or 8
+
+
+FORMATS.register("parquet")(Parquet())

@@ -1,0 +1,54 @@
+"""Python pickles, which can run any code when read: only for those who say that they trust the file."""
+
+from __future__ import annotations
+
+import pickle
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from calkit.errors import FileFormatError
+from calkit.io.container import Container, by_name
+from calkit.io.formats.base import FORMATS, Format
+from calkit.io.guard import reading
+from calkit.io.tree import array_field, tree_fields
+
+__all__ = ["Pickle"]
+
+_WHAT = ".pkl"
+
+
+class Pickle(Format):
+    """Pickled arrays in dictionaries, lists and tuples."""
+
+    name = "pickle"
+    suffixes = (".pkl", ".pickle", ".p")
+    magic: ClassVar[tuple[bytes, ...]] = tuple(b"\x80" + bytes([version]) for version in range(2, 6))
+
+    def read(self, path: Path) -> Container:
+        """Refuse."""
+        raise FileFormatError(
+            f"{path} is a pickle, and reading one may run any code; it is refused. Save arrays with np.savez; for a "
+            "file of your own, pass trust_pickle=True (--trust-pickle)."
+        )
+
+    def read_trusted(self, path: Path) -> Container:
+        """Unpickle."""
+        load = partial(_unpickle, path)
+        fields = by_name(path, tree_fields(load(), array_field, load))
+        if not fields:
+            raise FileFormatError(f"{path} holds no arrays.")
+        return Container(path, self.name, fields)
+
+
+def _unpickle(path: Path) -> Any:
+    with reading(path, _WHAT), path.open("rb") as stream:
+        try:
+            return pickle.load(stream)  # noqa: S301 - the user says that the file is trusted
+        except UnicodeDecodeError:
+            # Arrays that Python 2 pickled.
+            stream.seek(0)
+            return pickle.load(stream, encoding="latin1")  # noqa: S301
+
+
+FORMATS.register("pickle")(Pickle())

@@ -1,0 +1,85 @@
+"""Whatever a library says of a bad file, the user hears one clear error."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from calkit.errors import CalkitError, FileFormatError, MissingDependencyError
+
+__all__ = ["damaged", "need", "reading"]
+
+
+def damaged(where: Path | str, what: str, reason: object) -> FileFormatError:
+    """Return the error for a file that is truncated, altered, or not what its suffix says."""
+    text = " ".join(str(reason).split())[:300] or type(reason).__name__
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return FileFormatError(f"{where} is not a readable {what} file: {text.rstrip('.')}. Is it complete?")
+
+
+@contextlib.contextmanager
+def reading(where: Path | str, what: str) -> Iterator[None]:
+    """Turn every error of the block into one that names the file; calkit's own pass as they are.
+
+    Parameters
+    ----------
+    where : Path or str
+        The file, or the array of it.
+    what : str
+        What it should be: ``".npz"``.
+
+    Raises
+    ------
+    FileFormatError
+        In place of any other exception. Libraries meet damaged files with whatever comes to hand (KeyError,
+        RuntimeError, UnicodeDecodeError, …), so no list of types would be complete; the original is its cause.
+    """
+    try:
+        yield
+    except CalkitError:
+        raise
+    except MemoryError as error:
+        raise FileFormatError(
+            f"{where} asks for more memory than there is; it is damaged, or too large to read in this format."
+        ) from error
+    except OSError as error:
+        if error.errno is None or error.strerror is None:
+            raise damaged(where, what, error) from error
+        raise FileFormatError(f"cannot read {where}: {error.strerror}.") from error
+    except Exception as error:
+        raise damaged(where, what, error) from error
+
+
+def need(module: str, where: Path | str, what: str) -> Any:
+    """Import an optional library.
+
+    Parameters
+    ----------
+    module : str
+        Its import name: ``"pyarrow.parquet"``.
+    where : Path or str
+        The file that needs it.
+    what : str
+        Its format: ``".parquet"``.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed; the message names the pip extra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        library = module.split(".")[0]
+        extra = "torch" if library == "torch" else "formats"
+        raise MissingDependencyError(
+            f"{where}: {what} files need {library}, which cannot be imported ({error}). "
+            f"Install it: pip install 'calkit-calibration[{extra}]'."
+        ) from error

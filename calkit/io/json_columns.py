@@ -1,0 +1,171 @@
+"""Records of JSON as columns: what each key holds is told by the first record, and checked in all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import FileFormatError
+from calkit.io.container import printable
+from calkit.io.names import read_name
+from calkit.io.tables import Column, text_array, word_kind
+
+__all__ = ["RecordColumns"]
+
+_FLOAT = np.dtype(np.float64)
+_SCORES = ("logits", "probs", "scores")
+_MAX_DEPTH = 4
+
+Keys = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """How the values of one column are found and converted."""
+
+    column: Column
+    keys: Keys
+    convert: Callable[[Sequence[Any]], NDArray[Any]]
+
+
+class RecordColumns:
+    """Columns of records that are objects, or the one column of those that are not.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        Of the column, where the records are lists, numbers or words.
+    first : object
+        The first record.
+    """
+
+    def __init__(self, path: Path, name: str, first: Any) -> None:
+        self._path = path
+        if isinstance(first, dict):
+            readers = [_reader("/".join(keys), keys, value) for keys, value in _leaves(first, ())]
+        else:
+            readers = [_reader(name, (), first)]
+        self._readers = {reader.column.name: reader for reader in readers}
+        self.columns: Mapping[str, Column] = {word: reader.column for word, reader in self._readers.items()}
+
+    def arrays(self, records: Sequence[Any], names: Sequence[str], row: int) -> dict[str, NDArray[Any]]:
+        """Return columns of some records.
+
+        Parameters
+        ----------
+        records : sequence
+        names : sequence of str
+        row : int
+            Number of the first of them, for messages.
+        """
+        return {name: self._array(self._readers[name], records, row) for name in names}
+
+    def _array(self, reader: _Reader, records: Sequence[Any], row: int) -> NDArray[Any]:
+        name = printable(reader.column.name)
+        values = []
+        for index, record in enumerate(records):
+            value = _dig(record, reader.keys)
+            if value is None:
+                raise FileFormatError(f"{self._path}: record {row + index + 1} has no {name!r}, or null for it.")
+            values.append(value)
+        try:
+            array = reader.convert(values)
+            if array.shape[1:] == reader.column.shape:
+                return array
+        except (ValueError, TypeError, KeyError, OverflowError, IndexError):
+            pass
+        for index, value in enumerate(values):
+            if not _fits(reader, value):
+                raise FileFormatError(
+                    f"{self._path}: record {row + index + 1} has {str(value)[:60]} for {name!r}, which is not what the "
+                    f"first record has: {_describe(reader.column)}."
+                )
+        raise FileFormatError(f"{self._path}: {name!r} mixes values of several types.")
+
+
+def _leaves(record: Mapping[str, Any], keys: Keys) -> Iterator[tuple[Keys, Any]]:
+    for key, value in record.items():
+        place = (*keys, key)
+        if isinstance(value, dict) and len(place) < _MAX_DEPTH and not _is_options(key, value):
+            yield from _leaves(value, place)
+        else:
+            yield place, value
+
+
+def _is_options(key: str, value: Mapping[str, Any]) -> bool:
+    """Tell whether an object has a score per class: by its key, and by holding numbers only."""
+    meaning = read_name(key)
+    return meaning is not None and meaning.role in _SCORES and bool(value) and all(map(_is_number, value.values()))
+
+
+def _reader(name: str, keys: Keys, value: Any) -> _Reader:
+    if isinstance(value, bool):
+        return _Reader(Column(name, np.dtype(bool)), keys, _scalars)
+    if _is_number(value):
+        return _Reader(Column(name, np.dtype(np.int64) if isinstance(value, int) else _FLOAT), keys, _scalars)
+    if isinstance(value, str):
+        return _Reader(Column(name, word_kind([value])), keys, _scalars)
+    if isinstance(value, dict) and value and all(map(_is_number, value.values())):
+        words = tuple(value)
+        return _Reader(Column(name, _FLOAT, (len(words),), words), keys, lambda rows: _options(rows, words))
+    if isinstance(value, list) and value:
+        if all(map(_is_number, value)):
+            return _Reader(Column(name, _FLOAT, (len(value),)), keys, lambda rows: np.array(rows, dtype=_FLOAT))
+        if all(map(_is_judged, value)):
+            return _Reader(Column(name, _FLOAT, (len(value),)), keys, _judged)
+    return _Reader(Column(name, np.dtype(object), note="nested or missing values"), keys, _scalars)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_judged(value: Any) -> bool:
+    """Tell whether a value is (log-likelihood, whether it was the greedy answer), as evaluation harnesses log it."""
+    return isinstance(value, list) and len(value) == 2 and str(value[1]).lower() in {"true", "false"}
+
+
+def _judged(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+    return np.array([[float(value) for value, _ in row] for row in rows], dtype=_FLOAT)
+
+
+def _options(rows: Sequence[Mapping[str, Any]], words: Keys) -> NDArray[np.float64]:
+    if any(len(row) != len(words) for row in rows):
+        raise ValueError("other options")
+    return np.array([[row[word] for word in words] for row in rows], dtype=_FLOAT)
+
+
+def _scalars(values: Sequence[Any]) -> NDArray[Any]:
+    kinds = {bool if isinstance(value, bool) else type(value) for value in values}
+    if kinds == {str}:
+        return text_array(values)
+    if kinds == {bool} or kinds <= {int, float}:
+        return np.array(values, dtype=None if kinds in ({bool}, {int}) else _FLOAT)
+    raise TypeError("mixed types")
+
+
+def _dig(record: Any, keys: Keys) -> Any:
+    for key in keys:
+        if not isinstance(record, dict):
+            return None
+        record = record.get(key)
+    return record
+
+
+def _fits(reader: _Reader, value: Any) -> bool:
+    try:
+        return reader.convert([value]).shape[1:] == reader.column.shape
+    except (ValueError, TypeError, KeyError, OverflowError, IndexError):
+        return False
+
+
+def _describe(column: Column) -> str:
+    if column.columns:
+        return f"numbers for {', '.join(column.columns[:10])}"
+    return f"{column.shape[0]} numbers" if column.shape else "a single value"

@@ -1,0 +1,98 @@
+"""How much a file may ask for: bounds that honest files keep and hostile ones do not."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from calkit.errors import FileFormatError
+
+__all__ = [
+    "BLOCK_BYTES",
+    "MAX_ARRAYS",
+    "MAX_CHUNK_BYTES",
+    "MAX_COLUMNS",
+    "MAX_LINE_BYTES",
+    "TEXT_BLOCK_BYTES",
+    "WHOLE_BYTES",
+    "check_claim",
+    "check_count",
+    "format_bytes",
+]
+
+#: Scores up to this size are read once and kept; larger ones are read block by block in every pass.
+WHOLE_BYTES = 128 << 20
+
+#: Bytes of an array that are decoded at a time.
+BLOCK_BYTES = 4 << 20
+
+#: The same for text, whose numbers take many times their length while they are parsed.
+TEXT_BLOCK_BYTES = 2 << 20
+
+#: The largest unit of compression that is unpacked: an HDF5 or Zarr chunk.
+MAX_CHUNK_BYTES = 256 << 20
+
+#: The longest line of text, and the longest element of a JSON document.
+MAX_LINE_BYTES = 16 << 20
+
+#: Arrays in one file.
+MAX_ARRAYS = 10_000
+
+#: The largest vocabularies of language models have about half as many.
+MAX_COLUMNS = 1 << 19
+
+# Deflate, the compression of .npz, .gz and most of HDF5, cannot do better than 1032 to 1.
+_MAX_EXPANSION = 1100
+_FREE_BYTES = 64 << 20
+
+_UNITS = ("kB", "MB", "GB", "TB", "PB")
+
+
+def format_bytes(n: float) -> str:
+    """Return a size as people read it.
+
+    Examples
+    --------
+    >>> format_bytes(2_500_000)
+    '2.5 MB'
+    """
+    if n < 1000:
+        return f"{int(n)} bytes"
+    step = min(int(math.log10(n)) // 3, len(_UNITS))
+    return f"{n / 1000**step:.3g} {_UNITS[step - 1]}"
+
+
+def check_claim(path: Path | str, claimed: int, stored: int) -> None:
+    """Refuse a file whose headers promise far more data than its bytes can hold.
+
+    Parameters
+    ----------
+    path : Path or str
+        For the message.
+    claimed : int
+        Bytes that the arrays take once unpacked, as the headers say.
+    stored : int
+        Bytes that hold them.
+
+    Raises
+    ------
+    FileFormatError
+        If the arrays take more than 64 MiB and more than 1100 times what is stored.
+    """
+    if claimed > max(_FREE_BYTES, _MAX_EXPANSION * stored):
+        raise FileFormatError(
+            f"{path} announces {format_bytes(claimed)} of data, but holds {format_bytes(stored)}: it is damaged, or "
+            "made to exhaust memory. If it is neither, write it again with less compression."
+        )
+
+
+def check_count(path: Path | str, n: int, what: str, largest: int) -> None:
+    """Refuse a file with more arrays or columns than any honest one has.
+
+    Raises
+    ------
+    FileFormatError
+        If `n` is above `largest`.
+    """
+    if n > largest:
+        raise FileFormatError(f"{path} holds {n:,} {what}; more than {largest:,} are not read. Is it damaged?")

@@ -1,0 +1,104 @@
+"""open_container: whatever the user names, as named arrays."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+from calkit.errors import FileFormatError
+from calkit.io.address import STDIN, shard_paths, spool
+from calkit.io.container import Container
+from calkit.io.formats import FORMATS, Format, format_of_file, format_of_stream
+from calkit.io.guard import reading
+from calkit.io.shards import files_of_folder, join_files
+
+__all__ = ["open_container"]
+
+
+def open_container(path: str | Path, *, file_format: str | None = None, trust_pickle: bool = False) -> Container:
+    """Open a file as far as to know which arrays it holds.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file; a folder of files, or one that is a format itself (Zarr, Hugging Face datasets); a pattern
+        (``logits-*.npz``); the common name of numbered files; ``-`` for standard input.
+    file_format : str, optional
+        Name of the format, where neither suffix nor first bytes tell.
+    trust_pickle : bool, default=False
+        Read pickles too. They can run any code: only for files of your own.
+
+    Returns
+    -------
+    Container
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, cannot be read, or is not what its suffix says.
+    MissingDependencyError
+        If reading it needs a library that is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, numpy as np
+    >>> from calkit.io import open_container
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "run.npz"
+    ...     np.savez(path, logits=np.eye(3), labels=np.arange(3))
+    ...     open_container(path).listing()
+    'logits (3×3 float64), labels (3 int64)'
+    """
+    path = Path(path)
+    form = None if file_format is None else FORMATS[file_format]
+
+    def read(one: Path) -> Container:
+        return _read(one, form, trust_pickle=trust_pickle)
+
+    if str(path) == STDIN:
+        return replace(_from_stream(path, form, trust_pickle=trust_pickle), path=path)
+    shards = shard_paths(path)
+    if shards:
+        return join_files(path, shards, read)
+    with reading(path, ""):
+        mode = _mode(path)
+    if stat.S_ISFIFO(mode):
+        return _from_stream(path, form, trust_pickle=trust_pickle)
+    if not stat.S_ISDIR(mode):
+        return read(path)
+    folder_form = form or next((FORMATS[word] for word in FORMATS if FORMATS[word].matches_folder(path)), None)
+    if folder_form is not None and folder_form.matches_folder(path):
+        return _open(path, folder_form, trust_pickle=trust_pickle)
+    return join_files(path, files_of_folder(path), read)
+
+
+def _mode(path: Path) -> int:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        why = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
+        raise FileFormatError(f"{path} {why}. Check the name.") from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISFIFO(mode)):
+        raise FileFormatError(f"{path} is neither a file nor a folder but a device.")
+    return mode
+
+
+def _read(path: Path, form: Format | None, *, trust_pickle: bool) -> Container:
+    with reading(path, ""):
+        if not path.stat().st_size:
+            raise FileFormatError(f"{path} is empty. Write it again.")
+        form = form or format_of_file(path)
+    return _open(path, form, trust_pickle=trust_pickle)
+
+
+def _open(path: Path, form: Format, *, trust_pickle: bool) -> Container:
+    with reading(path, form.what):
+        return form.read_trusted(path) if trust_pickle else form.read(path)
+
+
+def _from_stream(path: Path, form: Format | None, *, trust_pickle: bool) -> Container:
+    copy = spool(path, form.what if form else "")
+    with reading(path, ""):
+        form = form or format_of_stream(copy)
+    return _read(copy, form, trust_pickle=trust_pickle)

@@ -1,0 +1,138 @@
+"""Several files as one: their rows one after the other, or their arrays side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import FileFormatError
+from calkit.io.address import natural_order
+from calkit.io.container import Container, Field, by_name, unreadable
+from calkit.io.formats import format_of_suffix
+from calkit.io.names import read_name
+from calkit.io.sources import ConcatSource
+
+__all__ = ["files_of_folder", "join_files"]
+
+# What tells the files of one array apart: logits-00000-of-00002, logits_part3, logits7.
+_SERIAL = re.compile(r"[-_.]?(?:shard|part|rank|chunk)?[-_.]?\d+(?:[-_]of[-_]\d+)?$")
+
+
+def files_of_folder(path: Path) -> list[Path]:
+    """Return the files of a folder that can be read, which must be of one format.
+
+    Raises
+    ------
+    FileFormatError
+        If there are none, or they are of several formats.
+    """
+    found: dict[str, list[Path]] = {}
+    for item in sorted(path.iterdir(), key=natural_order):
+        form = format_of_suffix(item)
+        if form is not None and item.is_file() and not item.name.startswith("."):
+            found.setdefault(form.name, []).append(item)
+    if not found:
+        raise FileFormatError(f"{path} is a folder that holds no file of a known format; name a file.")
+    if len(found) > 1:
+        kinds = ", ".join(f"{len(paths)} {name}" for name, paths in found.items())
+        raise FileFormatError(
+            f"{path} is a folder with files of several formats ({kinds}); name some of them, as in '{path}/*.npz'."
+        )
+    return next(iter(found.values()))
+
+
+def join_files(path: Path, paths: Sequence[Path], read: Callable[[Path], Container]) -> Container:
+    """Open several files as one.
+
+    Files that differ in a number only are parts of the same arrays, and so are all files that a pattern names if they
+    name their arrays themselves. Other files stand side by side: an array of ``test.npz`` is then ``test/logits``, and
+    the array of ``test_logits.npy`` is ``test_logits``.
+
+    Parameters
+    ----------
+    path : Path
+        What the user named: a folder or a pattern.
+    paths : sequence of Path
+        The files, in order.
+    read : callable
+        Opens one of them.
+
+    Returns
+    -------
+    Container
+    """
+    containers = [(one, read(one)) for one in paths]
+    named = all(container.named for _, container in containers)
+    families: dict[str, list[Container]] = {}
+    for one, container in containers:
+        family = "" if named and not path.is_dir() else _family(one)
+        families.setdefault(family, []).append(container)
+    fields = []
+    for family, parts in families.items():
+        prefix = f"{family}/" if len(families) > 1 else ""
+        fields += _join(path, parts, None if named else family or path.stem, prefix)
+    return Container(path, containers[0][1].format, by_name(path, fields), named=named or len(families) > 1)
+
+
+def _family(path: Path) -> str:
+    form = format_of_suffix(path)
+    suffix = next((s for s in form.suffixes if path.name.lower().endswith(s)), "") if form else path.suffix
+    stem = path.name[: len(path.name) - len(suffix)]
+    return _SERIAL.sub("", stem)
+
+
+def _join(path: Path, parts: Sequence[Container], name: str | None, prefix: str) -> list[Field]:
+    """Return the arrays of one family of files; ``name`` is that of the only array where the files name none."""
+    if name is not None:
+        items = [next(iter(part.fields.values())) for part in parts]
+        return [_concatenated(path, name, items, parts)]
+    names = dict.fromkeys(key for part in parts for key in part.fields)
+    joined = []
+    for key in names:
+        missing = next((part for part in parts if key not in part.fields), None)
+        if missing is not None:
+            what = f"rows for some of the files only ({missing.path.name} has none)"
+            joined.append(unreadable(path, prefix + key, (), what, "Name the files that belong together."))
+        else:
+            joined.append(_concatenated(path, prefix + key, [part.fields[key] for part in parts], parts))
+    return joined
+
+
+def _concatenated(path: Path, name: str, items: Sequence[Field], parts: Sequence[Container]) -> Field:
+    first = items[0]
+    meaning = read_name(name)
+    if len(items) == 1 or not first.shape:
+        return first.renamed(name)
+    for item, part in zip(items, parts, strict=True):
+        if item.shape[1:] != first.shape[1:] or item.columns != first.columns or not item.shape:
+            what = f"other columns in {part.path.name} ({item}) than in {parts[0].path.name} ({first})"
+            return unreadable(path, name, (), what, "Name the files that belong together.")
+    if meaning is not None and meaning.role == "class_names":
+        return Field(name, first.shape, first.dtype, partial(_same, path, name, items), first.columns)
+    shape = (sum(item.shape[0] for item in items), *first.shape[1:])
+    kinds = {item.dtype.kind for item in items}
+    if not kinds <= set("biuf"):
+        return Field(name, shape, first.dtype, partial(_read_all, path, name, items), (), first.note)
+    dtype = np.result_type(*(item.dtype for item in items))
+    load = partial(ConcatSource, shape, dtype, [(item.shape[0], item.load) for item in items])
+    return Field(name, shape, dtype, load, first.columns, first.note)
+
+
+def _same(path: Path, name: str, items: Sequence[Field]) -> NDArray[Any]:
+    values = items[0].read()
+    if any(not np.array_equal(item.read(), values) for item in items[1:]):
+        raise FileFormatError(f"{path}: the files give different {name}; name files of one model.")
+    return values
+
+
+def _read_all(path: Path, name: str, items: Sequence[Field]) -> NDArray[Any]:
+    values = [item.read() for item in items]
+    if len({value.dtype.kind for value in values}) > 1:
+        raise FileFormatError(f"{path}: {name} is text in some of the files and numbers in others.")
+    return np.concatenate(values)

@@ -1,0 +1,262 @@
+"""Arrays that stay in their file: shape and type known at once, rows read when asked for."""
+
+from __future__ import annotations
+
+import bisect
+import math
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import FileFormatError
+from calkit.io.guard import reading
+from calkit.io.limits import BLOCK_BYTES
+
+__all__ = ["ConcatSource", "ConvertedSource", "Source", "StreamSource", "block_rows", "sliced"]
+
+
+def block_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return how many rows of an array make a block worth decoding at once."""
+    return max(1, BLOCK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
+
+
+class Source(ABC):
+    """Something with the shape and type of an array whose rows are read when asked for.
+
+    Slices, indices and masks over rows work as for an array; ``np.asarray`` reads everything.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        At least one axis.
+    dtype : numpy.dtype
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size once read."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, tuple):
+            rows, *rest = key
+            return self[rows][(slice(None), *rest)] if rest else self[rows]
+        if isinstance(key, slice):
+            start, stop, step = key.indices(len(self))
+            return self._rows(start, max(start, stop)) if step == 1 else self._gather(np.arange(start, stop, step))
+        if np.ndim(key) == 0:
+            return self._gather(np.arange(len(self))[key : key + 1 or None])[0]
+        return self._gather(np.arange(len(self))[key])
+
+    @abstractmethod
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
+        """Return consecutive rows, 0 <= start <= stop <= len(self)."""
+
+    def _gather(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
+        """Return rows by number, reading forwards once, a window at a time."""
+        out = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+        order = np.argsort(numbers, kind="stable")
+        ranked = numbers[order]
+        window = block_rows(self.shape, self.dtype)
+        done = 0
+        while done < len(ranked):
+            start = int(ranked[done])
+            end = int(np.searchsorted(ranked, start + window))
+            rows = self._rows(start, int(ranked[end - 1]) + 1)
+            out[order[done:end]] = rows[ranked[done:end] - start]
+            done = end
+        return out
+
+
+class StreamSource(Source):
+    """Rows from a stream of blocks that can be opened anew at some rows; the last block decoded is kept.
+
+    Reading forwards costs one pass over the stream. Reading backwards opens it again at the nearest start.
+
+    Parameters
+    ----------
+    where : str
+        The file and the array, for messages.
+    what : str
+        The format, for messages.
+    shape, dtype
+        Of the whole.
+    open_at : callable
+        Takes one of `starts` and yields blocks of consecutive rows from there on, of any length.
+    starts : sequence of int
+        Rows, rising from 0, at which the stream can be opened.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        what: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        open_at: Callable[[int], Iterator[NDArray[Any]]],
+        starts: Sequence[int] = (0,),
+    ) -> None:
+        super().__init__(shape, dtype)
+        self.where = where
+        self.what = what
+        self._open_at = open_at
+        self._starts = starts
+        self._lock = threading.Lock()
+        self._close()
+
+    def _close(self) -> None:
+        self._blocks: Iterator[NDArray[Any]] | None = None
+        self._held: NDArray[Any] = np.empty((0, *self.shape[1:]), self.dtype)
+        self._first = 0
+
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
+        pieces = []
+        with self._lock:
+            row = start
+            while row < stop:
+                self._hold(row)
+                pieces.append(self._held[row - self._first : stop - self._first])
+                row += len(pieces[-1])
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate(pieces) if pieces else np.empty((0, *self.shape[1:]), self.dtype)
+
+    def _hold(self, row: int) -> None:
+        """Make the block that holds a row the one that is kept."""
+        following = self._first + len(self._held)
+        if self._first <= row < following:
+            return
+        start = self._starts[bisect.bisect_right(self._starts, row) - 1]
+        try:
+            with reading(self.where, self.what):
+                if self._blocks is None or not start <= following <= row:
+                    self._close()
+                    self._blocks, self._first = self._open_at(start), start
+                while row >= self._first + len(self._held):
+                    self._advance(self._blocks)
+        except BaseException:
+            # Half-way through a block nothing that is held can be trusted.
+            self._close()
+            raise
+
+    def _advance(self, blocks: Iterator[NDArray[Any]]) -> None:
+        first = self._first + len(self._held)
+        block = next(blocks, None)
+        if block is None:
+            raise FileFormatError(f"{self.where} ends after {first} of {len(self)} rows: it is truncated.")
+        if block.shape[1:] != self.shape[1:] or first + len(block) > len(self):
+            raise FileFormatError(
+                f"{self.where} holds other data than announced: rows {first} to {first + len(block)} have shape "
+                f"{block.shape[1:]}, but {self.shape} was announced."
+            )
+        block = block.astype(self.dtype, copy=False)
+        block.flags.writeable = False
+        self._held, self._first = block, first
+
+
+def sliced(
+    where: str,
+    what: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    read: Callable[[int, int], NDArray[Any]],
+    rows: int,
+) -> StreamSource:
+    """Return a source whose blocks of ``rows`` rows are ``read(start, stop)``, in any order."""
+
+    def open_at(start: int) -> Iterator[NDArray[Any]]:
+        for first in range(start, shape[0], rows):
+            yield read(first, min(first + rows, shape[0]))
+
+    return StreamSource(where, what, shape, dtype, open_at, range(0, max(shape[0], 1), rows))
+
+
+class ConcatSource(Source):
+    """Parts one after the other, each opened when its rows are asked for; the last one stays open.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the whole.
+    parts : sequence of (int, callable)
+        The length of each part, and what returns its array or source.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Sequence[tuple[int, Callable[[], Any]]]
+    ) -> None:
+        super().__init__(shape, dtype)
+        self._ends = np.cumsum([length for length, _ in parts]).tolist()
+        self._loads = [load for _, load in parts]
+        self._open: tuple[int, Any] | None = None
+
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
+        pieces = []
+        row = start
+        while row < stop:
+            index = bisect.bisect_right(self._ends, row)
+            first = self._ends[index - 1] if index else 0
+            part = self._part(index)
+            pieces.append(np.asarray(part[row - first : min(stop, self._ends[index]) - first], dtype=self.dtype))
+            row = min(stop, self._ends[index])
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate(pieces) if pieces else np.empty((0, *self.shape[1:]), self.dtype)
+
+    def _part(self, index: int) -> Any:
+        held = self._open
+        if held is None or held[0] != index:
+            # Dropped first, so that no two parts are open at once.
+            self._open = None
+            held = self._open = (index, self._loads[index]())
+        return held[1]
+
+
+class ConvertedSource(Source):
+    """Another array or source, each block of rows put through a function as it is read.
+
+    Parameters
+    ----------
+    source : array-like
+        With slicing by rows.
+    convert : callable
+        Takes rows, returns as many.
+    shape, dtype
+        Of the result.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        convert: Callable[[NDArray[Any]], NDArray[Any]],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+    ) -> None:
+        super().__init__(shape, dtype)
+        self._source = source
+        self._convert = convert
+
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
+        return self._convert(np.asarray(self._source[start:stop]))

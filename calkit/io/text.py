@@ -1,0 +1,210 @@
+"""Text files as blocks of whole lines, unpacked on the way if they are compressed."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from calkit.errors import FileFormatError
+from calkit.io.limits import MAX_LINE_BYTES, TEXT_BLOCK_BYTES, format_bytes
+
+__all__ = [
+    "COMPRESSIONS",
+    "LineBlock",
+    "Records",
+    "compressed",
+    "line_blocks",
+    "open_bytes",
+    "open_text",
+    "plain_lines",
+    "with_compressions",
+]
+
+#: Suffixes of compressed text.
+COMPRESSIONS = (".gz", ".xz", ".bz2")
+
+# Archives made with "xz -9" need 65 MB to unpack.
+_XZ_MEMORY = 256 << 20
+
+_WRITERS: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open}
+
+_NEWLINE, _RETURN = 0x0A, 0x0D
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def with_compressions(*suffixes: str) -> tuple[str, ...]:
+    """Return suffixes of text with those of its compressed forms."""
+    return (*suffixes, *(suffix + packed for suffix in suffixes for packed in COMPRESSIONS))
+
+
+def compressed(path: Path) -> bool:
+    """Tell by its suffix whether a file is compressed text."""
+    return path.suffix.lower() in COMPRESSIONS
+
+
+class _Bytes(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@contextmanager
+def open_bytes(path: Path, offset: int = 0) -> Iterator[_Bytes]:
+    """Open a file for reading bytes, unpacked if its suffix says that it is compressed.
+
+    Parameters
+    ----------
+    path : Path
+    offset : int, default=0
+        Where to begin; 0 for compressed files.
+    """
+    suffix = path.suffix.lower()
+    with ExitStack() as stack:
+        if suffix == ".gz":
+            yield stack.enter_context(gzip.open(path, "rb"))
+        elif suffix == ".bz2":
+            yield stack.enter_context(bz2.open(path, "rb"))
+        else:
+            raw = stack.enter_context(path.open("rb"))
+            raw.seek(offset)
+            yield _Xz(raw) if suffix == ".xz" else raw
+
+
+class _Xz:
+    """Reads .xz with a bound on the memory that the file may ask for, which lzma.open does not know."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._start()
+
+    def _start(self) -> None:
+        self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=_XZ_MEMORY)
+
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes; none at the end."""
+        while True:
+            if self._decompressor.eof:
+                rest = self._decompressor.unused_data.lstrip(b"\0") or self._raw.read(1 << 16).lstrip(b"\0")
+                if not rest:
+                    return b""
+                self._start()
+                data = self._decompressor.decompress(rest, size)
+            else:
+                packed = self._raw.read(1 << 16) if self._decompressor.needs_input else b""
+                if not packed and self._decompressor.needs_input:
+                    raise EOFError("the compressed data end early")
+                data = self._decompressor.decompress(packed, size)
+            if data:
+                return data
+
+
+@dataclass(frozen=True)
+class LineBlock:
+    """Consecutive whole lines.
+
+    Attributes
+    ----------
+    data : bytes
+    offset : int
+        Where they begin, in the unpacked text.
+    row : int
+        Number of lines before them, blank ones not counted.
+    rows : int
+        Number of lines in them, blank ones not counted.
+    """
+
+    data: bytes
+    offset: int
+    row: int
+    rows: int
+
+
+#: Takes text that ends with a line end; returns how much of it is whole records, and their number, blank lines aside.
+Records = Callable[[bytes], tuple[int, int]]
+
+
+def plain_lines(data: bytes) -> tuple[int, int]:
+    """Take every line for a record; return their length and how many are not blank."""
+    codes = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(codes == _NEWLINE)
+    lengths = np.diff(ends, prepend=-1) - 1
+    short = np.flatnonzero(lengths <= 1)
+    blank = (lengths[short] == 0) | (codes[np.maximum(ends[short] - 1, 0)] == _RETURN)
+    return len(data), len(ends) - int(np.count_nonzero(blank))
+
+
+def line_blocks(path: Path, records: Records = plain_lines, *, offset: int = 0, row: int = 0) -> Iterator[LineBlock]:
+    """Yield a text file in blocks of whole records.
+
+    Parameters
+    ----------
+    path : Path
+    records : callable
+        Finds the records in text; by default every line is one.
+    offset, row : int, default=0
+        Where to begin: a place at which an earlier block did. Compressed files can only begin at 0.
+
+    Raises
+    ------
+    FileFormatError
+        If a record is longer than 16 MiB.
+    """
+    with open_bytes(path, offset) as stream:
+        held = b""
+        while piece := _read(stream, TEXT_BLOCK_BYTES):
+            if not offset and not held:
+                piece, offset = _checked_beginning(path, piece)
+            held += piece
+            length, count = records(held[: held.rfind(b"\n") + 1])
+            if length:
+                yield LineBlock(held[:length], offset, row, count)
+                offset, row, held = offset + length, row + count, held[length:]
+            elif len(held) > MAX_LINE_BYTES:
+                raise FileFormatError(
+                    f"{path}: what begins at byte {offset} is longer than {format_bytes(MAX_LINE_BYTES)} without an "
+                    "end; is it text, and is every quote closed?"
+                )
+        if held.strip():
+            yield LineBlock(held, offset, row, max(1, records(held + b"\n")[1]))
+
+
+def _checked_beginning(path: Path, piece: bytes) -> tuple[bytes, int]:
+    """Return the first piece without its byte order mark, and the length of that."""
+    if piece.startswith(_UTF16):
+        raise FileFormatError(f"{path} is text in UTF-16; save it as UTF-8.")
+    if b"\r" in piece and b"\n" not in piece:
+        raise FileFormatError(f"{path}: its lines end in carriage returns alone; save it with usual line ends.")
+    mark = len(_BOM) if piece.startswith(_BOM) else 0
+    return piece[mark:], mark
+
+
+def _read(stream: _Bytes, size: int) -> bytes:
+    """Return ``size`` bytes, less only at the end; unpackers give what they have."""
+    pieces = []
+    while size and (piece := stream.read(size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """Open a text file for writing, compressed as its suffix says."""
+    with ExitStack() as stack:
+        if path.suffix == ".gz":
+            # Neither the time nor the name of the temporary file belongs into the result.
+            raw = stack.enter_context(path.open("wb"))
+            packed = stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
+            yield stack.enter_context(io.TextIOWrapper(packed, "utf-8", newline=""))
+        elif path.suffix in _WRITERS:
+            yield stack.enter_context(_WRITERS[path.suffix](path, "wt", encoding="utf-8", newline=""))
+        else:
+            yield stack.enter_context(path.open("w", encoding="utf-8", newline=""))

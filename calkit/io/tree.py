@@ -1,0 +1,132 @@
+"""Nested dictionaries, lists and tuples of arrays, as checkpoints and pickles hold them, as named fields.
+
+Members of dictionaries have their key for a name, joined by ``/``. A matrix paired with a vector is ``scores`` with
+``labels``; a pair of such pairs is ``validation`` and ``test``, in that order, which is how published pickles of logits
+have it; a list of arrays that differ in length only is one array in batches. Other members have their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from calkit.io.container import Field
+from calkit.io.limits import MAX_ARRAYS
+from calkit.io.sources import ConcatSource
+
+__all__ = ["AsField", "array_field", "tree_fields"]
+
+_MAX_DEPTH = 16
+
+#: Takes a name, a leaf of a tree, and what gives that leaf again; returns its field, or None if it is no array.
+AsField = Callable[[str, Any, Callable[[], Any]], Field | None]
+
+
+def array_field(name: str, leaf: Any, load: Callable[[], Any]) -> Field | None:
+    """Return the field of an array, a number, a word, or a list of such: the :data:`AsField` of NumPy."""
+    if not (hasattr(leaf, "__array__") or isinstance(leaf, str | int | float | bool) or _is_written_out(leaf)):
+        return None
+    try:
+        values = np.asarray(leaf)
+    except ValueError:
+        return None
+    return Field(name, values.shape, values.dtype, lambda: np.asarray(load()))
+
+
+def _is_written_out(node: Any) -> bool:
+    """Tell whether a list begins like an array written out in numbers or words."""
+    while isinstance(node, list | tuple) and node:
+        node = node[0]
+    return isinstance(node, str | int | float | bool | np.generic)
+
+
+def tree_fields(tree: Any, as_field: AsField, load: Callable[[], Any]) -> list[Field]:
+    """Return the arrays of a tree.
+
+    Parameters
+    ----------
+    tree : object
+        What the file holds.
+    as_field : callable
+        Makes fields of its leaves.
+    load : callable
+        Reads the tree again; fields do so rather than keep it in memory.
+    """
+    return list(_Walk(as_field).fields(tree, load, "", 0))
+
+
+@dataclass(frozen=True)
+class _Walk:
+    as_field: AsField
+
+    def fields(self, node: Any, load: Callable[[], Any], name: str, depth: int) -> Iterator[Field]:
+        leaf = self.as_field(name or "0", node, load)
+        if leaf is not None:
+            yield leaf
+            return
+        if depth == _MAX_DEPTH or not isinstance(node, Mapping | list | tuple) or len(node) > MAX_ARRAYS:
+            return
+        batches = self._batches(node)
+        if batches:
+            yield self._joined(name or "0", batches, load)
+            return
+        for word, key in self._members(node):
+            path = f"{name}/{word}" if name else word
+            yield from self.fields(node[key], partial(_child, load, key), path, depth + 1)
+
+    def _members(self, node: Any) -> list[tuple[str, Any]]:
+        """Return the name and the key of each member."""
+        if isinstance(node, Mapping):
+            return [(str(key), key) for key in node]
+        words: Sequence[str] = getattr(node, "_fields", None) or [str(index) for index in range(len(node))]
+        pair = self._pair(node)
+        if pair:
+            words = pair
+        elif len(node) == 2 and all(isinstance(child, list | tuple) and self._pair(child) for child in node):
+            words = ("validation", "test")
+        return [(word, index) for index, word in enumerate(words)]
+
+    def _pair(self, node: Any) -> tuple[str, str] | None:
+        """Return what the two members of a pair are, if their shapes tell."""
+        if len(node) != 2:
+            return None
+        first, second = (self._leaf(child) for child in node)
+        if first is None or second is None or first.shape[:1] != second.shape[:1]:
+            return None
+        if _is_matrix(first) and not _is_matrix(second):
+            return ("scores", "labels")
+        return ("labels", "scores") if _is_matrix(second) and not _is_matrix(first) else None
+
+    def _batches(self, node: Any) -> list[Field]:
+        if not isinstance(node, list) or self._pair(node):
+            return []
+        items = [self._leaf(child) for child in node]
+        found = [item for item in items if item is not None and item.shape]
+        alike = len(found) == len(items) and len({item.shape[1:] for item in found}) == 1
+        return found if alike else []
+
+    def _leaf(self, node: Any) -> Field | None:
+        return self.as_field("", node, lambda: node)
+
+    def _joined(self, name: str, items: Sequence[Field], load: Callable[[], Any]) -> Field:
+        shape = (sum(item.shape[0] for item in items), *items[0].shape[1:])
+        if any(item.dtype.kind not in "biuf" for item in items):
+            return Field(name, shape, items[0].dtype, lambda: np.concatenate([np.asarray(part) for part in load()]))
+        dtype = np.result_type(*(item.dtype for item in items))
+        return Field(name, shape, dtype, partial(self._load_batches, load, shape, dtype), note=items[0].note)
+
+    def _load_batches(self, load: Callable[[], Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> ConcatSource:
+        items = [self._leaf(part) for part in load()]
+        return ConcatSource(shape, dtype, [(item.shape[0], item.load) for item in items if item is not None])
+
+
+def _is_matrix(item: Field) -> bool:
+    return len(item.shape) == 2 and item.shape[1] > 1
+
+
+def _child(load: Callable[[], Any], key: Any) -> Any:
+    return load()[key]
