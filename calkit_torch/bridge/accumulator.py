@@ -1,0 +1,276 @@
+"""Sums of statistics, accumulated batch by batch on the device of the batches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from calkit.errors import InputError, UsageError
+from calkit.stats import Statistic
+from calkit_torch.bridge.distributed import sum_over_ranks
+from calkit_torch.bridge.rows import CHECKS, rows_of, working_dtype
+from calkit_torch.bridge.shapes import Batch, as_score_kind, read_batch
+from calkit_torch.bridge.statistics import counter_of
+
+__all__ = ["Accumulator"]
+
+# Scores worked on at once: so many float64 stay in a core's cache, or bound what an accelerator needs beside them.
+_CHUNK = {"cpu": 1 << 18}
+_ACCELERATOR_CHUNK = 1 << 22
+
+
+class Accumulator:
+    """Counts statistics over batches of scores, on their device and in constant memory.
+
+    Updating reads nothing back from the device, so it never waits for it: what is wrong with labels, scores or
+    weights is counted there, and reported when the result is asked for. Sums run in float64 (in float32, with the
+    rounding of each addition kept, on Apple's MPS, which has nothing wider).
+
+    Parameters
+    ----------
+    statistics : iterable of Statistic
+        From :mod:`calkit.stats`: UniformBins, RowMean, Tail, NllDerivatives. Repeated ones are counted once.
+    kind : {"logits", "probs"}, default="logits"
+        What the scores will be. Never guessed.
+    ignore_index : int, default=-100
+        Label of rows that do not count.
+    process_group : ProcessGroup, optional
+        The processes whose sums belong together; by default all of them, if torch.distributed is initialised.
+
+    Raises
+    ------
+    UsageError
+        If a statistic is no sum of constant size.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from calkit.stats import RowMean
+    >>> accumulator = Accumulator([RowMean("correct")])
+    >>> accumulator.update(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])).summaries()
+    {RowMean(quantity='correct'): WeightedTotal(count=2, weight=2.0, total=1.0)}
+    """
+
+    def __init__(
+        self,
+        statistics: Iterable[Statistic[Any]],
+        *,
+        kind: str = "logits",
+        ignore_index: int = -100,
+        process_group: Any = None,
+    ) -> None:
+        self.kind = as_score_kind(kind)
+        self.ignore_index = ignore_index
+        self.process_group = process_group
+        self._counters = [counter_of(statistic, self.kind) for statistic in dict.fromkeys(statistics)]
+        self._width = len(CHECKS) + sum(counter.size for counter in self._counters)
+        self.reset()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the sums are: on the CPU at first, then wherever the last batch was."""
+        return self._sums.device
+
+    @property
+    def n_classes(self) -> int | None:
+        """Number of classes of the batches so far; None before the first."""
+        return self._n_classes
+
+    def reset(self) -> Self:
+        """Forget all batches."""
+        self._n_classes: int | None = None
+        # The sums, and below them what their additions have rounded away.
+        self._sums = torch.zeros(2, self._width, dtype=torch.float64, device="cpu")
+        return self
+
+    def to(self, device: torch.device | str) -> Self:
+        """Bring the sums to a device. Not needed before :meth:`update`, which does so itself."""
+        self._sums = _moved(self._sums, torch.device(device))
+        return self
+
+    @torch.no_grad()
+    def update(self, scores: Tensor, y: Tensor, sample_weight: Tensor | None = None) -> Self:
+        """Take in a batch, without waiting for its device.
+
+        Parameters
+        ----------
+        scores : Tensor of floats, shape (n, K), (n, K, ...) for pixels, or (n,) for two classes
+            Logits (or probabilities, with ``kind="probs"``) in any precision. One dimension is the score of class 1.
+        y : Tensor of integers, shape (n,), or (n, ...) for pixels
+            Labels in 0..K-1, or `ignore_index`.
+        sample_weight : Tensor, optional
+            Of the shape of `y`, or (n,): finite and not negative. A row of weight 0 counts as absent, whatever its
+            scores and label.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            If shapes or types do not fit. Impossible values are counted, and raise in :meth:`summaries`.
+        """
+        batch = read_batch(scores, y, sample_weight, kind=self.kind)
+        if self._n_classes not in (None, batch.n_classes):
+            raise InputError(
+                f"the scores have {batch.n_classes} classes, but those of earlier batches had {self._n_classes}; call "
+                "reset() between data sets."
+            )
+        if batch.scores.device != self.device:
+            self.to(batch.scores.device)
+        sums = self._sums
+        for chunk in batch.chunks(_CHUNK.get(self.device.type, _ACCELERATOR_CHUNK)):
+            sums = _added(sums, self._measure(chunk))
+        # Set only now, so that a batch that failed has left nothing behind.
+        self._sums, self._n_classes = sums, batch.n_classes
+        return self
+
+    def merge(self, *others: Self) -> Self:
+        """Take in what other accumulators of the same statistics have counted.
+
+        Raises
+        ------
+        UsageError
+            If they count something else.
+        """
+        for other in others:
+            self._check_layout(other._layout())
+            if None not in (self._n_classes, other._n_classes) and self._n_classes != other._n_classes:
+                raise InputError(f"sums over {self._n_classes} and {other._n_classes} classes do not belong together.")
+            self._sums = _added(self._sums, *_moved(other._sums, self.device))
+            self._n_classes = other._n_classes if self._n_classes is None else self._n_classes
+        return self
+
+    def __add__(self, other: Self) -> Self:
+        if not isinstance(other, Accumulator):
+            return NotImplemented
+        return copy.copy(self).merge(other)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of this process as plain data and one tensor, for ``torch.save``."""
+        return {**self._layout(), "n_classes": self._n_classes, "sums": self._sums.clone()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Self:
+        """Take the state that :meth:`state_dict` returned in place of the present one.
+
+        Raises
+        ------
+        UsageError
+            If the state is not that of an accumulator of the same statistics.
+        """
+        self._check_layout(state)
+        self._n_classes = state["n_classes"]
+        self._sums = _moved(state["sums"].detach().clone(), state["sums"].device)
+        return self
+
+    def summaries(self, *, sync: bool = True) -> dict[Statistic[Any], Any]:
+        """Return the summary of each statistic, over all ranks: one all-reduce and one transfer to the host.
+
+        Parameters
+        ----------
+        sync : bool, default=True
+            Add the sums of all ranks, if torch.distributed is initialised; then every rank must call this. False:
+            those of this process alone.
+
+        Returns
+        -------
+        dict
+            As :func:`calkit.stats.summarize` returns; the state does not change.
+
+        Raises
+        ------
+        InputError
+            If a label, a score or a weight was impossible, on whatever rank, or no row counts.
+        """
+        return self._result(sync)[1]
+
+    def _result(self, sync: bool) -> tuple[int, dict[Statistic[Any], Any]]:
+        """Return the number of rows, and the summaries."""
+        values = self._collect(sync)
+        self._raise_for(*values[: len(CHECKS)].astype(np.int64).tolist())
+        sizes = np.cumsum([len(CHECKS), *(counter.size for counter in self._counters)])
+        parts = np.split(values, sizes)[1:]
+        found = {c.statistic: c.summary(part) for c, part in zip(self._counters, parts, strict=False)}
+        return int(values[len(CHECKS) - 1]), found
+
+    def _collect(self, sync: bool) -> NDArray[np.float64]:
+        total = _exact(self._sums)
+        if sync:
+            total = sum_over_ranks(total, self.process_group)
+        return total.cpu().numpy()
+
+    def _measure(self, chunk: Batch) -> Tensor:
+        rows = rows_of(chunk, self.kind, self.ignore_index)
+        return torch.cat([rows.checks, *(counter.measure(rows) for counter in self._counters)])
+
+    def _layout(self) -> dict[str, Any]:
+        """Return what must be equal for sums to be added."""
+        return {"statistics": [repr(counter.statistic) for counter in self._counters], "kind": self.kind}
+
+    def _check_layout(self, other: Mapping[str, Any]) -> None:
+        for key, value in self._layout().items():
+            if other.get(key) != value:
+                raise UsageError(f"these sums have {key} {value}, but the others have {other.get(key)}.")
+
+    def _raise_for(self, present: int, labelled: int, possible: int, counted: int) -> None:
+        if labelled < present:
+            last = "K-1" if self._n_classes is None else self._n_classes - 1
+            raise InputError(
+                f"y must lie in 0..{last} (one class per score), but {_rows(present - labelled)} other labels. To "
+                f"leave rows out, mark them with ignore_index (now {self.ignore_index}) or give them sample_weight 0."
+            )
+        if possible < labelled:
+            raise InputError(_IMPOSSIBLE[self.kind].format(_rows(labelled - possible)))
+        if counted < possible:
+            raise InputError(
+                f"sample_weight must be finite and not negative, but {_rows(possible - counted)} other weights."
+            )
+        if not counted:
+            raise InputError("no row has been counted: call update() first, with rows that are not all left out.")
+
+
+_IMPOSSIBLE = {
+    "logits": (
+        "logits must be finite, but {} NaN or infinity (half precision overflows at 65504). Mend the model, or give "
+        "those rows sample_weight 0."
+    ),
+    "probs": (
+        "rows of probabilities must lie in [0, 1] and sum to 1, but {} others. If these are logits, say so: "
+        "kind='logits'."
+    ),
+}
+
+
+def _rows(n: int) -> str:
+    return "1 row has" if n == 1 else f"{n} rows have"
+
+
+def _added(sums: Tensor, values: Tensor, rest: Tensor | float = 0.0) -> Tensor:
+    """Add to the sums, and add what rounding loses to the second row (Knuth's two-sum)."""
+    total = sums[0] + values
+    taken = total - sums[0]
+    lost = (sums[0] - (total - taken)) + (values - taken)
+    # What an infinite total has lost is NaN, which would spoil it.
+    return torch.stack([total, sums[1] + lost.nan_to_num_(nan=0.0) + rest])
+
+
+def _exact(sums: Tensor) -> Tensor:
+    """Return both rows as one in float64, on the host if the device has none."""
+    return (sums if sums.dtype == torch.float64 else sums.cpu().double()).sum(0)
+
+
+def _moved(sums: Tensor, device: torch.device) -> Tensor:
+    """Bring sums to a device, in its precision: what a narrower one rounds away goes into the second row."""
+    dtype = working_dtype(device)
+    if sums.dtype != dtype:
+        total = _exact(sums)
+        high = total.to(dtype)
+        sums = torch.stack([high, (total - high).to(dtype)])
+    return sums.to(device, non_blocking=True)

@@ -1,0 +1,240 @@
+"""What statistics need to know of rows that are on a device: :class:`calkit.stats.Rows` in torch operations.
+
+Nothing here reads a value back: rows that do not count, for whatever reason, are not left out but given weight 0,
+and what is wrong is counted, to be reported with the result.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from calkit.predictions import _SUM_TOLERANCE, _SUM_TOLERANCE_HALF
+from calkit_torch.bridge.shapes import Batch, ScoreKind
+
+__all__ = ["CHECKS", "DeviceRows", "LogitRows", "ProbabilityRows", "rows_of", "working_dtype"]
+
+#: What :attr:`DeviceRows.checks` counts: the rows that are there, and those of them that pass one check after another.
+CHECKS = ("present", "with a possible label", "with possible scores", "with a possible weight")
+
+
+def working_dtype(device: torch.device) -> torch.dtype:
+    """Return the precision of the sums on a device: float64, or float32 on Apple's MPS, which has nothing wider."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+class DeviceRows(ABC):
+    """Labelled rows on a device, with the quantities that statistics are made of.
+
+    Quantities have shape (r,), one value a label. They are of :func:`working_dtype` and 0 for rows that do not count:
+    those of the ignored label or of weight 0, and those that fail a check.
+
+    Parameters
+    ----------
+    batch : Batch
+    ignore_index : int
+        Label of rows that do not count.
+
+    Attributes
+    ----------
+    counted : Tensor of shape (r,)
+        1 for rows that count.
+    weight : Tensor of shape (r,)
+        The weights; `counted` itself where there are none.
+    checks : Tensor of shape (4,)
+        See :data:`CHECKS`.
+    """
+
+    def __init__(self, batch: Batch, ignore_index: int) -> None:
+        self.scores = batch.scores
+        self.dtype = working_dtype(batch.scores.device)
+        # Labels are clamped so that a wrong one cannot address memory; clamping also tells which are wrong.
+        self._y = batch.y.clamp(0, batch.n_classes - 1)
+        present = batch.y != ignore_index
+        if batch.weight is not None:
+            present = present & (batch.weight != 0)
+        labelled = present & (self._y == batch.y)
+        possible = counted = labelled & self._possible()
+        if batch.weight is not None:
+            counted = possible & (batch.weight >= 0) & (batch.weight < math.inf)
+        self._left_out = ~counted
+        self.counted = counted.flatten().to(self.dtype)
+        self.weight = self.counted if batch.weight is None else self._values(batch.weight)
+        self.checks = torch.stack([present, labelled, possible, counted]).flatten(1).sum(1).to(self.dtype)
+
+    @property
+    @abstractmethod
+    def precision(self) -> torch.dtype:
+        """Precision the confidences were stored in; edges of bins are rounded to it before they are compared."""
+
+    @property
+    @abstractmethod
+    def confidence(self) -> Tensor:
+        """Probability of the predicted class."""
+
+    @property
+    @abstractmethod
+    def nll(self) -> Tensor:
+        """Negative log-likelihood in nats."""
+
+    @property
+    @abstractmethod
+    def brier(self) -> Tensor:
+        """Squared distance between the probabilities and the one-hot truth, in [0, 2]."""
+
+    @abstractmethod
+    def _possible(self) -> Tensor:
+        """Return whether the scores of a row are what they can be, shape (n, s)."""
+
+    @cached_property
+    def correct(self) -> Tensor:
+        """1 where the predicted class, the first of the largest scores, is the true one, else 0."""
+        return self._values(self._predicted == self._y)
+
+    def weigh(self, values: Tensor) -> Tensor:
+        """Return a quantity times the weights."""
+        return values if self.weight is self.counted else values * self.weight
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the weighted sum of a quantity, a tensor without axes."""
+        return self.weigh(values).sum()
+
+    def _values(self, x: Tensor) -> Tensor:
+        """Return a quantity of shape (n, s) as one of shape (r,), 0 where it does not count."""
+        return x.to(self.dtype).masked_fill(self._left_out, 0).flatten()
+
+    @cached_property
+    def _predicted(self) -> Tensor:
+        """The first of the largest scores, shape (n, s); anything below K for rows with a NaN."""
+        last = self.scores.shape[1] - 1
+        columns = torch.arange(last + 1, dtype=torch.int32, device=self.scores.device).reshape(1, -1, 1)
+        # Backends may differ in which of equal maxima argmax returns; the least column is the same on all of them.
+        return torch.where(self.scores == self._top.unsqueeze(1), columns, last).amin(dim=1).long()
+
+    @cached_property
+    def _top(self) -> Tensor:
+        """Largest score of each row, in the precision of the scores, shape (n, s)."""
+        return self.scores.amax(dim=1)
+
+    @cached_property
+    def _true(self) -> Tensor:
+        """Score of the true class, in the precision of the scores, shape (n, s)."""
+        return self.scores.gather(1, self._y.unsqueeze(1)).squeeze(1)
+
+
+class LogitRows(DeviceRows):
+    """Rows whose scores are logits; the softmax is computed in :func:`working_dtype`, whatever they are stored in."""
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The working precision: confidences are computed, not stored."""
+        return self.dtype
+
+    def _possible(self) -> Tensor:
+        # NaN is the largest and the smallest of anything, and fails every comparison.
+        return (self._top < math.inf) & (self.scores.amin(dim=1) > -math.inf)
+
+    @cached_property
+    def confidence(self) -> Tensor:
+        """Probability of the predicted class."""
+        return self._values(1 / (1 + self._rest))
+
+    @cached_property
+    def nll(self) -> Tensor:
+        """Negative log-likelihood in nats."""
+        return self._values(torch.log1p(self._rest) - self._true_shift)
+
+    @cached_property
+    def brier(self) -> Tensor:
+        """Squared distance between the probabilities and the one-hot truth, in [0, 2]."""
+        rest, squares = self._rest, self._exponentials.square().sum(dim=1)
+        total = 1 + rest
+        # With the top class true, (1 - p)² + Σ p_j² is written without the difference of near-equal numbers.
+        right = (rest * rest + squares) / total.square()
+        wrong = (1 + squares) / total.square() - 2 * self._true_shift.exp() / total + 1
+        return self._values(torch.where(self._true_shift == 0, right, wrong))
+
+    def distances(self, exponent: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Return how far each logit is below the top one, times 2^-exponent.
+
+        Returns
+        -------
+        distances : Tensor of shape (n, K, s)
+        true : Tensor of shape (n, s)
+            That of the true class.
+        predicted : Tensor of shape (n, 1, s)
+            The class whose distance is that of the top logit from itself.
+        """
+        top, scores, true = (
+            _times_power_of_two(x.to(self.dtype), -exponent) for x in (self._top, self.scores, self._true)
+        )
+        return top.unsqueeze(1) - scores, top - true, self._predicted.unsqueeze(1)
+
+    def total(self, values: Tensor) -> Tensor:
+        """Return the weighted sum of values of shape (n, s) over the rows that count."""
+        return self.sum(self._values(values))
+
+    @cached_property
+    def _true_shift(self) -> Tensor:
+        """Logit of the true class minus the top logit, not positive."""
+        return self._true.to(self.dtype) - self._top.to(self.dtype)
+
+    @cached_property
+    def _exponentials(self) -> Tensor:
+        """exp(z - z_top), and 0 in place of the 1 of the predicted class."""
+        e = self.scores.to(self.dtype, copy=True).sub_(self._top.unsqueeze(1)).exp_()
+        return e.scatter_(1, self._predicted.unsqueeze(1), 0)
+
+    @cached_property
+    def _rest(self) -> Tensor:
+        """Sum of the exponentials but for the 1 of the predicted class, next to which small ones would be lost."""
+        return self._exponentials.sum(dim=1)
+
+
+class ProbabilityRows(DeviceRows):
+    """Rows whose scores are probabilities."""
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The precision of the scores."""
+        return self.scores.dtype
+
+    def _possible(self) -> Tensor:
+        # Every comparison is false for NaN.
+        tolerance = _SUM_TOLERANCE if self.scores.dtype.itemsize > 2 else _SUM_TOLERANCE_HALF
+        sums = self.scores.sum(dim=1, dtype=self.dtype)
+        inside = (self.scores.amin(dim=1) >= -tolerance) & (self._top <= 1 + tolerance)
+        return inside & ((sums - 1).abs() <= tolerance)
+
+    @cached_property
+    def confidence(self) -> Tensor:
+        """Probability of the predicted class."""
+        return self._values(self._top)
+
+    @cached_property
+    def nll(self) -> Tensor:
+        """Negative log-likelihood in nats; a probability of 0 counts as the smallest normal number."""
+        return self._values(-torch.log(self._true.to(self.dtype).clamp(min=torch.finfo(self.scores.dtype).tiny)))
+
+    @cached_property
+    def brier(self) -> Tensor:
+        """Squared distance between the probabilities and the one-hot truth, in [0, 2]."""
+        squares = self.scores.to(self.dtype).square().sum(dim=1)
+        return self._values(squares - 2 * self._true.to(self.dtype) + 1)
+
+
+def rows_of(batch: Batch, kind: ScoreKind, ignore_index: int) -> DeviceRows:
+    """Return the rows of a batch."""
+    return (LogitRows if kind == "logits" else ProbabilityRows)(batch, ignore_index)
+
+
+def _times_power_of_two(x: Tensor, exponent: int) -> Tensor:
+    """Return ``x * 2**exponent``; in two steps, since the power alone may overflow where the product does not."""
+    if not exponent:
+        return x
+    half = exponent // 2
+    return x * math.ldexp(1.0, half) * math.ldexp(1.0, exponent - half)

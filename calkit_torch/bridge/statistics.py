@@ -1,0 +1,228 @@
+"""The statistics of :mod:`calkit.stats` that are sums, counted on a device.
+
+Each has a *counter*: it turns rows into a vector of sums, which add, and the added vector into the summary that the
+statistic's own ``measure`` would have given. A new statistic is one class with ``@counts(ItsStatistic)``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from calkit.errors import UsageError
+from calkit.metrics import Metric
+from calkit.stats import (
+    BinSums,
+    NllDerivatives,
+    NllModel,
+    RowMean,
+    Statistic,
+    Summary,
+    Tail,
+    TailSums,
+    UniformBins,
+    WeightedTotal,
+    uniform_edges,
+)
+from calkit_torch.bridge.rows import DeviceRows, LogitRows
+from calkit_torch.bridge.shapes import ScoreKind
+
+__all__ = ["COUNTERS", "Counter", "check_summable", "counter_of", "counts", "is_summable"]
+
+S = TypeVar("S", bound=Statistic[Any])
+R = TypeVar("R", bound=Summary)
+C = TypeVar("C", bound="Counter[Any, Any]")
+
+
+class Counter(ABC, Generic[S, R]):
+    """How one statistic is counted on a device.
+
+    Parameters
+    ----------
+    statistic : Statistic
+    """
+
+    needs_logits: ClassVar[bool] = False
+
+    def __init__(self, statistic: S) -> None:
+        self.statistic = statistic
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many sums there are."""
+
+    @abstractmethod
+    def measure(self, rows: DeviceRows) -> Tensor:
+        """Return the sums over the rows, of shape (size,), without reading a value back."""
+
+    @abstractmethod
+    def summary(self, sums: NDArray[np.float64]) -> R:
+        """Return the added sums as the summary they are."""
+
+
+#: The counter of each class of statistics that are sums of constant size.
+COUNTERS: dict[type[Any], type[Counter[Any, Any]]] = {}
+
+
+def counts(statistic: type[Any]) -> Callable[[type[C]], type[C]]:
+    """Return a class decorator that makes a counter known for a class of statistics."""
+
+    def store(counter: type[C]) -> type[C]:
+        COUNTERS[statistic] = counter
+        return counter
+
+    return store
+
+
+def is_summable(metric: Metric) -> bool:
+    """Return whether a metric is a function of sums of constant size, and so can be computed on a device."""
+    return type(metric.statistic) in COUNTERS
+
+
+def counter_of(statistic: Statistic[Any], kind: ScoreKind) -> Counter[Any, Any]:
+    """Return the counter of a statistic.
+
+    Parameters
+    ----------
+    statistic : Statistic
+    kind : {"logits", "probs"}
+        What will be counted.
+
+    Raises
+    ------
+    UsageError
+        If the statistic is not a sum of constant size, or needs logits and there will be none.
+    """
+    counter = COUNTERS.get(type(statistic))
+    if counter is None:
+        raise UsageError(f"{statistic!r} cannot be accumulated on a device; the statistics that can are {_known()}.")
+    if counter.needs_logits and kind != "logits":
+        raise UsageError(f"{statistic!r} needs logits, but kind is {kind!r}.")
+    return counter(statistic)
+
+
+def check_summable(metric: Metric) -> Metric:
+    """Return the metric if it can be computed on a device.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
+    if not is_summable(metric):
+        raise UsageError(
+            f"{metric.spec} cannot be accumulated on a device: it is made of {type(metric.statistic).__name__}, and "
+            f"the sums known there are {_known()}. Bring the rows to the host: "
+            f"calkit.evaluate(calkit_torch.bridge.predict(model, loader), ['{metric.spec}'])."
+        )
+    return metric
+
+
+def _known() -> str:
+    return ", ".join(sorted(statistic.__name__ for statistic in COUNTERS))
+
+
+@counts(UniformBins)
+class _UniformBins(Counter[UniformBins, BinSums]):
+    @property
+    def size(self) -> int:
+        return 4 * self.statistic.n_bins
+
+    def measure(self, rows: DeviceRows) -> Tensor:
+        n_bins = self.statistic.n_bins
+        edges = _inner_edges(n_bins, rows.precision, rows.dtype, rows.scores.device)
+        index = torch.bucketize(rows.confidence, edges)
+        values = torch.stack([rows.counted, rows.weight, rows.weigh(rows.confidence), rows.weigh(rows.correct)])
+        sums = torch.zeros(4, n_bins, dtype=rows.dtype, device=values.device)
+        return sums.scatter_add_(1, index.expand(4, -1), values).flatten()
+
+    def summary(self, sums: NDArray[np.float64]) -> BinSums:
+        count, weight, confidence, correct = sums.reshape(4, -1)
+        return BinSums(count.astype(np.int64), weight, confidence, correct)
+
+
+@counts(RowMean)
+class _RowMean(Counter[RowMean, WeightedTotal]):
+    size = 3
+
+    def measure(self, rows: DeviceRows) -> Tensor:
+        total = rows.sum(getattr(rows, self.statistic.quantity))
+        return torch.stack([rows.checks[-1], rows.weight.sum(), total])
+
+    def summary(self, sums: NDArray[np.float64]) -> WeightedTotal:
+        count, weight, total = sums.tolist()
+        return WeightedTotal(int(count), weight, total)
+
+
+@counts(Tail)
+class _Tail(Counter[Tail, TailSums]):
+    size = 4
+
+    def measure(self, rows: DeviceRows) -> Tensor:
+        sure = rows.counted * (rows.confidence >= _stored_number(self.statistic.threshold, rows.precision))
+        return torch.stack([sure.sum(), rows.sum(sure), rows.sum(sure * rows.correct), rows.weight.sum()])
+
+    def summary(self, sums: NDArray[np.float64]) -> TailSums:
+        count, weight, correct, total_weight = sums.tolist()
+        return TailSums(int(count), weight, correct, total_weight)
+
+
+@counts(NllDerivatives)
+class _NllDerivatives(Counter[NllDerivatives, NllModel]):
+    needs_logits = True
+    size = 8
+
+    def measure(self, rows: DeviceRows) -> Tensor:
+        rows = cast("LogitRows", rows)
+        beta = self.statistic.inverse_temperature
+        d, d_true, predicted = rows.distances(self.statistic.exponent)
+        mean_d = d.mean(dim=1)
+        # The exponential of the predicted class is 1 and its distance 0: apart from the others, nothing small is lost.
+        e = (d * -beta).exp_().scatter_(1, predicted, 0)
+        rest = e.sum(dim=1)
+        total = 1 + rest
+        # Raw moments of d under the softmax at β; the derivatives are its cumulants, up to sign.
+        moments = []
+        for _ in range(4):
+            e *= d
+            moments.append(e.sum(dim=1) / total)
+        m1, m2, m3, m4 = moments
+        derivatives = [
+            torch.log1p(rest) + beta * d_true,
+            d_true - m1,
+            m2 - m1 * m1,
+            -(m3 - 3 * m1 * m2 + 2 * m1**3),
+            m4 - 4 * m1 * m3 - 3 * m2**2 + 12 * m1**2 * m2 - 6 * m1**4,
+        ]
+        limits = [d_true - mean_d, d_true]
+        return torch.stack([rows.weight.sum(), *(rows.total(values) for values in derivatives + limits)])
+
+    def summary(self, sums: NDArray[np.float64]) -> NllModel:
+        return NllModel(float(sums[0]), sums[1:6].copy(), sums[6:].copy())
+
+
+_NUMPY_PRECISION = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
+
+
+@lru_cache(maxsize=256)
+def _inner_edges(n_bins: int, precision: torch.dtype, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the edges between bins, rounded to a precision, as calkit.stats.binning has them."""
+    if precision in _NUMPY_PRECISION:
+        edges = torch.from_numpy(uniform_edges(n_bins, _NUMPY_PRECISION[precision]))
+    else:
+        edges = torch.from_numpy(uniform_edges(n_bins)).to(precision)
+    return edges[1:-1].to(dtype).to(device, non_blocking=True)
+
+
+@lru_cache(maxsize=256)
+def _stored_number(value: float, precision: torch.dtype) -> float:
+    """Return a number as it would be read back from a tensor of this precision."""
+    return torch.tensor(value, dtype=precision, device="cpu").item()

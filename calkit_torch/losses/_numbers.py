@@ -1,0 +1,58 @@
+"""Checks of the parameters of losses."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from calkit.errors import InputError, UsageError
+
+__all__ = ["check_choice", "check_increasing", "check_number"]
+
+
+def check_number(name: str, value: float, *, low: float = -math.inf, high: float = math.inf, hint: str = "") -> None:
+    """Check that a parameter is a finite number of an interval that includes its ends; hint at a way to go lower.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if number and low <= value <= high:
+        return
+    wanted = {
+        (True, True): "a finite number",
+        (False, True): f"a finite number >= {low:g}",
+        (True, False): f"a finite number <= {high:g}",
+        (False, False): f"a number from {low:g} to {high:g}",
+    }[math.isinf(low), math.isinf(high)]
+    advice = f"; {hint}" if hint and number and value < low else ""
+    raise InputError(f"{name} must be {wanted}, but is {value!r}{advice}.")
+
+
+def check_increasing(name: str, values: Sequence[float]) -> None:
+    """Check that numbers grow strictly.
+
+    Raises
+    ------
+    InputError
+        If they do not.
+    """
+    if any(a >= b for a, b in itertools.pairwise(values)):
+        raise InputError(
+            f"{name} must grow, but are {', '.join(f'{v:g}' for v in values)}; put them in order, once each."
+        )
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Check that a word is one of those known.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
+    if value not in choices:
+        raise UsageError(f"{name} must be one of {', '.join(choices)}, but is {value!r}.")

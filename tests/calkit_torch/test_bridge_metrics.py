@@ -1,0 +1,574 @@
+"""Metrics accumulated on a device: against plain-loop oracles, the core, and laws.
+
+That updating never waits for the device is shown on the ``meta`` device, whose tensors have no values: whatever would
+read one fails there. Tests marked ``gpu`` show it on CUDA too, and that the numbers are the same there.
+"""
+
+import copy
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import calkit
+import calkit_torch.bridge.accumulator as accumulator_module
+import calkit_torch.bridge.rows as rows_module
+from calkit.errors import CalkitError, InputError, NotFoundError, UsageError
+from calkit.evaluation import DEFAULT_METRICS
+from calkit.metrics import available_metrics, get_metric
+from calkit.stats import NllDerivatives, RowMean, Tail, UniformBins, summarize
+from calkit_torch.bridge import Accumulator, CalibrationError, DeviceMetrics
+from calkit_torch.bridge.statistics import is_summable
+from tests import reference as ref
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+
+SUMMABLE = [name for name in available_metrics() if is_summable(get_metric(name))]
+SPECS = [*SUMMABLE, "ece:n_bins=10", "mce:n_bins=40", "ece:n_bins=1", "s99:threshold=0.6"]
+STATISTICS = [
+    UniformBins(15),
+    UniformBins(7),
+    RowMean("confidence"),
+    RowMean("correct"),
+    RowMean("nll"),
+    RowMean("brier"),
+    Tail(0.99),
+    Tail(0.5),
+    NllDerivatives(0.7),
+    NllDerivatives(1.5, exponent=2),
+    NllDerivatives(0.0),
+]
+
+ORACLES = {
+    "ece": lambda z, p, y, w: ref.ece_of_pairs(ref.pairs(p, y), weights=w),
+    "mce": lambda z, p, y, w: ref.mce_of_pairs(ref.pairs(p, y), weights=w),
+    "accuracy": lambda z, p, y, w: ref.mean([a for _, a in ref.pairs(p, y)], w),
+    "error": lambda z, p, y, w: ref.mean([1 - a for _, a in ref.pairs(p, y)], w),
+    "nll": lambda z, p, y, w: ref.mean(ref.nll_rows_from_logits(z, y), w),
+    "brier": lambda z, p, y, w: ref.mean(ref.brier_rows(p, y), w),
+    "s99": lambda z, p, y, w: ref.tail(ref.pairs(p, y), weights=w)[0],
+    "s99_accuracy": lambda z, p, y, w: ref.tail(ref.pairs(p, y), weights=w)[1],
+}
+
+
+def example(n=300, k=5, seed=0, scale=2.0, dtype=torch.float32):
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(scale * rng.standard_normal((n, k))).to(dtype)
+    wide = logits.double().numpy()
+    y = torch.from_numpy(np.where(rng.random(n) < 0.6, wide.argmax(1), rng.integers(0, k, n)))
+    return logits, y, torch.from_numpy(rng.integers(0, 4, n).astype(float))
+
+
+def core(spec, logits, y, weight=None, kind="logits"):
+    """calkit's value for the same numbers, widened to float64 without rounding."""
+    scores = logits.double().numpy() if kind == "logits" else logits.numpy()
+    predictions = calkit.Predictions(
+        scores, y.numpy(), kind=kind, sample_weight=None if weight is None else weight.numpy()
+    )
+    return calkit.evaluate(predictions, [spec])[spec]
+
+
+def agree(a, b, rtol=1e-12):
+    """Summaries of one statistic: integers equal, floats to rounding."""
+    assert type(a) is type(b)
+    for field in a.__dataclass_fields__:
+        x, y = getattr(a, field), getattr(b, field)
+        if x is None or y is None:
+            assert x is y
+        elif np.asarray(x).dtype.kind in "iu":
+            assert np.asarray(y).dtype.kind in "iu"
+            np.testing.assert_array_equal(x, y)
+        else:
+            np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-14 * max(1, np.abs(x).max()))
+
+
+# Values
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("n", "k", "scale"), [(300, 5, 2.0), (7, 3, 1.0), (500, 2, 4.0), (120, 40, 3.0)])
+@pytest.mark.parametrize("name", sorted(ORACLES))
+def test_equals_oracle_from_logits_and_from_probabilities(name, n, k, scale, weighted):
+    logits, y, weights = example(n, k, seed=n + k, scale=scale, dtype=torch.float64)
+    w = weights if weighted else None
+    probs = np.array([ref.softmax(row) for row in logits.tolist()])
+    expected = ORACLES[name](logits.tolist(), probs, y.tolist(), None if w is None else w.tolist())
+    for scores, kind in ((logits, "logits"), (torch.from_numpy(probs), "probs")):
+        found = CalibrationError(name, kind=kind).update(scores, y, w).compute()
+        assert isinstance(found, float)
+        assert found == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spec", SPECS)
+def test_equals_the_core_on_the_same_numbers(spec, dtype):
+    logits, y, weight = example(400, 6, seed=3, dtype=dtype)
+    for w in (None, weight):
+        found = CalibrationError(spec).update(logits, y, w).compute()
+        assert found == pytest.approx(core(spec, logits, y, w), rel=1e-12, abs=1e-13)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_equals_the_core_on_float32_as_it_is(spec):
+    # The core may work on float32 logits in float32; its sums then carry that rounding, its counts do not.
+    logits, y, _ = example(2000, 8, seed=4)
+    predictions = calkit.Predictions(logits.numpy(), y.numpy(), kind="logits")
+    expected = calkit.evaluate(predictions, [spec])[spec]
+    assert CalibrationError(spec).update(logits, y).compute() == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_summaries_are_those_of_the_core(weighted):
+    logits, y, weight = example(500, 7, seed=5)
+    w = weight if weighted else None
+    predictions = calkit.Predictions(
+        logits.double().numpy(), y.numpy(), kind="logits", sample_weight=None if w is None else w.numpy()
+    )
+    expected = summarize(predictions, STATISTICS)
+    found = Accumulator(STATISTICS).update(logits, y, w).summaries()
+    assert list(found) == STATISTICS
+    for statistic in STATISTICS:
+        agree(found[statistic], expected[statistic])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "numpy_dtype"), [(torch.float16, "f2"), (torch.float32, "f4"), (torch.float64, "f8")]
+)
+@pytest.mark.parametrize("n_bins", [10, 15, 25])
+def test_edges_are_rounded_to_the_precision_of_probabilities(n_bins, dtype, numpy_dtype):
+    # Confidences written as k / n_bins belong to the bin that ends there, whatever their precision.
+    p = torch.arange(math.ceil(n_bins / 2), n_bins + 1, dtype=torch.float64).div(n_bins).to(dtype)
+    y = torch.ones(len(p), dtype=torch.int64)
+    found = Accumulator([UniformBins(n_bins)], kind="probs").update(p, y).summaries()[UniformBins(n_bins)]
+    k = np.arange(math.ceil(n_bins / 2), n_bins + 1)
+    np.testing.assert_array_equal(found.count, np.bincount(k - 1, minlength=n_bins))
+    predictions = calkit.Predictions(p.numpy().astype(numpy_dtype), y.numpy(), kind="probs")
+    agree(found, summarize(predictions, [UniformBins(n_bins)])[UniformBins(n_bins)])
+
+
+def test_edges_of_bfloat16_probabilities():
+    p = torch.tensor([0.5, 0.6, 0.7, 0.8, 0.9, 1.0], dtype=torch.bfloat16)
+    statistic, tail = UniformBins(10), Tail(0.8)
+    metrics = Accumulator([statistic, tail], kind="probs").update(p, torch.ones(6, dtype=torch.int64))
+    assert metrics.summaries()[statistic].count.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    assert metrics.summaries()[tail].count == 3
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5, 7, 15])
+def test_equal_logits_are_as_confident_as_a_guess(n_classes):
+    # 1 / K is the upper edge of the bin it belongs to if n_bins is a multiple of K; the first class is predicted.
+    y = torch.arange(n_classes)
+    statistic = UniformBins(3 * n_classes)
+    found = Accumulator([statistic]).update(torch.zeros(n_classes, n_classes), y).summaries()[statistic]
+    assert found.count.nonzero()[0].tolist() == [2]
+    assert found.correct.sum() == 1
+
+
+@given(st.data())
+def test_ties_go_to_the_first_class(data):
+    k = data.draw(st.integers(2, 6))
+    rows = data.draw(st.lists(st.lists(st.integers(-1, 1), min_size=k, max_size=k), min_size=1, max_size=20))
+    y = data.draw(st.lists(st.integers(0, k - 1), min_size=len(rows), max_size=len(rows)))
+    expected = sum(ref.first_of_largest(row) == label for row, label in zip(rows, y, strict=True)) / len(rows)
+    for dtype in (torch.bfloat16, torch.float32):
+        found = CalibrationError("accuracy").update(torch.tensor(rows, dtype=dtype), torch.tensor(y))
+        assert found.compute() == expected
+
+
+def test_small_losses_are_not_lost_beside_one():
+    # NLL = log(1 + exp(-60)) = exp(-60) to 26 digits; log(sum of exponentials) would give 0. Brier = 2 exp(-120).
+    logits, y = torch.tensor([[60.0, 0.0]]), torch.tensor([0])
+    values = DeviceMetrics(["nll", "brier"]).update(logits, y).compute()
+    assert values["nll"] == pytest.approx(math.exp(-60), rel=1e-14)
+    assert values["brier"] == pytest.approx(2 * math.exp(-120), rel=1e-14)
+    model = Accumulator([NllDerivatives(1.0)]).update(logits, y).summaries()[NllDerivatives(1.0)]
+    assert model.derivatives[0] == pytest.approx(math.exp(-60), rel=1e-14)
+
+
+def test_huge_logits():
+    logits = torch.tensor([[1.5e308, -1.5e308], [-1.5e308, 1.5e308]], dtype=torch.float64)
+    values = DeviceMetrics(["nll", "ece", "brier"]).update(logits, torch.tensor([0, 0])).compute()
+    assert values["nll"] == math.inf
+    assert values["ece"] == 0.5
+    assert values["brier"] == 1.0
+    statistic = NllDerivatives(1.0, exponent=1023)
+    model = Accumulator([statistic]).update(logits, torch.tensor([0, 0])).summaries()[statistic]
+    d = 1.5e308 / 2**1022  # distance of the two logits in units of 2^1023
+    assert model.derivatives[0] == pytest.approx(2 * math.log1p(math.exp(-d)) + d, rel=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 2), (2, 2, 2)])
+def test_pixels_are_rows(shape):
+    rng = np.random.default_rng(6)
+    logits = torch.from_numpy(rng.standard_normal((5, 3, *shape)))
+    y = torch.from_numpy(rng.integers(0, 3, (5, *shape)))
+    y[0] = 255
+    weight = torch.from_numpy(rng.random((5, *shape)))
+    flat = logits.movedim(1, -1).reshape(-1, 3)
+    keep = (y != 255).flatten()
+    for w in (None, weight, weight.flatten(1)[:, 0]):
+        found = DeviceMetrics(ignore_index=255).update(logits, y, w).compute()
+        rows = None
+        if w is not None:
+            rows = (w if w.ndim > 1 else w.reshape(-1, *[1] * len(shape)).expand(5, *shape)).flatten()[keep]
+        expected = DeviceMetrics().update(flat[keep], y.flatten()[keep], rows).compute()
+        assert found.n_samples == int(keep.sum())
+        assert dict(found) == pytest.approx(dict(expected), rel=1e-12, nan_ok=True)
+
+
+def test_one_score_is_that_of_class_one():
+    logits, y, _ = example(100, 2, seed=8)
+    margin = logits[:, 1] - logits[:, 0]
+    for kind, scores in (("logits", margin), ("probs", torch.sigmoid(margin))):
+        found = DeviceMetrics(kind=kind).update(scores, y).compute()
+        for spec, value in found.items():
+            assert value == pytest.approx(core(spec, scores, y, kind=kind), rel=1e-12, abs=1e-14)
+
+
+def test_default_metrics_are_those_of_the_paper_that_are_sums():
+    logits, y, _ = example()
+    assert list(DeviceMetrics().update(logits, y).compute()) == [m for m in DEFAULT_METRICS if m != "adaece"]
+
+
+def test_an_evaluation_says_what_was_counted():
+    logits, y, weight = example(50, 4)
+    found = DeviceMetrics(["ece", "ece", "nll"]).update(logits, y, weight).compute()
+    assert list(found) == ["ece", "nll"]
+    assert (found.n_samples, found.n_classes, found.kind) == (int((weight > 0).sum()), 4, "logits")
+    assert "ECE" in str(found)
+
+
+# Laws of adding
+
+
+@given(st.data())
+def test_any_split_gives_the_same(data):
+    logits, y, weight = example(60, 4, seed=9)
+    order = torch.tensor(data.draw(st.permutations(range(60))))
+    cuts = sorted(data.draw(st.lists(st.integers(0, 60), max_size=6)))
+    w = weight if data.draw(st.booleans()) else None
+    whole = Accumulator(STATISTICS).update(logits, y, w).summaries()
+    pieces, merged = Accumulator(STATISTICS), Accumulator(STATISTICS)
+    for start, stop in zip([0, *cuts], [*cuts, 60], strict=True):
+        rows = order[start:stop]
+        batch = logits[rows], y[rows], None if w is None else w[rows]
+        pieces.update(*batch)
+        merged = merged + Accumulator(STATISTICS).update(*batch)
+    for statistic in STATISTICS:
+        agree(pieces.summaries()[statistic], whole[statistic])
+        agree(merged.summaries()[statistic], whole[statistic])
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 20])
+def test_working_in_pieces_gives_the_same(chunk, monkeypatch):
+    logits, y, weight = example(60, 4, seed=9)
+    pixels, labels = logits.reshape(5, 4, 4, 3), y.reshape(5, 4, 3)
+    expected = [DeviceMetrics().update(logits, y, weight).compute(), DeviceMetrics().update(pixels, labels).compute()]
+    monkeypatch.setitem(accumulator_module._CHUNK, "cpu", chunk)
+    found = [DeviceMetrics().update(logits, y, weight).compute(), DeviceMetrics().update(pixels, labels).compute()]
+    for a, b in zip(found, expected, strict=True):
+        assert dict(a) == pytest.approx(dict(b), rel=1e-12, nan_ok=True)
+        assert a.n_samples == b.n_samples
+
+
+def test_weights_are_repetitions():
+    logits, y, weight = example(200, 5, seed=10)
+    repeated = Accumulator(STATISTICS).update(
+        logits.repeat_interleave(weight.long(), 0), y.repeat_interleave(weight.long())
+    )
+    weighted = Accumulator(STATISTICS).update(logits, y, weight).summaries()
+    for statistic, expected in repeated.summaries().items():
+        for field in ("weight", "confidence", "correct", "total", "derivatives", "slope_limits", "total_weight"):
+            if hasattr(expected, field):
+                np.testing.assert_allclose(
+                    getattr(weighted[statistic], field), getattr(expected, field), rtol=1e-12, atol=1e-12
+                )
+
+
+@pytest.mark.parametrize("how", ["ignore_index", "sample_weight"])
+def test_rows_that_do_not_count_may_hold_anything(how):
+    logits, y, _ = example(100, 5, seed=11)
+    expected = Accumulator(STATISTICS).update(logits, y).summaries()
+    padded = torch.cat([logits, torch.tensor([[math.nan] * 5, [math.inf] * 5, [-math.inf] * 5, [0.0] * 5])])
+    labels = torch.cat([y, torch.full((4,), -100)])
+    weight = None
+    if how == "sample_weight":
+        labels[-4:] = torch.tensor([-7, 99, 0, 1])
+        weight = torch.cat([torch.ones(100), torch.zeros(4)])
+    found = Accumulator(STATISTICS).update(padded, labels, weight).summaries()
+    for statistic in STATISTICS:
+        agree(found[statistic], expected[statistic], rtol=1e-14)
+
+
+def test_float_sums_keep_what_each_addition_loses(monkeypatch):
+    # As on Apple's MPS, which has no float64: beyond 2^24, float32 alone cannot count.
+    for module in (accumulator_module, rows_module):
+        monkeypatch.setattr(module, "working_dtype", lambda device: torch.float32)
+    logits, y, _ = example(300, 5, seed=12)
+    metrics = DeviceMetrics().to("cpu").update(logits, y)
+    assert metrics.state_dict()["sums"].dtype == torch.float32
+    for spec, value in metrics.compute().items():
+        assert value == pytest.approx(core(spec, logits, y), rel=2e-6)
+    rows = torch.tensor([[1.0, 0.0]]).repeat(4097, 1), torch.zeros(4097, dtype=torch.int64)
+    total = CalibrationError("accuracy").to("cpu").update(*rows)
+    many = total
+    for _ in range(13):
+        many = many + many
+    (found,) = (many + total).summaries().values()
+    assert found.count == 4097 * (2**13 + 1) > 2**24
+    assert found.total == found.weight == found.count
+
+
+def test_sums_that_move_to_a_narrower_device_keep_their_digits(monkeypatch):
+    logits, y, _ = example(301, 5, seed=12)
+    metric = CalibrationError("nll").update(logits, y)
+    before = metric.compute()
+    for module in (accumulator_module, rows_module):
+        monkeypatch.setattr(module, "working_dtype", lambda device: torch.float32)
+    assert metric.to("cpu").state_dict()["sums"].dtype == torch.float32
+    # Two float32 hold 48 bits of a sum.
+    assert metric.compute() == pytest.approx(before, rel=2**-47)
+    monkeypatch.undo()
+    wide = CalibrationError("nll").load_state_dict(metric.state_dict())
+    assert wide.state_dict()["sums"].dtype == torch.float64
+    assert wide.compute() == pytest.approx(before, rel=2**-47)
+
+
+# State
+
+
+def test_reset_forgets_and_plus_leaves_its_operands_alone():
+    logits, y, _ = example()
+    a, b = CalibrationError().update(logits[:100], y[:100]), CalibrationError().update(logits[100:], y[100:])
+    before = a.compute(), b.compute()
+    assert (a + b).compute() == pytest.approx(CalibrationError().update(logits, y).compute(), rel=1e-13)
+    assert (a.compute(), b.compute()) == before
+    assert a.merge(b) is a
+    assert a.compute() != before[0]
+    assert a.reset().update(logits[100:], y[100:]).compute() == before[1]
+    with pytest.raises(InputError, match="no row has been counted"):
+        a.reset().compute()
+
+
+def test_state_survives_a_file():
+    logits, y, weight = example()
+    first = DeviceMetrics().update(logits[:200], y[:200], weight[:200])
+    buffer = io.BytesIO()
+    torch.save(first.state_dict(), buffer)
+    buffer.seek(0)
+    second = DeviceMetrics().load_state_dict(torch.load(buffer, weights_only=True))
+    first.update(logits[200:], y[200:], weight[200:])
+    assert dict(second.update(logits[200:], y[200:], weight[200:]).compute()) == dict(first.compute())
+    assert dict(copy.deepcopy(second).compute()) == dict(first.compute())
+
+
+def test_a_state_is_a_copy():
+    logits, y, _ = example()
+    metric = CalibrationError().update(logits, y)
+    state, value = metric.state_dict(), metric.compute()
+    other = CalibrationError().load_state_dict(state)
+    state["sums"].zero_()
+    assert metric.compute() == other.compute() == value
+
+
+def test_memory_is_constant():
+    metric = DeviceMetrics()
+    logits, y, _ = example(64, 10)
+    sizes = {metric.update(logits, y).state_dict()["sums"].numel() for _ in range(5)}
+    assert len(sizes) == 1
+    # 4 checks; 4 sums a bin; 3 each for correct, NLL and Brier; 4 for S99; each with what rounding lost.
+    assert sizes == {2 * (4 + 4 * 15 + 3 * 3 + 4)}
+
+
+def test_a_batch_that_fails_leaves_nothing_behind():
+    logits, y, _ = example()
+    metric = CalibrationError().update(logits, y)
+    before = metric.compute()
+    with pytest.raises(InputError, match=r"must have shape \(300,\)"):
+        metric.update(logits, y[1:])
+    with pytest.raises(InputError, match="have 4 classes, but those of earlier batches had 5"):
+        metric.update(logits[:, :4], y.clamp(max=3))
+    assert metric.compute() == before
+
+
+@pytest.mark.parametrize("mode", ["grad", "inference", "autocast"])
+def test_whatever_mode_the_caller_is_in(mode):
+    logits, y, _ = example(dtype=torch.bfloat16)
+    expected = dict(DeviceMetrics().update(logits, y).update(logits, y).compute())
+    metrics = DeviceMetrics()
+    if mode == "grad":
+        metrics.update(logits.clone().requires_grad_(), y)
+        assert not metrics.state_dict()["sums"].requires_grad
+    elif mode == "inference":
+        with torch.inference_mode():
+            metrics.update(logits, y)
+    else:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            metrics.update(logits, y)
+    assert dict(metrics.update(logits, y).compute()) == expected
+    assert torch.is_grad_enabled()
+
+
+# The device
+
+
+def on_meta(*tensors):
+    return [None if t is None else t.to("meta") for t in tensors]
+
+
+@pytest.mark.parametrize("kind", ["logits", "probs"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_updating_never_reads_a_value_back(kind, weighted):
+    with pytest.raises(RuntimeError, match="meta"):
+        torch.zeros(1, device="meta").item()
+    logits, y, weight = example()
+    statistics = [s for s in STATISTICS if kind == "logits" or not isinstance(s, NllDerivatives)]
+    everything = Accumulator(statistics, kind=kind)
+    for scores, labels, w in (
+        (logits, y, weight),
+        (logits.reshape(25, 5, 4, 3), y.reshape(25, 4, 3), weight.reshape(25, 4, 3)),
+        (logits[:, 0], y, weight),
+    ):
+        everything.reset().update(*on_meta(scores, labels, w if weighted else None))
+        everything = everything + everything
+    assert everything.device.type == "meta"
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_updating_never_waits_for_cuda():
+    logits, y, weight = (x.cuda() for x in example())
+    metrics, everything = DeviceMetrics(), Accumulator(STATISTICS)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            metrics.update(logits, y, weight)
+            everything.update(logits, y)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert metrics.compute().n_samples == 3 * int((weight > 0).sum())
+
+
+@pytest.mark.gpu
+@needs_cuda
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_on_cuda_are_those_on_the_cpu(dtype):
+    logits, y, weight = example(20_000, 100, seed=13, dtype=dtype)
+    expected = Accumulator(STATISTICS).update(logits, y, weight).summaries()
+    # Labels and weights may come from the host.
+    on_device = Accumulator(STATISTICS).update(logits.cuda(), y, weight)
+    assert on_device.device.type == "cuda"
+    for statistic, found in on_device.summaries().items():
+        # Exponentials differ in their last bit, and the higher derivatives are differences.
+        agree(found, expected[statistic], rtol=1e-10)
+
+
+# What is wrong
+
+
+LOGITS, Y = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 3.0]]), torch.tensor([0, 2])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [([0, 3], "y must lie in 0..2 .*but 1 row has other labels.*ignore_index"), ([-1, 7], "2 rows have other labels")],
+)
+def test_impossible_labels_are_reported_with_the_result(labels, message):
+    metric = CalibrationError().update(LOGITS, Y).update(LOGITS, torch.tensor(labels)).update(LOGITS, Y)
+    with pytest.raises(InputError, match=message):
+        metric.compute()
+    assert metric.reset().update(LOGITS, Y).compute() > 0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_logits_that_are_not_finite(bad, column):
+    logits = LOGITS.clone()
+    logits[1, column] = bad
+    with pytest.raises(InputError, match="logits must be finite, but 1 row has NaN or infinity"):
+        CalibrationError().update(logits, Y).compute()
+
+
+@pytest.mark.parametrize("bad", [[0.5, 0.6], [1.2, -0.2], [math.nan, 1.0], [2.0, 0.0], [0.2, 0.2]])
+def test_rows_that_are_no_probabilities(bad):
+    probs = torch.tensor([[0.5, 0.5], bad])
+    with pytest.raises(InputError, match="rows of probabilities must lie in .* but 1 row has others.*kind='logits'"):
+        CalibrationError(kind="probs").update(probs, torch.tensor([0, 1])).compute()
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf])
+def test_impossible_weights(bad):
+    with pytest.raises(InputError, match="sample_weight must be finite and not negative, but 1 row has other"):
+        CalibrationError().update(LOGITS, Y, torch.tensor([1.0, bad])).compute()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([[1.0, 2.0]], Y), "the scores must be a torch.Tensor, but is of type list"),
+        ((LOGITS, [0, 2]), "y must be a torch.Tensor"),
+        ((LOGITS, Y, 1.0), "sample_weight must be a torch.Tensor"),
+        ((LOGITS.long(), Y), "floating-point numbers, but have dtype torch.int64"),
+        ((LOGITS, Y.float()), r"y must hold integers.*torch.float32.*y.long\(\)"),
+        ((LOGITS, Y[:1]), r"y must have shape \(2,\) for scores of shape \(2, 3\).*has shape \(1,\)"),
+        ((LOGITS.reshape(1, 2, 3), Y), r"y must have shape \(1, 3\)"),
+        ((torch.tensor(1.0), Y), r"must have shape \(n, K\)"),
+        ((torch.zeros(2, 0), Y), r"must have shape \(n, K\)"),
+        ((LOGITS[:, :1], Y), "one class leaves nothing to choose"),
+        ((LOGITS, Y, torch.ones(3)), r"sample_weight must hold real numbers of shape \(2,\)"),
+    ],
+)
+def test_shapes_and_types_are_checked_at_once(arguments, message):
+    with pytest.raises(InputError, match=message):
+        CalibrationError().update(*arguments)
+
+
+@pytest.mark.parametrize("make", [CalibrationError, lambda spec: DeviceMetrics([spec])])
+@pytest.mark.parametrize("spec", ["adaece", "adaece:n_bins=10", "ece:binning=quantile"])
+def test_metrics_that_are_no_sums(spec, make):
+    with pytest.raises(UsageError, match=rf"{spec} cannot be accumulated on a device: .*UniformBins.*\['{spec}'\]"):
+        make(spec)
+
+
+def test_choices():
+    with pytest.raises(NotFoundError, match="unknown metric 'eec'. Did you mean 'ece'"):
+        CalibrationError("eec")
+    with pytest.raises(UsageError, match="kind must be one of logits, probs, but is 'confidence'"):
+        CalibrationError(kind="confidence")
+    with pytest.raises(InputError, match="metrics is empty"):
+        DeviceMetrics([])
+    with pytest.raises(UsageError, match="'what' cannot be accumulated on a device.*UniformBins"):
+        Accumulator(["what"])
+    with pytest.raises(UsageError, match="needs logits, but kind is 'probs'"):
+        Accumulator([NllDerivatives(1.0)], kind="probs")
+    assert repr(CalibrationError("ece:n_bins=25")) == "CalibrationError('ece:n_bins=25')"
+    assert repr(DeviceMetrics("ece")) == "DeviceMetrics(['ece'])"
+
+
+def test_only_sums_of_the_same_things_add():
+    logits, y, _ = example()
+    ece = CalibrationError().update(logits, y)
+    with pytest.raises(UsageError, match="statistics .*n_bins=15.* but the others have .*n_bins=10"):
+        ece + CalibrationError("ece:n_bins=10").update(logits, y)
+    with pytest.raises(UsageError, match="kind logits, but the others have probs"):
+        ece.load_state_dict(CalibrationError(kind="probs").state_dict())
+    with pytest.raises(UsageError, match="the others have None"):
+        ece.load_state_dict({})
+    with pytest.raises(CalkitError, match="5 and 3 classes"):
+        ece.merge(CalibrationError().update(LOGITS, Y))
+    with pytest.raises(TypeError):
+        ece + 1
+    # ECE and MCE are two functions of the same sums.
+    assert CalibrationError("mce").merge(ece).compute() == CalibrationError("mce").update(logits, y).compute()
+
+
+def test_a_batch_without_rows_changes_nothing():
+    logits, y, _ = example()
+    metric = CalibrationError().update(logits[:0], y[:0]).update(logits, y)
+    assert metric.compute() == CalibrationError().update(logits, y).compute()
