@@ -12,19 +12,23 @@ from typing import TYPE_CHECKING, Any
 from calkit._version import __version__
 
 if TYPE_CHECKING:
-    from calkit import calibrators, datasets, errors, io, metrics, plotting, stats
+    from calkit import calibrators, datasets, errors, executors, io, metrics, plotting, stats, theory
     from calkit.calibrators import TemperatureScaling, load_calibrator, save_calibrator
     from calkit.evaluation import Evaluation, evaluate
     from calkit.io import load_predictions, save_predictions
     from calkit.metrics import accuracy, adaece, brier, ece, error, high_confidence, mce, nll
     from calkit.plotting import ReliabilityDisplay
     from calkit.predictions import Predictions
+    from calkit.shards import Shards
+    from calkit.streaming import StreamingEvaluation
 
-_SUBMODULES = ("calibrators", "datasets", "errors", "io", "metrics", "plotting", "stats")
+_SUBMODULES = ("calibrators", "datasets", "errors", "executors", "io", "metrics", "plotting", "stats", "theory")
 _HOMES = {
     "Evaluation": "evaluation",
     "Predictions": "predictions",
     "ReliabilityDisplay": "plotting",
+    "Shards": "shards",
+    "StreamingEvaluation": "streaming",
     "TemperatureScaling": "calibrators",
     "accuracy": "metrics",
     "adaece": "metrics",
@@ -45,6 +49,8 @@ __all__ = [
     "Evaluation",
     "Predictions",
     "ReliabilityDisplay",
+    "Shards",
+    "StreamingEvaluation",
     "TemperatureScaling",
     "__version__",
     "accuracy",
@@ -56,6 +62,7 @@ __all__ = [
     "error",
     "errors",
     "evaluate",
+    "executors",
     "high_confidence",
     "io",
     "load_calibrator",
@@ -67,6 +74,7 @@ __all__ = [
     "save_calibrator",
     "save_predictions",
     "stats",
+    "theory",
 ]
 
 

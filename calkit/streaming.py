@@ -183,7 +183,7 @@ class StreamingEvaluation:
         Parameters
         ----------
         metric : str or Metric
-            One of the stream's.
+            One of the stream's, or another that is made of the same sums (MCE, where ECE is there).
 
         Returns
         -------
@@ -192,11 +192,12 @@ class StreamingEvaluation:
         Raises
         ------
         InputError
-            If nothing has been counted yet, or the metric is not one of the stream's.
+            If nothing has been counted yet, or the metric needs other sums.
         """
         total = self._totals.get(_counted(get_metric(metric).statistic))
         if total is None:
-            raise InputError(f"{metric} is not among the metrics of this stream.")
+            name = metric if isinstance(metric, str) else metric.spec
+            raise InputError(f"{name} needs other sums than this stream keeps; name it when the stream is made.")
         summary = total.result()
         if summary is None:
             raise InputError("nothing has been counted yet: call update with a batch first.")

@@ -14,7 +14,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_click",
 ]
-exclude_patterns = ["_build", "api/generated"]
+exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
@@ -22,6 +22,9 @@ myst_heading_anchors = 3
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+
+# Methods inherited from scikit-learn refer to its own user guide.
+suppress_warnings = ["ref.ref"]
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]

@@ -14,10 +14,11 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
+import calkit
 from calkit_torch.losses import get_loss
 
 
-def train(x: Tensor, y: Tensor, loss_fn: nn.Module, epochs: int = 150) -> nn.Module:
+def train(x: Tensor, y: Tensor, loss_fn: nn.Module, epochs: int = 60) -> nn.Module:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
@@ -29,28 +30,19 @@ def train(x: Tensor, y: Tensor, loss_fn: nn.Module, epochs: int = 150) -> nn.Mod
     return model
 
 
-def expected_calibration_error(confidence: Tensor, correct: Tensor, n_bins: int = 15) -> float:
-    """Mean over the samples of |accuracy - confidence| of their bin, with bins (i / 15, (i + 1) / 15]."""
-    inner_edges = torch.arange(1, n_bins, dtype=confidence.dtype) / n_bins
-    bins = torch.bucketize(confidence, inner_edges)
-    gaps = torch.zeros(n_bins, dtype=confidence.dtype).index_add(0, bins, correct - confidence)
-    return gaps.abs().sum().item() / len(confidence)
-
-
 def main() -> None:
     x, y = load_digits(return_X_y=True)
     x_train, x_test, y_train, y_test = train_test_split(
         torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y), train_size=200, random_state=0, stratify=y
     )
     losses = {"cross-entropy": nn.CrossEntropyLoss(), "FLA-53": get_loss("FLA-53")}
-    print(f"{'loss':15}{'accuracy':>10}{'mean confidence':>17}{'ECE':>8}")
+    print(f"{'loss':15}{'accuracy':>10}{'ECE':>8}{'NLL':>8}{'|S99|':>8}")
     for name, loss_fn in losses.items():
         model = train(x_train, y_train, loss_fn)
         with torch.no_grad():
-            confidence, predicted = model(x_test).double().softmax(1).max(1)
-        correct = (predicted == y_test).double()
-        ece = expected_calibration_error(confidence, correct)
-        print(f"{name:15}{correct.mean():10.3f}{confidence.mean():17.3f}{ece:8.4f}")
+            predictions = calkit.Predictions(model(x_test), y_test, kind="logits")
+        found = calkit.evaluate(predictions, ["accuracy", "ece", "nll", "s99"])
+        print(f"{name:15}{found['accuracy']:10.3f}{found['ece']:8.4f}{found['nll']:8.4f}{found['s99']:8.3f}")
 
 
 if __name__ == "__main__":

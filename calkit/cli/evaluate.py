@@ -58,7 +58,7 @@ def command(
     r"""Tell how calibrated predictions are.
 
     FILE holds logits or probabilities and the true labels; 'calkit formats' lists the formats. A folder, a pattern
-    ('part-*.npz') or numbered files are taken for one. Every split of the file is evaluated unless --split names one.
+    ('part-?.npz') or numbered files are taken for one. Every split of the file is evaluated unless --split names one.
     With --method, calibrators are fitted on the validation split, and the other splits are shown before and after.
 
     \b

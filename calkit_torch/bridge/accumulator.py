@@ -15,7 +15,7 @@ from calkit.errors import InputError, UsageError
 from calkit.stats import Statistic
 from calkit_torch.bridge.distributed import sum_over_ranks
 from calkit_torch.bridge.rows import CHECKS, rows_of, working_dtype
-from calkit_torch.bridge.shapes import Batch, as_score_kind, read_batch
+from calkit_torch.bridge.shapes import Batch, as_score_kind, read_batch, transfer
 from calkit_torch.bridge.statistics import counter_of
 
 __all__ = ["Accumulator"]
@@ -273,4 +273,4 @@ def _moved(sums: Tensor, device: torch.device) -> Tensor:
         total = _exact(sums)
         high = total.to(dtype)
         sums = torch.stack([high, (total - high).to(dtype)])
-    return sums.to(device, non_blocking=True)
+    return transfer(sums, device)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from calkit.errors import InputError, UsageError
 from calkit.registry import unknown_name
+from calkit_torch.bridge.shapes import transfer
 
 __all__ = ["BatchReader", "Parts", "batch_reader", "call_model", "to_device"]
 
@@ -46,7 +47,7 @@ def batch_reader(batch: BatchReader) -> Callable[[Any], Parts]:
 def to_device(x: Any, device: torch.device) -> Any:
     """Return tensors, and what holds them, on a device; without waiting for the copy where that is possible."""
     if isinstance(x, Tensor):
-        return x.to(device, non_blocking=True)
+        return transfer(x, device)
     if isinstance(x, Mapping):
         return {key: to_device(value, device) for key, value in x.items()}
     if type(x) in (list, tuple):

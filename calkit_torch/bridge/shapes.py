@@ -11,7 +11,7 @@ from torch import Tensor
 
 from calkit.errors import InputError, UsageError
 
-__all__ = ["Batch", "ScoreKind", "as_score_kind", "read_batch"]
+__all__ = ["Batch", "ScoreKind", "as_score_kind", "read_batch", "transfer"]
 
 ScoreKind = Literal["logits", "probs"]
 
@@ -57,6 +57,11 @@ def as_score_kind(kind: str) -> ScoreKind:
     return kind  # type: ignore[return-value]
 
 
+def transfer(x: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; only copies to the host, where it may be read at once, are waited for."""
+    return x.to(device, non_blocking=device.type != "cpu")
+
+
 def read_batch(scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *, kind: ScoreKind = "logits") -> Batch:
     """Check shapes and types, never values, and bring all to the device of the scores.
 
@@ -95,10 +100,10 @@ def read_batch(scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *
             f"{tuple(y.shape)}."
         )
     device = scores.device
-    weight = None if sample_weight is None else _spread(sample_weight, labels).to(device, non_blocking=True)
+    weight = None if sample_weight is None else transfer(_spread(sample_weight, labels), device)
     return Batch(
         scores.flatten(2) if scores.ndim > 2 else scores.unsqueeze(2),
-        _as_columns(y.to(device, torch.int64, non_blocking=True)),
+        _as_columns(transfer(y, device).long()),
         None if weight is None else _as_columns(weight),
     )
 

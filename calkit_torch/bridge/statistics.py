@@ -32,7 +32,7 @@ from calkit.stats import (
     uniform_edges,
 )
 from calkit_torch.bridge.rows import DeviceRows, LogitRows
-from calkit_torch.bridge.shapes import ScoreKind
+from calkit_torch.bridge.shapes import ScoreKind, transfer
 
 __all__ = ["COUNTERS", "Counter", "check_summable", "counter_of", "counts", "is_summable"]
 
@@ -219,7 +219,7 @@ def _inner_edges(n_bins: int, precision: torch.dtype, dtype: torch.dtype, device
         edges = torch.from_numpy(uniform_edges(n_bins, _NUMPY_PRECISION[precision]))
     else:
         edges = torch.from_numpy(uniform_edges(n_bins)).to(precision)
-    return edges[1:-1].to(dtype).to(device, non_blocking=True)
+    return transfer(edges[1:-1].to(dtype), device)
 
 
 @lru_cache(maxsize=256)

@@ -172,7 +172,7 @@ def _embedding(vectors: Tensor, *, trainable: bool = True) -> nn.Embedding:
 
 
 def _open(path: Path) -> TextIO:
-    # Other marks of a line end than \n do occur inside GloVe's words.
+    # Only \n ends a line: words may hold other characters that Python takes for line ends.
     file: TextIO = _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8", newline="\n")
     return file
 

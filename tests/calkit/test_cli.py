@@ -221,6 +221,89 @@ class TestPlotShowDemo:
         assert {"reliability.png", "cal.json", "calibrated.npz"} <= {p.name for p in tmp_path.iterdir()}
 
 
+class TestManyFilesAndFormats:
+    @pytest.fixture
+    def parts(self, tmp_path):
+        """The shipped test split in three files; the whole is their concatenation."""
+        test = load_digits_logits("test")
+        for i in range(3):
+            calkit.save_predictions(test.take(slice(i * 300, (i + 1) * 300)), tmp_path / f"part-{i}.npz")
+        return tmp_path / "part-*.npz"
+
+    @pytest.mark.parametrize("options", [[], ["--jobs", "2"], ["--jobs", "1"]])
+    def test_a_pattern_is_one_set_of_predictions(self, calkit_cli, parts, options):
+        code, out, _ = calkit_cli(
+            "evaluate", parts, "-m", "temperature", "--fit-on", parts, "--format", "json", *options
+        )
+        assert code == 0
+        before, after = json.loads(out)
+        test = load_digits_logits("test")
+        calibrator = calkit.TemperatureScaling().fit_predictions(test)
+        for row, predictions in ((before, test), (after, calibrator.apply(test))):
+            for name, value in calkit.evaluate(predictions).items():
+                assert row["metrics"][name] == pytest.approx(value, abs=1e-9), name
+
+    def test_on_the_workers_of_a_cluster(self, parts):
+        pytest.importorskip("distributed")
+        done = process("evaluate", parts, "-m", "temperature", "--fit-on", parts, "--dask", "local", "--format", "json")
+        assert done.returncode == 0, done.stderr
+        found = [row["metrics"] for row in json.loads(done.stdout)]
+        done = process("evaluate", parts, "-m", "temperature", "--fit-on", parts, "--format", "json")
+        for row, here in zip(found, json.loads(done.stdout), strict=True):
+            assert row == pytest.approx(here["metrics"], abs=1e-12)
+
+    def test_jobs_must_be_a_number_of_threads(self, calkit_cli, parts):
+        code, _, err = calkit_cli("evaluate", parts, "--jobs", "0")
+        assert code == 2
+        assert "0" in err
+
+    @pytest.mark.parametrize("suffix", ["csv", "tsv", "npz", "csv.gz", "parquet", "safetensors"])
+    def test_convert(self, calkit_cli, tmp_path, suffix):
+        for library, needed in (("pyarrow", "parquet"), ("safetensors", "safetensors")):
+            if suffix == needed:
+                pytest.importorskip(library)
+        target = tmp_path / f"digits.{suffix}"
+        assert calkit_cli("convert", DIGITS, target, "--split", "test")[0] == 0
+        found = calkit.evaluate(calkit.load_predictions(target), ["ece", "accuracy", "nll"])
+        expected = calkit.evaluate(load_digits_logits("test"), ["ece", "accuracy", "nll"])
+        assert dict(found) == pytest.approx(dict(expected), abs=1e-7)
+
+    def test_convert_says_which_splits_there_are(self, calkit_cli, tmp_path):
+        code, _, err = calkit_cli("convert", DIGITS, tmp_path / "out.npz")
+        assert code == 2
+        assert "'validation', 'test'" in err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_standard_input_and_output(self, tmp_path):
+        calkit.save_predictions(load_digits_logits("test"), tmp_path / "a.csv")
+        text = (tmp_path / "a.csv").read_text()
+        done = process("evaluate", "-", "--file-format", "csv", "--format", "json", "--metrics", "ece", input=text)
+        assert done.returncode == 0, done.stderr
+        expected = calkit.evaluate(calkit.load_predictions(tmp_path / "a.csv"), ["ece"])
+        assert json.loads(done.stdout)[0]["metrics"] == dict(expected)
+
+    def test_formats_are_listed(self, calkit_cli):
+        code, out, _ = calkit_cli("formats")
+        assert code == 0
+        assert {line.split()[0] for line in out.splitlines()[2:]} >= {"npz", "csv", "parquet", "hdf5", "torch"}
+
+    def test_show_as_json_and_with_nan_counted(self, calkit_cli, tmp_path):
+        np.savez(tmp_path / "a.npz", logits=[[np.nan, 1.0], [0.0, 2.0]], labels=[0, 1])
+        code, out, _ = calkit_cli("show", tmp_path / "a.npz", "--count-nan", "--format", "json")
+        assert code == 0
+        assert [(a["name"], a["n_nan"]) for a in json.loads(out)["arrays"]] == [("logits", 1), ("labels", 0)]
+
+    def test_pickles_are_read_only_if_trusted(self, calkit_cli, tmp_path):
+        import pickle
+
+        test = load_digits_logits("test")
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps({"logits": np.asarray(test.scores), "labels": test.y_true}))
+        code, _, err = calkit_cli("evaluate", tmp_path / "a.pkl")
+        assert code != 0
+        assert "trust" in err
+        assert calkit_cli("evaluate", tmp_path / "a.pkl", "--trust-pickle")[0] == 0
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("args", "code", "message"),

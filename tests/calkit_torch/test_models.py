@@ -320,7 +320,7 @@ def test_compiles_into_one_graph(name: str) -> None:
         torch.testing.assert_close(compiled(inputs), model(inputs))
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("kind", ["bottleneck", "wide", "dense"])
 def test_blocks_compile_into_one_graph(kind: str) -> None:
     model, x = SMALL[kind]().eval(), torch.ones(2, 3, 8, 8)
     with torch.no_grad():

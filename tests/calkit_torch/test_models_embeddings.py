@@ -15,7 +15,7 @@ from torch import nn
 from calkit.errors import FileFormatError, InputError
 from calkit_torch.models import PADDING, glove_embedding, random_embedding, read_glove
 
-LINES = "the 0.5 -1.25 2\n, 0.25 1e-1 -3.5\nünïcode\x85x 1 2 3\n. . . 4 5 6\nthe 9 9 9\nlast -7 0 7\n"
+LINES = "the 0.5 -1.25 2\n, 0.25 1e-1 -3.5\nünïcode\x85\rx 1 2 3\n. . . 4 5 6\nthe 9 9 9\nlast -7 0 7\n"
 WRITERS: dict[str, Callable[[Path, bytes], object]] = {
     "vectors.txt": Path.write_bytes,
     "vectors.txt.gz": lambda path, text: path.write_bytes(gzip.compress(text)),
@@ -32,13 +32,13 @@ def written(folder: Path, text: str | bytes, name: str = "vectors.txt") -> Path:
 @pytest.mark.parametrize("end", ["\n", "\r\n", " \n"])
 def test_the_words_wanted_are_read(tmp_path: Path, name: str, end: str) -> None:
     path = written(tmp_path, LINES.replace("\n", end), name)
-    wanted = {"the", ",", "ünïcode\x85x", ". . .", "last", "absent", "."}
+    wanted = {"the", ",", "ünïcode\x85\rx", ". . .", "last", "absent", "."}
     found = read_glove(path, wanted)
     # The numbers as they stand in LINES; of the two lines of "the" the first.
     assert {word: vector.tolist() for word, vector in found.items()} == {
         "the": [0.5, -1.25, 2],
         ",": [0.25, pytest.approx(0.1), -3.5],
-        "ünïcode\x85x": [1, 2, 3],
+        "ünïcode\x85\rx": [1, 2, 3],
         ". . .": [4, 5, 6],
         "last": [-7, 0, 7],
     }
