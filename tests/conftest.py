@@ -11,6 +11,11 @@ settings.register_profile(
 )
 settings.load_profile("calkit")
 
+# Workers side by side would otherwise start as many threads each as there are cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
