@@ -8,8 +8,8 @@ Sizes as in Tai et al. (2015): word vectors of 300 numbers, states of 150, batch
 The trees are random but like those of the Stanford Sentiment Treebank: 19.1 words on average (standard deviation 9.3),
 11 levels on average and 19 in the deepest tree of a batch; words follow Zipf's law. Two recursions serve as yardsticks:
 one has a linear layer for each gate and child, as the published implementations have (it is also the oracle of the
-tests); the other, stricter one takes all gates of a node in one product. In each round every variant runs
-for about the same time, so that all meet the same load; printed are medians over the rounds.
+tests); the other, stricter one takes all gates of a node in one product. All variants take turns, each for about the
+same time; printed are the fastest runs, which other processes disturb least.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from statistics import median
+from statistics import mean
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time the Tree-LSTM in batches against recursions node by node.")
     parser.add_argument("--batch-size", type=int, default=25, help="trees a batch")
     parser.add_argument("--batches", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--vocabulary-size", type=int, default=5000)
     parser.add_argument("--threads", type=int, default=1, help="threads of torch; more help the batch alone")
     options = parser.parse_args()
@@ -55,12 +55,10 @@ def main() -> None:
     }
     print(f"{options.batches} batches of {options.batch_size} trees, {options.threads} threads; milliseconds a batch")
     for what, step in (("forward", forward), ("forward and backward", partial(forward_and_backward, (model, oracle)))):
-        rounds = measure(variants, step, batches, options.rounds)
+        best = fastest(variants, step, batches, options.rounds)
         print(f"\n{what:34}{'time':>8}{'ratio to batch':>17}")
         for name in variants:
-            seconds = median(times[name] for times in rounds)
-            ratio = median(times[name] / times["batch"] for times in rounds)
-            print(f"  {name:32}{1e3 * seconds:8.2f}{ratio:17.1f}")
+            print(f"  {name:32}{1e3 * best[name]:8.2f}{best[name] / best['batch']:17.1f}")
 
 
 def treebank_like(n_batches: int, batch_size: int, n_words: int) -> tuple[list[list[Tree]], dict[str, int]]:
@@ -114,22 +112,22 @@ def forward_and_backward(networks: Sequence[nn.Module], run: Variant, trees: Seq
     run(trees).square().mean().backward()
 
 
-def measure(variants: Mapping[str, Variant], step: Step, batches: Batches, n_rounds: int) -> list[dict[str, float]]:
-    """Return the seconds a batch of each variant, in each round."""
-    first = {name: seconds_a_batch(run, step, batches) for name, run in variants.items()}
-    repeats = {name: round(max(first.values()) / seconds) for name, seconds in first.items()}
-    return [
-        {name: seconds_a_batch(run, step, batches, repeats[name]) for name, run in variants.items()}
-        for _ in range(n_rounds)
-    ]
+def fastest(variants: Mapping[str, Variant], step: Step, batches: Batches, rounds: int) -> dict[str, float]:
+    """Return the seconds of each variant, the fastest run of each batch counting, averaged over the batches."""
+    found = {name: [seconds(run, step, trees) for trees in batches] for name, run in variants.items()}
+    slowest = max(map(sum, found.values()))
+    repeats = {name: round(slowest / sum(times)) for name, times in found.items()}
+    for _ in range(rounds):
+        for name, run in variants.items():
+            for _ in range(repeats[name]):
+                found[name] = [min(t, seconds(run, step, b)) for t, b in zip(found[name], batches, strict=True)]
+    return {name: mean(times) for name, times in found.items()}
 
 
-def seconds_a_batch(run: Variant, step: Step, batches: Batches, repeats: int = 1) -> float:
+def seconds(run: Variant, step: Step, trees: Sequence[Tree]) -> float:
     start = time.perf_counter()
-    for _ in range(repeats):
-        for trees in batches:
-            step(run, trees)
-    return (time.perf_counter() - start) / (repeats * len(batches))
+    step(run, trees)
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

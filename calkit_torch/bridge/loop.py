@@ -40,10 +40,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             if module.training != training:
-                # The method first, for modules that do more than note the mode; parents come before their children.
+                # The method, for modules that do more than note the mode; parents come before their children.
                 with suppress(NotImplementedError):
                     module.train(training)
-                module.training = training
 
 
 @dataclass(frozen=True)
