@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar, get_args
 
 import click
@@ -60,38 +61,40 @@ class InputOptions:
         return self.load(path, preferred if len(splits) > 1 and preferred in splits else None)
 
 
-def input_options(function: F) -> F:
-    """Add the options that say what is what in a file; the command takes them as ``source``."""
+def _collected(function: F, name: str, kind: type[Any], options: Sequence[Callable[[Any], Any]]) -> F:
+    """Add options to a command, which gets them as one argument: an instance of a dataclass of theirs."""
 
-    def collected(*args: Any, **kwargs: Any) -> Any:
-        names = InputOptions.__dataclass_fields__
-        return function(*args, source=InputOptions(**{name: kwargs.pop(name) for name in names}), **kwargs)
+    @functools.wraps(function)
+    def collecting(*args: Any, **kwargs: Any) -> Any:
+        values = {field.name: kwargs.pop(field.name) for field in fields(kind)}
+        return function(*args, **{name: kind(**values)}, **kwargs)
 
-    collected.__doc__ = function.__doc__
-    collected.__name__ = function.__name__
-    collected.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    wrapped: Any = collected
-    for option in reversed(
-        [
-            click.option("--split", metavar="NAME", help="Split to read, of a file with several (validation, test)."),
-            click.option(
-                "--kind", type=click.Choice(get_args(Kind)), help="What the scores are, if their name does not tell."
-            ),
-            click.option("--scores", metavar="NAME", help="Array of scores, if it cannot be told by name."),
-            click.option("--labels", metavar="NAME|FILE", help="Array of labels, or another file, or FILE:NAME."),
-            click.option("--sample-weight", metavar="NAME|FILE", help="Array of weights, or another file."),
-            click.option(
-                "--file-format",
-                type=click.Choice(available_formats()),
-                help="Format of the file, if neither its suffix nor its first bytes tell (for - , standard input).",
-            ),
-            click.option(
-                "--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own."
-            ),
-        ]
-    ):
+    wrapped: Any = collecting
+    for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped
+
+
+def input_options(function: F) -> F:
+    """Add the options that say what is what in a file; the command takes them as ``source``."""
+    return _collected(function, "source", InputOptions, _INPUT)
+
+
+_INPUT = [
+    click.option("--split", metavar="NAME", help="Split to read, of a file with several (validation, test)."),
+    click.option("--kind", type=click.Choice(get_args(Kind)), help="What the scores are, if their name does not tell."),
+    click.option("--scores", metavar="NAME", help="Array of scores, if it cannot be told by name."),
+    click.option("--labels", metavar="NAME|FILE", help="Array of labels, or another file, or FILE:NAME."),
+    click.option("--sample-weight", metavar="NAME|FILE", help="Array of weights, or another file."),
+    click.option(
+        "--file-format",
+        type=click.Choice(available_formats()),
+        help="Format of the file, if neither its suffix nor its first bytes tell (for - , standard input).",
+    ),
+    click.option(
+        "--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own."
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -138,40 +141,29 @@ class FitOptions:
 
 def fit_options(function: F) -> F:
     """Add the options that choose calibrators; the command takes them as ``fit``."""
+    return _collected(function, "fit", FitOptions, _FIT)
 
-    def collected(*args: Any, **kwargs: Any) -> Any:
-        options = FitOptions(kwargs.pop("methods"), kwargs.pop("fit_on"), kwargs.pop("calibrators"))
-        return function(*args, fit=options, **kwargs)
 
-    collected.__doc__ = function.__doc__
-    collected.__name__ = function.__name__
-    collected.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    wrapped: Any = collected
-    for option in reversed(
-        [
-            click.option(
-                "-m",
-                "--method",
-                "methods",
-                multiple=True,
-                metavar="METHOD",
-                help="Fit this calibrator (temperature, temperature:objective=ece, …) and show what it does; repeat "
-                "for more.",
-            ),
-            click.option(
-                "--fit-on",
-                metavar="SPLIT|FILE",
-                help="Where --method is fitted; by default the validation split of the same file.",
-            ),
-            click.option(
-                "--calibrator",
-                "calibrators",
-                multiple=True,
-                metavar="JSON",
-                type=click.Path(dir_okay=False),
-                help="A calibrator that 'calkit fit' wrote; repeat for more.",
-            ),
-        ]
-    ):
-        wrapped = option(wrapped)
-    return wrapped
+_FIT = [
+    click.option(
+        "-m",
+        "--method",
+        "methods",
+        multiple=True,
+        metavar="METHOD",
+        help="Fit this calibrator (temperature, temperature:objective=ece, …) and show what it does; repeat for more.",
+    ),
+    click.option(
+        "--fit-on",
+        metavar="SPLIT|FILE",
+        help="Where --method is fitted; by default the validation split of the same file.",
+    ),
+    click.option(
+        "--calibrator",
+        "calibrators",
+        multiple=True,
+        metavar="JSON",
+        type=click.Path(dir_okay=False),
+        help="A calibrator that 'calkit fit' wrote; repeat for more.",
+    ),
+]
