@@ -24,8 +24,8 @@ _BLOCK_BYTES = 1 << 22
 _MAX_BLOCK_ROWS = 1 << 15
 
 # How far a row of probabilities may be from summing to 1: printed decimals and half precision round.
-_SUM_TOLERANCE = 1e-3
-_SUM_TOLERANCE_HALF = 2e-2
+SUM_TOLERANCE = 1e-3
+SUM_TOLERANCE_HALF = 2e-2
 
 
 def as_kind(kind: str) -> Kind:
@@ -264,7 +264,7 @@ class Predictions:
         if check and self.kind != "logits":
             # How the scores were rounded is told by the array they come from: the block may have been widened.
             itemsize = getattr(self.scores, "itemsize", scores.dtype.itemsize)
-            _check_scores(scores, self.kind, numbers, file, _SUM_TOLERANCE if itemsize > 2 else _SUM_TOLERANCE_HALF)
+            _check_scores(scores, self.kind, numbers, file, SUM_TOLERANCE if itemsize > 2 else SUM_TOLERANCE_HALF)
         if scores.dtype.kind != "f":
             scores = scores.astype(np.float64)
         if scores.ndim == 1 and self.kind != "confidence":
@@ -367,7 +367,7 @@ def _check_scores(
     kind: Kind,
     numbers: Sequence[int] | NDArray[np.intp],
     file: str | None,
-    tolerance: float = _SUM_TOLERANCE,
+    tolerance: float = SUM_TOLERANCE,
 ) -> None:
     """Raise for the first impossible score; ``numbers`` are the rows' places among all rows."""
     found = _not_finite(scores, numbers)

@@ -8,7 +8,7 @@ from calkit.stats.base import Statistic, Summary, TreeSum, summarize
 from calkit.stats.binning import bin_index, uniform_edges
 from calkit.stats.bins import BinSums, UniformBins
 from calkit.stats.means import RowMean, WeightedTotal
-from calkit.stats.nll import LargestLogit, Maximum, NllDerivatives, NllModel
+from calkit.stats.nll import LargestLogit, Maximum, NllDerivatives, NllModel, nll_derivatives
 from calkit.stats.pairs import ConfidencePairs, Pairs
 from calkit.stats.rows import Rows, Workspace
 from calkit.stats.tails import Tail, TailSums
@@ -32,6 +32,7 @@ __all__ = [
     "WeightedTotal",
     "Workspace",
     "bin_index",
+    "nll_derivatives",
     "summarize",
     "uniform_edges",
 ]

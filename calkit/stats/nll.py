@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.stats.rows import Rows
 
-__all__ = ["LargestLogit", "Maximum", "NllDerivatives", "NllModel"]
+__all__ = ["LargestLogit", "Maximum", "NllDerivatives", "NllModel", "nll_derivatives"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,28 @@ class NllModel:
         )
 
 
+def nll_derivatives(true: Any, m1: Any, m2: Any, m3: Any, m4: Any) -> tuple[Any, Any, Any, Any]:
+    """Return the first four derivatives in β of the NLL of rows, by their moments; arrays of any library.
+
+    Parameters
+    ----------
+    true : array of shape (b,)
+        Distance of the true class from the top logit.
+    m1, m2, m3, m4 : array of shape (b,)
+        Means of the distances and of their powers, under the softmax at β.
+
+    Returns
+    -------
+    tuple of four arrays of shape (b,)
+    """
+    return (
+        true - m1,
+        m2 - m1 * m1,
+        -(m3 - 3 * m1 * m2 + 2 * m1**3),
+        m4 - 4 * m1 * m3 - 3 * m2**2 + 12 * m1**2 * m2 - 6 * m1**4,
+    )
+
+
 @dataclass(frozen=True)
 class NllDerivatives:
     """Statistic: the NLL and its derivatives at an inverse temperature.
@@ -64,15 +87,8 @@ class NllDerivatives:
         """Return the :class:`NllModel` of one block."""
         precision = np.float32 if self.single else np.float64
         found = rows.nll_moments(self.inverse_temperature, self.exponent, precision)
-        m1, m2, m3, m4 = found.moments
-        variance = m2 - m1 * m1
-        derivatives = [
-            np.log1p(found.rest) + self.inverse_temperature * found.true,
-            found.true - m1,
-            variance,
-            -(m3 - 3 * m1 * m2 + 2 * m1**3),
-            m4 - 4 * m1 * m3 - 3 * m2**2 + 12 * m1**2 * m2 - 6 * m1**4,
-        ]
+        value = np.log1p(found.rest) + self.inverse_temperature * found.true
+        derivatives = [value, *nll_derivatives(found.true, *found.moments)]
         return NllModel(
             rows.total_weight,
             np.array([rows.sum(values) for values in derivatives]),

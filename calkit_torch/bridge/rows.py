@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from calkit.predictions import _SUM_TOLERANCE, _SUM_TOLERANCE_HALF
+from calkit.predictions import SUM_TOLERANCE, SUM_TOLERANCE_HALF
 from calkit_torch.bridge.shapes import Batch, ScoreKind
 
 __all__ = ["CHECKS", "DeviceRows", "LogitRows", "ProbabilityRows", "rows_of", "working_dtype"]
@@ -205,7 +205,7 @@ class ProbabilityRows(DeviceRows):
 
     def _possible(self) -> Tensor:
         # Every comparison is false for NaN.
-        tolerance = _SUM_TOLERANCE if self.scores.dtype.itemsize > 2 else _SUM_TOLERANCE_HALF
+        tolerance = SUM_TOLERANCE if self.scores.dtype.itemsize > 2 else SUM_TOLERANCE_HALF
         sums = self.scores.sum(dim=1, dtype=self.dtype)
         inside = (self.scores.amin(dim=1) >= -tolerance) & (self._top <= 1 + tolerance)
         return inside & ((sums - 1).abs() <= tolerance)

@@ -29,6 +29,7 @@ from calkit.stats import (
     TailSums,
     UniformBins,
     WeightedTotal,
+    nll_derivatives,
     uniform_edges,
 )
 from calkit_torch.bridge.rows import DeviceRows, LogitRows
@@ -194,13 +195,9 @@ class _NllDerivatives(Counter[NllDerivatives, NllModel]):
         for _ in range(4):
             e *= d
             moments.append(e.sum(dim=1) / total)
-        m1, m2, m3, m4 = moments
         derivatives = [
             torch.log1p(rest) + beta * d_true,
-            d_true - m1,
-            m2 - m1 * m1,
-            -(m3 - 3 * m1 * m2 + 2 * m1**3),
-            m4 - 4 * m1 * m3 - 3 * m2**2 + 12 * m1**2 * m2 - 6 * m1**4,
+            *nll_derivatives(d_true, *moments),
         ]
         limits = [d_true - mean_d, d_true]
         return torch.stack([rows.weight.sum(), *(rows.total(values) for values in derivatives + limits)])
