@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from calkit.errors import CalkitError, FileFormatError, InputError, UsageError
-from calkit.executors import Executor, SerialExecutor
+from calkit.executors import Executor, SerialExecutor, open_executor
 from calkit.io import load_predictions
 from calkit.io.address import shard_paths
 from calkit.predictions import Kind, Predictions
@@ -183,10 +183,11 @@ class Shards:
         return {"file": self.paths[0], "n_files": len(self)}
 
     def layout(self, executor: Executor | None = None) -> Layout:
-        """Return what the first shard looks like; it is read once, where the executor reads."""
+        """Return what the first shard looks like; it is read once, where the executor (or the current one) reads."""
         if self._layout is None:
-            reader = executor if executor is not None and executor.is_remote else SerialExecutor()
-            self._layout = reader.sum(Shard.layout, [self._shard(self.paths[0])])
+            with open_executor(executor) as opened:
+                reader = opened if opened is not None and opened.is_remote else SerialExecutor()
+                self._layout = reader.sum(Shard.layout, [self._shard(self.paths[0])])
         return self._layout  # type: ignore[return-value]
 
     def parts(self, executor: Executor | None = None) -> tuple[Shard, ...]:

@@ -23,27 +23,20 @@ class DaskExecutor:
     ----------
     cluster : str or distributed.Client, optional
         A client, the address of a scheduler (``"tcp://10.0.0.1:8786"``), or ``"local"`` for processes on this machine.
-        By default the client that is active already.
+        By default the client that is active already; without one, a UsageError says so.
     retries : int, default=3
         How often a piece is tried again after an error. What a worker held that died is computed again in any case.
-
-    Raises
-    ------
-    MissingDependencyError
-        If Dask is not installed.
-    UsageError
-        If no client is active, or no scheduler answers at the address.
     """
 
     is_remote = True
 
     def __init__(self, cluster: Any = None, retries: int = 3) -> None:
-        self.retries = retries
-        self._opened: list[Any] = []
         try:
             self._distributed: Any = importlib.import_module("distributed")
         except ImportError:
             raise MissingDependencyError("Dask is not installed: pip install 'calkit-calibration[dask]'.") from None
+        self._retries = retries
+        self._opened: list[Any] = []
         self._client = self._connected(cluster)
 
     def sum(self, function: Callable[[P], S], pieces: Iterable[P]) -> S | None:
@@ -57,15 +50,14 @@ class DaskExecutor:
             total.add(measure(delayed(piece), dask_key_name=key))
         if not names:
             return None
-        future = self._client.compute(total.result(), retries=self.retries)
+        future = self._client.compute(total.result(), retries=self._retries)
         try:
-            result: S = future.result()
+            return future.result()
         except self._distributed.KilledWorker as error:
             what = names.get(str(error.task), "a sum")
             raise CalkitError(f"{what}: every Dask worker that took it on died; their logs tell why.") from None
         finally:
             future.cancel()
-        return result
 
     def close(self) -> None:
         """Close what was opened here: the connection and the local cluster."""
@@ -80,11 +72,9 @@ class DaskExecutor:
                 return self._distributed.default_client()
             if cluster == "local":
                 size = {"n_workers": available_threads(), "threads_per_worker": 1}
-                cluster = self._distributed.LocalCluster(**size, dashboard_address=None)
-                self._opened.append(cluster)
-            self._opened.append(self._distributed.Client(cluster, set_as_default=False))
+                self._opened.append(self._distributed.LocalCluster(**size, dashboard_address=":0"))
+            self._opened.append(self._distributed.Client(*self._opened or [cluster], set_as_default=False))
         except (OSError, ValueError) as error:
             self.close()
-            hint = "Make a distributed.Client first, or name a scheduler: dask:tcp://HOST:PORT, or dask:local."
-            raise UsageError(f"no Dask scheduler answers ({error}). {hint}") from None
+            raise UsageError(f"no Dask scheduler answers ({error}); name one: dask:tcp://HOST:PORT.") from None
         return self._opened[-1]

@@ -8,7 +8,7 @@ cannot be divided and need not be. So exact order statistics come out of a fixed
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -240,8 +240,8 @@ class RankSums:
     def __add__(self, other: RankSums) -> RankSums:
         a, b = self.held, other.held
         if isinstance(a, ConfidencePairs) and isinstance(b, ConfidencePairs) and len(a) + len(b) <= self.max_rows:
-            return RankSums(a + b, self.keys, self.max_rows)
-        return RankSums(self.ranges() + other.ranges(), self.keys, self.max_rows)
+            return replace(self, held=a + b)
+        return replace(self, held=self.ranges() + other.ranges())
 
     def ranges(self) -> Ranges:
         """Return the sums over the ranges that the keys tell apart."""
@@ -277,8 +277,8 @@ class RankCounts:
         inside = self.keys.inside(rows.confidence)
         kept = slice(None) if inside is None else inside
         weight = None if rows.weight is None else rows.weight[kept]
-        pairs = ConfidencePairs(rows.confidence[kept], rows.correct[kept], weight)
-        return RankSums(pairs, self.keys, self.max_rows)
+        sums = RankSums(ConfidencePairs(rows.confidence[kept], rows.correct[kept], weight), self.keys, self.max_rows)
+        return sums if len(sums.held) <= self.max_rows else replace(sums, held=sums.ranges())
 
 
 @dataclass(frozen=True)

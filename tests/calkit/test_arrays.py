@@ -23,9 +23,8 @@ def torch_tensor(array):
 
 
 def jax_array(array):
-    jax = pytest.importorskip("jax", reason="JAX is not installed")
-    with jax.enable_x64(True):
-        return jax.numpy.asarray(array)
+    # Without its 64-bit mode JAX narrows labels and weights, which are small whole numbers here.
+    return pytest.importorskip("jax", reason="JAX is not installed").numpy.asarray(array)
 
 
 def strict_array(array):
@@ -68,6 +67,14 @@ class TestLibraries:
         logits[123, 1] = np.nan
         with pytest.raises(InputError, match="row 123 holds nan"):
             calkit.ece(y, LIBRARIES[library](logits), from_logits=True)
+
+
+def test_bfloat16_of_jax():
+    jnp = pytest.importorskip("jax", reason="JAX is not installed").numpy
+    logits, _, y, _ = example()
+    narrow = jnp.asarray(logits, dtype=jnp.bfloat16)
+    expected = calkit.nll(y, narrow.astype(jnp.float32), from_logits=True)
+    assert calkit.nll(y, narrow, from_logits=True) == pytest.approx(expected, rel=1e-6)
 
 
 class TestTorch:
@@ -168,7 +175,6 @@ def test_arrays_on_a_device_come_over_block_by_block(n_jobs):
     predictions = calkit.Predictions(device, device_array(y), kind="logits")
     # Labels come whole; of the scores nothing has come yet.
     assert device.copied == []
-    type(device_array(y))
     statistics = [calkit.metrics.get_metric(name).statistic for name in ("ece", "nll", "accuracy")]
     found = calkit.stats.summarize(predictions, statistics, block_rows=300, n_jobs=n_jobs)
     assert sorted(device.copied) == [200] + [300] * 16
