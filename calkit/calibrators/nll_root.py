@@ -23,8 +23,11 @@ _MAX_PASSES = 200
 # Passes in float32 serve as long as the steps are larger than this; what they leave is one float64 pass away.
 _SINGLE_STEP = 2e-2
 
-# About this many rows give the first guess when there are many more.
-_SUBSAMPLE = 4000
+# About this many rows give the first guess when there are more.
+_SUBSAMPLE = 2000
+
+# The sign of the slope at β = 0, relative to that at infinity, is not for float32 to tell below this.
+_DOUBTFUL = 1e-5
 
 # Where there is no root, T is this factor below or above the natural scale of the logits.
 _BOUND = 1e3
@@ -71,13 +74,13 @@ def nll_root(predictions: Predictions | Shards) -> NllRoot:
     """
     exponent = _scale_exponent(predictions)
     start: float | None = None
-    if isinstance(predictions, Predictions) and predictions.n_samples >= 4 * _SUBSAMPLE:
+    if isinstance(predictions, Predictions) and predictions.n_samples >= 2 * _SUBSAMPLE:
         sample = predictions.take(slice(None, None, predictions.n_samples // _SUBSAMPLE))
         if sample.sample_weight is None or sample.sample_weight.any():
-            found = _solve(sample, exponent, None)
+            found = _solve(sample, exponent, None, precise=False)
             if found.outcome == "converged":
                 start = 1 / found.temperature
-    result = _solve(predictions, exponent, start)
+    result = _solve(predictions, exponent, start, precise=True)
     temperature = math.ldexp(result.temperature, exponent) if result.outcome != "constant" else 1.0
     return NllRoot(temperature, result.outcome, result.n_passes)
 
@@ -89,32 +92,35 @@ def _scale_exponent(predictions: Predictions | Shards) -> int:
     return math.frexp(largest)[1] - 1 if largest else 0
 
 
-def _solve(predictions: Predictions | Shards, exponent: int, start: float | None) -> NllRoot:
-    """Find the root for logits times 2^-exponent, starting from an inverse temperature."""
-    low, high, single = 0.0, math.inf, False
+def _solve(predictions: Predictions | Shards, exponent: int, start: float | None, *, precise: bool) -> NllRoot:
+    """Find the root for logits times 2^-exponent, from an inverse temperature if there is one; to 1e-3 or exactly."""
+    low, high, single, passes = 0.0, math.inf, True, 1
     beta = start
-    for passes in range(1, _MAX_PASSES + 1):
-        model = _measure(predictions, exponent, 0.0 if beta is None else beta, single)
-        if passes == 1:
-            outcome, scale = _classify(model)
-            if outcome != "converged":
-                bound = {"separable": scale / _BOUND, "below chance": scale * _BOUND, "constant": 1.0}[outcome]
-                return NllRoot(bound, outcome, passes)
+    model = _measure(predictions, exponent, beta or 0.0, single)
+    if _classify(model)[0] != "converged" or abs(model.slope_limits[0]) < _DOUBTFUL * model.slope_limits[1]:
+        model, single, passes = _measure(predictions, exponent, beta or 0.0, False), False, 2
+    outcome, scale = _classify(model)
+    if outcome != "converged":
+        bound = {"separable": scale / _BOUND, "below chance": scale * _BOUND, "constant": 1.0}[outcome]
+        return NllRoot(bound, outcome, passes)
+    if beta is None:
+        # At β = 0 a Newton step is exact to the second order: start there.
         _, slope, curvature, *_ = model.derivatives
-        if beta is None:
-            # At β = 0 a Newton step is exact to the second order: start there.
-            beta, single = (-slope / curvature if curvature > 0 else 1 / scale), True
-            continue
+        beta, passes = (-slope / curvature if curvature > 0 else 1 / scale), passes + 1
+        model, single = _measure(predictions, exponent, beta, True), True
+    while passes < _MAX_PASSES:
+        slope = model.derivatives[1]
         if not single:
             # Signs are trusted in float64 only.
             low, high = (beta, high) if slope < 0 else (low, beta)
         following = _next(model.derivatives, beta, low, high)
         change = abs(following - beta) / beta
-        if not single and (slope == 0 or change <= _LAST_STEP or high - low <= 4 * np.finfo(float).eps * beta):
+        if (not single or not precise) and (slope == 0 or change <= _LAST_STEP or high - low <= 1e-15 * beta):
             return NllRoot(1 / (beta if slope == 0 else following), "converged", passes)
-        single = single and change > _SINGLE_STEP
-        beta = following
-    return NllRoot(1 / beta if beta else math.inf, "converged", passes)
+        single = single and (change > _SINGLE_STEP or not precise)
+        beta, passes = following, passes + 1
+        model = _measure(predictions, exponent, beta, single)
+    return NllRoot(1 / beta, "converged", passes)
 
 
 def _measure(predictions: Predictions | Shards, exponent: int, beta: float, single: bool) -> NllModel:

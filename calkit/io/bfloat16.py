@@ -27,7 +27,7 @@ def bfloat16_field(name: str, shape: tuple[int, ...], load: Callable[[], Any]) -
     load : callable
         Returns its bits, as 16-bit integers.
     """
-    return Field(name, shape, _SINGLE, partial(_load, load), note="bfloat16")
+    return Field(name, shape, _SINGLE, partial(_load, load), note="bfloat16", itemsize=2)
 
 
 def from_bits(bits: NDArray[Any]) -> NDArray[np.float32]:
@@ -43,4 +43,4 @@ def from_bits(bits: NDArray[Any]) -> NDArray[np.float32]:
 
 def _load(load: Callable[[], Any]) -> Any:
     bits = load()
-    return ConvertedSource(bits, from_bits, tuple(bits.shape), _SINGLE) if bits.ndim else from_bits(bits)
+    return ConvertedSource(bits, from_bits, tuple(bits.shape), _SINGLE, itemsize=2) if bits.ndim else from_bits(bits)

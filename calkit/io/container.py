@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
+from calkit.io.guard import reading
 from calkit.io.limits import MAX_ARRAYS, check_count
 from calkit.io.sources import ConvertedSource, Source
 from calkit.registry import unknown_name
@@ -37,6 +38,8 @@ class Field:
         Names of its columns, where the file has some (the classes of ``logit_cat,logit_dog``).
     note : str
         What else there is to know: a type that NumPy has no name for (``"bfloat16"``), or why it cannot be read.
+    itemsize : int, optional
+        Bytes of a number as it is stored, where it is widened when read.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Field:
     load: Callable[[], Any]
     columns: tuple[str, ...] = ()
     note: str = ""
+    itemsize: int | None = None
 
     def __str__(self) -> str:
         shape = "×".join(str(n) for n in self.shape) or "scalar"
@@ -97,6 +101,23 @@ class Container:
         fields = {key: item.renamed(key) for key, item in inside.items()}
         return replace(self, fields=fields) if fields else None
 
+    def guarded(self, what: str) -> Container:
+        """Return the same, every error of loading an array turned into one that names the file and the array.
+
+        Parameters
+        ----------
+        what : str
+            The format, for messages.
+        """
+        fields = {
+            name: replace(
+                item,
+                load=partial(_guarded, item.load, f"{self.path}:{printable(name)}" if self.named else self.path, what),
+            )
+            for name, item in self.fields.items()
+        }
+        return replace(self, fields=fields)
+
     def find(self, name: str) -> Field:
         """Return an array by its name.
 
@@ -109,6 +130,11 @@ class Container:
             if key in self.fields:
                 return self.fields[key]
         raise unknown_name(f"array of {self.path}", name, map(printable, self.fields))
+
+
+def _guarded(load: Callable[[], Any], where: Path | str, what: str) -> Any:
+    with reading(where, what):
+        return load()
 
 
 # What a message lists at most.

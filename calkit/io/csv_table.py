@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
-from calkit.io.guard import reading
+from calkit.io.guard import damaged
 from calkit.io.limits import MAX_COLUMNS, check_count
 from calkit.io.tables import Column, Table, from_words, group_columns, join, word_kind
 from calkit.io.text import LineBlock, compressed, line_blocks, plain_lines
 
-__all__ = ["CsvTable"]
+__all__ = ["CsvTable", "csv_records"]
 
 _FLOAT = np.dtype(np.float64)
 
@@ -36,7 +36,7 @@ class CsvTable(Table):
         self.path = path
         self.what = f".{name}"
         self._delimiter = delimiter
-        self._records = partial(_csv_records, delimiter)
+        self._records = partial(csv_records, delimiter)
         self._parsed: tuple[int, list[tuple[str, ...]]] = (-1, [])
         blocks = line_blocks(path, self._records)
         first = next(blocks, None)
@@ -55,12 +55,14 @@ class CsvTable(Table):
             self.starts, self._offsets = starts, offsets
         else:
             self._offsets = [0]
-        self._fast = len(starts) > 1 and importlib.util.find_spec("pyarrow") is not None
+        self._fast = len(starts) > 1 and self._has_arrow()
         self._type_columns(first)
 
+    def _has_arrow(self) -> bool:
+        return importlib.util.find_spec("pyarrow") is not None
+
     def _read_header(self, first: LineBlock) -> None:
-        lines = io.StringIO(first.data.decode("utf-8"), newline="\n")
-        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        reader = csv.reader(self._lines(first, first.data), delimiter=self._delimiter, strict=True)
         row = next(row for row in reader if row)
         check_count(self.path, len(row), "columns", MAX_COLUMNS)
         self._names = [name.strip() for name in row]
@@ -110,12 +112,11 @@ class CsvTable(Table):
 
     def read_column(self, name: str) -> NDArray[Any]:
         """Return a whole column: as text if any of its words is neither a number nor a truth value."""
-        with reading(f"{self.path}:{name}", self.what):
-            parts = [block[name] for block in self.blocks(0, [name])]
-            if len({_family(part) for part in parts}) > 1:
-                index, text = self._index[name], np.dtype(str)
-                parts = [from_words(self._parse(block)[index], text) for block in self._blocks(0)]
-            return join(self.path, name, parts)
+        parts = [block[name] for block in self.blocks(0, [name])]
+        if len({_family(part) for part in parts}) > 1:
+            index, text = self._index[name], np.dtype(str)
+            parts = [from_words(self._parse(block)[index], text) for block in self._blocks(0)]
+        return join(self.path, name, parts)
 
     def _blocks(self, start: int) -> Iterator[LineBlock]:
         index = bisect_right(self.starts, start) - 1
@@ -128,8 +129,7 @@ class CsvTable(Table):
     def _parse(self, block: LineBlock) -> list[tuple[str, ...]]:
         """Return the words of each column of a block; the last result is kept."""
         if self._parsed[0] != block.offset:
-            lines = io.StringIO(self._data(block).decode("utf-8"), newline="\n")
-            rows = [row for row in csv.reader(lines, delimiter=self._delimiter, strict=True) if row]
+            rows = self._rows(block)
             width = len(self._names)
             for index, row in enumerate(rows):
                 if len(row) != width:
@@ -139,6 +139,23 @@ class CsvTable(Table):
                     )
             self._parsed = (block.offset, list(zip(*rows, strict=True)) if rows else [()] * width)
         return self._parsed[1]
+
+    def _rows(self, block: LineBlock) -> list[list[str]]:
+        rows: list[list[str]] = []
+        try:
+            reader = csv.reader(self._lines(block, self._data(block)), delimiter=self._delimiter, strict=True)
+            rows.extend(row for row in reader if row)
+        except csv.Error as error:
+            raise damaged(self.path, self.what, f"row {self._number(block, len(rows))}: {error}") from error
+        return rows
+
+    def _lines(self, block: LineBlock, data: bytes) -> io.StringIO:
+        try:
+            return io.StringIO(data.decode("utf-8"), newline="\n")
+        except UnicodeDecodeError as error:
+            row = block.row + 1 + data.count(b"\n", 0, error.start)
+            reason = f"row {row} or so is not UTF-8 text (byte {data[error.start]:#x})"
+            raise damaged(self.path, self.what, reason) from error
 
     def _number(self, block: LineBlock, index: int) -> int:
         """Return the number of a row as people count: from 1, the header included."""
@@ -195,7 +212,7 @@ def _from_arrow(column: Any) -> NDArray[Any]:
     return from_words(column.to_pylist())
 
 
-def _csv_records(delimiter: str, data: bytes) -> tuple[int, int]:
+def csv_records(delimiter: str, data: bytes) -> tuple[int, int]:
     """Find whole rows, whose quoted values may hold line ends: see :data:`calkit.io.text.Records`."""
     if b'"' not in data:
         return plain_lines(data)
@@ -210,7 +227,7 @@ def _csv_records(delimiter: str, data: bytes) -> tuple[int, int]:
     except csv.Error as error:
         if "unexpected end of data" not in str(error):
             # Not unfinished but wrong: the parser that reads the values says so.
-            return len(data), max(count, 1)
+            return len(data), count + 1
         lines.seek(0)
         return sum(len(next(lines)) for _ in range(whole)), count
     return len(data), count

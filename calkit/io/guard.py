@@ -17,7 +17,8 @@ def damaged(where: Path | str, what: str, reason: object) -> FileFormatError:
     """Return the error for a file that is truncated, altered, or not what its suffix says."""
     text = " ".join(str(reason).split())[:300] or type(reason).__name__
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return FileFormatError(f"{where} is not a readable {what} file: {text.rstrip('.')}. Is it complete?")
+    kind = f"{what} file" if what else "file"
+    return FileFormatError(f"{where} is not a readable {kind}: {text.rstrip('.')}. Is it complete?")
 
 
 @contextlib.contextmanager

@@ -146,24 +146,27 @@ def _check_scores(container: Container, item: Field) -> None:
 
 def _load_scores(item: Field) -> Any:
     source = item.load()
-    return np.asarray(source) if isinstance(source, Source) and source.nbytes <= WHOLE_BYTES else source
+    # An array could not tell that its numbers were widened from something coarser.
+    once = isinstance(source, Source) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
+    return np.asarray(source) if once else source
 
 
 def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_rows: int) -> NDArray[Any]:
-    labels = named.get("labels") or found.get("labels")
     if found.kind != "confidence":
+        labels = named.get("labels") or found.get("labels")
         if labels is None:
             raise UsageError(
                 f"{container.path}: no array is named like labels (labels, y_true, targets). It holds "
                 f"{container.listing()}. Say where they are with labels='NAME or FILE' (--labels NAME or FILE)."
             )
         return _labels(labels, n_rows, found.scores)
-    correct, predicted = found.get("correct"), found.get("predicted")
+    correct = found.get("correct")
     if "labels" in named:
         meaning = read_name(named["labels"].name)
         correct = named["labels"] if meaning is not None and meaning.role == "correct" else None
     if correct is not None:
         return _column(correct, n_rows, "correct", found.scores)
+    labels, predicted = named.get("labels") or found.get("labels"), found.get("predicted")
     if labels is not None and predicted is not None:
         truth = _column(labels, n_rows, "labels", found.scores)
         return np.asarray(truth == _column(predicted, n_rows, "predicted", found.scores))

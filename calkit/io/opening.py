@@ -9,7 +9,7 @@ from pathlib import Path
 from calkit.errors import FileFormatError
 from calkit.io.address import STDIN, shard_paths, spool
 from calkit.io.container import Container
-from calkit.io.formats import FORMATS, Format, format_of_file, format_of_stream
+from calkit.io.formats import FORMATS, Format, check_libraries, format_of_file, format_of_stream
 from calkit.io.guard import reading
 from calkit.io.shards import files_of_folder, join_files
 
@@ -86,19 +86,26 @@ def _mode(path: Path) -> int:
 
 def _read(path: Path, form: Format | None, *, trust_pickle: bool) -> Container:
     with reading(path, ""):
-        if not path.stat().st_size:
-            raise FileFormatError(f"{path} is empty. Write it again.")
+        _check_not_empty(path)
         form = form or format_of_file(path)
     return _open(path, form, trust_pickle=trust_pickle)
 
 
+def _check_not_empty(path: Path) -> None:
+    if not path.stat().st_size:
+        raise FileFormatError(f"{path} is empty. Write it again.")
+
+
 def _open(path: Path, form: Format, *, trust_pickle: bool) -> Container:
+    check_libraries(form, path)
     with reading(path, form.what):
-        return form.read_trusted(path) if trust_pickle else form.read(path)
+        container = form.read_trusted(path) if trust_pickle else form.read(path)
+    return container.guarded(form.what)
 
 
 def _from_stream(path: Path, form: Format | None, *, trust_pickle: bool) -> Container:
     copy = spool(path, form.what if form else "")
     with reading(path, ""):
+        _check_not_empty(copy)
         form = form or format_of_stream(copy)
     return _read(copy, form, trust_pickle=trust_pickle)

@@ -10,7 +10,7 @@ from pathlib import Path
 from calkit.atomic import atomic_write
 from calkit.errors import UsageError
 from calkit.io.address import STDIN
-from calkit.io.formats import FORMATS, Format, WritableFormat, find_format
+from calkit.io.formats import FORMATS, Format, WritableFormat, check_libraries, find_format
 from calkit.io.guard import reading
 from calkit.predictions import Predictions
 
@@ -62,6 +62,7 @@ def _writable(path: str | Path, form: Format) -> WritableFormat:
     if not isinstance(form, WritableFormat):
         writable = ", ".join(FORMATS[word].suffixes[0] for word in FORMATS if isinstance(FORMATS[word], WritableFormat))
         raise UsageError(f"{path}: predictions cannot be written as .{form.name}. Writable: {writable}.")
+    check_libraries(form, path)
     return form
 
 

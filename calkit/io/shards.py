@@ -120,8 +120,9 @@ def _concatenated(path: Path, name: str, items: Sequence[Field], parts: Sequence
     if not kinds <= set("biuf"):
         return Field(name, shape, first.dtype, partial(_read_all, path, name, items), (), first.note)
     dtype = np.result_type(*(item.dtype for item in items))
-    load = partial(ConcatSource, shape, dtype, [(item.shape[0], item.load) for item in items])
-    return Field(name, shape, dtype, load, first.columns, first.note)
+    pieces = [(item.shape[0], item.load) for item in items]
+    load = partial(ConcatSource, shape, dtype, pieces, first.itemsize)
+    return Field(name, shape, dtype, load, first.columns, first.note, first.itemsize)
 
 
 def _same(path: Path, name: str, items: Sequence[Field]) -> NDArray[Any]:

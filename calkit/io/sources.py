@@ -16,12 +16,17 @@ from calkit.errors import FileFormatError
 from calkit.io.guard import reading
 from calkit.io.limits import BLOCK_BYTES
 
-__all__ = ["ConcatSource", "ConvertedSource", "Source", "StreamSource", "block_rows", "sliced"]
+__all__ = ["ConcatSource", "ConvertedSource", "Source", "StreamSource", "block_rows", "has_random_access", "sliced"]
 
 
 def block_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """Return how many rows of an array make a block worth decoding at once."""
     return max(1, BLOCK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
+
+
+def has_random_access(source: Any) -> bool:
+    """Tell whether rows of an array or source may be asked for in any order, and by several threads."""
+    return bool(getattr(source, "has_random_access", isinstance(source, np.ndarray)))
 
 
 class Source(ABC):
@@ -34,11 +39,17 @@ class Source(ABC):
     shape : tuple of int
         At least one axis.
     dtype : numpy.dtype
+    itemsize : int, optional
+        Bytes of a number as it is stored, where it is widened when read: that tells how it was rounded.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    #: Whether rows may be asked for in any order, and by several threads, at no extra cost.
+    has_random_access: bool = False
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], itemsize: int | None = None) -> None:
         self.shape = shape
         self.dtype = dtype
+        self.itemsize = dtype.itemsize if itemsize is None else itemsize
 
     @property
     def ndim(self) -> int:
@@ -202,28 +213,39 @@ class ConcatSource(Source):
         Of the whole.
     parts : sequence of (int, callable)
         The length of each part, and what returns its array or source.
+    itemsize : int, optional
+        Bytes of a number as it is stored.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Sequence[tuple[int, Callable[[], Any]]]
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        parts: Sequence[tuple[int, Callable[[], Any]]],
+        itemsize: int | None = None,
     ) -> None:
-        super().__init__(shape, dtype)
+        super().__init__(shape, dtype, itemsize)
         self._ends = np.cumsum([length for length, _ in parts]).tolist()
         self._loads = [load for _, load in parts]
         self._open: tuple[int, Any] | None = None
 
     def _rows(self, start: int, stop: int) -> NDArray[Any]:
-        pieces = []
+        index = bisect.bisect_right(self._ends, start)
+        if index < len(self._ends) and stop <= self._ends[index]:
+            return self._rows_of_part(index, start, stop)
+        # Copied one by one: views would keep all parts open.
+        out = np.empty((stop - start, *self.shape[1:]), self.dtype)
         row = start
         while row < stop:
             index = bisect.bisect_right(self._ends, row)
-            first = self._ends[index - 1] if index else 0
-            part = self._part(index)
-            pieces.append(np.asarray(part[row - first : min(stop, self._ends[index]) - first], dtype=self.dtype))
-            row = min(stop, self._ends[index])
-        if len(pieces) == 1:
-            return pieces[0]
-        return np.concatenate(pieces) if pieces else np.empty((0, *self.shape[1:]), self.dtype)
+            end = min(stop, self._ends[index])
+            out[row - start : end - start] = self._rows_of_part(index, row, end)
+            row = end
+        return out
+
+    def _rows_of_part(self, index: int, start: int, stop: int) -> NDArray[Any]:
+        first = self._ends[index - 1] if index else 0
+        return np.asarray(self._part(index)[start - first : stop - first], dtype=self.dtype)
 
     def _part(self, index: int) -> Any:
         held = self._open
@@ -245,6 +267,8 @@ class ConvertedSource(Source):
         Takes rows, returns as many.
     shape, dtype
         Of the result.
+    itemsize : int, optional
+        Bytes of a number as it is stored.
     """
 
     def __init__(
@@ -253,8 +277,10 @@ class ConvertedSource(Source):
         convert: Callable[[NDArray[Any]], NDArray[Any]],
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
+        itemsize: int | None = None,
     ) -> None:
-        super().__init__(shape, dtype)
+        super().__init__(shape, dtype, itemsize)
+        self.has_random_access = has_random_access(source)
         self._source = source
         self._convert = convert
 

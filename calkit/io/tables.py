@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import Field, by_name, printable, unreadable
-from calkit.io.guard import reading
 from calkit.io.limits import MAX_COLUMNS, check_count
 from calkit.io.sources import StreamSource
 
@@ -87,9 +86,8 @@ class Table(ABC):
 
     def read_column(self, name: str) -> NDArray[Any]:
         """Return a whole column."""
-        with reading(f"{self.path}:{printable(name)}", self.what):
-            parts = [block[name] for block in self.blocks(0, [name])]
-            values = join(self.path, name, parts) if parts else np.empty(0, self.columns[name].dtype)
+        parts = [block[name] for block in self.blocks(0, [name])]
+        values = join(self.path, name, parts) if parts else np.empty(0, self.columns[name].dtype)
         if len(values) != self.n_rows:
             raise FileFormatError(
                 f"{self.path}:{printable(name)} has {len(values)} rows, but the file announces {self.n_rows}."

@@ -164,15 +164,18 @@ def line_blocks(path: Path, records: Records = plain_lines, *, offset: int = 0, 
                 piece, offset = _checked_beginning(path, piece)
             held += piece
             length, count = records(held[: held.rfind(b"\n") + 1])
-            if length:
+            if count:
                 yield LineBlock(held[:length], offset, row, count)
+            if length:
                 offset, row, held = offset + length, row + count, held[length:]
             elif len(held) > MAX_LINE_BYTES:
+                _check_line_ends(path, held)
                 raise FileFormatError(
                     f"{path}: what begins at byte {offset} is longer than {format_bytes(MAX_LINE_BYTES)} without an "
                     "end; is it text, and is every quote closed?"
                 )
         if held.strip():
+            _check_line_ends(path, held.strip())
             yield LineBlock(held, offset, row, max(1, records(held + b"\n")[1]))
 
 
@@ -180,10 +183,13 @@ def _checked_beginning(path: Path, piece: bytes) -> tuple[bytes, int]:
     """Return the first piece without its byte order mark, and the length of that."""
     if piece.startswith(_UTF16):
         raise FileFormatError(f"{path} is text in UTF-16; save it as UTF-8.")
-    if b"\r" in piece and b"\n" not in piece:
-        raise FileFormatError(f"{path}: its lines end in carriage returns alone; save it with usual line ends.")
     mark = len(_BOM) if piece.startswith(_BOM) else 0
     return piece[mark:], mark
+
+
+def _check_line_ends(path: Path, data: bytes) -> None:
+    if b"\r" in data and b"\n" not in data:
+        raise FileFormatError(f"{path}: its lines end in carriage returns alone; save it with usual line ends.")
 
 
 def _read(stream: _Bytes, size: int) -> bytes:

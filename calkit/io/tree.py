@@ -117,11 +117,13 @@ class _Walk:
         if any(item.dtype.kind not in "biuf" for item in items):
             return Field(name, shape, items[0].dtype, lambda: np.concatenate([np.asarray(part) for part in load()]))
         dtype = np.result_type(*(item.dtype for item in items))
-        return Field(name, shape, dtype, partial(self._load_batches, load, shape, dtype), note=items[0].note)
+        first = items[0]
 
-    def _load_batches(self, load: Callable[[], Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> ConcatSource:
-        items = [self._leaf(part) for part in load()]
-        return ConcatSource(shape, dtype, [(item.shape[0], item.load) for item in items if item is not None])
+        def load_batches() -> ConcatSource:
+            parts = [item for item in map(self._leaf, load()) if item is not None]
+            return ConcatSource(shape, dtype, [(item.shape[0], item.load) for item in parts], first.itemsize)
+
+        return Field(name, shape, dtype, load_batches, note=first.note, itemsize=first.itemsize)
 
 
 def _is_matrix(item: Field) -> bool:

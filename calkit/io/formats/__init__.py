@@ -20,6 +20,7 @@ from calkit.io.formats import (
     zarr_folder,
 )
 from calkit.io.formats.base import FORMATS, Format, WritableFormat
+from calkit.io.guard import need
 from calkit.io.text import COMPRESSIONS
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Format",
     "WritableFormat",
     "available_formats",
+    "check_libraries",
     "find_format",
     "format_of_file",
     "format_of_stream",
@@ -75,6 +77,18 @@ def format_of_suffix(path: str | Path) -> Format | None:
         if name.endswith(FORMATS[word].suffixes):
             return FORMATS[word]
     return None
+
+
+def check_libraries(form: Format, path: str | Path) -> None:
+    """Import the libraries that a format needs for a file.
+
+    Raises
+    ------
+    MissingDependencyError
+        If one is not installed; the message names the file and the pip extra.
+    """
+    for module in form.requires:
+        need(module, path, form.what)
 
 
 def find_format(path: str | Path) -> Format:

@@ -16,7 +16,7 @@ from calkit.errors import FileFormatError
 from calkit.io.arrow_tables import ArrowColumns
 from calkit.io.container import Container, Field, by_name
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.guard import need, reading
+from calkit.io.guard import reading
 from calkit.io.limits import MAX_COLUMNS, MAX_LINE_BYTES, check_claim, check_count
 from calkit.io.names import read_name
 from calkit.io.tables import Table, table_fields
@@ -33,6 +33,7 @@ class Arrow(Format):
 
     name = "arrow"
     suffixes = (".arrow", ".feather", ".ipc")
+    requires = ("pyarrow", "pyarrow.ipc")
     magic: ClassVar[tuple[bytes, ...]] = (_FILE_MAGIC, _STREAM_MAGIC)
 
     def read(self, path: Path) -> Container:
@@ -45,6 +46,7 @@ class HuggingFace(Format):
 
     name = "datasets"
     suffixes = ()
+    requires = ("pyarrow", "pyarrow.ipc")
     folder_marks = ("state.json", "dataset_dict.json")
 
     def read(self, path: Path) -> Container:
@@ -79,8 +81,6 @@ class _ArrowTable(Table):
 
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         self.path = path
-        self._pa = need("pyarrow", path, _WHAT)
-        self._ipc = need("pyarrow.ipc", path, _WHAT)
         self._files = files
         schema, first = self._beginning()
         check_count(path, len(schema), "columns", MAX_COLUMNS)
@@ -121,9 +121,11 @@ class _ArrowTable(Table):
                 yield from reader
 
     def _reader(self, file: Path, included: list[int] | None) -> Any:
-        mapped = self._pa.memory_map(str(file))
-        options = self._ipc.IpcReadOptions(included_fields=included, use_threads=False)
-        opened = self._ipc.open_file if mapped.read(len(_FILE_MAGIC)) == _FILE_MAGIC else self._ipc.open_stream
+        from pyarrow import ipc, memory_map
+
+        mapped = memory_map(str(file))
+        options = ipc.IpcReadOptions(included_fields=included, use_threads=False)
+        opened = ipc.open_file if mapped.read(len(_FILE_MAGIC)) == _FILE_MAGIC else ipc.open_stream
         mapped.seek(0)
         return opened(mapped, options=options)
 
@@ -131,7 +133,7 @@ class _ArrowTable(Table):
 def _inside(folder: Path, name: object) -> Path:
     """Return a file or folder that a folder's own index names; it must lie in it."""
     text = str(name)
-    if Path(text).name != text:
+    if Path(text).name != text or text in ("", ".."):
         raise FileFormatError(f"{folder} refers to {text[:80]!r}, which is outside of it.")
     return folder / text
 

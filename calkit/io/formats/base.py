@@ -25,6 +25,8 @@ class Format(ABC):
         What its files begin with; empty for text.
     is_text : bool
         Whether its files are text, which may be compressed.
+    requires : tuple of str
+        Optional libraries that reading and writing import; that they are there is checked by whoever calls.
     folder_marks : tuple of str
         Files that a folder of this format holds, one of them at least; empty if it is no format of folders.
     """
@@ -34,6 +36,7 @@ class Format(ABC):
     magic: ClassVar[tuple[bytes, ...]] = ()
     is_text: ClassVar[bool] = False
     folder_marks: ClassVar[tuple[str, ...]] = ()
+    requires: ClassVar[tuple[str, ...]] = ()
 
     @property
     def what(self) -> str:
@@ -50,7 +53,11 @@ class Format(ABC):
 
     @abstractmethod
     def read(self, path: Path) -> Container:
-        """Open a file that exists and is not empty; nothing in it is ever executed."""
+        """Open a file that exists and is not empty; nothing in it is ever executed.
+
+        Errors of libraries, here and in the fields that are returned, need no care: whoever calls this turns them into
+        a :class:`~calkit.errors.FileFormatError`.
+        """
 
     def read_trusted(self, path: Path) -> Container:
         """Open a file whose pickles the user trusts to run code."""

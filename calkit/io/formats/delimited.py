@@ -13,7 +13,6 @@ from calkit.io.container import Container
 from calkit.io.csv_table import CsvTable
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.guard import reading
 from calkit.io.tables import table_fields
 from calkit.io.text import open_text, with_compressions
 from calkit.predictions import Predictions
@@ -27,8 +26,7 @@ class _Delimited(WritableFormat):
 
     def read(self, path: Path) -> Container:
         """Read the header and count the rows."""
-        with reading(path, f".{self.name}"):
-            table = CsvTable(path, self.name, self.delimiter)
+        table = CsvTable(path, self.name, self.delimiter)
         return Container(path, self.name, table_fields(table), named=table.has_header)
 
     def write(self, path: Path, predictions: Predictions) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,10 +16,11 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import Container, Field, by_name, printable, unreadable
+from calkit.io.formats import hdf5_text
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.guard import need, reading
 from calkit.io.limits import MAX_ARRAYS, MAX_CHUNK_BYTES, check_claim, check_count, format_bytes
 from calkit.io.sources import block_rows, sliced
+from calkit.io.tables import text_array
 
 __all__ = ["Hdf5", "hdf5_fields"]
 
@@ -27,11 +31,15 @@ _ELSEWHERE = "Only data in the file itself are read; copy them into it."
 _CACHE_BYTES = 32 << 20
 _MAX_SLICE_BYTES = 64 << 20
 
+_TEXT_SECONDS = 8.0
+_TEXT_SECONDS_PER_WORD = 1e-5
+
 
 class Hdf5(Format):
     """Data sets in groups; ``file.h5:group/name`` addresses one."""
 
     name = "hdf5"
+    requires = ("h5py",)
     suffixes = (".h5", ".hdf5", ".hdf", ".he5")
     magic: ClassVar[tuple[bytes, ...]] = (b"\x89HDF\r\n\x1a\n",)
 
@@ -51,12 +59,11 @@ def hdf5_fields(path: Path, what: str, *, transposed: bool = False) -> list[Fiel
     transposed : bool, default=False
         Whether the axes are in reverse order, as MATLAB writes them.
     """
-    h5py = need("h5py", path, what)
     fields: list[Field] = []
     claimed = 0
-    with reading(path, what), _open(h5py, path) as file:
-        for name, dataset in _datasets(h5py, file):
-            item = _field(h5py, path, what, name, dataset, transposed=transposed)
+    with _open(path) as file:
+        for name, dataset in _datasets(file):
+            item = _field(path, what, name, dataset, transposed=transposed)
             fields.append(item)
             check_count(path, len(fields), "arrays", MAX_ARRAYS)
             claimed += math.prod(item.shape) * item.dtype.itemsize
@@ -64,15 +71,21 @@ def hdf5_fields(path: Path, what: str, *, transposed: bool = False) -> list[Fiel
     return fields
 
 
-def _open(h5py: Any, path: Path) -> Any:
+def _open(path: Path) -> Any:
+    import h5py
+
     return h5py.File(path, "r", rdcc_nbytes=_CACHE_BYTES, locking="best-effort")
 
 
-def _datasets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
+def _datasets(file: Any) -> Iterator[tuple[str, Any]]:
     """Yield all data sets that are in the file itself, each once; links to other files are not followed."""
+    import h5py
+
     names: list[str] = []
 
-    def note(name: str, item: Any) -> None:
+    def note(name: str | bytes, item: Any) -> None:
+        if isinstance(name, bytes):
+            raise ValueError(f"the name {name!r} is not UTF-8")
         if isinstance(item, h5py.Dataset):
             check_count(file.filename, len(names), "arrays", MAX_ARRAYS)
             names.append(name)
@@ -82,7 +95,9 @@ def _datasets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
         yield name, file[name]
 
 
-def _field(h5py: Any, path: Path, what: str, name: str, dataset: Any, *, transposed: bool) -> Field:
+def _field(path: Path, what: str, name: str, dataset: Any, *, transposed: bool) -> Field:
+    import h5py
+
     shape = dataset.shape[::-1] if transposed else dataset.shape
     if shape is None:
         return unreadable(path, name, (), "no data", "Save an array.")
@@ -93,7 +108,7 @@ def _field(h5py: Any, path: Path, what: str, name: str, dataset: Any, *, transpo
     except TypeError:
         return unreadable(path, name, shape, "values of a type that NumPy does not know", "Save plain numbers.")
     if h5py.check_string_dtype(dtype) is not None:
-        return Field(name, shape, np.dtype(str), partial(_read_text, path, what, name))
+        return Field(name, shape, np.dtype(str), partial(_read_text, path, name, shape))
     if dtype.hasobject or (dtype.kind not in "biuf" and not dtype.names):
         return unreadable(path, name, shape, f"values of type {dtype}", "Save plain numbers or text.")
     if transposed and len(shape) == 2 and 1 in shape:
@@ -103,24 +118,23 @@ def _field(h5py: Any, path: Path, what: str, name: str, dataset: Any, *, transpo
 
 def _load(path: Path, what: str, name: str, *, transposed: bool) -> Any:
     where = f"{path}:{printable(name)}"
-    with reading(where, what):
-        # The file stays open as long as the source that the data set becomes a part of.
-        dataset = _open(need("h5py", path, what), path)[name]
-        if not dataset.shape:
-            return dataset[()]
-        chunk = dataset.chunks
-        if chunk is not None and (size := math.prod(chunk) * dataset.dtype.itemsize) > MAX_CHUNK_BYTES:
-            raise FileFormatError(
-                f"{where} is stored in chunks of {format_bytes(size)}, which cannot be read piece by piece. Write it "
-                "with smaller chunks, or use h5repack."
-            )
-        shape = dataset.shape[::-1] if transposed else dataset.shape
-        rows = _slice_rows(shape, dataset.dtype, None if chunk is None else chunk[-1 if transposed else 0])
+    # The file stays open as long as the source that the data set becomes a part of.
+    dataset = _open(path)[name]
+    if not dataset.shape:
+        return dataset[()]
+    chunk = dataset.chunks
+    if chunk is not None and (size := math.prod(chunk) * dataset.dtype.itemsize) > MAX_CHUNK_BYTES:
+        raise FileFormatError(
+            f"{where} is stored in chunks of {format_bytes(size)}, which cannot be read piece by piece. Write it "
+            "with smaller chunks, or use h5repack."
+        )
+    shape = dataset.shape[::-1] if transposed else dataset.shape
+    rows = _slice_rows(shape, dataset.dtype, None if chunk is None else chunk[-1 if transposed else 0])
 
-        def read(start: int, stop: int) -> NDArray[Any]:
-            return np.asarray(dataset[..., start:stop].T if transposed else dataset[start:stop])
+    def read(start: int, stop: int) -> NDArray[Any]:
+        return np.asarray(dataset[..., start:stop].T if transposed else dataset[start:stop])
 
-        return sliced(where, what, shape, dataset.dtype, read, rows)
+    return sliced(where, what, shape, dataset.dtype, read, rows)
 
 
 def _slice_rows(shape: tuple[int, ...], dtype: np.dtype[Any], chunk: int | None) -> int:
@@ -132,14 +146,22 @@ def _slice_rows(shape: tuple[int, ...], dtype: np.dtype[Any], chunk: int | None)
     return max(rows // chunk * chunk, min(chunk, most))
 
 
-def _read_text(path: Path, what: str, name: str) -> NDArray[Any]:
-    with reading(f"{path}:{printable(name)}", what), _open(need("h5py", path, what), path) as file:
-        return np.asarray(file[name].asstr()[()]).astype(str)
+def _read_text(path: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Read text in a process of its own: the library follows pointers for it, in damaged files without end."""
+    command = [sys.executable, hdf5_text.__file__, str(path.resolve()), name]
+    seconds = _TEXT_SECONDS + math.prod(shape) * _TEXT_SECONDS_PER_WORD
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)  # noqa: S603 - ours
+    except subprocess.TimeoutExpired:
+        raise ValueError("its text leads in circles") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ValueError(said[-1] if said else "its text leads nowhere")
+    return text_array(json.loads(done.stdout)).reshape(shape)
 
 
 def _read_vector(path: Path, what: str, name: str) -> NDArray[Any]:
-    with reading(f"{path}:{printable(name)}", what), _open(need("h5py", path, what), path) as file:
-        return np.asarray(file[name][()]).reshape(-1)
+    return np.asarray(_load(path, what, name, transposed=True)).reshape(-1)
 
 
 FORMATS.register("hdf5")(Hdf5())

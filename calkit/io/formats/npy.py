@@ -15,7 +15,7 @@ from numpy.lib import format as npy_format
 from calkit.errors import FileFormatError
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.guard import damaged, reading
+from calkit.io.guard import damaged
 from calkit.io.limits import format_bytes
 
 __all__ = ["Npy", "NpyHeader", "mapped", "pickled", "read_header"]
@@ -109,7 +109,7 @@ class Npy(Format):
         return self._open(path, trusted=True)
 
     def _open(self, path: Path, *, trusted: bool) -> Container:
-        with reading(path, ".npy"), path.open("rb") as stream:
+        with path.open("rb") as stream:
             header = read_header(stream, path)
         name = "" if header.dtype.names else path.name.removesuffix(path.suffix)
         if header.dtype.hasobject:
@@ -134,13 +134,11 @@ class Npy(Format):
 
 
 def _map(path: Path, header: NpyHeader) -> Any:
-    with reading(path, ".npy"):
-        return mapped(path, header, header.size)
+    return mapped(path, header, header.size)
 
 
 def _unpickle(path: Path) -> Any:
-    with reading(path, ".npy"):
-        return np.load(path, allow_pickle=True)
+    return np.load(path, allow_pickle=True)
 
 
 FORMATS.register("npy")(Npy())

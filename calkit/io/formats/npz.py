@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -19,9 +18,10 @@ from calkit.io.container import Container, Field, by_name
 from calkit.io.fields import fields_of, row_blocks
 from calkit.io.formats.base import FORMATS, WritableFormat
 from calkit.io.formats.npy import NpyHeader, mapped, pickled, read_header
-from calkit.io.guard import damaged, reading
+from calkit.io.guard import damaged
 from calkit.io.limits import MAX_ARRAYS, check_claim, check_count, format_bytes
 from calkit.io.sources import StreamSource, block_rows
+from calkit.io.spilling import column_major
 from calkit.predictions import Predictions
 
 __all__ = ["Npz"]
@@ -53,7 +53,7 @@ class Npz(WritableFormat):
         return self._open(path, trusted=True)
 
     def _open(self, path: Path, *, trusted: bool) -> Container:
-        with reading(path, ".npz"), zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if info.filename.endswith(_SUFFIX)]
             check_count(path, len(members), "arrays", MAX_ARRAYS)
             _check_sizes(path, members)
@@ -96,13 +96,12 @@ def _field(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, trust
 
 def _load(path: Path, info: zipfile.ZipInfo, header: NpyHeader) -> Any:
     where = f"{path}:{info.filename.removesuffix(_SUFFIX)}"
-    with reading(where, ".npz"):
-        if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
-            return mapped(path, header, _data_offset(path, info) + header.size)
-        if header.column_major and len(header.shape) > 1:
-            return _spilled(path, info, header)
-        if not header.shape:
-            return next(_unpacked(path, info, header, 0)).reshape(())
+    if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
+        return mapped(path, header, _data_offset(path, info) + header.size)
+    if header.column_major and len(header.shape) > 1:
+        return _column_major(path, info, header)
+    if not header.shape:
+        return next(_unpacked(path, info, header, 0)).reshape(())
     return StreamSource(where, ".npz", header.shape, header.dtype, partial(_unpacked, path, info, header))
 
 
@@ -141,17 +140,14 @@ def _fill(stream: IO[bytes], block: NDArray[Any]) -> None:
         view = view[len(piece) :]
 
 
-def _spilled(path: Path, info: zipfile.ZipInfo, header: NpyHeader) -> Any:
-    """Unpack a column-major array, whose rows no stream can give, to a nameless temporary file, and map that."""
-    with tempfile.TemporaryFile() as spill, zipfile.ZipFile(path) as archive, archive.open(info) as stream:
-        while piece := stream.read(_COPY_BYTES):
-            spill.write(piece)
-        spill.flush()
-        return np.memmap(spill, header.dtype, "r", header.size, header.shape, "F")
+def _column_major(path: Path, info: zipfile.ZipInfo, header: NpyHeader) -> Any:
+    with zipfile.ZipFile(path) as archive, archive.open(info) as stream:
+        stream.read(header.size)
+        return column_major(iter(lambda: stream.read(_COPY_BYTES), b""), header.shape, header.dtype)
 
 
 def _unpickle(path: Path, name: str) -> Any:
-    with reading(f"{path}:{name}", ".npz"), np.load(path, allow_pickle=True) as archive:
+    with np.load(path, allow_pickle=True) as archive:
         return archive[name]
 
 

@@ -14,7 +14,6 @@ from calkit.io.arrow_tables import ArrowColumns
 from calkit.io.container import Container
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.guard import need
 from calkit.io.limits import BLOCK_BYTES, MAX_COLUMNS, check_claim, check_count
 from calkit.io.tables import Table, table_fields
 from calkit.predictions import Predictions
@@ -23,8 +22,7 @@ __all__ = ["Parquet"]
 
 _WHAT = ".parquet"
 
-# Each column is read through a buffer of this size; the default would read its whole chunk.
-_BUFFER_BYTES = 1 << 16
+
 _MAX_HEADER_BYTES = 64 << 20
 
 
@@ -33,6 +31,7 @@ class Parquet(WritableFormat):
 
     name = "parquet"
     suffixes = (".parquet", ".pq")
+    requires = ("pyarrow", "pyarrow.parquet")
     magic: ClassVar[tuple[bytes, ...]] = (b"PAR1",)
 
     def read(self, path: Path) -> Container:
@@ -41,7 +40,9 @@ class Parquet(WritableFormat):
 
     def write(self, path: Path, predictions: Predictions) -> None:
         """Write a column per class, named after the classes, then the labels, in row groups of a few megabytes."""
-        pa, pq = need("pyarrow", path, _WHAT), need("pyarrow.parquet", path, _WHAT)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         names = column_names(predictions)
         with ExitStack() as stack:
             writer = None
@@ -56,7 +57,6 @@ class _ParquetTable(Table):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._pq = need("pyarrow.parquet", path, _WHAT)
         with self._open() as file:
             metadata = file.metadata
             check_count(path, len(file.schema_arrow), "columns", MAX_COLUMNS)
@@ -82,9 +82,12 @@ class _ParquetTable(Table):
                 row += batch.num_rows
 
     def _open(self) -> Any:
-        return self._pq.ParquetFile(
+        from pyarrow.parquet import ParquetFile
+
+        return ParquetFile(
             self.path,
-            buffer_size=_BUFFER_BYTES,
+            # Mapped, a page that claims to be larger than the file is found out before memory is set aside for it.
+            memory_map=True,
             pre_buffer=False,
             thrift_string_size_limit=_MAX_HEADER_BYTES,
             thrift_container_size_limit=MAX_COLUMNS * 8,

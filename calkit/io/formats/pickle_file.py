@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from calkit.errors import FileFormatError
 from calkit.io.container import Container, by_name
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.guard import reading
 from calkit.io.tree import array_field, tree_fields
 
 __all__ = ["Pickle"]
@@ -42,7 +41,7 @@ class Pickle(Format):
 
 
 def _unpickle(path: Path) -> Any:
-    with reading(path, _WHAT), path.open("rb") as stream:
+    with path.open("rb") as stream:
         try:
             return pickle.load(stream)  # noqa: S301 - the user says that the file is trusted
         except UnicodeDecodeError:

@@ -17,7 +17,7 @@ from calkit.errors import FileFormatError, MissingDependencyError
 from calkit.io.bfloat16 import bfloat16_field
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.guard import damaged, need, reading
+from calkit.io.guard import damaged
 from calkit.io.limits import check_claim
 from calkit.io.tree import array_field, tree_fields
 
@@ -36,6 +36,7 @@ class Torch(Format):
     """Tensors as ``torch.save`` writes them."""
 
     name = "torch"
+    requires = ("torch",)
     suffixes = (".pt", ".pth", ".ckpt", ".pth.tar")
 
     def matches(self, head: bytes) -> bool:
@@ -51,7 +52,8 @@ class Torch(Format):
         return self._open(path, trusted=True)
 
     def _open(self, path: Path, *, trusted: bool) -> Container:
-        torch = need("torch", path, _WHAT)
+        import torch
+
         load = partial(_load, torch, path, trusted=trusted)
         fields = by_name(path, tree_fields(load(), partial(_as_field, torch, path), load))
         if not fields:
@@ -76,21 +78,20 @@ def _load(torch: Any, path: Path, *, trusted: bool) -> Any:
             f"{path}: torch {torch.__version__} does not read files of others safely. "
             "Install a later one: pip install 'calkit-calibration[torch]'."
         )
-    with reading(path, _WHAT):
-        with path.open("rb") as stream:
-            zipped = stream.read(len(_ZIP)) == _ZIP
-        if zipped:
-            _check_archive(path)
-        try:
-            return torch.load(path, map_location="cpu", weights_only=not trusted, mmap=zipped)
-        except pickle.UnpicklingError as error:
-            found = re.search(r"(?:GLOBAL|global:?) ([\w.]+)", str(error))
-            what = f"Python objects ({found[1]})" if found else "something other than tensors"
-            raise FileFormatError(
-                f"{path} holds {what}, and reading those may run any code; it is refused. Save tensors only, as in "
-                "torch.save({'logits': …, 'labels': …}, path); for a file of your own, pass trust_pickle=True "
-                "(--trust-pickle)."
-            ) from error
+    with path.open("rb") as stream:
+        zipped = stream.read(len(_ZIP)) == _ZIP
+    if zipped:
+        _check_archive(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=not trusted, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"(?:GLOBAL|global:?) ([\w.]+)", str(error))
+        what = f"Python objects ({found[1]})" if found else "something other than tensors"
+        raise FileFormatError(
+            f"{path} holds {what}, and reading those may run any code; it is refused. Save tensors only, as in "
+            "torch.save({'logits': …, 'labels': …}, path); for a file of your own, pass trust_pickle=True "
+            "(--trust-pickle)."
+        ) from error
 
 
 def _check_archive(path: Path) -> None:

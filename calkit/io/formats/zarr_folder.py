@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.guard import need, reading
 from calkit.io.limits import MAX_ARRAYS, MAX_CHUNK_BYTES, check_claim, check_count, format_bytes
 from calkit.io.sources import block_rows, sliced
 
@@ -38,19 +37,20 @@ class Zarr(Format):
 
     name = "zarr"
     suffixes = (".zarr",)
+    requires = ("zarr",)
     folder_marks = ("zarr.json", ".zgroup", ".zarray")
 
     def read(self, path: Path) -> Container:
         """Read the metadata of all arrays."""
-        zarr = need("zarr", path, _WHAT)
+        import zarr
+
         if not path.is_dir():
             raise FileFormatError(f"{path} is no folder. Zarr arrays are folders; unpack it if it is an archive.")
-        with reading(path, _WHAT):
-            root = zarr.open(str(path), mode="r")
-            alone = isinstance(root, zarr.Array)
-            arrays = [("", root)] if alone else list(_arrays(zarr, path, root))
-            fields = [_field(path, name or path.name.split(".")[0], array) for name, array in arrays]
-            stored = sum(array.nbytes_stored() for _, array in arrays)
+        root: Any = zarr.open(str(path), mode="r")
+        alone = isinstance(root, zarr.Array)
+        arrays = [("", root)] if alone else list(_arrays(zarr, path, root))
+        fields = [_field(path, name or path.name.split(".")[0], array) for name, array in arrays]
+        stored = sum(array.nbytes_stored() for _, array in arrays)
         check_claim(path, sum(math.prod(f.shape) * f.dtype.itemsize for f in fields), stored)
         return Container(path, self.name, by_name(path, fields), named=not alone)
 
@@ -71,7 +71,7 @@ def _field(path: Path, name: str, array: Any) -> Field:
         return unreadable(path, name, shape, f"chunks in the codec {unknown[0]!r}", "Write it with zstd or zlib.")
     dtype = np.dtype(array.dtype)
     if dtype.kind in "UTO":
-        return Field(name, shape, np.dtype(str), partial(_read_text, path, name, array))
+        return Field(name, shape, np.dtype(str), partial(_read_text, array))
     if dtype.kind not in "biuf":
         return unreadable(path, name, shape, f"values of type {dtype}", "Save plain numbers or text.")
     return Field(name, shape, dtype, partial(_load, path, name, array))
@@ -86,18 +86,16 @@ def _load(path: Path, name: str, array: Any) -> Any:
             "smaller chunks."
         )
     if not array.shape:
-        with reading(where, _WHAT):
-            return np.asarray(array[()])
+        return np.asarray(array[()])
     rows = max(1, block_rows(array.shape, array.dtype) // array.chunks[0]) * array.chunks[0]
     return sliced(where, _WHAT, tuple(array.shape), np.dtype(array.dtype), lambda a, b: np.asarray(array[a:b]), rows)
 
 
-def _read_text(path: Path, name: str, array: Any) -> NDArray[Any]:
-    with reading(f"{path}:{name}", _WHAT):
-        values = np.asarray(array[()])
-        if not all(isinstance(value, str) for value in values.reshape(-1).tolist()):
-            raise TypeError("it holds Python objects other than text")
-        return values.astype(str)
+def _read_text(array: Any) -> NDArray[Any]:
+    values = np.asarray(array[()])
+    if not all(isinstance(value, str) for value in values.reshape(-1).tolist()):
+        raise TypeError("it holds Python objects other than text")
+    return values.astype(str)
 
 
 FORMATS.register("zarr")(Zarr())
