@@ -1,8 +1,9 @@
-"""Loaders of shards that misbehave, importable by the workers of a cluster."""
+"""What misbehaves on the workers of a cluster, where they can import it."""
 
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 from calkit import load_predictions
@@ -38,3 +39,9 @@ def load_by_worker(path):
     if multiprocessing.parent_process() is None:
         raise OSError("not here")
     return load_predictions(path)
+
+
+def slow_one(_):
+    """Return 1, after a tenth of a second."""
+    time.sleep(0.1)
+    return 1

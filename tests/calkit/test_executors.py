@@ -30,7 +30,7 @@ from calkit.metrics import available_metrics, get_metric
 from calkit.shards import Shards
 from calkit.stats import NllDerivatives, Pairs, summarize
 from calkit.stats.ranks import EqualMass
-from tests.shard_loaders import load_by_worker, troubled_load
+from tests.shard_loaders import load_by_worker, slow_one, troubled_load
 from tests.summaries import assert_equal_summaries, assert_same_bits
 
 STATISTICS = [
@@ -489,7 +489,7 @@ class TestDask:
         timer.start()
         with pytest.raises(KeyboardInterrupt):
             # Ten minutes of work for two workers.
-            DaskExecutor(client).sum(time.sleep, [0.1] * 12_000)
+            DaskExecutor(client).sum(slow_one, range(12_000))
         while any(client.processing().values()):
             time.sleep(0.05)
 
