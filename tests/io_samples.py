@@ -194,9 +194,8 @@ def _parquet_lists(folder, logits, labels):
     import pyarrow.parquet as pq
 
     text = pa.array([f"c{k}" for k in labels]).dictionary_encode()
-    table = pa.table(
-        {"logits": pa.array(logits.tolist(), pa.list_(pa.from_numpy_dtype(logits.dtype))), "label": labels}
-    )
+    lists = pa.array(logits.tolist(), pa.list_(pa.from_numpy_dtype(logits.dtype)))
+    table = pa.table({"logits": lists, "label": labels})
     pq.write_table(table.append_column("text", text), folder / "a.parquet", compression="zstd", row_group_size=100)
     return folder / "a.parquet"
 

@@ -29,11 +29,11 @@ def fields_of(predictions: Predictions) -> dict[str, Any]:
 
 
 def _storable(values: Any) -> Any:
-    """Return values of a type that every format knows: bfloat16 becomes float32, which holds it exactly."""
-    if str(values.dtype) != "bfloat16":
+    """Return values of a type that every format knows: bfloat16 becomes float32, in this machine's order of bytes."""
+    stored = np.dtype(np.float32) if str(values.dtype) == "bfloat16" else values.dtype.newbyteorder("=")
+    if stored == values.dtype:
         return values
-    single = np.dtype(np.float32)
-    return ConvertedSource(values, lambda rows: rows.astype(single), tuple(values.shape), single)
+    return ConvertedSource(values, lambda rows: rows.astype(stored), tuple(values.shape), stored)
 
 
 def column_names(predictions: Predictions) -> list[str]:

@@ -116,7 +116,7 @@ def _reader(name: str, keys: Keys, value: Any) -> _Reader:
         return _Reader(Column(name, _FLOAT, (len(words),), words), keys, lambda rows: _options(rows, words))
     if isinstance(value, list) and value:
         if all(map(_is_number, value)):
-            return _Reader(Column(name, _FLOAT, (len(value),)), keys, lambda rows: np.array(rows, dtype=_FLOAT))
+            return _Reader(Column(name, _FLOAT, (len(value),)), keys, _matrix)
         if all(map(_is_judged, value)):
             return _Reader(Column(name, _FLOAT, (len(value),)), keys, _judged)
     return _Reader(Column(name, np.dtype(object), note="nested or missing values"), keys, _scalars)
@@ -131,6 +131,14 @@ def _is_judged(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and str(value[1]).lower() in {"true", "false"}
 
 
+def _matrix(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+    array = np.array(rows, dtype=_FLOAT)
+    # NumPy takes null for NaN.
+    if np.isnan(array).any() and any(value is None for row in rows for value in row):
+        raise TypeError("missing values")
+    return array
+
+
 def _judged(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
     return np.array([[float(value) for value, _ in row] for row in rows], dtype=_FLOAT)
 
@@ -138,7 +146,7 @@ def _judged(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
 def _options(rows: Sequence[Mapping[str, Any]], words: Keys) -> NDArray[np.float64]:
     if any(len(row) != len(words) for row in rows):
         raise ValueError("other options")
-    return np.array([[row[word] for word in words] for row in rows], dtype=_FLOAT)
+    return _matrix([[row[word] for word in words] for row in rows])
 
 
 def _scalars(values: Sequence[Any]) -> NDArray[Any]:

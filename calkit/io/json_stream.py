@@ -18,6 +18,7 @@ __all__ = ["Place", "TrailingDataError", "walk"]
 Place = tuple[str, ...]
 
 _MAX_DEPTH = 16
+_NUMERALS = "0123456789+-.eE"
 
 
 class TrailingDataError(ValueError):
@@ -141,7 +142,7 @@ class _Text:
                     raise ValueError(f"{error.msg} at character {self._passed + error.pos}") from None
                 continue
             # A number at the end of what is held may go on.
-            if end < len(self._held) or not self._refill():
+            if self._held[end:].strip(_NUMERALS) or not self._refill():
                 self._at = end
                 return value
 

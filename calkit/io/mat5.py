@@ -233,7 +233,7 @@ class _Element:
             if kind != _MATRIX or not length:
                 return None
             head = self.head()
-            if head.kind != _CHAR or len(head.shape) != 2 or head.shape[0] != 1:
+            if head.kind != _CHAR or len(head.shape) != 2 or head.shape[0] > 1:
                 return None
             words.append("".join(self.rows_of_text(head.shape)))
         return words

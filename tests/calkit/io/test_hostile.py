@@ -173,10 +173,14 @@ class TestAbsurdHeaders:
         np.savez_compressed(tmp_path / "a.npz", logits=np.zeros((2, 1_000_000), np.float16), labels=[0, 1])
         refused(tmp_path / "a.npz", "holds 1,000,000 columns in 'logits'")
 
-    def test_a_line_without_end(self, tmp_path):
-        for name, text in (("a.csv", b"1,2,3,"), ("b.csv", b'a,b\n"x,'), ("a.jsonl", b"[[0],"), ("a.json", b"[[[0],")):
-            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text + b"1,2,3," * 10_000_000, 9))
-            refused(tmp_path / f"{name}.gz", "longer than 16.8 MB")
+    @pytest.mark.parametrize(("name", "text"), [("a.csv", b"1,"), ("b.csv", b'a,b\n"x,'), ("a.jsonl", b'["')])
+    def test_a_line_without_end(self, tmp_path, name, text):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text + b"xy" * 30_000_000, 1))
+        refused(tmp_path / f"{name}.gz", "what begins at byte [0-9] is longer than 16.8 MB")
+
+    def test_a_value_without_end(self, tmp_path):
+        (tmp_path / "a.json").write_bytes(b'[["' + b"xy" * 30_000_000)
+        refused(tmp_path / "a.json", "the value at character 1 is longer than 16.8 MB")
 
     def test_safetensors(self, tmp_path):
         def write(header, data=b"\0" * 96):
@@ -231,7 +235,7 @@ class TestAbsurdHeaders:
         group.create_array("logits", shape=(10**12, 10), dtype="f4", chunks=(10**4, 10))
         refused(tmp_path / "a.zarr", "announces 40 TB of data")
         big = zarr.open_group(str(tmp_path / "b.zarr"), mode="w")
-        big.create_array("logits", shape=(4, 3), dtype="f4", chunks=(10**9, 3))[:] = 0.0
+        big.create_array("logits", shape=(4, 3), dtype="f4", chunks=(10**9, 3))
         big.create_array("labels", data=LABELS)
         refused(tmp_path / "b.zarr", "stored in chunks of 12 GB")
 
@@ -279,7 +283,7 @@ class TestBombs:
         refused(tmp_path / "a.npz", "logits is damaged|announces 200 MB of data")
 
     def test_packed_text(self, tmp_path):
-        (tmp_path / "a.csv.xz").write_bytes(lzma.compress(b"\n" * 300_000_000))
+        (tmp_path / "a.csv.xz").write_bytes(lzma.compress(b"\n" * 50_000_000))
         refused(tmp_path / "a.csv.xz", "holds no rows")
         filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]
         (tmp_path / "b.csv.xz").write_bytes(lzma.compress(b"label\n0\n", filters=filters))

@@ -1,0 +1,20 @@
+"""A small dose of tests/fuzz_readers.py, with a fixed seed."""
+
+import pytest
+
+from tests.fuzz_readers import fuzz
+from tests.io_samples import SAMPLES
+
+
+@pytest.mark.slow
+def test_damaged_files_are_read_or_refused(tmp_path):
+    for name in SAMPLES:
+        if SAMPLES[name].library is not None:
+            pytest.importorskip(SAMPLES[name].library)
+    results = fuzz(n_files=10 * len(SAMPLES), seed=20, names=list(SAMPLES), keep=tmp_path)
+    assert sum(counts.total() for counts in results.values()) == 10 * len(SAMPLES)
+    wrong = {name: dict(counts) for name, counts in results.items() if set(counts) - {"read", "refused"}}
+    assert not wrong
+    # Damage is real: most files are refused, and some survive it.
+    refused = sum(counts["refused"] for counts in results.values())
+    assert 0.5 < refused / (10 * len(SAMPLES)) < 0.99
