@@ -79,16 +79,14 @@ def parse_spec(text: str) -> Spec:
     >>> str(parse_spec("focal-scheduled:5,3,2@100,250"))
     'focal-scheduled:5,3,2@100,250'
     """
-    name, colon, rest = text.partition(":")
+    head, *tails = _split(text, "@")
+    name, colon, rest = head.partition(":")
     name = name.strip()
     if not name:
         raise UsageError(f"a specification starts with a name, but {text!r} does not; write e.g. 'ece:n_bins=25'.")
-    at: tuple[int | float, ...] | None = None
-    rest, *tails = _split(rest, "@")
     if len(tails) > 1:
         raise UsageError(f"{text!r} holds more than one '@'; put an inner specification in parentheses.")
-    if tails:
-        at = tuple(_number(piece, text) for piece in tails[0].split(","))
+    at = tuple(_number(piece, text) for piece in tails[0].split(",")) if tails else None
     args: list[Value] = []
     kwargs: dict[str, Value] = {}
     for piece in _split(rest) if colon else ():
