@@ -41,6 +41,11 @@ def load_by_worker(path):
     return load_predictions(path)
 
 
+def allow_failures(number, dask_scheduler):
+    """Set how many workers may die of a piece before Dask gives it up."""
+    dask_scheduler.allowed_failures = number
+
+
 def slow_one(_):
     """Return 1, after a tenth of a second."""
     time.sleep(0.1)

@@ -30,7 +30,7 @@ from calkit.metrics import available_metrics, get_metric
 from calkit.shards import Shards
 from calkit.stats import NllDerivatives, Pairs, summarize
 from calkit.stats.ranks import EqualMass
-from tests.shard_loaders import load_by_worker, slow_one, troubled_load
+from tests.shard_loaders import allow_failures, load_by_worker, slow_one, troubled_load
 from tests.summaries import assert_equal_summaries, assert_same_bits
 
 STATISTICS = [
@@ -437,7 +437,13 @@ def time_limit():
 by_hand = pytest.mark.skipif(bool(os.environ.get("CI")), reason="the cluster's recovery takes minutes at times")
 
 
-@pytest.mark.usefixtures("time_limit")
+@pytest.fixture
+def two_workers(client, time_limit):
+    """Both workers, whatever the test before did to them."""
+    client.wait_for_workers(2, timeout=120)
+
+
+@pytest.mark.usefixtures("two_workers")
 class TestDask:
     @pytest.mark.parametrize("weighted", [False, True])
     def test_equals_memory_with_a_killed_worker_and_a_flaky_shard(self, client, tmp_path, weighted):
@@ -511,10 +517,13 @@ class TestDask:
 
     @by_hand
     def test_a_shard_that_kills_every_worker_is_named(self, client, tmp_path):
+        # Dask tries a piece on four workers before it takes it for the culprit; one is enough here.
+        client.run_on_scheduler(allow_failures, 0)
         paths = write_shards(tmp_path, example(), 4)
         shards = Shards(paths, load=troubled_load, marks=str(tmp_path), deadly=("part-02.npz",))
         with pytest.raises(CalkitError, match=r"part-02\.npz: every Dask worker that took it on died"):
             calkit.evaluate(shards, executor=DaskExecutor(client))
+        client.run_on_scheduler(allow_failures, 3)
 
     def test_errors_of_workers_are_the_errors_they_were(self, client, tmp_path):
         paths = write_shards(tmp_path, example(), 4)

@@ -349,7 +349,7 @@ def test_an_alias_gives_the_same_model() -> None:
         (("mlp:hidden=3", 10), {"hidden": 4}, UsageError, "hidden stands both in 'mlp:hidden=3' and beside it"),
         (("mlp:n_classes=3", 10), {}, UsageError, "n_classes stands both in"),
         (("mlp:64", 10), {}, UsageError, "n_classes"),
-        (("mlp@3", 10), {}, NotFoundError, "unknown model 'mlp@3'"),
+        (("mlp@3", 10), {}, UsageError, "nothing after '@'"),
         (("mlp:hidden=3@3", 10), {}, UsageError, "nothing after '@'"),
         (("mlp", 0), {}, InputError, "n_classes must be a whole number of at least 1, but is 0"),
         (("mlp", 2.5), {}, InputError, "n_classes must be a whole number of at least 1, but is 2.5"),
