@@ -30,13 +30,13 @@ __all__ = ["command"]
 def command(
     calibrator: str, file: str, source: InputOptions, written: Literal["probs", "logits"], output: Path
 ) -> None:
-    r"""Apply a calibrator to predictions and write the result.
+    """Apply a calibrator to predictions and write the result.
 
     Of a file with several splits the test split is used, unless --split names another.
 
     \b
     calkit apply cal.json test.npz -o calibrated.npz
-    """
+    """  # noqa: D301
     from calkit.calibrators import load_calibrator
     from calkit.io import save_predictions
 

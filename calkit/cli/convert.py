@@ -15,14 +15,14 @@ __all__ = ["command"]
 @click.argument("output", metavar="OUTPUT")
 @input_options
 def command(file: str, output: str, source: InputOptions) -> None:
-    r"""Write the predictions of FILE to OUTPUT, in the format its suffix names.
+    """Write the predictions of FILE to OUTPUT, in the format its suffix names.
 
     Of a file with several splits one is written: name it with --split.
 
     \b
     calkit convert logits.csv logits.parquet
     calkit convert run.h5 test.npz --split test
-    """
+    """  # noqa: D301
     predictions = source.load(file)
     save_predictions(predictions, output)
     if output != "-":

@@ -55,7 +55,7 @@ def command(
     dask: str | None,
     conditions: tuple[str, ...],
 ) -> None:
-    r"""Tell how calibrated predictions are.
+    """Tell how calibrated predictions are.
 
     FILE holds logits or probabilities and the true labels; 'calkit formats' lists the formats. A folder, a pattern
     ('part-?.npz') or numbered files are taken for one. Every split of the file is evaluated unless --split names one.
@@ -65,7 +65,7 @@ def command(
     calkit evaluate logits.npz
     calkit evaluate logits.npz --split test -m temperature:objective=ece
     calkit evaluate probs.csv --kind probs --format json --fail-if 'ece>0.05'
-    """
+    """  # noqa: D301
     thresholds = [parse_threshold(text) for text in conditions]
     chosen = [get_metric(name) for name in split_specs(metrics)] if metrics is not None else None
     evaluations: list[Evaluation] = []

@@ -30,14 +30,14 @@ __all__ = ["command"]
     help="JSON file to write.",
 )
 def command(file: str, source: InputOptions, method: str, output: Path) -> None:
-    r"""Fit a calibrator on validation predictions and save it.
+    """Fit a calibrator on validation predictions and save it.
 
     Of a file with several splits the validation split is used, unless --split names another.
 
     \b
     calkit fit val.npz -m temperature:objective=ece -o cal.json
     calkit apply cal.json test.npz -o calibrated.npz
-    """
+    """  # noqa: D301
     from calkit.calibrators import get_calibrator, save_calibrator
 
     calibrator = get_calibrator(method)

@@ -29,14 +29,14 @@ __all__ = ["command"]
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Picture to write: .png, .svg or .pdf."
 )
 def command(file: str, source: InputOptions, fit: FitOptions, n_bins: int, binning: str, output: Path) -> None:
-    r"""Draw a reliability diagram, with the share of the samples in each bin below.
+    """Draw a reliability diagram, with the share of the samples in each bin below.
 
     With --method or --calibrator, before and after stand side by side. Of a file with several splits the test split
     is drawn, unless --split names another.
 
     \b
     calkit plot logits.npz --split test -m temperature -o reliability.png
-    """
+    """  # noqa: D301
     from calkit.plotting import ReliabilityDisplay, plot_reliability
 
     calibrators = fit.fitted(file, source)

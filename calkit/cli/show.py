@@ -19,13 +19,13 @@ __all__ = ["command"]
 @click.option("--file-format", type=click.Choice(available_formats()), help="Format of the file, if nothing tells.")
 @click.option("--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own.")
 def command(file: str, count_nan: bool, form: str, file_format: str | None, trust_pickle: bool) -> None:
-    r"""Print the arrays of a file, and what their names are taken for.
+    """Print the arrays of a file, and what their names are taken for.
 
     Of the values, only labels are looked at, unless --count-nan asks for more.
 
     \b
     calkit show logits.npz
-    """
+    """  # noqa: D301
     found = describe(file, count_nan=count_nan, file_format=file_format, trust_pickle=trust_pickle)
     if form == "json":
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))

@@ -35,12 +35,13 @@ def reading(where: Path | str, what: str) -> Iterator[None]:
     Raises
     ------
     FileFormatError
-        In place of any other exception. Libraries meet damaged files with whatever comes to hand (KeyError,
+        In place of any other exception (a broken pipe apart). Libraries meet damaged files with whatever comes to hand (KeyError,
         RuntimeError, UnicodeDecodeError, …), so no list of types would be complete; the original is its cause.
     """
     try:
         yield
-    except CalkitError:
+    except (CalkitError, BrokenPipeError):
+        # A broken pipe is no fault of a file: whoever read our output has gone.
         raise
     except MemoryError as error:
         raise FileFormatError(

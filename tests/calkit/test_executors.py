@@ -30,6 +30,7 @@ from calkit.metrics import available_metrics, get_metric
 from calkit.shards import Shards
 from calkit.stats import NllDerivatives, Pairs, summarize
 from calkit.stats.ranks import EqualMass
+from tests.processes import interruptible
 from tests.shard_loaders import allow_failures, load_by_worker, slow_one, troubled_load
 from tests.summaries import assert_equal_summaries, assert_same_bits
 
@@ -263,7 +264,8 @@ class TestErrors:
             "ThreadExecutor(2).sum(work, itertools.count())\n"
         )
         command = [sys.executable, "-c", code]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=interruptible) as process:
             try:
                 assert process.stdout.readline() == "begun\n"
                 process.send_signal(signal.SIGINT)
