@@ -20,7 +20,7 @@ Kind = Literal["logits", "probs", "confidence"]
 
 # Blocks are large enough that handling them costs little beside the arithmetic, and small beside any memory; the
 # kernels cut them into pieces that fit the cache.
-_BLOCK_BYTES = 1 << 22
+_BLOCK_BYTES = 1 << 23
 _MAX_BLOCK_ROWS = 1 << 15
 
 # How far a row of probabilities may be from summing to 1: printed decimals and half precision round.
@@ -216,7 +216,7 @@ class Predictions:
         return self.replace(scores=self.scores[rows], y_true=self.y_true[rows], sample_weight=weight)
 
     def default_block_rows(self) -> int:
-        """Return how many rows make a block of about 4 MB."""
+        """Return how many rows make a block of about 8 MB."""
         columns = 1 if self.scores.ndim == 1 else int(self.scores.shape[1])
         return min(_MAX_BLOCK_ROWS, max(1, _BLOCK_BYTES // (self.scores.dtype.itemsize * columns)))
 

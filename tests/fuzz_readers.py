@@ -3,7 +3,7 @@
 Every file is opened in a process of its own kind, which the parent watches: it must answer within 10 s, stay under
 1 GB, raise nothing but CalkitError, warn of nothing and leave no file behind. Run it as a script:
 
-    python tests/fuzz_readers.py --files 20000 --seed 0
+    python -m tests.fuzz_readers --files 20000 --seed 0
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ from typing import Any
 
 import numba as nb
 import numpy as np
+from llvmlite import ir
 from numba import types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from calkit.stats.kernels.base import NllMoments, SoftmaxSums
@@ -22,8 +23,6 @@ __all__ = ["nll_moments", "softmax_sums"]
 
 # Reordering and fused multiply-adds, but no assumption that there are no NaN or infinities: they are noticed.
 _COMPILE: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
-# A maximum is vectorised only under that assumption; where it is broken, the sums beside it are not finite.
-_MAXIMUM: dict[str, Any] = {**_COMPILE, "fastmath": {"nnan", "ninf", "nsz"}}
 
 # Rows that the vector units work on side by side where there are few classes.
 _LANES = 16
@@ -80,11 +79,27 @@ def _exp64(x: Any) -> Any:
     return p * power.view(np.float64)
 
 
-@nb.njit(**_MAXIMUM)  # type: ignore[untyped-decorator]
+@intrinsic  # type: ignore[untyped-decorator]
+def _larger(typing_context: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
+    """Return the larger of two numbers of one type.
+
+    Loops over ``max`` stay scalar, since numba does not tell LLVM that there is no NaN; this tells it. Where that is
+    untrue the result is some number, and the sums beside it are not finite.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        kind = arguments[0].type
+        maximum = builder.module.declare_intrinsic("llvm.maxnum", [kind], ir.FunctionType(kind, [kind, kind]))
+        return builder.call(maximum, arguments, fastmath=("nnan", "ninf", "nsz"))
+
+    return a(a, a), build
+
+
+@nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
 def _largest(row: Any) -> Any:
     top = row[0]
     for j in range(row.size):
-        top = max(top, row[j])
+        top = _larger(top, row[j])
     return top
 
 
@@ -139,13 +154,13 @@ def _load_lanes(z: Any, i0: Any, lanes: Any) -> None:
             lanes[j, lane] = z[i, j]
 
 
-@nb.njit(**_MAXIMUM)  # type: ignore[untyped-decorator]
+@nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
 def _largest_of_lanes(lanes: Any, peak: Any) -> None:
     for lane in range(_LANES):
         peak[lane] = lanes[0, lane]
     for j in range(1, lanes.shape[0]):
         for lane in range(_LANES):
-            peak[lane] = max(peak[lane], lanes[j, lane])
+            peak[lane] = _larger(peak[lane], lanes[j, lane])
 
 
 @nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
