@@ -44,12 +44,12 @@ def softmax_sums(
     transposed, finite, factor = scores.shape[1] <= _FEW_CLASSES, True, precision(beta)
     for rows, indices in _sub_blocks(scores, precision, workspace):
         block = scores[rows]
-        finite = finite and bool(np.isfinite(np.add.reduce(block, axis=0)).all())
         predicted = block.argmax(axis=1)
         top = block[indices, predicted]
         np.equal(predicted, y_true[rows], out=correct[rows])
         np.subtract(block[indices, y_true[rows]], top, out=shift[rows], dtype=np.float64)
         e = _shifted(block, top, precision, workspace, transposed)
+        finite = finite and bool(np.isfinite(np.add.reduce(e, axis=None)))
         if beta != 1:
             np.multiply(e, factor, out=e)
         np.exp(e, out=e)
