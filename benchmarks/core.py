@@ -1,4 +1,4 @@
-"""ECE and both temperature fits: calkit beside scikit-learn and plain NumPy, interleaved in one run, as ratios.
+"""Errors, intervals and temperatures: calkit beside scikit-learn and plain NumPy, interleaved in one run, as ratios.
 
 Run it on a quiet machine: ``OMP_NUM_THREADS=1 python benchmarks/core.py [--large] [--json FILE]``. Each job is timed
 round robin with its rivals, and the median of the repeats is compared with calkit's. What each finds is printed beside
@@ -6,6 +6,7 @@ its time, so that speed is not bought with error.
 """
 
 import argparse
+import importlib.util
 import json
 import statistics
 import time
@@ -55,6 +56,52 @@ def plain_ece(logits, y, temperature=1.0, bins=15):
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(index, confidence - correct, bins)
     return float(np.abs(gaps).sum() / len(y))
+
+
+def plain_classwise_ece(logits, y, bins=15):
+    """All classes at once, with a one-hot matrix."""
+    p = softmax(logits, axis=1)
+    n, k = p.shape
+    index = np.clip(np.ceil(p * bins).astype(np.intp) - 1, 0, bins - 1) + bins * np.arange(k)
+    gaps = p - np.eye(k, dtype=np.float32)[y]
+    return float(np.abs(np.bincount(index.ravel(), gaps.ravel(), bins * k)).sum() / n / k)
+
+
+def sklearn_classwise_ece(logits, y, bins=15):
+    """scikit-learn's curve of each class, weighted by hand."""
+    p = softmax(logits, axis=1)
+    edges = np.linspace(0, 1, bins + 1)[1:-1]
+    total = 0.0
+    for k in range(p.shape[1]):
+        truth, predicted = calibration_curve(y == k, p[:, k], n_bins=bins)
+        counts = np.bincount(np.searchsorted(edges, p[:, k]), minlength=bins)
+        total += (np.abs(truth - predicted) * counts[counts > 0]).sum()
+    return float(total / p.size)
+
+
+def plain_bootstrap(logits, y, resamples=1000, bins=15):
+    """Percentiles of ECE over resampled rows; the softmax is computed once. Its lower limit is shown."""
+    p = softmax(logits.astype(np.float64), axis=1)
+    confidence, correct = p.max(axis=1), p.argmax(axis=1) == y
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gap, rng, values = confidence - correct, np.random.default_rng(0), []
+    for _ in range(resamples):
+        rows = rng.integers(0, len(y), len(y))
+        values.append(np.abs(np.bincount(index[rows], gap[rows], bins)).sum() / len(y))
+    return float(np.quantile(values, 0.025))
+
+
+def smooth_pairs(n=1_000_000):
+    """Smooth ECE of so many (confidence, correct) pairs: calkit, and relplot where it is installed."""
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.4, 1, n)
+    correct = rng.random(n) < confidence - 0.02
+    pairs = calkit.Predictions.from_confidence(confidence, correct)
+    contestants = {"calkit": lambda: calkit.evaluate(pairs, ["smece"], n_jobs=1)["smece"]}
+    if importlib.util.find_spec("relplot") is not None:
+        relplot = importlib.import_module("relplot")
+        contestants["relplot"] = lambda: float(relplot.smECE(confidence, correct.astype(float)))
+    return contestants
 
 
 def sklearn_ece(logits, y, bins=15):
@@ -113,6 +160,16 @@ def jobs(logits, y):
             "plain NumPy": lambda: plain_ece(logits, y),
             "scikit-learn": lambda: sklearn_ece(logits, y),
         },
+        "ECE, 95 % interval": {
+            "calkit": lambda: calkit.evaluate(predictions, ["ece"], confidence_level=0.95).intervals["ece"][0],
+            "plain NumPy": lambda: plain_bootstrap(logits, y),
+        },
+        "classwise ECE": {
+            "calkit": lambda: calkit.classwise_ece(y, logits, from_logits=True),
+            "plain NumPy": lambda: plain_classwise_ece(logits, y),
+            "scikit-learn": lambda: sklearn_classwise_ece(logits, y),
+        },
+        "smooth ECE": {"calkit": lambda: calkit.smece(y, logits, from_logits=True)},
         "temperature by NLL": {
             "calkit": lambda: TemperatureScaling().fit_predictions(predictions).temperature_,
             "scikit-learn": lambda: sklearn_temperature(logits, y),
@@ -131,9 +188,10 @@ def main():
     parser.add_argument("--json", help="write the figures to this file")
     options = parser.parse_args()
     rows = []
-    for size, (n, k) in {**SIZES, **(LARGE if options.large else {})}.items():
-        logits, y = synthetic(n, k)
-        for job, contestants in jobs(logits, y).items():
+    tasks = {size: jobs(*synthetic(n, k)) for size, (n, k) in {**SIZES, **(LARGE if options.large else {})}.items()}
+    tasks["1,000,000 pairs"] = {"smooth ECE": smooth_pairs()}
+    for size, of_size in tasks.items():
+        for job, contestants in of_size.items():
             found = race(contestants, options.repeats)
             for name, (seconds, result) in found.items():
                 ratio = seconds / found["calkit"][0]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from calkit.calibrators import TemperatureScaling, load_calibrator, save_calibrator
     from calkit.evaluation import Evaluation, evaluate
     from calkit.io import load_predictions, save_predictions
-    from calkit.metrics import accuracy, adaece, brier, ece, error, high_confidence, mce, nll
+    from calkit.metrics import accuracy, adaece, brier, classwise_ece, ece, error, high_confidence, mce, nll, smece
     from calkit.plotting import ReliabilityDisplay
     from calkit.predictions import Predictions
     from calkit.shards import Shards
@@ -33,6 +33,7 @@ _HOMES = {
     "accuracy": "metrics",
     "adaece": "metrics",
     "brier": "metrics",
+    "classwise_ece": "metrics",
     "ece": "metrics",
     "error": "metrics",
     "evaluate": "evaluation",
@@ -43,6 +44,7 @@ _HOMES = {
     "nll": "metrics",
     "save_calibrator": "calibrators",
     "save_predictions": "io",
+    "smece": "metrics",
 }
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "adaece",
     "brier",
     "calibrators",
+    "classwise_ece",
     "datasets",
     "ece",
     "error",
@@ -73,6 +76,7 @@ __all__ = [
     "plotting",
     "save_calibrator",
     "save_predictions",
+    "smece",
     "stats",
     "theory",
 ]

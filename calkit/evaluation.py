@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from calkit.errors import InputError
 from calkit.executors import Executor, open_executor
 from calkit.metrics import Metric, get_metric
+from calkit.metrics.intervals import Limits, Resampling
 from calkit.predictions import Kind, Predictions
 from calkit.registry import unknown_name
 from calkit.shards import Shards
-from calkit.stats import summarize
+from calkit.stats import Statistic, summarize
 
 __all__ = ["DEFAULT_METRICS", "Evaluation", "choose_metrics", "evaluate"]
 
@@ -38,6 +42,10 @@ class Evaluation(Mapping[str, float]):
         Kind of the scores.
     meta : mapping
         What was known of the predictions: file, split, calibrator.
+    confidence_level : float or None
+        That of the intervals; None where none were asked for.
+    intervals : dict
+        Lower and upper limit of each value, by spec; None where a metric has no interval. Empty unless asked for.
     """
 
     values_by_spec: dict[str, float]
@@ -46,6 +54,8 @@ class Evaluation(Mapping[str, float]):
     n_classes: int | None
     kind: str
     meta: Mapping[str, Any] = field(default_factory=dict)
+    confidence_level: float | None = None
+    intervals: Mapping[str, Limits | None] = field(default_factory=dict)
 
     def __getitem__(self, spec: str) -> float:
         if spec in self.values_by_spec:
@@ -63,25 +73,44 @@ class Evaluation(Mapping[str, float]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON."""
-        return {
+        data = {
             **self.meta,
             "kind": self.kind,
             "n_samples": self.n_samples,
             "n_classes": self.n_classes,
             "metrics": dict(self.values_by_spec),
         }
+        if self.confidence_level is not None:
+            data["confidence_level"] = self.confidence_level
+            data["intervals"] = {spec: None if limits is None else list(limits) for spec, limits in self._intervals()}
+        return data
+
+    def interval_text(self, metric: Metric) -> str:
+        """Return the interval of a metric as tables show it: ``[4.41, 6.91]``; empty if it has none."""
+        limits = self.intervals.get(metric.spec)
+        return "" if limits is None else f"[{', '.join(metric.format(limit) for limit in limits)}]"
+
+    def _intervals(self) -> list[tuple[str, Limits | None]]:
+        return [(spec, self.intervals.get(spec)) for spec in self.values_by_spec]
 
     def __str__(self) -> str:
         width = max(len(metric.heading) for metric in self.metrics)
-        lines = [f"{metric.heading:<{width}}  {metric.format(self[metric.spec]):>8}" for metric in self.metrics]
+        lines = [
+            f"{metric.heading:<{width}}  {metric.format(self[metric.spec]):>8}  {self.interval_text(metric)}".rstrip()
+            for metric in self.metrics
+        ]
         classes = "" if self.n_classes is None else f", {self.n_classes} classes"
-        return "\n".join([f"{self.n_samples} samples{classes}", *lines])
+        level = "" if self.confidence_level is None else f"; {self.confidence_level * 100:g} % intervals"
+        return "\n".join([f"{self.n_samples} samples{classes}{level}", *lines])
 
 
 def evaluate(
     predictions: Predictions | Shards,
     metrics: Iterable[str | Metric] | None = None,
     *,
+    confidence_level: float | None = None,
+    n_resamples: int = 1000,
+    random_state: int | None = 0,
     executor: str | Executor | None = None,
     n_jobs: int | None = None,
 ) -> Evaluation:
@@ -94,6 +123,14 @@ def evaluate(
     metrics : iterable of str or Metric, optional
         Names with parameters if any (``"ece:n_bins=25"``); by default the metrics of the paper: accuracy, error, ECE,
         AdaECE, MCE, NLL, Brier, S99. For (confidence, correct) pairs, those of them that pairs can tell.
+    confidence_level : float, optional
+        Give each value an interval that covers the population's with this probability: 0.95. The rows are taken to be
+        drawn independently. Metrics without a sound interval have None.
+    n_resamples : int, default=1000
+        Replicates of the bootstrap, for metrics that need one. They are drawn from sums over 1,024 groups of rows
+        (each row by itself up to so many), so rows are read no more often and memory does not grow.
+    random_state : int or None, default=0
+        Seed of the bootstrap; None for another one each time.
     executor : str or Executor, optional
         Who adds: ``"serial"``, ``"threads"``, ``"dask"`` (the active client), ``"dask:tcp://10.0.0.1:8786"``,
         ``"dask:local"``. By default threads for more than about two million scores. The values do not depend on it.
@@ -103,16 +140,17 @@ def evaluate(
     Returns
     -------
     Evaluation
-        A mapping from spec to value.
+        A mapping from spec to value; its `intervals` map spec to (low, high).
 
     Raises
     ------
     InputError
-        If a score is impossible, or a metric needs the scores of all classes and only pairs are there.
+        If a score is impossible, or a metric needs the scores of all classes and only pairs are there; or if
+        `confidence_level` or `n_resamples` is impossible.
     NotFoundError
         If a metric or an executor is unknown.
     UsageError
-        If `n_jobs` is no number of threads, or Dask is asked for and does not answer.
+        If `n_jobs` is no number of threads, `random_state` no seed, or Dask is asked for and does not answer.
 
     Examples
     --------
@@ -121,13 +159,66 @@ def evaluate(
     >>> evaluation = evaluate(load_digits_logits("test"), ["error", "ece"])
     >>> sorted(evaluation)
     ['ece', 'error']
+    >>> evaluation = evaluate(load_digits_logits("test"), ["error"], confidence_level=0.95)
+    >>> [round(limit, 3) for limit in evaluation.intervals["error"]]
+    [0.167, 0.22]
     """
+    resampling = as_resampling(confidence_level, n_resamples, random_state)
     with open_executor(executor, n_jobs) as opened:
         layout = predictions.layout(opened) if isinstance(predictions, Shards) else predictions
         chosen = choose_metrics(metrics, layout.kind)
-        summaries = summarize(predictions, [metric.statistic for metric in chosen], executor=opened)
+        statistics = statistics_of(chosen, resampling)
+        summaries = summarize(predictions, statistics, executor=opened)
     values = {metric.spec: metric.finish(summaries[metric.statistic]) for metric in chosen}
-    return Evaluation(values, chosen, summaries.n_samples, layout.n_classes, layout.kind, dict(predictions.meta))
+    intervals = {} if resampling is None else intervals_of(chosen, values, summaries, resampling)
+    return Evaluation(
+        values,
+        chosen,
+        summaries.n_samples,
+        layout.n_classes,
+        layout.kind,
+        dict(predictions.meta),
+        confidence_level,
+        intervals,
+    )
+
+
+def as_resampling(confidence_level: float | None, n_resamples: int, random_state: int | None) -> Resampling | None:
+    """Return what is asked of intervals; None if none are wanted."""
+    if confidence_level is None:
+        return None
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if random_state is None else random_state
+    return Resampling(confidence_level, n_resamples, seed)
+
+
+def statistics_of(metrics: Iterable[Metric], resampling: Resampling | None) -> list[Statistic[Any]]:
+    """Return what has to be counted for metrics, and for their intervals if they are wanted."""
+    metrics = list(metrics)
+    statistics: list[Statistic[Any]] = [metric.statistic for metric in metrics]
+    if resampling is not None:
+        for metric in metrics:
+            statistics += [] if metric.interval is None else metric.interval.statistics(resampling)
+    return statistics
+
+
+def intervals_of(
+    metrics: Iterable[Metric],
+    values: Mapping[str, float],
+    summaries: Mapping[Statistic[Any], Any],
+    resampling: Resampling,
+) -> dict[str, Limits | None]:
+    """Return the interval of each metric, within its bounds; None where it has none."""
+    intervals: dict[str, Limits | None] = {}
+    for metric in metrics:
+        limits = None
+        if metric.interval is not None and not math.isnan(values[metric.spec]):
+            found = tuple(summaries[statistic] for statistic in metric.interval.statistics(resampling))
+            limits = metric.interval.limits(values[metric.spec], found, resampling)
+        if limits is not None:
+            lowest, highest = metric.bounds
+            limits = max(limits[0], lowest), min(limits[1], highest)
+        intervals[metric.spec] = limits
+    return intervals
 
 
 def choose_metrics(metrics: Iterable[str | Metric] | None, kind: Kind) -> tuple[Metric, ...]:

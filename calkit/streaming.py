@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from calkit.arrays import as_row_source, to_numpy
 from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, InputError, UsageError
-from calkit.evaluation import Evaluation, choose_metrics
+from calkit.evaluation import Evaluation, as_resampling, choose_metrics, intervals_of, statistics_of
 from calkit.metrics import Metric, get_metric
+from calkit.metrics.intervals import Limits
 from calkit.predictions import Kind, Predictions, as_kind
 from calkit.stats import ConfidencePairs, Pairs, Statistic, TreeSum, summarize
 from calkit.stats.base import MultiPass
@@ -46,6 +47,14 @@ class StreamingEvaluation:
         A name per column, needed where the labels are strings.
     keep_pairs : bool, default=False
         Keep confidence and correctness of every row, 9 bytes each (17 with weights), for metrics that need them.
+    confidence_level : float, optional
+        Give the values intervals, as :func:`~calkit.evaluate` does. It takes sums over 1,024 groups of rows for each
+        metric: 100 kB for ECE.
+    n_resamples : int, default=1000
+        Replicates of the bootstrap.
+    random_state : int, optional
+        Seed of the bootstrap, which deals the rows to groups. By default each stream has another one, so that the rows
+        of days that are merged later are dealt independently.
 
     Attributes
     ----------
@@ -87,6 +96,9 @@ class StreamingEvaluation:
         kind: str = "logits",
         class_names: Sequence[str] | None = None,
         keep_pairs: bool = False,
+        confidence_level: float | None = None,
+        n_resamples: int = 1000,
+        random_state: int | None = None,
     ) -> None:
         self.kind: Kind = as_kind(kind)
         chosen = choose_metrics(metrics, self.kind)
@@ -105,7 +117,9 @@ class StreamingEvaluation:
             None if class_names is None or kind == "confidence" else len(self.class_names or ())
         )
         self.n_samples = 0
-        self._totals: dict[Statistic[Any], TreeSum[Any]] = {_counted(m.statistic): TreeSum() for m in chosen}
+        self._resampling = as_resampling(confidence_level, n_resamples, random_state)
+        statistics = statistics_of(chosen, self._resampling)
+        self._totals: dict[Statistic[Any], TreeSum[Any]] = {_counted(s): TreeSum() for s in statistics}
 
     def update(self, scores: Any, y_true: Any, sample_weight: Any = None) -> Self:
         """Count a batch.
@@ -136,7 +150,7 @@ class StreamingEvaluation:
         batch = Predictions(scores, y_true, kind=self.kind, sample_weight=sample_weight, class_names=self.class_names)
         if self.n_classes not in (None, batch.n_classes):
             raise InputError(f"this batch has {batch.n_classes} classes, but those before had {self.n_classes}.")
-        found = summarize(batch, self._totals)
+        found = summarize(batch, self._totals, first_row=self.n_samples)
         self.n_classes = batch.n_classes
         self.n_samples += batch.n_samples
         for statistic, total in self._totals.items():
@@ -165,16 +179,25 @@ class StreamingEvaluation:
             ("kinds", self.kind, other.kind),
             ("numbers of classes", self.n_classes or other.n_classes, other.n_classes or self.n_classes),
             ("class names", self.class_names, other.class_names),
+            ("confidence levels", self._interval_options()[:1], other._interval_options()[:1]),
         ):
             if mine != others:
                 raise InputError(f"streams of different {what} cannot be merged: {mine} and {others}.")
+        level, n_resamples, seed = self._interval_options()
         merged = StreamingEvaluation(
-            self.metrics, kind=self.kind, class_names=self.class_names, keep_pairs=self.keep_pairs
+            self.metrics,
+            kind=self.kind,
+            class_names=self.class_names,
+            keep_pairs=self.keep_pairs,
+            confidence_level=level,
+            n_resamples=n_resamples,
+            random_state=seed,
         )
         for stream in (self, other):
             merged.n_samples += stream.n_samples
             merged.n_classes = merged.n_classes or stream.n_classes
-            merged._take({statistic: total.result() for statistic, total in stream._totals.items()})
+            # By their places: the seeds by which rows were dealt to groups may differ, and make no difference to sums.
+            merged._take(dict(zip(merged._totals, (total.result() for total in stream._totals.values()), strict=True)))
         return merged
 
     def summary(self, metric: str | Metric) -> Any:
@@ -216,7 +239,26 @@ class StreamingEvaluation:
             If nothing has been counted yet.
         """
         values = {metric.spec: metric.finish(self.summary(metric)) for metric in self.metrics}
-        return Evaluation(values, self.metrics, self.n_samples, self.n_classes, self.kind)
+        intervals: dict[str, Limits | None] = {}
+        if self._resampling is not None:
+            wanted = statistics_of(self.metrics, self._resampling)
+            found = {statistic: self._totals[_counted(statistic)].result() for statistic in wanted}
+            intervals = intervals_of(self.metrics, values, found, self._resampling)
+        level = self._interval_options()[0]
+        return Evaluation(
+            values,
+            self.metrics,
+            self.n_samples,
+            self.n_classes,
+            self.kind,
+            confidence_level=level,
+            intervals=intervals,
+        )
+
+    def _interval_options(self) -> tuple[float | None, int, int | None]:
+        """Return confidence level, number of replicates and seed."""
+        asked = self._resampling
+        return (None, 1000, None) if asked is None else (asked.confidence_level, asked.n_resamples, asked.seed)
 
     def save(self, path: str | Path) -> None:
         """Write the sums to a file, whole or not at all; see :meth:`load`.
@@ -235,6 +277,7 @@ class StreamingEvaluation:
             "keep_pairs": self.keep_pairs,
             "n_classes": self.n_classes,
             "n_samples": self.n_samples,
+            "intervals": self._interval_options(),
         }
         arrays: dict[str, Any] = {_HEADER: np.array(json.dumps(header))}
         for number, total in enumerate(self._totals.values()):
@@ -269,7 +312,16 @@ class StreamingEvaluation:
                 raise ValueError(f"it does not say that it is a {_FORMAT} of version {_VERSION}")
             names = ("metrics", "kind", "class_names", "keep_pairs")
             specs, kind, class_names, keep_pairs = (header[name] for name in names)
-            stream = cls(specs, kind=kind, class_names=class_names, keep_pairs=keep_pairs)
+            level, n_resamples, seed = header.get("intervals", (None, 1000, None))
+            stream = cls(
+                specs,
+                kind=kind,
+                class_names=class_names,
+                keep_pairs=keep_pairs,
+                confidence_level=level,
+                n_resamples=n_resamples,
+                random_state=seed,
+            )
             stream.n_classes, stream.n_samples = header["n_classes"], int(header["n_samples"])
             stream._take(stream._rebuilt(arrays))
         except FileNotFoundError:

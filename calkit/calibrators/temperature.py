@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,8 @@ from calkit.errors import CalibrationWarning, InputError
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import RowMean, WeightedTotal, summarize
+from calkit.stats import Pairs, RowMean, Scaled, WeightedTotal, summarize
+from calkit.stats.base import MultiPass
 
 __all__ = ["PAPER_GRID", "TemperatureScaling", "temperature_curve"]
 
@@ -190,9 +191,28 @@ def grid_minimum(predictions: Predictions | Shards, metric: Metric, grid: NDArra
 
     if metric.bounded_by_gap:
         return pruned_minimum(evaluate, len(grid))
-    values = np.array([evaluate(index)[0] for index in range(len(grid))])
+    values = sign * _values(predictions, [metric], grid)[metric]
     best = int(np.nanargmin(values)) if not np.isnan(values).all() else 0
     return GridMinimum(best, float(sign * values[best]), len(grid))
+
+
+def _values(
+    predictions: Predictions | Shards, metrics: Sequence[Metric], grid: NDArray[np.float64]
+) -> dict[Metric, NDArray[np.float64]]:
+    """Return each metric at each temperature: sums in one pass over the rows, what needs more in passes of its own."""
+    # What keeps the rows would keep them at every temperature.
+    summed = [metric for metric in metrics if not isinstance(metric.statistic, MultiPass | Pairs)]
+    values = {metric: np.empty(len(grid)) for metric in metrics}
+    if summed:
+        scaled = {(m, t): Scaled(m.statistic, 1 / t) for t in grid.tolist() for m in summed}
+        found = summarize(predictions, scaled.values())
+        for metric in summed:
+            values[metric][:] = [metric.finish(found[scaled[metric, t]]) for t in grid.tolist()]
+    for metric in values.keys() - set(summed):
+        for index, temperature in enumerate(grid.tolist()):
+            passes = summarize(predictions, [metric.statistic], inverse_temperature=1 / temperature, check=index == 0)
+            values[metric][index] = metric.finish(passes[metric.statistic])
+    return values
 
 
 def _gap(confidence: WeightedTotal, correct: WeightedTotal) -> float:
@@ -226,12 +246,6 @@ def temperature_curve(
     [3, 3, 3]
     """
     temperatures = as_grid(grid)
-    chosen = [get_metric(metric) for metric in metrics]
-    logits = predictions.logits()
-    curve = {"temperature": temperatures, **{metric.spec: np.empty(len(temperatures)) for metric in chosen}}
-    for index, temperature in enumerate(temperatures.tolist()):
-        statistics = [metric.statistic for metric in chosen]
-        found = summarize(logits, statistics, inverse_temperature=1 / temperature, check=index == 0)
-        for metric in chosen:
-            curve[metric.spec][index] = metric.finish(found[metric.statistic])
-    return curve
+    chosen = list(dict.fromkeys(get_metric(metric) for metric in metrics))
+    values = _values(predictions.logits(), chosen, temperatures)
+    return {"temperature": temperatures, **{metric.spec: values[metric] for metric in chosen}}

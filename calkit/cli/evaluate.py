@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -31,6 +33,18 @@ __all__ = ["command"]
 )
 @click.option("--format", "form", type=click.Choice(list(RENDERERS)), default="table", help="Default: table.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@click.option(
+    "--confidence-level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Show the interval of each value that covers the population's with this probability: 0.95.",
+)
+@click.option(
+    "--resamples", type=click.IntRange(min=1), default=1000, metavar="N", help="Bootstrap replicates. Default: 1000."
+)
+@click.option(
+    "--random-state", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of the bootstrap. Default: 0."
+)
 @click.option("-j", "--jobs", type=int, metavar="N", help="Threads; -1 for all cores. Default: as many as pay.")
 @click.option(
     "--dask",
@@ -51,6 +65,9 @@ def command(
     metrics: str | None,
     form: str,
     output: Path | None,
+    confidence_level: float | None,
+    resamples: int,
+    random_state: int,
     jobs: int | None,
     dask: str | None,
     conditions: tuple[str, ...],
@@ -64,15 +81,17 @@ def command(
     \b
     calkit evaluate logits.npz
     calkit evaluate logits.npz --split test -m temperature:objective=ece
+    calkit evaluate logits.npz --confidence-level 0.95
     calkit evaluate probs.csv --kind probs --format json --fail-if 'ece>0.05'
     """  # noqa: D301
     thresholds = [parse_threshold(text) for text in conditions]
     chosen = [get_metric(name) for name in split_specs(metrics)] if metrics is not None else None
     evaluations: list[Evaluation] = []
+    measure = partial(evaluate, confidence_level=confidence_level, n_resamples=resamples, random_state=random_state)
     with use_executor(f"dask:{dask}" if dask else None, jobs):
         for path in files:
             judged = [threshold.metric for threshold in thresholds]
-            evaluations += _evaluate_file(path, source, fit, chosen, judged, on_workers=dask is not None)
+            evaluations += _evaluate_file(path, source, fit, chosen, judged, measure, on_workers=dask is not None)
     text = render(evaluations, form)
     if output is None:
         click.echo(text, nl=False)
@@ -90,6 +109,7 @@ def _evaluate_file(
     fit: FitOptions,
     chosen: list[Metric] | None,
     judged: list[Metric],
+    measure: Callable[..., Evaluation],
     *,
     on_workers: bool,
 ) -> list[Evaluation]:
@@ -102,11 +122,11 @@ def _evaluate_file(
     for split in splits:
         predictions = source.shards(path, split) if on_workers else source.load(path, split)
         wanted = [*(chosen if chosen is not None else _defaults(predictions.kind)), *judged]
-        before = evaluate(predictions, wanted)
+        before = measure(predictions, wanted)
         evaluations.append(before)
         for label, calibrator in calibrators:
             note = {"spec": label, "fitted": calibrator.fitted_values()}
-            after = evaluate(calibrator.apply(predictions), wanted)
+            after = measure(calibrator.apply(predictions), wanted)
             evaluations.append(replace(after, meta={**before.meta, "calibrator": note}))
     return evaluations
 

@@ -49,7 +49,16 @@ def _metrics(evaluations: Sequence[Evaluation]) -> list[Metric]:
 
 
 def _cell(evaluation: Evaluation, metric: Metric) -> str:
-    return metric.format(evaluation[metric.spec]) if metric.spec in evaluation else "–"
+    """Return the value of a metric, with its interval if it has one."""
+    if metric.spec not in evaluation:
+        return "–"
+    return f"{metric.format(evaluation[metric.spec])} {evaluation.interval_text(metric)}".rstrip()
+
+
+def _with_level(name: str, evaluations: Sequence[Evaluation]) -> str:
+    """Return a heading that says which intervals stand beside the values."""
+    levels = sorted({e.confidence_level for e in evaluations if e.confidence_level is not None})
+    return f"{name} ({', '.join(f'{level * 100:g}' for level in levels)} % intervals)" if levels else name
 
 
 #: Functions that turn evaluations into text, by the name of the format.
@@ -63,14 +72,17 @@ def _json(evaluations: Sequence[Evaluation]) -> str:
 
 @RENDERERS.register("csv")
 def _csv(evaluations: Sequence[Evaluation]) -> str:
-    """Values as they are, one evaluation a row."""
+    """Values as they are, one evaluation a row; limits of intervals in columns after their metric."""
     labels = _labels(evaluations)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     specs = [metric.spec for metric in _metrics(evaluations)]
-    writer.writerow([*labels, "n_samples", *specs])
+    limited = any(e.confidence_level is not None for e in evaluations)
+    ends = ("", "_low", "_high") if limited else ("",)
+    writer.writerow([*labels, "n_samples", *(f"{spec}{end}" for spec in specs for end in ends)])
     for i, e in enumerate(evaluations):
-        found = [e.get(spec, math.nan) for spec in specs]
+        rows = [(e.get(spec, math.nan), *(e.intervals.get(spec) or (math.nan, math.nan))) for spec in specs]
+        found = [number for row in rows for number in row[: len(ends)]]
         values = ["" if math.isnan(v) else repr(v) for v in found]
         writer.writerow([*(column[i] for column in labels.values()), e.n_samples, *values])
     return out.getvalue()
@@ -81,7 +93,7 @@ def _markdown(evaluations: Sequence[Evaluation]) -> str:
     """Values as people read them, one evaluation a row."""
     labels = _labels(evaluations)
     metrics = _metrics(evaluations)
-    header = [*labels, "samples", *(metric.heading for metric in metrics)]
+    header = [*labels, _with_level("samples", evaluations), *(metric.heading for metric in metrics)]
     ruler = ["---"] * len(labels) + ["--:"] * (len(header) - len(labels))
     lines = [header, ruler]
     for i, e in enumerate(evaluations):
@@ -98,7 +110,7 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
     if len({Path(name).name for name in files}) == len(files) > 1:
         labels["file"] = [Path(name).name for name in labels["file"]]
     metrics = _metrics(evaluations)
-    names = ["samples", *(metric.heading for metric in metrics)]
+    names = [_with_level("samples", evaluations), *(metric.heading for metric in metrics)]
     rows = [[f"{e.n_samples:,}", *(_cell(e, metric) for metric in metrics)] for e in evaluations]
     if len(evaluations) > _SIDE_BY_SIDE:
         table = _empty_table()

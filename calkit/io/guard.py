@@ -35,8 +35,9 @@ def reading(where: Path | str, what: str) -> Iterator[None]:
     Raises
     ------
     FileFormatError
-        In place of any other exception (a broken pipe apart). Libraries meet damaged files with whatever comes to hand (KeyError,
-        RuntimeError, UnicodeDecodeError, …), so no list of types would be complete; the original is its cause.
+        In place of any other exception (a broken pipe apart). Libraries meet damaged files with whatever comes to hand
+        (KeyError, RuntimeError, UnicodeDecodeError, …), so no list of types would be complete; the original is its
+        cause.
     """
     try:
         yield

@@ -12,6 +12,7 @@ from calkit.io.container import Container
 from calkit.io.formats import FORMATS, Format, check_libraries, format_of_file, format_of_stream
 from calkit.io.guard import reading
 from calkit.io.shards import files_of_folder, join_files
+from calkit.runs import RunFolder, is_run_folder
 
 __all__ = ["open_container"]
 
@@ -22,7 +23,8 @@ def open_container(path: str | Path, *, file_format: str | None = None, trust_pi
     Parameters
     ----------
     path : str or Path
-        A file; a folder of files, or one that is a format itself (Zarr, Hugging Face datasets); a pattern
+        A file; a folder of files, or one that is a format itself (Zarr, Hugging Face datasets); the folder of a
+        training run, which stands for the logits of its final network; a pattern
         (``logits-*.npz``); the common name of numbered files; ``-`` for standard input.
     file_format : str, optional
         Name of the format, where neither suffix nor first bytes tell.
@@ -51,6 +53,8 @@ def open_container(path: str | Path, *, file_format: str | None = None, trust_pi
     'logits (3×3 float64), labels (3 int64)'
     """
     path = Path(path)
+    if is_run_folder(path):
+        path = RunFolder(path).logits()
     form = None if file_format is None else FORMATS[file_format]
 
     def read(one: Path) -> Container:

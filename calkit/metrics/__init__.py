@@ -2,7 +2,9 @@
 
 from calkit.metrics.base import METRICS, Metric, available_metrics, get_metric
 from calkit.metrics.binned import adaece, ece, mce
+from calkit.metrics.classwise import classwise_ece
 from calkit.metrics.scores import accuracy, brier, error, nll
+from calkit.metrics.smooth import smece
 from calkit.metrics.tails import HighConfidence, high_confidence, s99, s99_accuracy
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     "adaece",
     "available_metrics",
     "brier",
+    "classwise_ece",
     "ece",
     "error",
     "get_metric",
@@ -21,4 +24,5 @@ __all__ = [
     "nll",
     "s99",
     "s99_accuracy",
+    "smece",
 ]

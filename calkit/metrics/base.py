@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from calkit.metrics.intervals import IntervalMethod
 from calkit.predictions import Kind, Predictions
 from calkit.registry import Registry
 from calkit.specs import call_with_spec, parse_spec
@@ -41,6 +42,8 @@ class Metric:
         Where the metric is defined.
     parameters : dict
         The parameters that differ from the defaults.
+    interval : IntervalMethod, optional
+        How its uncertainty is found; None where that has no meaning.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Metric:
     bounded_by_gap: bool = False
     reference: str = ""
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
+    interval: IntervalMethod | None = field(default=None, compare=False)
 
     @property
     def spec(self) -> str:

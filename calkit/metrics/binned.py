@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from calkit.metrics.base import METRICS, Metric, as_predictions, compute
+from calkit.metrics.intervals import GapInterval, IntervalMethod, LargestGapInterval
 from calkit.registry import Registry, unknown_name
 from calkit.stats import BinSums, Pairs, Statistic, UniformBins
 from calkit.stats.binning import as_n_bins
@@ -33,11 +34,14 @@ class Binning:
         Turns the summary of `statistic` into :class:`~calkit.stats.BinSums`.
     covers_all : bool
         Whether every row is in some bin.
+    gaps : Groupable or EqualMass, optional
+        What gives the gaps of each group of rows, for intervals.
     """
 
     statistic: Statistic[Any]
     to_bins: Callable[[Any], BinSums]
     covers_all: bool = True
+    gaps: Any = None
 
 
 #: Ways to bin, by name; each is a function of the number of bins.
@@ -46,13 +50,14 @@ BINNINGS: Registry[Callable[[int], Binning]] = Registry("binning")
 
 @BINNINGS.register("uniform")
 def _uniform(n_bins: int) -> Binning:
-    return Binning(UniformBins(n_bins), _unchanged)
+    statistic = UniformBins(n_bins)
+    return Binning(statistic, _unchanged, gaps=statistic)
 
 
 @BINNINGS.register("quantile")
 def _quantile(n_bins: int) -> Binning:
     statistic = EqualMass(n_bins)
-    return Binning(statistic, statistic.to_bins)
+    return Binning(statistic, statistic.to_bins, gaps=statistic)
 
 
 @BINNINGS.register("focal-calibration")
@@ -93,6 +98,11 @@ def _binned_metric(
     def finish(summary: Any) -> float:
         return how(binning.to_bins(summary))
 
+    interval: IntervalMethod | None = None
+    if binning.gaps is not None:
+        largest = how is largest_gap
+        interval = LargestGapInterval(binning.statistic, binning.to_bins) if largest else GapInterval(binning.gaps)
+
     return Metric(
         name,
         title,
@@ -101,6 +111,7 @@ def _binned_metric(
         bounded_by_gap=binning.covers_all,
         reference=reference,
         parameters=parameters,
+        interval=interval,
     )
 
 

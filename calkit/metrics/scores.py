@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from calkit.metrics.base import METRICS, Metric, as_predictions, compute
+from calkit.metrics.intervals import MeanInterval, ProportionInterval
 from calkit.stats import RowMean, WeightedTotal
 
 __all__ = ["accuracy", "brier", "error", "nll"]
@@ -19,25 +20,47 @@ def _one_minus_mean(total: WeightedTotal) -> float:
     return (total.weight - total.total) / total.weight
 
 
+def _right(total: WeightedTotal) -> tuple[float, float]:
+    return total.total, total.weight
+
+
+def _wrong(total: WeightedTotal) -> tuple[float, float]:
+    return total.weight - total.total, total.weight
+
+
 @METRICS.register("accuracy")
 def _accuracy() -> Metric:
-    return Metric("accuracy", "Accuracy", RowMean("correct"), _mean, higher_is_better=True)
+    statistic = RowMean("correct")
+    interval = ProportionInterval(statistic, _right)
+    return Metric("accuracy", "Accuracy", statistic, _mean, higher_is_better=True, interval=interval)
 
 
 @METRICS.register("error")
 def _error() -> Metric:
-    return Metric("error", "Error", RowMean("correct"), _one_minus_mean)
+    statistic = RowMean("correct")
+    return Metric("error", "Error", statistic, _one_minus_mean, interval=ProportionInterval(statistic, _wrong))
 
 
 @METRICS.register("nll")
 def _nll() -> Metric:
-    return Metric("nll", "NLL", RowMean("nll"), _mean, bounds=(0.0, math.inf), percent=False)
+    statistic = RowMean("nll")
+    interval = MeanInterval(statistic)
+    return Metric("nll", "NLL", statistic, _mean, bounds=(0.0, math.inf), percent=False, interval=interval)
 
 
 @METRICS.register("brier")
 def _brier() -> Metric:
-    reference = "Brier, Monthly Weather Review 78, 1950"
-    return Metric("brier", "Brier", RowMean("brier"), _mean, bounds=(0.0, 2.0), percent=False, reference=reference)
+    statistic = RowMean("brier")
+    return Metric(
+        "brier",
+        "Brier",
+        statistic,
+        _mean,
+        bounds=(0.0, 2.0),
+        percent=False,
+        reference="Brier, Monthly Weather Review 78, 1950",
+        interval=MeanInterval(statistic),
+    )
 
 
 def accuracy(

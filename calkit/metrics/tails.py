@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from calkit.errors import InputError
 from calkit.metrics.base import METRICS, Metric, as_predictions, compute
+from calkit.metrics.intervals import ProportionInterval
 from calkit.stats import Tail, TailSums, summarize
 
 __all__ = ["HighConfidence", "high_confidence", "s99", "s99_accuracy"]
@@ -39,6 +40,14 @@ def _accuracy(sums: TailSums) -> float:
     return sums.accuracy
 
 
+def _sure(sums: TailSums) -> tuple[float, float]:
+    return sums.weight, sums.total_weight
+
+
+def _sure_and_right(sums: TailSums) -> tuple[float, float]:
+    return sums.correct, sums.weight
+
+
 def _tail(threshold: float) -> Tail:
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise InputError(f"threshold must be a confidence in [0, 1], but is {threshold!r}.")
@@ -60,6 +69,7 @@ def _s99(threshold: float = 0.99) -> Metric:
         higher_is_better=True,
         reference=_PAPER,
         parameters=_parameters(threshold),
+        interval=ProportionInterval(statistic, _sure),
     )
 
 
@@ -74,6 +84,7 @@ def _s99_accuracy(threshold: float = 0.99) -> Metric:
         higher_is_better=True,
         reference=_PAPER,
         parameters=_parameters(threshold),
+        interval=ProportionInterval(statistic, _sure_and_right),
     )
 
 

@@ -7,22 +7,33 @@ summaries (:mod:`calkit.metrics`), so arrays in memory, files and streams differ
 from calkit.stats.base import Statistic, Summary, TreeSum, summarize
 from calkit.stats.binning import bin_index, uniform_edges
 from calkit.stats.bins import BinSums, UniformBins
+from calkit.stats.classwise import ClasswiseBins
+from calkit.stats.groups import Grouped, Groups, GroupSums
 from calkit.stats.means import RowMean, WeightedTotal
 from calkit.stats.nll import LargestLogit, Maximum, NllDerivatives, NllModel, nll_derivatives
 from calkit.stats.pairs import ConfidencePairs, Pairs
 from calkit.stats.rows import Rows, Workspace
+from calkit.stats.scaled import Scaled
+from calkit.stats.smoothing import ResidualGrid, Residuals
 from calkit.stats.tails import Tail, TailSums
 
 __all__ = [
     "BinSums",
+    "ClasswiseBins",
     "ConfidencePairs",
+    "GroupSums",
+    "Grouped",
+    "Groups",
     "LargestLogit",
     "Maximum",
     "NllDerivatives",
     "NllModel",
     "Pairs",
+    "ResidualGrid",
+    "Residuals",
     "RowMean",
     "Rows",
+    "Scaled",
     "Statistic",
     "Summary",
     "Tail",

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from calkit.errors import InputError
 from calkit.executors import Executor, SerialExecutor, TreeSum, automatic_executor, open_executor
 from calkit.predictions import Predictions, RowBlock
+from calkit.stats.groups import Grouped
 from calkit.stats.rows import Rows, Workspace
 
 __all__ = ["MultiPass", "Part", "Sharded", "Statistic", "Summaries", "Summary", "TreeSum", "summarize"]
@@ -26,6 +28,8 @@ class Summary(Protocol):
 
 
 S_co = TypeVar("S_co", bound=Summary, covariant=True)
+
+_SERIAL = SerialExecutor()
 
 # Yields what to count in each pass, is sent what was counted, and returns the summary.
 Passes = Generator["Statistic[Any]", Any, Any]
@@ -86,6 +90,7 @@ def summarize(
     check: bool = True,
     executor: str | Executor | None = None,
     n_jobs: int | None = None,
+    first_row: int = 0,
 ) -> Summaries:
     """Count all statistics in one pass over the rows; in as many as it takes, if one is :class:`MultiPass`.
 
@@ -97,7 +102,7 @@ def summarize(
     inverse_temperature : float, default=1.0
         β = 1/T: logits are multiplied by it. Must be 1 for other kinds.
     block_rows : int, optional
-        Rows per block; by default about 4 MB. Counts do not depend on it, and sums only by rounding (1e-15 relative).
+        Rows per block; by default about 8 MB. Counts do not depend on it, and sums only by rounding (1e-15 relative).
     check : bool, default=True
         Check the scores. Only a second pass over the same scores may skip it.
     executor : str or Executor, optional
@@ -105,6 +110,8 @@ def summarize(
         threads for more than about two million scores. The result does not depend on it.
     n_jobs : int, optional
         Number of threads, -1 for all cores.
+    first_row : int, default=0
+        Rows counted before these; which group a row belongs to (:class:`~calkit.stats.Groups`) depends on its place.
 
     Returns
     -------
@@ -125,9 +132,13 @@ def summarize(
     counted.update({statistic: next(steps) for statistic, steps in passes.items()})
     found = Summaries(dict.fromkeys(counted))
     with open_executor(executor, n_jobs) as opened:
+        lengths: _Lengths | None = None
         while counted:
             stage = tuple(dict.fromkeys(counted.values()))
-            totals = _Pass(stage, inverse_temperature, block_rows, check).over(predictions, opened)
+            if lengths is None and not isinstance(predictions, Predictions) and _any_grouped(stage):
+                lengths = _lengths(predictions, opened)
+            counting = _Pass(stage, inverse_temperature, block_rows, check, first_row)
+            totals = counting.over(predictions, opened, lengths)
             summaries = dict(zip(stage, totals.summaries, strict=True))
             found.update({statistic: summaries[step] for statistic, step in counted.items()})
             counted = _following(passes, found)
@@ -146,6 +157,44 @@ def _following(passes: dict[Statistic[Any], Passes], found: Summaries) -> dict[S
             found[statistic] = done.value
             del passes[statistic]
     return following
+
+
+def _any_grouped(statistics: tuple[Statistic[Any], ...]) -> bool:
+    return any(isinstance(statistic, Grouped) for statistic in statistics)
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """Numbers of rows of parts, in their order; ``+`` is concatenation."""
+
+    rows: tuple[int, ...]
+
+    def __add__(self, other: _Lengths) -> _Lengths:
+        return _Lengths(self.rows + other.rows)
+
+    @classmethod
+    def of(cls, part: Part) -> _Lengths:
+        """Read how many rows a part has."""
+        return cls((part.load().n_samples,))
+
+
+def _lengths(source: Sharded, executor: Executor | None) -> _Lengths | None:
+    """Return how many rows each part has, so that rows have places among all: it takes one more look at the files."""
+    reader = executor if executor is not None and executor.is_remote else SerialExecutor()
+    return reader.sum(_Lengths.of, source.parts(executor))
+
+
+class _PlacedPart:
+    """A part that knows how many rows come before its own; it goes by the name of the part."""
+
+    def __init__(self, part: Part, first_row: int) -> None:
+        self._part = part
+        self.first_row = first_row
+        if hasattr(part, "name"):
+            self.name = part.name
+
+    def load(self) -> Predictions:
+        return self._part.load()
 
 
 @dataclass(frozen=True)
@@ -170,20 +219,25 @@ class _Pass:
     inverse_temperature: float
     block_rows: int | None
     check: bool
+    first_row: int = 0
 
-    def over(self, source: Predictions | Sharded, executor: Executor | None) -> _Totals:
-        """Return the totals of all rows."""
+    def over(self, source: Predictions | Sharded, executor: Executor | None, lengths: _Lengths | None) -> _Totals:
+        """Return the totals of all rows; of parts, the places of the rows are known if their lengths are given."""
         if isinstance(source, Predictions):
             return self._over_predictions(source, executor)
-        parts = source.parts(executor)
+        parts: Iterable[Part] = source.parts(executor)
+        if lengths is not None:
+            before = accumulate(lengths.rows, initial=self.first_row)
+            parts = [_PlacedPart(part, first_row) for part, first_row in zip(parts, before, strict=False)]
         if executor is not None and executor.is_remote:
             total = executor.sum(self._over_part, parts)
         else:
-            total = SerialExecutor().sum(lambda part: self._over_predictions(part.load(), executor), parts)
+            total = SerialExecutor().sum(lambda part: self._over_part(part, executor), parts)
         return total or _Totals()
 
-    def _over_part(self, part: Part) -> _Totals:
-        return self._over_predictions(part.load(), SerialExecutor())
+    def _over_part(self, part: Part, executor: Executor | None = _SERIAL) -> _Totals:
+        placed = replace(self, first_row=getattr(part, "first_row", self.first_row))
+        return placed._over_predictions(part.load(), executor)
 
     def _over_predictions(self, predictions: Predictions, executor: Executor | None) -> _Totals:
         self._refuse_other_kinds(predictions)
@@ -215,7 +269,7 @@ class _Pass:
         # Differences of huge logits may overflow to infinity, whose exponential is the right 0; those of infinite ones
         # are no number, which is noticed. NumPy keeps this setting for each thread.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            rows = Rows(block, workspace or Workspace(), self.inverse_temperature)
+            rows = Rows(block, workspace or Workspace(), self.inverse_temperature, self.first_row)
             return _Totals(tuple(statistic.measure(rows) for statistic in self.statistics))
 
     def _refuse_other_kinds(self, predictions: Predictions) -> None:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from calkit.errors import InputError
 from calkit.stats.binning import bin_index, uniform_edges
+from calkit.stats.groups import GroupSums, sum_groups
 from calkit.stats.rows import Rows
 
-__all__ = ["BinSums", "UniformBins"]
+__all__ = ["BinSums", "KnownBins", "UniformBins"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +63,11 @@ class BinSums:
         weight: NDArray[np.float64] | None = None,
     ) -> BinSums:
         """Sum rows whose bin is known."""
-        count = np.bincount(index, minlength=n_bins)
         if weight is None:
-            hits = np.bincount(index[correct], minlength=n_bins).astype(np.float64)
-            return cls(count, count.astype(np.float64), _sums(index, confidence, n_bins), hits)
+            wrong, right = np.bincount(2 * index + correct, minlength=2 * n_bins).reshape(n_bins, 2).T
+            count = wrong + right
+            return cls(count, count.astype(np.float64), _sums(index, confidence, n_bins), right.astype(np.float64))
+        count = np.bincount(index, minlength=n_bins)
         return cls(
             count,
             _sums(index, weight, n_bins),
@@ -129,11 +131,44 @@ class UniformBins:
 
     def measure(self, rows: Rows) -> BinSums:
         """Return the :class:`BinSums` of one block."""
+        return BinSums.from_rows(self._index(rows), self.n_bins, rows.confidence, rows.correct, rows.weight)
+
+    def measure_groups(self, rows: Rows, group: NDArray[np.intp], n_groups: int) -> GroupSums:
+        """Return the sums of confidence minus correctness over the rows of each group and bin."""
+        gap = rows.confidence - rows.correct
+        return sum_groups(group, n_groups, rows.weight, gap, self._index(rows), self.n_bins)
+
+    def _index(self, rows: Rows) -> NDArray[np.intp]:
         edges = uniform_edges(self.n_bins, rows.precision)
-        index = bin_index(rows.confidence, edges)
-        if rows.confidence_error:
-            # Counts are those of float64 throughout: what float32 leaves open at an edge is computed again.
-            places = rows.confidence * self.n_bins
-            unsure = np.flatnonzero(np.abs(places - np.rint(places)) < rows.confidence_error * self.n_bins)
-            index[unsure] = bin_index(rows.exact_confidence(unsure), edges)
-        return BinSums.from_rows(index, self.n_bins, rows.confidence, rows.correct, rows.weight)
+        if not rows.confidence_error:
+            return bin_index(rows.confidence, edges)
+        # Counts are those of float64 throughout: what float32 leaves open at an edge is computed again. Nothing is
+        # open at the ends, where the first and the last bin take all.
+        places = rows.confidence * self.n_bins
+        nearest = np.rint(places)
+        close = np.abs(places - nearest) < rows.confidence_error * self.n_bins
+        unsure = np.flatnonzero(close & (nearest > 0) & (nearest < self.n_bins))
+        index = np.ceil(places, out=places).astype(np.intp)
+        index -= 1
+        np.maximum(index, 0, out=index)
+        index[unsure] = bin_index(rows.exact_confidence(unsure), edges)
+        return index
+
+
+@dataclass(frozen=True)
+class KnownBins:
+    """Statistic, for groups only: bins that are known already, each the range from one confidence to another.
+
+    Parameters
+    ----------
+    upper : tuple of float
+        Largest confidence of each bin that holds rows, rising.
+    """
+
+    upper: tuple[float, ...]
+    needs_distribution = False
+
+    def measure_groups(self, rows: Rows, group: NDArray[np.intp], n_groups: int) -> GroupSums:
+        """Return the sums of confidence minus correctness over the rows of each group and bin."""
+        index = np.minimum(np.searchsorted(self.upper, rows.confidence), len(self.upper) - 1)
+        return sum_groups(group, n_groups, rows.weight, rows.confidence - rows.correct, index, len(self.upper))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.stats.groups import GroupSums, sum_groups
 from calkit.stats.rows import Rows
 
 __all__ = ["RowMean", "WeightedTotal"]
@@ -57,3 +61,7 @@ class RowMean:
     def measure(self, rows: Rows) -> WeightedTotal:
         """Return the :class:`WeightedTotal` of one block."""
         return WeightedTotal(len(rows), rows.total_weight, rows.sum(getattr(rows, self.quantity)))
+
+    def measure_groups(self, rows: Rows, group: NDArray[np.intp], n_groups: int) -> GroupSums:
+        """Return the sums of the quantity over the rows of each group."""
+        return sum_groups(group, n_groups, rows.weight, np.asarray(getattr(rows, self.quantity), dtype=np.float64))

@@ -22,7 +22,7 @@ from calkit.stats.rows import Rows
 __all__ = ["EqualMass", "Ranges", "RankCounts", "RankSums"]
 
 # So many pairs, of 9 or 17 bytes, are kept before they are turned into counts.
-_MAX_ROWS = 1 << 22
+MAX_ROWS = 1 << 22
 
 # Shares of mass within this of a border count as on it, since sums of weights carry rounding.
 _SLACK = 1e-9
@@ -269,7 +269,7 @@ class RankCounts:
     """
 
     keys: _Keys = _OddsKeys()
-    max_rows: int = _MAX_ROWS
+    max_rows: int = MAX_ROWS
     needs_distribution = False
 
     def measure(self, rows: Rows) -> RankSums:
@@ -297,7 +297,7 @@ class EqualMass(Pairs):
     """
 
     n_bins: int = 15
-    max_rows: int = _MAX_ROWS
+    max_rows: int = MAX_ROWS
 
     def passes(self) -> Generator[RankCounts, RankSums, ConfidencePairs | BinSums]:
         """Yield what to count in each pass; return the pairs, or the sums over the bins."""

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.errors import InputError
 from calkit.predictions import RowBlock, log_floored
-from calkit.stats.kernels import NllMoments, SoftmaxSums, Workspace, blocked, choose_kernels
+from calkit.stats.binning import uniform_edges
+from calkit.stats.kernels import NllMoments, SoftmaxSums, Workspace, blocked, choose_kernels, classwise
+from calkit.stats.kernels.classwise import ClassRows, ClassSums
 
 __all__ = ["Rows", "Workspace"]
 
 # Confidences of float32 logits, computed in float32, are right to far less than this.
 _FLOAT32_ERROR = 2e-6
+
+# From logits like these on, the distance to the largest outweighs an exponential that is cut off.
+_HUGE = 1e100
 
 
 class Rows:
@@ -31,9 +39,13 @@ class Rows:
         Shared scratch; two blocks of the same workspace must not be used at the same time.
     inverse_temperature : float
         β = 1/T, multiplies logits.
+    first_row : int
+        Rows that come before those the block counts its own from: those of the files before its own.
     """
 
-    def __init__(self, block: RowBlock, workspace: Workspace, inverse_temperature: float = 1.0) -> None:
+    def __init__(
+        self, block: RowBlock, workspace: Workspace, inverse_temperature: float = 1.0, first_row: int = 0
+    ) -> None:
         self.scores = block.scores
         self.y_true = block.y_true
         self.weight = block.sample_weight
@@ -41,6 +53,8 @@ class Rows:
         self._block = block
         self._workspace = workspace
         self._beta = inverse_temperature
+        self._first_row = first_row
+        self._scaled: dict[float, Rows] = {}
         if self.kind != "logits":
             block.check()
 
@@ -50,6 +64,33 @@ class Rows:
     def sum(self, values: NDArray[Any]) -> float:
         """Return the weighted sum of a quantity over the rows."""
         return float(values.sum(dtype=np.float64) if self.weight is None else (values * self.weight).sum())
+
+    @property
+    def numbers(self) -> NDArray[np.intp]:
+        """Places of the rows among all rows, of all files."""
+        return np.asarray(self._block.numbers, dtype=np.intp) + self._first_row
+
+    def at(self, inverse_temperature: float) -> Rows:
+        """Return the same rows at another inverse temperature; the last one is kept, with what was computed of it.
+
+        Raises
+        ------
+        InputError
+            If the scores are not logits.
+        """
+        if self.kind != "logits":
+            raise InputError(f"only logits can be scaled by a temperature, but these scores are {self.kind}.")
+        if inverse_temperature not in self._scaled:
+            rows = Rows(self._block, self._workspace, inverse_temperature, self._first_row)
+            self._scaled = {inverse_temperature: rows}
+        return self._scaled[inverse_temperature]
+
+    def reweighted(self, weight: NDArray[np.float64]) -> Rows:
+        """Return the same rows with other weights, which share what was computed so far."""
+        rows = copy.copy(self)
+        rows.weight = weight
+        rows.__dict__.pop("total_weight", None)
+        return rows
 
     @cached_property
     def total_weight(self) -> float:
@@ -88,7 +129,7 @@ class Rows:
         """Whether the predicted class (the first of the largest scores) is the true one."""
         if self.kind == "confidence":
             return self.y_true.astype(bool)
-        if self.kind == "logits" and "_sums" in self.__dict__:
+        if self.kind == "logits" and (self._workspace.sums or "_sums" in self.__dict__):
             return self._sums.correct
         self._block.check()
         return self._predicted == self.y_true
@@ -118,6 +159,27 @@ class Rows:
         wrong = (1 + squares) / (total * total) - 2 * p_true + 1
         return np.where(self._sums.true_shift == 0, right, wrong)
 
+    @cached_property
+    def p_true(self) -> NDArray[np.float64]:
+        """Probability of the true class."""
+        if self.kind == "probs":
+            return self._true.astype(np.float64)
+        return np.exp(self._beta * self._sums.true_shift) / (1 + self._sums.rest)
+
+    @cached_property
+    def entropy(self) -> NDArray[np.float64]:
+        """Entropy of the probabilities, in nats."""
+        if self.kind == "probs":
+            p = np.clip(self.scores, 0, None)
+            return -(p * log_floored(p)).sum(axis=1)
+        # log Σ e_j + β Σ p_j d_j. Differences of float64 logits are halved twice, so that none overflows.
+        exponent = 2 if self.scores.dtype.itemsize > 4 else 0
+        beta = self._beta * 2**exponent
+        # Compiled exponentials end at e^-700, which is not nothing beside distances like these.
+        kernels = self._kernels if self.largest_logit < _HUGE else blocked
+        found = kernels.nll_moments(self.scores, self.y_true, beta, exponent, np.float64, self._workspace)
+        return np.asarray(np.log1p(found.rest) + beta * found.moments[0])
+
     @property
     def largest_logit(self) -> float:
         """Largest absolute value of the scores."""
@@ -133,6 +195,44 @@ class Rows:
         return self._kernels.nll_moments(self.scores, self.y_true, *arguments)
 
     @property
+    def workspace(self) -> Workspace:
+        """Scratch that is free until another quantity is asked for."""
+        return self._workspace
+
+    def class_rows(self, n_bins: int, *, exact: bool = False) -> ClassRows:
+        """Return what kernels need to bin the probabilities of all classes; if exact, in float64."""
+        edges = uniform_edges(n_bins, self.precision)
+        precision: type[np.floating[Any]] = np.float64 if exact else self._softmax_precision
+        error = 0.0 if exact else self.confidence_error
+        beta = self._beta if self.kind == "logits" else None
+        return ClassRows(self.scores, self.y_true, self.weight, beta, precision, edges, error)
+
+    def class_sums(self, n_bins: int) -> ClassSums:
+        """Return sums over bins of the probability of each class."""
+        rows = self.class_rows(n_bins)
+        loops: Any = classwise
+        if self._kernels is not blocked:
+            from calkit.stats.kernels import classwise_compiled as loops
+        sums: ClassSums = loops.class_sums(rows, self._workspace)
+        if not sums.finite:
+            self._block.check()
+        unsure = sums.unsure
+        if not len(unsure):
+            return sums
+        # Counts are those of float64 throughout: rows that float32 leaves open at an edge are computed again.
+        weight = None if self.weight is None else self.weight[unsure]
+        again = replace(rows, scores=self.scores[unsure], y_true=self.y_true[unsure], weight=weight)
+        rest = classwise.class_sums(replace(again, precision=np.float64, error=0.0), self._workspace)
+        return ClassSums(
+            sums.count + rest.count,
+            sums.weight + rest.weight,
+            sums.confidence + rest.confidence,
+            sums.correct + rest.correct,
+            rest.unsure,
+            sums.finite,
+        )
+
+    @property
     def _kernels(self) -> Any:
         if self._workspace.kernels is None:
             self._workspace.kernels = choose_kernels(self._block.n_total * int(self.scores.shape[1]))
@@ -144,6 +244,7 @@ class Rows:
 
     @cached_property
     def _sums(self) -> SoftmaxSums:
+        self._workspace.sums = True
         arguments = (self._beta, self._softmax_precision, self._workspace.squares, self._workspace)
         sums: SoftmaxSums = self._kernels.softmax_sums(self.scores, self.y_true, *arguments)
         if not sums.finite:

@@ -86,6 +86,16 @@ class DeviceRows(ABC):
     def brier(self) -> Tensor:
         """Squared distance between the probabilities and the one-hot truth, in [0, 2]."""
 
+    @property
+    @abstractmethod
+    def p_true(self) -> Tensor:
+        """Probability of the true class."""
+
+    @property
+    @abstractmethod
+    def entropy(self) -> Tensor:
+        """Entropy of the probabilities, in nats."""
+
     @abstractmethod
     def _possible(self) -> Tensor:
         """Return whether the scores of a row are what they can be, shape (n, s)."""
@@ -158,6 +168,19 @@ class LogitRows(DeviceRows):
         wrong = (1 + squares) / total.square() - 2 * self._true_shift.exp() / total + 1
         return self._values(torch.where(self._true_shift == 0, right, wrong))
 
+    @cached_property
+    def p_true(self) -> Tensor:
+        """Probability of the true class."""
+        return self._values(self._true_shift.exp() / (1 + self._rest))
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """Entropy of the probabilities, in nats."""
+        # Beyond a distance of 1000 the exponential is 0, and stays so times a distance that overflowed.
+        distance = (self._top.to(self.dtype).unsqueeze(1) - self.scores.to(self.dtype)).clamp_(max=1000)
+        mean = (self._exponentials * distance).sum(dim=1) / (1 + self._rest)
+        return self._values(torch.log1p(self._rest) + mean)
+
     def distances(self, exponent: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Return how far each logit is below the top one, times 2^-exponent.
 
@@ -225,6 +248,16 @@ class ProbabilityRows(DeviceRows):
         """Squared distance between the probabilities and the one-hot truth, in [0, 2]."""
         squares = self.scores.to(self.dtype).square().sum(dim=1)
         return self._values(squares - 2 * self._true.to(self.dtype) + 1)
+
+    @cached_property
+    def p_true(self) -> Tensor:
+        """Probability of the true class."""
+        return self._values(self._true)
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """Entropy of the probabilities, in nats."""
+        return self._values(torch.special.entr(self.scores.to(self.dtype).clamp(min=0)).sum(dim=1))
 
 
 def rows_of(batch: Batch, kind: ScoreKind, ignore_index: int) -> DeviceRows:

@@ -32,6 +32,7 @@ from calkit.stats import (
     nll_derivatives,
     uniform_edges,
 )
+from calkit.stats.outcomes import OutcomeTotal, OutcomeTotals
 from calkit_torch.bridge.rows import DeviceRows, LogitRows
 from calkit_torch.bridge.shapes import ScoreKind, transfer
 
@@ -161,6 +162,22 @@ class _RowMean(Counter[RowMean, WeightedTotal]):
     def summary(self, sums: NDArray[np.float64]) -> WeightedTotal:
         count, weight, total = sums.tolist()
         return WeightedTotal(int(count), weight, total)
+
+
+@counts(OutcomeTotal)
+class _OutcomeTotal(Counter[OutcomeTotal, OutcomeTotals]):
+    size = 6
+
+    def measure(self, rows: DeviceRows) -> Tensor:
+        groups = torch.stack([rows.correct, rows.counted - rows.correct])
+        values = rows.weigh(getattr(rows, self.statistic.quantity))
+        # A product with 0 would spoil the sums where a value is infinite.
+        total = torch.where(groups > 0, values, 0).sum(dim=1)
+        return torch.cat([groups.sum(dim=1), rows.weigh(groups).sum(dim=1), total])
+
+    def summary(self, sums: NDArray[np.float64]) -> OutcomeTotals:
+        count, weight, total = sums.reshape(3, 2)
+        return OutcomeTotals(count.astype(np.int64), weight.copy(), total.copy())
 
 
 @counts(Tail)

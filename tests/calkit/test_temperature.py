@@ -26,6 +26,7 @@ from calkit.calibrators import (
 from calkit.calibrators.grid_search import pruned_minimum
 from calkit.datasets import load_digits_logits
 from calkit.errors import CalibrationWarning, FileFormatError, InputError, UsageError
+from calkit.io import watch
 from tests import reference as ref
 
 
@@ -164,6 +165,13 @@ class TestGrid:
         assert calibrator.objective_value_ == pytest.approx(loop[best], abs=1e-12)
         curve = temperature_curve(predictions, [objective])
         np.testing.assert_allclose(curve[metric.spec], loop, atol=1e-12)
+
+    def test_a_curve_of_sums_takes_one_pass_over_the_rows(self):
+        logits, y = overconfident()
+        passes = []
+        watched = watch(calkit.Predictions(logits, y, kind="logits"), lambda progress: passes.append(progress.n_passes))
+        temperature_curve(watched, ["ece", "nll", "s99"])
+        assert set(passes) == {1}
 
     def test_default_grid_is_the_papers_and_most_of_it_is_skipped(self):
         logits, y = overconfident()

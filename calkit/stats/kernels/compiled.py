@@ -79,8 +79,7 @@ def _exp64(x: Any) -> Any:
     return p * power.view(np.float64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _larger(typing_context: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
+def _larger_of(typing_context: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     """Return the larger of two numbers of one type.
 
     Loops over ``max`` stay scalar, since numba does not tell LLVM that there is no NaN; this tells it. Where that is
@@ -93,6 +92,9 @@ def _larger(typing_context: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
         return builder.call(maximum, arguments, fastmath=("nnan", "ninf", "nsz"))
 
     return a(a, a), build
+
+
+_larger: Any = intrinsic(_larger_of)
 
 
 @nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]

@@ -22,6 +22,8 @@ class Workspace:
     ----------
     kernels : Kernels or None
         Those that the first block of the pass chose.
+    sums : bool
+        Whether some statistic has asked for the softmax, so that correctness comes with it at no cost.
     squares : bool
         Whether some statistic has asked for sums of squares, so that they are computed in the same go.
     """
@@ -29,6 +31,7 @@ class Workspace:
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[Any]] = {}
         self.kernels: Kernels | None = None
+        self.sums = False
         self.squares = False
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray[Any]:

@@ -1,0 +1,229 @@
+"""Sums over bins of the probability of every class, in NumPy: only what lies above the first edge needs a bin.
+
+A row's probabilities sum to 1, so fewer than ``n_bins`` of them are above the first edge, however many classes there
+are. They are picked out and binned; the rest of a column is summed whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.stats.binning import bin_index
+from calkit.stats.kernels.workspace import Workspace
+
+__all__ = ["ClassRows", "ClassSums", "class_pieces", "class_sums", "finished"]
+
+_CACHE_BYTES = 1 << 19
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSums:
+    """Sums over the rows for each class and bin, shape (K, n_bins); and what is left to do.
+
+    Attributes
+    ----------
+    count : ndarray of int64
+    weight, confidence, correct : ndarray of float64
+    unsure : ndarray of intp
+        Rows that are in none of the sums: a probability lies too close to an edge for the precision.
+    finite : bool
+        Whether all scores are surely finite.
+    """
+
+    count: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    correct: NDArray[np.float64]
+    unsure: NDArray[np.intp]
+    finite: bool
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """Rows whose probabilities of all classes are to be binned.
+
+    Attributes
+    ----------
+    scores : ndarray, shape (b, K)
+        Logits, or probabilities.
+    y_true : ndarray of intp, shape (b,)
+    weight : ndarray of float64, shape (b,), or None
+    beta : float or None
+        What multiplies logits; None for probabilities.
+    precision : type
+        In which exponentials are computed.
+    edges : ndarray of float64, shape (n_bins + 1,)
+    error : float
+        Bound on the error of the probabilities: what lies closer to an edge is left undone.
+    """
+
+    scores: NDArray[Any]
+    y_true: NDArray[np.intp]
+    weight: NDArray[np.float64] | None
+    beta: float | None
+    precision: type[np.floating[Any]]
+    edges: NDArray[np.float64]
+    error: float
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return len(self.edges) - 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of classes and of bins."""
+        return self.scores.shape[1], self.n_bins
+
+
+class _Piece(NamedTuple):
+    """Some rows: their probabilities below the first edge as a matrix, those above as a list of (row, class, value).
+
+    `low` is in units of 1 / `total`; what is in the list is 0 there. `bin` may be 0 where a value is just on the edge.
+    """
+
+    rows: slice
+    low: NDArray[Any]
+    total: NDArray[np.float64]
+    row: NDArray[np.intp]
+    column: NDArray[np.intp]
+    value: NDArray[np.float64]
+    bin: NDArray[np.intp]
+    unsure: NDArray[np.intp]
+    finite: bool
+
+
+def class_pieces(rows: ClassRows, workspace: Workspace) -> Iterator[_Piece]:
+    """Yield the rows in pieces that fit the cache; `row` and `unsure` count from the start of the piece."""
+    n, k = rows.scores.shape
+    step = min(n, max(16, _CACHE_BYTES // (np.dtype(rows.precision).itemsize * k)))
+    above = workspace.array("above", (step, k), np.bool_)
+    for start in range(0, n, step):
+        piece = slice(start, min(start + step, n))
+        size = piece.stop - start
+        e, total, finite = _exponentials(rows.scores[piece], rows, workspace)
+        # A little below the edge, so that rounding hides nothing; the comparison of the quotients decides.
+        threshold = (rows.edges[1] * (1 - 1e-6) - rows.error) * total
+        places = np.flatnonzero(np.greater(e, threshold.astype(e.dtype)[:, None], out=above[:size]))
+        row, column = np.divmod(places, k)
+        value = e[row, column] / total[row]
+        index = bin_index(value, rows.edges)
+        unsure = _unsure(value, rows, row, size)
+        if len(unsure):
+            e[unsure] = 0
+            kept = ~np.isin(row, unsure)
+            row, column, value, index = row[kept], column[kept], value[kept], index[kept]
+        e[row, column] = 0
+        yield _Piece(piece, e, total, row, column, value, index, unsure, finite)
+
+
+def _exponentials(
+    block: NDArray[Any], rows: ClassRows, workspace: Workspace
+) -> tuple[NDArray[Any], NDArray[np.float64], bool]:
+    """Return numbers in proportion to the probabilities, which the caller may change, and their sums."""
+    e = workspace.array("class exponentials", block.shape, rows.precision)
+    if rows.beta is None:
+        np.copyto(e, block, casting="same_kind")
+        return e, np.ones(len(e)), True
+    finite = bool(np.isfinite(np.add.reduce(block, axis=0)).all())
+    numbers = np.arange(len(block))
+    predicted = block.argmax(axis=1)
+    wide = np.promote_types(rows.precision, np.float32) if block.dtype.itemsize <= 4 else np.float64
+    np.subtract(block, block[numbers, predicted][:, None], out=e, dtype=wide, casting="same_kind")
+    if rows.beta != 1:
+        np.multiply(e, rows.precision(rows.beta), out=e)
+    np.exp(e, out=e)
+    # The largest is left out of the sum, as everywhere, so that probabilities near 1 lose nothing.
+    e[numbers, predicted] = 0
+    rest = np.add.reduce(e, axis=1, dtype=rows.precision)
+    e[numbers, predicted] = 1
+    return e, 1 + rest.astype(np.float64), finite
+
+
+def _unsure(value: NDArray[np.float64], rows: ClassRows, row: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    """Return the rows with a probability that could lie on either side of an edge."""
+    if not rows.error:
+        return np.empty(0, np.intp)
+    places = value * rows.n_bins
+    nearest = np.rint(places)
+    close = (np.abs(places - nearest) < rows.error * rows.n_bins) & (nearest > 0) & (nearest < rows.n_bins)
+    return np.flatnonzero(np.bincount(row[close], minlength=size)) if close.any() else np.empty(0, np.intp)
+
+
+def class_sums(rows: ClassRows, workspace: Workspace) -> ClassSums:
+    """Return the sums over all rows but those that are unsure."""
+    k, m = rows.shape
+    low = np.zeros(k)
+    places, values, owners, truths, unsure, finite = [], [], [], [], [], True
+    for piece in class_pieces(rows, workspace):
+        start = piece.rows.start
+        weight = 1.0 if rows.weight is None else rows.weight[piece.rows]
+        # A product with vectors of float64, so that splitting the rows otherwise changes nothing that could be seen.
+        low += (weight / piece.total) @ piece.low.astype(np.float64, copy=False)
+        places.append(piece.column * m + piece.bin)
+        values.append(piece.value)
+        owners.append(piece.row + start)
+        unsure.append(piece.unsure + start)
+        hit = piece.column == rows.y_true[piece.rows][piece.row]
+        truth = rows.y_true[piece.rows] * m
+        truth[piece.row[hit]] += piece.bin[hit]
+        truths.append(truth)
+        finite = finite and piece.finite
+    return finished(
+        rows,
+        low,
+        np.concatenate(places),
+        np.concatenate(values),
+        np.concatenate(owners),
+        np.concatenate(truths),
+        np.concatenate(unsure),
+        finite,
+    )
+
+
+def finished(
+    rows: ClassRows,
+    low: NDArray[np.float64],
+    place: NDArray[np.intp],
+    value: NDArray[np.float64],
+    owner: NDArray[np.intp],
+    truth: NDArray[np.intp],
+    unsure: NDArray[np.intp],
+    finite: bool,
+) -> ClassSums:
+    """Put the sums together: the lowest bin holds what is in no other.
+
+    Parameters
+    ----------
+    rows : ClassRows
+    low : ndarray of float64, shape (K,)
+        Weighted sums of the probabilities that are not in the list.
+    place, value, owner : ndarray
+        The list: ``class * n_bins + bin``, probability and row.
+    truth : ndarray of intp, shape (b,)
+        ``class * n_bins + bin`` of each row's true class.
+    unsure : ndarray of intp
+    finite : bool
+    """
+    (k, m), weight = rows.shape, rows.weight
+    if len(unsure):
+        present = np.ones(len(truth), bool)
+        present[unsure] = False
+        truth, weight = truth[present], None if weight is None else weight[present]
+
+    def sums(places: NDArray[np.intp], values: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        # Of no places, NumPy counts in whole numbers.
+        return np.bincount(places, values, k * m).astype(np.float64).reshape(k, m)
+
+    listed = None if rows.weight is None else rows.weight[owner]
+    confidence = sums(place, value if listed is None else value * listed)
+    confidence[:, 0] += low
+    count, total, correct = np.bincount(place, minlength=k * m).reshape(k, m), sums(place, listed), sums(truth, weight)
+    count[:, 0] += len(truth) - count.sum(axis=1)
+    total[:, 0] += (len(truth) if weight is None else weight.sum()) - total.sum(axis=1)
+    return ClassSums(count, total, confidence, correct, unsure, finite)
