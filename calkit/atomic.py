@@ -14,13 +14,15 @@ __all__ = ["atomic_write"]
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it there when the block ends well, else remove it.
 
     Parameters
     ----------
     path : str or Path
         The file to write. Its folder must exist; a file that is there already is replaced at the end.
+    durable : bool, default=False
+        Wait until the file is on the disk before it is renamed, so that not even a power failure leaves half of it.
 
     Yields
     ------
@@ -57,8 +59,21 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        if durable:
+            _sync(temporary)
         temporary.replace(path)
+        if durable and os.name == "posix":
+            _sync(path.parent)
     except OSError as error:
         raise FileFormatError(f"cannot write {path}: {error.strerror or error}.") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -16,7 +16,10 @@ from calkit.errors import CalibrationWarning, CalkitError
 
 __all__ = ["ThresholdBrokenError", "cli", "main"]
 
-_COMMANDS = ("demo", "evaluate", "fit", "apply", "plot", "show", "convert", "formats")
+_COMMANDS = ("demo", "evaluate", "fit", "apply", "plot", "report", "show", "convert", "formats")
+
+#: Entry points by which other packages add commands.
+_GROUP = "calkit.commands"
 
 _EPILOG = """\b
 Exit codes: 0 done, 1 failed, 2 misuse, 3 a --fail-if threshold is broken.
@@ -30,18 +33,33 @@ class ThresholdBrokenError(CalkitError):
 
 
 class _LazyGroup(click.Group):
-    """Imports a command's module when the command is called."""
+    """Imports a command's module when the command is called.
+
+    Other packages add commands as entry points of the group ``calkit.commands``; these are looked up only where a name
+    is none of calkit's own, or all are listed.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
+        return [*_COMMANDS, *sorted(_entry_points().names - set(_COMMANDS))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"calkit.cli.{cmd_name}").command
+        command: click.Command
+        if cmd_name in _COMMANDS:
+            command = importlib.import_module(f"calkit.cli.{cmd_name}").command
+        else:
+            found = _entry_points().select(name=cmd_name)
+            if not found:
+                return None
+            command = next(iter(found)).load()
         if not any(param.name == "debug" for param in command.params):
             command.params.append(_debug_option())
         return command
+
+
+def _entry_points() -> Any:
+    from importlib.metadata import entry_points
+
+    return entry_points(group=_GROUP)
 
 
 def _debug_option() -> click.Option:

@@ -1,8 +1,9 @@
-"""``calkit plot``: reliability diagrams, as a picture."""
+"""``calkit plot``: reliability diagrams and training histories, as a picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,11 +11,14 @@ from calkit.atomic import atomic_write
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.errors import UsageError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = ["command"]
 
 
 @click.command()
-@click.argument("file", metavar="FILE")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @input_options
 @fit_options
 @click.option("--bins", "n_bins", type=click.IntRange(min=1), default=15, show_default=True, help="Number of bins.")
@@ -25,18 +29,60 @@ __all__ = ["command"]
     show_default=True,
     help="Bins of equal width or of equal mass.",
 )
+@click.option("--history", is_flag=True, help="Draw the training histories of run folders instead.")
+@click.option(
+    "--panels",
+    metavar="LIST",
+    help="What of the history to draw, by commas: nll,ece,norm, or values such as test.adaece and .lr.",
+)
+@click.option(
+    "--part",
+    type=click.Choice(["test", "validation", "train"]),
+    default="test",
+    show_default=True,
+    help="The samples whose history is drawn.",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Picture to write: .png, .svg or .pdf."
 )
-def command(file: str, source: InputOptions, fit: FitOptions, n_bins: int, binning: str, output: Path) -> None:
+def command(
+    files: tuple[str, ...],
+    source: InputOptions,
+    fit: FitOptions,
+    n_bins: int,
+    binning: str,
+    history: bool,
+    panels: str | None,
+    part: str,
+    output: Path,
+) -> None:
     """Draw a reliability diagram, with the share of the samples in each bin below.
 
     With --method or --calibrator, before and after stand side by side. Of a file with several splits the test split
-    is drawn, unless --split names another.
+    is drawn, unless --split names another. With --history, FILE is the folder of a training run, and curves over its
+    epochs are drawn; those of several runs are laid over each other.
 
     \b
     calkit plot logits.npz --split test -m temperature -o reliability.png
+    calkit plot runs/ce runs/focal --history -o history.png
     """  # noqa: D301
+    if history:
+        figure = _history(files, fit, panels, part)
+    elif len(files) > 1:
+        raise UsageError(f"one file makes a diagram, but there are {len(files)}. 'calkit report' compares several.")
+    elif panels is not None:
+        raise UsageError("--panels belongs to --history; add it, or leave --panels out.")
+    else:
+        figure = _reliability(files[0], source, fit, n_bins, binning)
+    formats = figure.canvas.get_supported_filetypes()
+    if output.suffix.lower().lstrip(".") not in formats:
+        raise UsageError(f"{output}: pictures are written as {', '.join('.' + name for name in sorted(formats))}.")
+    with atomic_write(output) as temporary:
+        figure.savefig(temporary, dpi=150)
+    click.echo(f"wrote {output}")
+
+
+def _reliability(file: str, source: InputOptions, fit: FitOptions, n_bins: int, binning: str) -> Figure:
     from calkit.plotting import ReliabilityDisplay, plot_reliability
 
     calibrators = fit.fitted(file, source)
@@ -50,10 +96,15 @@ def command(file: str, source: InputOptions, fit: FitOptions, n_bins: int, binni
         for name, item in shown.items()
     }
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
-    figure = plot_reliability(displays, title=f"{Path(file).name}{split}")
-    formats = figure.canvas.get_supported_filetypes()
-    if output.suffix.lower().lstrip(".") not in formats:
-        raise UsageError(f"{output}: pictures are written as {', '.join('.' + name for name in sorted(formats))}.")
-    with atomic_write(output) as temporary:
-        figure.savefig(temporary, dpi=150)
-    click.echo(f"wrote {output}")
+    return plot_reliability(displays, title=f"{Path(file).name}{split}")
+
+
+def _history(runs: tuple[str, ...], fit: FitOptions, panels: str | None, part: str) -> Figure:
+    from calkit.plotting import HistoryDisplay, plot_history
+
+    if fit.methods or fit.calibrators:
+        raise UsageError("a history is drawn as it was; leave --method and --calibrator out.")
+    display = HistoryDisplay.from_runs(runs, part=part)
+    title = next(iter(display.histories)) if len(runs) == 1 else None
+    names = None if panels is None else [name.strip() for name in panels.split(",")]
+    return plot_history(display, panels=names, title=title)

@@ -1,0 +1,102 @@
+"""``calkit report``: measurements, diagrams and training histories on one page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from calkit.atomic import atomic_write
+from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.errors import UsageError
+from calkit.report import REPORT_FORMATS, Entry, make_report, render_report
+from calkit.runs import RunFolder, is_run_folder
+from calkit.specs import split_specs
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="RUN_OR_FILE...")
+@input_options
+@fit_options
+@click.option("--as-is", is_flag=True, help="Fit nothing: measure the scores as they are.")
+@click.option("--metrics", metavar="LIST", help="Metrics, by commas, with parameters if any: error,ece:n_bins=25,nll.")
+@click.option("--bins", "n_bins", type=click.IntRange(min=1), default=15, show_default=True, help="Bins of diagrams.")
+@click.option(
+    "--confidence-level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    metavar="SHARE",
+    help="Of the intervals.",
+)
+@click.option("--no-intervals", is_flag=True, help="Leave intervals out, which is quicker.")
+@click.option(
+    "--random-state", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of the bootstrap. Default: 0."
+)
+@click.option("--title", default="Calibration report", show_default=True, help="Title of the page.")
+@click.option("--format", "form", type=click.Choice(list(REPORT_FORMATS)), default="html", help="Default: html.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. JSON goes to stdout without.")
+def command(
+    inputs: tuple[str, ...],
+    source: InputOptions,
+    fit: FitOptions,
+    as_is: bool,
+    metrics: str | None,
+    n_bins: int,
+    confidence_level: float,
+    no_intervals: bool,
+    random_state: int,
+    title: str,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Write a report on classifiers, before and after temperature scaling, as one HTML page.
+
+    RUN_OR_FILE is a file of logits with a validation and a test split, or the folder of a training run. Calibrators
+    (-m, as for 'calkit evaluate'; a temperature by default) are fitted on the validation split, and the figures are
+    those of the test split. Several inputs are compared; runs are shown with their recipe and their history.
+
+    \b
+    calkit report logits.npz -o report.html
+    calkit report runs/ce runs/focal -m temperature:objective=ece -o report.html
+    calkit report runs/ce --format json
+    """  # noqa: D301
+    if output is None and form == "html":
+        raise UsageError("a page needs a file to go to: -o report.html.")
+    if as_is and (fit.methods or fit.calibrators):
+        raise UsageError("--as-is fits nothing; leave it out, or --method and --calibrator.")
+    if not (as_is or fit.methods or fit.calibrators):
+        fit = replace(fit, methods=("temperature",))
+    report = make_report(
+        [_entry(path, source, fit) for path in inputs],
+        metrics=split_specs(metrics) if metrics is not None else None,
+        n_bins=n_bins,
+        confidence_level=None if no_intervals else confidence_level,
+        random_state=random_state,
+        title=title,
+    )
+    text = render_report(report, form)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with atomic_write(output) as temporary:
+        # Paths may hold what is no text; it is shown as "?".
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+    click.echo(f"wrote {output}")
+
+
+def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:
+    run = RunFolder(path) if is_run_folder(path) else None
+    file = path if run is None else str(run.logits())
+    calibrators = fit.fitted(file, source)
+    return Entry(
+        name=Path(path).name if run is None else run.label,
+        predictions=source.load_preferred(file, "test"),
+        calibrators=calibrators,
+        source=path,
+        fitted_on=(fit.fit_on or f"the {fit.fit_split(file, source)} split") if fit.methods else None,
+        run=run,
+    )

@@ -1,0 +1,372 @@
+"""Training histories: how calibration changes over the epochs, as in the paper's Figures 1 and 3."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import InputError, UsageError
+from calkit.plotting.panels import COMPARISON, ONE_RUN, Curve, Panel, get_panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["RUN_COLOURS", "HistoryDisplay", "plot_history"]
+
+#: Colours of the runs, in order; they stay apart for the colour-blind, on white and on black.
+RUN_COLOURS = ("#4878a8", "#d0605e", "#5b9a57", "#b07aa1", "#d98a3d", "#5fa2a2", "#967662", "#8a8a8a")
+_GROUP_COLOURS = {"all": "#4878a8", "correct": "#5b9a57", "misclassified": "#d0605e"}
+_DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (8, 2)))
+# Up to so many epochs, each is marked by a dot.
+_MARKED = 40
+
+
+class _Run(Protocol):
+    @property
+    def history(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def label(self) -> str: ...
+
+
+class HistoryDisplay:
+    """Curves over the epochs of one training run, or of several laid over each other.
+
+    Make one with :meth:`from_run` or :meth:`from_runs`.
+
+    Parameters
+    ----------
+    histories : mapping of str to sequence of mapping
+        By the name of the run, its records, one per epoch, as lines of ``history.jsonl`` hold them: ``"epoch"``,
+        numbers such as ``"last_layer_norm"``, and parts (``"train"``, ``"validation"``, ``"test"``) that hold values
+        of metrics, over all samples (``"nll"``) and over the correctly or wrongly classified ones
+        (``"nll_correct"``, ``"nll_misclassified"``). A value of None is a gap.
+    part : {"test", "validation", "train"}, default="test"
+        The part that panels show which do not name one themselves.
+
+    Attributes
+    ----------
+    histories : dict
+    part : str
+    axes_ : list of matplotlib Axes
+        One per panel, after :meth:`plot`.
+    figure_ : matplotlib Figure
+        After :meth:`plot`.
+
+    Raises
+    ------
+    InputError
+        If there is no run, or one has no epochs.
+
+    Examples
+    --------
+    >>> from calkit.plotting import HistoryDisplay
+    >>> records = [
+    ...     {"epoch": 1, "test": {"nll": 1.2, "ece": 0.03}, "last_layer_norm": 4.1},
+    ...     {"epoch": 2, "test": {"nll": 0.9, "ece": 0.05}, "last_layer_norm": 5.0},
+    ... ]
+    >>> display = HistoryDisplay({"cross-entropy": records})
+    >>> display.panels()
+    ['test', 'errors', 'norm']
+    >>> display.values("cross-entropy", "nll")
+    array([1.2, 0.9])
+    """
+
+    def __init__(self, histories: Mapping[str, Sequence[Mapping[str, Any]]], *, part: str = "test") -> None:
+        if not histories:
+            raise InputError("histories is empty: pass the records of at least one run.")
+        for name, records in histories.items():
+            if not records:
+                raise InputError(f"the history of {name!r} is empty: the run has not finished an epoch yet.")
+        if part not in ("train", "validation", "test"):
+            raise UsageError(f"part must be 'train', 'validation' or 'test', but is {part!r}.")
+        self.histories = {name: list(records) for name, records in histories.items()}
+        self.part = part
+
+    @classmethod
+    def from_run(cls, run: str | Path | _Run, *, part: str = "test") -> Self:
+        """Take the history of one training run.
+
+        Parameters
+        ----------
+        run : str, Path or RunFolder
+            A folder that ``calkit train`` wrote.
+        part : {"test", "validation", "train"}, default="test"
+            The part to show.
+
+        Returns
+        -------
+        HistoryDisplay
+            Not drawn yet.
+
+        Raises
+        ------
+        FileFormatError
+            If the folder is not one of a run, or a line of its history is broken.
+        """
+        return cls.from_runs([run], part=part)
+
+    @classmethod
+    def from_runs(
+        cls, runs: Iterable[str | Path | _Run] | Mapping[str, str | Path | _Run], *, part: str = "test"
+    ) -> Self:
+        """Take the histories of several runs, to be laid over each other.
+
+        Parameters
+        ----------
+        runs : sequence of str, Path or RunFolder, or mapping
+            Folders that ``calkit train`` wrote; the keys of a mapping are the names shown, else the labels of the runs
+            (data set, network, loss), numbered where they are alike.
+        part : {"test", "validation", "train"}, default="test"
+            The part to show.
+
+        Returns
+        -------
+        HistoryDisplay
+            Not drawn yet.
+
+        Raises
+        ------
+        InputError
+            If there is no run, or one has no epochs.
+        FileFormatError
+            If a folder is not one of a run, or a line of its history is broken.
+        """
+        if isinstance(runs, Mapping):
+            return cls({name: _opened(run).history for name, run in runs.items()}, part=part)
+        opened = [_opened(run) for run in runs]
+        names = _told_apart([run.label for run in opened])
+        return cls({name: run.history for name, run in zip(names, opened, strict=True)}, part=part)
+
+    def epochs(self, name: str) -> NDArray[np.float64]:
+        """Return the epochs of a run, counted from 1; shape (n_epochs,)."""
+        return np.array([_number(record.get("epoch", i + 1)) for i, record in enumerate(self.histories[name])])
+
+    def values(self, name: str, key: str, part: str | None = None) -> NDArray[np.float64]:
+        """Return one value per epoch of a run.
+
+        Parameters
+        ----------
+        name : str
+            The run.
+        key : str
+            A metric of the part (``"nll_correct"``), or a number of the record itself (``"last_layer_norm"``).
+        part : str, optional
+            By default that of the display; ``""`` for the record itself.
+
+        Returns
+        -------
+        ndarray of shape (n_epochs,)
+            NaN where an epoch has no such value.
+        """
+        chosen = self.part if part is None else part
+        records = self.histories[name]
+        found = [(record.get(chosen) or {}) if chosen else record for record in records]
+        return np.array([_number(item.get(key)) for item in found], dtype=np.float64)
+
+    def panels(self) -> list[str]:
+        """Return the names of the panels shown by default: those that the histories have values for.
+
+        One run has the panels of the paper's Figure 1 and a few more, several have those of Figure 3.
+        """
+        wanted = ONE_RUN if len(self.histories) == 1 else COMPARISON
+        return [name for name in wanted if any(self._has(curve) for curve in get_panel(name).curves)]
+
+    def plot(
+        self,
+        ax: Axes | Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        panels: Sequence[str] | str | None = None,
+        legend: bool = True,
+        colours: Sequence[str] = RUN_COLOURS,
+    ) -> HistoryDisplay:
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, or several, optional
+            Where to draw, an Axes per panel; by default a new figure.
+        panels : str or sequence of str, optional
+            What to draw: names of :func:`calkit.plotting.available_panels`, or ``"PART.KEY"`` for a value of the
+            history by itself (``"test.adaece"``). By default those of :meth:`panels`.
+        legend : bool, default=True
+            Whether to say which curve is which; the runs are named in the first panel.
+        colours : sequence of str, optional
+            Colours of the runs, in order, where there are several.
+
+        Returns
+        -------
+        HistoryDisplay
+            Itself, with `axes_` and `figure_` set.
+
+        Raises
+        ------
+        NotFoundError
+            If a panel is unknown.
+        InputError
+            If the histories have no value that a panel shows, or there are fewer axes than panels.
+        """
+        chosen = [get_panel(name) for name in self._chosen(panels)]
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            ax = _grid(plt.figure(figsize=_size(len(chosen)), layout="constrained"), len(chosen))
+        axes: list[Axes] = list(np.ravel(np.asarray(ax, dtype=object)))
+        if len(axes) < len(chosen):
+            raise InputError(
+                f"there are {len(chosen)} panels, but only {len(axes)} axes; name panels with panels=[...]."
+            )
+        for i, (panel, target) in enumerate(zip(chosen, axes, strict=False)):
+            curves = self._draw(panel, target, colours)
+            if legend:
+                self._add_legend(target, curves, colours if i == 0 else ())
+        self.axes_, self.figure_ = axes[: len(chosen)], axes[0].figure
+        return self
+
+    def _chosen(self, panels: Sequence[str] | str | None) -> list[str]:
+        names = self.panels() if panels is None else [panels] if isinstance(panels, str) else list(panels)
+        if not names:
+            raise InputError(
+                f"the history holds nothing to draw of the part {self.part!r}: {self._listing()}. "
+                "Choose another part, or name values with panels=['PART.KEY']."
+            )
+        for name in names:
+            if not any(self._has(curve) for curve in get_panel(name).curves):
+                raise InputError(f"no history has a value for the panel {name!r}. There are: {self._listing()}.")
+        return names
+
+    def _has(self, curve: Curve) -> bool:
+        return any(np.isfinite(self.values(name, curve.key, curve.part)).any() for name in self.histories)
+
+    def _listing(self) -> str:
+        found: dict[str, None] = {}
+        for records in self.histories.values():
+            for key, value in records[-1].items():
+                words = [f"{key}.{inner}" for inner in value] if isinstance(value, Mapping) else [f".{key}"]
+                found.update(dict.fromkeys(words))
+        return ", ".join(found)
+
+    def _draw(self, panel: Panel, ax: Axes, colours: Sequence[str]) -> list[Curve]:
+        curves = [curve for curve in panel.curves if self._has(curve)]
+        for i, name in enumerate(self.histories):
+            epochs = self.epochs(name)
+            for k, curve in enumerate(curves):
+                y = self.values(name, curve.key, curve.part) * (100 if panel.percent else 1)
+                ax.plot(epochs, y, **self._style(colours[i % len(colours)], k, curve, len(epochs)))
+        ax.set_title(panel.title.format(part=self.part), fontsize="medium")
+        ax.set_xlabel("Epoch")
+        ax.set_ylabel(panel.unit)
+        ax.margins(x=0.02)
+        if panel.from_zero:
+            ax.set_ylim(bottom=0)
+        ax.locator_params(axis="x", integer=True)
+        ax.grid(visible=True, color="0.5", alpha=0.2, linewidth=0.6)
+        return curves
+
+    def _style(self, colour: str, place: int, curve: Curve, n_epochs: int) -> dict[str, Any]:
+        several = len(self.histories) > 1
+        return {
+            "color": colour if several else _GROUP_COLOURS[curve.group],
+            "linestyle": _DASHES[place % len(_DASHES)] if several else _DASHES[curve.dash],
+            "linewidth": 1.5,
+            "marker": "o" if n_epochs <= _MARKED else None,
+            "markersize": 2.5,
+        }
+
+    def _add_legend(self, ax: Axes, curves: Sequence[Curve], colours: Sequence[str]) -> None:
+        """Name the runs by colour, once, and the curves of a panel by dashes, where there is more than one."""
+        from matplotlib.lines import Line2D
+
+        several = len(self.histories) > 1
+        handles, labels = [], []
+        if several and colours:
+            for i, name in enumerate(self.histories):
+                handles.append(Line2D([], [], color=colours[i % len(colours)], linewidth=1.5))
+                labels.append(_as_text(name))
+        if len(curves) > 1:
+            for k, curve in enumerate(curves):
+                handles.append(Line2D([], [], **self._style("0.4", k, curve, _MARKED + 1)))
+                labels.append(curve.label)
+        if handles:
+            ax.legend(handles, labels, frameon=False, fontsize="small")
+
+
+def plot_history(
+    display: HistoryDisplay, *, panels: Sequence[str] | str | None = None, title: str | None = None
+) -> Figure:
+    """Draw the panels of a history on a figure of their own.
+
+    Parameters
+    ----------
+    display : HistoryDisplay
+    panels : str or sequence of str, optional
+        As for :meth:`HistoryDisplay.plot`.
+    title : str, optional
+        Title of the figure.
+
+    Returns
+    -------
+    matplotlib Figure
+        Not registered with pyplot, so nothing has to be closed; ``figure.savefig(path)`` writes it.
+
+    Examples
+    --------
+    >>> from calkit.plotting import HistoryDisplay, plot_history
+    >>> records = [{"epoch": i + 1, "test": {"nll": 1 / (i + 1), "error": 0.1}} for i in range(3)]
+    >>> figure = plot_history(HistoryDisplay({"focal:3": records, "ce": records}), panels=["nll", "test.error"])
+    >>> [axes.get_title() for axes in figure.axes]
+    ['NLL, test', 'error, test']
+    """
+    from matplotlib.figure import Figure
+
+    names = display._chosen(panels)
+    figure = Figure(figsize=_size(len(names)), layout="constrained")
+    display.plot(_grid(figure, len(names)), panels=names)
+    if title:
+        figure.suptitle(_as_text(title))
+    return figure
+
+
+def _columns(n: int) -> int:
+    return min(n, 2 if n in (2, 4) else 3)
+
+
+def _size(n: int) -> tuple[float, float]:
+    columns = _columns(n)
+    return 4.4 * columns, 3.3 * math.ceil(n / columns)
+
+
+def _grid(figure: Figure, n: int) -> list[Axes]:
+    """Return n axes side by side in rows; places left over stay empty."""
+    columns = _columns(n)
+    rows = math.ceil(n / columns)
+    return [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
+
+
+def _opened(run: str | Path | _Run) -> _Run:
+    if not isinstance(run, str | Path):
+        return run
+    from calkit.runs import RunFolder
+
+    return RunFolder(run)
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Return the names, numbered where they are alike."""
+    return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def _number(value: Any) -> float:
+    """Return a value of a record as a number; NaN for what is none."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
+def _as_text(name: str) -> str:
+    """Return a name that matplotlib shows as it is: no formula between dollars, and not left out for its underscore."""
+    text = name.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text

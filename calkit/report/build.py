@@ -1,0 +1,181 @@
+"""make_report: measure every entry, as it is and after its calibrators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calkit._version import __version__
+from calkit.errors import FileFormatError
+from calkit.evaluation import DEFAULT_METRICS, evaluate
+from calkit.io import load_predictions
+from calkit.metrics import Metric, get_metric
+from calkit.plotting import ReliabilityDisplay
+from calkit.predictions import Predictions
+from calkit.report.entries import Entry, told_apart
+from calkit.report.model import Diagram, Measure, MetricInfo, Report, Result, SavedEpoch, Subject, Training
+
+if TYPE_CHECKING:
+    from calkit.runs import RunFolder
+
+__all__ = ["REPORT_METRICS", "make_report"]
+
+#: What reports show unless told otherwise: the metrics of :func:`calkit.evaluate`; the error stands for the accuracy.
+REPORT_METRICS = tuple(name for name in DEFAULT_METRICS if name != "accuracy")
+
+# Diagrams over the epochs: the paper's Figure 2 has four.
+_SAVED_EPOCHS = 6
+
+
+def make_report(
+    entries: Iterable[Entry | str | Path],
+    *,
+    metrics: Iterable[str | Metric] | None = None,
+    n_bins: int = 15,
+    confidence_level: float | None = 0.95,
+    random_state: int = 0,
+    title: str = "Calibration report",
+) -> Report:
+    """Measure classifiers before and after calibration.
+
+    Parameters
+    ----------
+    entries : iterable of Entry, str or Path
+        A path (a file with a validation and a test split, or a run folder) stands for ``Entry.from_path(path)``: a
+        temperature fitted on the validation split, figures of the test split.
+    metrics : iterable of str or Metric, optional
+        By default those of :data:`REPORT_METRICS` that the scores allow.
+    n_bins : int, default=15
+        Bins of the diagrams.
+    confidence_level : float or None, default=0.95
+        Level of the intervals; None for none.
+    random_state : int, default=0
+        Seed of the resampling behind the intervals.
+    title : str, default="Calibration report"
+
+    Returns
+    -------
+    Report
+        Plain data; :func:`calkit.report.render_report` makes a page of it.
+
+    Raises
+    ------
+    InputError
+        If there are no entries, or scores are impossible.
+    FileFormatError
+        If a file is missing or damaged.
+    UsageError
+        If a file has no validation or no test split.
+
+    Examples
+    --------
+    >>> from calkit.datasets import digits_path
+    >>> from calkit.report import make_report
+    >>> report = make_report([digits_path()], metrics=["error", "ece"], confidence_level=None)
+    >>> (subject,) = report.subjects
+    >>> [f"{result.values['ece'].value:.3f}" for result in subject.results]
+    ['0.130', '0.027']
+    """
+    opened = [entry if isinstance(entry, Entry) else Entry.from_path(entry) for entry in entries]
+    names = told_apart(opened)
+    wanted = None if metrics is None else [get_metric(metric) for metric in metrics]
+    options: dict[str, Any] = (
+        {} if confidence_level is None else {"confidence_level": confidence_level, "random_state": random_state}
+    )
+    subjects = [_subject(name, entry, wanted, n_bins, options) for name, entry in zip(names, opened, strict=True)]
+    shown = {spec: None for subject in subjects for result in subject.results for spec in result.values}
+    return Report(
+        title=title,
+        calkit=__version__,
+        metrics=tuple(_info(get_metric(spec)) for spec in shown),
+        subjects=tuple(subjects),
+        n_bins=n_bins,
+        confidence_level=confidence_level,
+    )
+
+
+def _info(metric: Metric) -> MetricInfo:
+    return MetricInfo(metric.spec, metric.heading, metric.percent, metric.higher_is_better)
+
+
+def _subject(
+    name: str, entry: Entry, metrics: Sequence[Metric] | None, n_bins: int, options: Mapping[str, Any]
+) -> Subject:
+    predictions = entry.predictions
+    chosen = _defaults(predictions) if metrics is None else metrics
+    results = [_result(predictions, chosen, n_bins, options)]
+    for label, calibrator in entry.calibrators:
+        scaled = calibrator.apply(predictions)
+        measured = _result(scaled, chosen, n_bins, options)
+        fitted = calibrator.fitted_values()
+        results.append(replace(measured, calibrator=label, fitted=fitted, fitted_on=entry.fitted_on))
+    names = predictions.class_names
+    return Subject(
+        name=name,
+        source=entry.source,
+        split=predictions.meta.get("split"),
+        kind=predictions.kind,
+        n_samples=predictions.n_samples,
+        n_classes=predictions.n_classes,
+        class_names=None if names is None else tuple(str(item) for item in names),
+        results=tuple(results),
+        training=None if entry.run is None else _training(entry.run, predictions, n_bins),
+    )
+
+
+def _defaults(predictions: Predictions) -> list[Metric]:
+    metrics = [get_metric(name) for name in REPORT_METRICS]
+    return [metric for metric in metrics if not (predictions.kind == "confidence" and metric.needs_distribution)]
+
+
+def _result(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, options: Mapping[str, Any]) -> Result:
+    evaluation = evaluate(predictions, metrics, **options)
+    values = {
+        spec: Measure(float(value), *(evaluation.intervals.get(spec) or ())) for spec, value in evaluation.items()
+    }
+    return Result(None, {}, None, values, _diagram(predictions, n_bins))
+
+
+def _diagram(predictions: Predictions, n_bins: int) -> Diagram:
+    display = ReliabilityDisplay.from_predictions(predictions, n_bins=n_bins, plot=False)
+    return Diagram.from_bins(display.bins)
+
+
+def _training(run: RunFolder, predictions: Predictions, n_bins: int) -> Training:
+    return Training(
+        recipe=dict(run.recipe),
+        history=tuple(run.history),
+        saved_epochs=_saved_epochs(run, predictions, n_bins),
+        versions=_versions(run.path / "versions.json"),
+    )
+
+
+def _versions(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(found, dict):
+        raise FileFormatError(f"{path} is damaged: a JSON object is wanted.")
+    return found
+
+
+def _saved_epochs(run: RunFolder, predictions: Predictions, n_bins: int) -> tuple[SavedEpoch, ...]:
+    """Return the diagrams of some of the epochs whose logits were saved, evenly chosen, the last among them."""
+    epochs = run.logits_epochs
+    if len(epochs) < 2:
+        return ()
+    if len(epochs) > _SAVED_EPOCHS:
+        step = (len(epochs) - 1) / (_SAVED_EPOCHS - 1)
+        epochs = [epochs[round(i * step)] for i in range(_SAVED_EPOCHS)]
+    split = predictions.meta.get("split")
+    found = []
+    for epoch in epochs:
+        saved = load_predictions(run.logits(epoch), split=split)
+        found.append(SavedEpoch(epoch, _diagram(saved, n_bins)))
+    return tuple(found)

@@ -1,0 +1,184 @@
+"""The pictures of a report, each with what it shows in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from calkit.metrics import get_metric
+from calkit.plotting import HistoryDisplay, ReliabilityDisplay
+from calkit.plotting.history import RUN_COLOURS
+from calkit.plotting.panels import get_panel
+from calkit.report.model import Diagram, Measure, MetricInfo, Subject
+from calkit.report.svg import inline_svg
+from calkit.report.words import percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Picture", "colour_of", "comparison_pictures", "history_pictures", "reliability_picture"]
+
+# Metrics that are compared in pictures, the first three of these that the report has.
+_COMPARED = ("ece", "nll", "error", "adaece", "brier", "mce")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Attributes
+    ----------
+    title : str
+    svg : str
+        Markup; names in it are escaped.
+    alt : str
+        What it shows, in words.
+    legend : tuple of (str, str)
+        Label and colour of what the picture itself does not name.
+    """
+
+    title: str
+    svg: str
+    alt: str
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+def colour_of(place: int) -> str:
+    """Return the colour of a subject in all pictures."""
+    return RUN_COLOURS[place % len(RUN_COLOURS)]
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return a figure whose margins hold the labels; laying out each anew would take half of the time of a report."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("none")
+    left, right, bottom, top = 0.62 / width, 1 - 0.08 / width, 0.5 / height, 1 - 0.1 / height
+    figure.subplots_adjust(left=left, right=right, bottom=bottom, top=top)
+    return figure
+
+
+def reliability_picture(diagram: Diagram, title: str, prefix: str) -> Picture:
+    """Draw a reliability diagram, with the shares of the samples below."""
+    figure = _figure(4.8, 5.6)
+    ax, share_ax = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True, gridspec_kw={"hspace": 0.06})
+    display = ReliabilityDisplay.from_bins(diagram.to_bins(), plot=False).plot(ax, share_ax=share_ax)
+    legend = tuple(dict.fromkeys([*_taken_legend(ax), *_taken_legend(share_ax)]))
+    alt = f"Reliability diagram, {title}. {_reliability_in_words(diagram, display.ece)}"
+    return Picture(title, inline_svg(figure, prefix=prefix, alt=alt), alt, legend)
+
+
+def _taken_legend(ax: Axes) -> list[tuple[str, str]]:
+    """Take the legend off a diagram, so that it hides no bar, and return it for the page to show."""
+    from matplotlib.colors import to_hex
+
+    legend = ax.get_legend()
+    if legend is None:
+        return []
+    legend.remove()
+    handles, labels = ax.get_legend_handles_labels()
+    return [(label, to_hex(_colour(handle))) for handle, label in zip(handles, labels, strict=True)]
+
+
+def _colour(handle: Any) -> Any:
+    return handle.get_color() if hasattr(handle, "get_color") else handle[0].get_facecolor()
+
+
+def _reliability_in_words(diagram: Diagram, ece: float) -> str:
+    weight = math.fsum(diagram.weight)
+    fullest = max(range(len(diagram.weight)), key=lambda i: diagram.weight[i])
+    share = diagram.weight[fullest] / weight
+    accuracy = diagram.correct[fullest] / diagram.weight[fullest]
+    confidence = diagram.confidence[fullest] / diagram.weight[fullest]
+    return (
+        f"ECE {percent(ece, 2)}, accuracy {percent(diagram.mean_accuracy)}, mean confidence "
+        f"{percent(diagram.mean_confidence)}. The fullest bin, from {diagram.lower[fullest]:.3g} to "
+        f"{diagram.upper[fullest]:.3g}, holds {percent(share)} of the samples: accuracy {percent(accuracy)} at "
+        f"confidence {percent(confidence)}."
+    )
+
+
+def history_pictures(
+    histories: Mapping[str, Sequence[Mapping[str, Any]]],
+    prefix: str,
+    *,
+    colours: Sequence[str] = RUN_COLOURS,
+    part: str = "test",
+) -> list[Picture]:
+    """Draw the panels of one history (the paper's Figure 1) or of several laid over each other (Figure 3)."""
+    display = HistoryDisplay(histories, part=part)
+    pictures = []
+    for i, name in enumerate(display.panels()):
+        figure = _figure(4.4, 3.1)
+        # The page names the runs itself: any name can be read there.
+        display.plot(figure.subplots(), panels=name, legend=len(histories) == 1, colours=colours)
+        title = get_panel(name).title.format(part=part)
+        figure.axes[0].set_title("")
+        alt = f"{title}, by epoch. {_history_in_words(display, name)}"
+        pictures.append(Picture(title, inline_svg(figure, prefix=f"{prefix}-{i}", alt=alt), alt))
+    return pictures
+
+
+def _history_in_words(display: HistoryDisplay, panel: str) -> str:
+    shown = get_panel(panel)
+    sentences = []
+    for name in display.histories:
+        epochs = display.epochs(name)
+        for curve in shown.curves:
+            values = display.values(name, curve.key, curve.part) * (100 if shown.percent else 1)
+            known = [(e, v) for e, v in zip(epochs, values, strict=True) if math.isfinite(v)]
+            if known:
+                what = f"{name}: {curve.label}" if len(display.histories) > 1 else curve.label
+                sentences.append(
+                    f"{what} from {known[0][1]:.3g} at epoch {known[0][0]:.0f} to {known[-1][1]:.3g} at epoch "
+                    f"{known[-1][0]:.0f}."
+                )
+    return " ".join(sentences)
+
+
+def comparison_pictures(subjects: Sequence[Subject], metrics: Sequence[MetricInfo], prefix: str) -> list[Picture]:
+    """Draw a metric of all subjects below each other: a ring for the scores as they are, a dot after calibration."""
+    by_spec = {info.spec: info for info in metrics}
+    chosen = [by_spec[spec] for spec in _COMPARED if spec in by_spec][:3] or list(metrics[:3])
+    return [_comparison(subjects, info, f"{prefix}-{i}") for i, info in enumerate(chosen)]
+
+
+def _comparison(subjects: Sequence[Subject], info: MetricInfo, prefix: str) -> Picture:
+    figure = _figure(4.4, 0.8 + 0.42 * len(subjects))
+    ax = figure.subplots()
+    for place, subject in enumerate(subjects):
+        shown = [result.values[info.spec] for result in subject.results[:2] if info.spec in result.values]
+        for k, measure in enumerate(shown):
+            y = place + (0.14 if k else -0.14) * (len(shown) > 1)
+            _dot(ax, measure, y, 100 if info.percent else 1, colour_of(place), filled=k > 0)
+    ax.set_ylim(len(subjects) - 0.5, -0.5)
+    ax.set_yticks(range(len(subjects)), [str(i + 1) for i in range(len(subjects))])
+    ax.grid(visible=True, axis="x", color="0.5", alpha=0.2, linewidth=0.6)
+    ax.set_xlabel(info.heading)
+    ax.locator_params(axis="x", nbins=6)
+    ax.margins(x=0.08)
+    alt = f"{info.heading}, before and after calibration. {_comparison_in_words(subjects, info)}"
+    return Picture(info.heading, inline_svg(figure, prefix=prefix, alt=alt), alt)
+
+
+def _dot(ax: Any, measure: Measure, y: float, scale: float, colour: str, *, filled: bool) -> None:
+    if not math.isfinite(measure.value):
+        return
+    if measure.low is not None and measure.high is not None:
+        ax.plot([measure.low * scale, measure.high * scale], [y, y], color=colour, linewidth=1.6, alpha=0.7)
+    style = {"markerfacecolor": colour if filled else "#ffffff", "markeredgecolor": colour, "markeredgewidth": 1.5}
+    ax.plot([measure.value * scale], [y], marker="o", markersize=6.5, linestyle="none", **style)
+
+
+def _comparison_in_words(subjects: Sequence[Subject], info: MetricInfo) -> str:
+    metric = get_metric(info.spec)
+    words = []
+    for subject in subjects:
+        shown = [metric.format(r.values[info.spec].value) for r in subject.results[:2] if info.spec in r.values]
+        if shown:
+            words.append(f"{subject.name}: {' then '.join(shown)}.")
+    return " ".join(words)

@@ -1,0 +1,237 @@
+"""What a report says, as plain data: no HTML, no pictures, no raw rows.
+
+Everything a page shows is made of these, and so is the JSON. Fractions are fractions; NaN becomes null in JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from calkit.stats import BinSums
+
+__all__ = ["Diagram", "Measure", "MetricInfo", "Report", "Result", "SavedEpoch", "Subject", "Training"]
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """A metric of the report.
+
+    Attributes
+    ----------
+    spec : str
+        The word that stands for it: ``"ece:n_bins=25"``.
+    heading : str
+        As tables show it, with the unit: ``"ECE (n_bins=25) %"``.
+    percent : bool
+        Whether people see it times 100.
+    higher_is_better : bool
+    """
+
+    spec: str
+    heading: str
+    percent: bool
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A value, and the interval it lies in, if one was asked for."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """Sums over bins of confidence: all that a reliability diagram shows.
+
+    Attributes
+    ----------
+    lower, upper : tuple of float
+        Edges of the bins.
+    count : tuple of int
+        Samples.
+    weight, confidence, correct : tuple of float
+        Sums of the weights, of the confidences, and of the right answers, weighted.
+    """
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    count: tuple[int, ...]
+    weight: tuple[float, ...]
+    confidence: tuple[float, ...]
+    correct: tuple[float, ...]
+
+    @classmethod
+    def from_bins(cls, bins: BinSums) -> Diagram:
+        """Take the sums of one row of bins."""
+        lower, upper = bins.edges
+        arrays = (lower, upper, bins.count, bins.weight, bins.confidence, bins.correct)
+        return cls(*(tuple(array.tolist()) for array in arrays))
+
+    def to_bins(self) -> BinSums:
+        """Return the sums as displays take them."""
+        return BinSums(
+            np.array(self.count),
+            np.array(self.weight),
+            np.array(self.confidence),
+            np.array(self.correct),
+            np.array(self.lower),
+            np.array(self.upper),
+        )
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Share of right answers, over all bins."""
+        return math.fsum(self.correct) / math.fsum(self.weight)
+
+    @property
+    def mean_confidence(self) -> float:
+        """Mean confidence, over all bins."""
+        return math.fsum(self.confidence) / math.fsum(self.weight)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One set of scores, measured: as they are, or after a calibrator.
+
+    Attributes
+    ----------
+    calibrator : str or None
+        Its spec or file; None for the scores as they are.
+    fitted : mapping of str to float
+        What was fitted: ``{"T": 2.5}``.
+    fitted_on : str or None
+        The split or the file it was fitted on, where that is known.
+    values : mapping of str to Measure
+        By the spec of the metric.
+    diagram : Diagram
+    """
+
+    calibrator: str | None
+    fitted: Mapping[str, float]
+    fitted_on: str | None
+    values: Mapping[str, Measure]
+    diagram: Diagram
+
+
+@dataclass(frozen=True)
+class SavedEpoch:
+    """The diagram of the logits saved at the end of an epoch (counted from 1)."""
+
+    epoch: int
+    diagram: Diagram
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the network came about.
+
+    Attributes
+    ----------
+    recipe : mapping
+        As ``recipe.toml`` has it.
+    history : tuple of mapping
+        The lines of ``history.jsonl``, one per epoch.
+    saved_epochs : tuple of SavedEpoch
+    versions : mapping
+        As ``versions.json`` has it.
+    """
+
+    recipe: Mapping[str, Any]
+    history: tuple[Mapping[str, Any], ...]
+    saved_epochs: tuple[SavedEpoch, ...] = ()
+    versions: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One classifier.
+
+    Attributes
+    ----------
+    name : str
+        Unlike that of any other subject of the report.
+    source : str
+        The file or folder.
+    split : str or None
+        The split that was measured.
+    kind : str
+        Of the scores: logits, probs or confidence.
+    n_samples : int
+    n_classes : int or None
+    class_names : tuple of str or None
+    results : tuple of Result
+        The scores as they are, then each calibrator.
+    training : Training or None
+        For a run folder.
+    """
+
+    name: str
+    source: str
+    split: str | None
+    kind: str
+    n_samples: int
+    n_classes: int | None
+    class_names: tuple[str, ...] | None
+    results: tuple[Result, ...]
+    training: Training | None = None
+
+    @property
+    def before(self) -> Result:
+        """The scores as they are."""
+        return self.results[0]
+
+    @property
+    def after(self) -> tuple[Result, ...]:
+        """Those of the calibrators."""
+        return self.results[1:]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a report says.
+
+    Attributes
+    ----------
+    title : str
+    calkit : str
+        The version that made it.
+    metrics : tuple of MetricInfo
+        In the order of the tables.
+    subjects : tuple of Subject
+    n_bins : int
+        Of the diagrams.
+    confidence_level : float or None
+        Of the intervals; None where there are none.
+    """
+
+    title: str
+    calkit: str
+    metrics: tuple[MetricInfo, ...]
+    subjects: tuple[Subject, ...]
+    n_bins: int
+    confidence_level: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data, ready for JSON: what is not finite is None."""
+        return {"format": "calkit-report", "version": 1, **_plain(asdict(self))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    # A date of a recipe, for instance.
+    return str(value)

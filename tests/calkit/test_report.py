@@ -1,0 +1,367 @@
+"""Reports: the model holds what was measured, and the page shows the model, whole and safe."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import calkit
+from calkit.calibrators import get_calibrator
+from calkit.cli.app import run as run_cli
+from calkit.datasets import digits_path, load_digits_logits
+from calkit.errors import InputError, NotFoundError, UsageError
+from calkit.report import Entry, make_report, render_report
+from calkit.report.words import METRIC_NOTES
+
+HOSTILE = "</style></title><script>alert(1)</script>\"'&$\\frac$"
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and collects what they are."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.attributes, self.texts, self.references = [], [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            self.attributes.append((tag, name, value))
+            if name == "id":
+                self.ids.append(value)
+            if name == "href":
+                self.references.append(value)
+            self.references += [f"#{found}" for found in re.findall(r"url\(#([^)]+)\)", value or "")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split()).replace("\xa0", " ")
+
+
+def record(epoch):
+    part = {
+        f"{key}{outcome}": 0.1 * epoch
+        for key in ("nll", "entropy", "confidence", "p_true", "error", "ece")
+        for outcome in ("", "_correct", "_misclassified")
+    }
+    return {"epoch": epoch, "last_layer_norm": 2.0 * epoch, "train": part, "test": part}
+
+
+def digits(scale=1.0):
+    arrays = {}
+    for short, split in (("val", "validation"), ("test", "test")):
+        predictions = load_digits_logits(split)
+        arrays |= {f"{short}_logits": scale * predictions.scores, f"{short}_labels": predictions.y_true}
+    return arrays
+
+
+def write_run(folder, loss="ce", scale=1.0, names=None):
+    """The layout that 'calkit train' leaves behind, without training."""
+    (folder / "logits").mkdir(parents=True)
+    (folder / "recipe.toml").write_text(f"dataset = 'digits'\nmodel = 'mlp'\nloss = '''{loss}'''\nepochs = 3\n")
+    (folder / "history.jsonl").write_text("".join(json.dumps(record(epoch)) + "\n" for epoch in (1, 2, 3)))
+    (folder / "versions.json").write_text('{"calkit": "0.1", "libraries": {"torch": "2.13"}}')
+    names = np.array([str(i) for i in range(10)] if names is None else names)
+    for name, factor in (("epoch-0001", 0.5), ("epoch-0003", 1), ("final", 1)):
+        np.savez(folder / "logits" / f"{name}.npz", class_names=names, **digits(scale * factor))
+    return folder
+
+
+@pytest.fixture
+def call(capsys):
+    def call(*args):
+        code = run_cli([str(a) for a in args])
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    top = tmp_path_factory.mktemp("runs")
+    return [write_run(top / "ce"), write_run(top / "focal", "FLA-53", scale=0.4)]
+
+
+@pytest.fixture(scope="module")
+def report(runs):
+    return make_report(runs, metrics=["error", "ece", "nll"])
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return render_report(report)
+
+
+class TestModel:
+    def test_holds_what_evaluate_says(self):
+        methods = ("temperature", "temperature:objective=ece")
+        report = make_report([Entry.from_path(digits_path(), methods=methods)])
+        (subject,) = report.subjects
+        test, validation = load_digits_logits("test"), load_digits_logits("validation")
+        assert (subject.name, subject.split, subject.kind) == ("digits-mlp.npz", "test", "logits")
+        assert (subject.n_samples, subject.n_classes) == (test.n_samples, 10)
+        calibrators = [get_calibrator(method).fit_predictions(validation) for method in methods]
+        expected = [test, *(calibrator.apply(test) for calibrator in calibrators)]
+        specs = [info.spec for info in report.metrics]
+        assert specs == ["error", "ece", "adaece", "mce", "nll", "brier", "s99", "s99_accuracy"]
+        for result, predictions in zip(subject.results, expected, strict=True):
+            evaluation = calkit.evaluate(predictions, specs, confidence_level=0.95, random_state=0)
+            assert {spec: measure.value for spec, measure in result.values.items()} == dict(evaluation)
+            limits = {spec: (measure.low, measure.high) for spec, measure in result.values.items()}
+            assert limits == evaluation.intervals
+        assert [result.calibrator for result in subject.results] == [None, *methods]
+        assert [result.fitted_on for result in subject.results] == [None, "validation", "validation"]
+        assert subject.results[1].fitted == {"temperature": calibrators[0].temperature_}
+
+    def test_diagrams_are_those_of_the_display(self):
+        report = make_report([digits_path()], metrics=["ece:n_bins=25"], n_bins=25, confidence_level=None)
+        before = report.subjects[0].before
+        bins = calkit.ReliabilityDisplay.from_predictions(load_digits_logits("test"), n_bins=25, plot=False).bins
+        found = before.diagram.to_bins()
+        for name in ("count", "weight", "confidence", "correct"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(bins, name))
+        np.testing.assert_array_equal(found.edges, bins.edges)
+        assert before.diagram.mean_accuracy == pytest.approx(calkit.evaluate(load_digits_logits("test"))["accuracy"])
+        assert before.values["ece:n_bins=25"].low is None
+
+    def test_run_folders(self, tmp_path):
+        first = write_run(tmp_path / "a")
+        second = write_run(tmp_path / "b", scale=0.5)
+        report = make_report([first, second], metrics=["nll"], confidence_level=None)
+        assert [s.name for s in report.subjects] == [f"digits mlp ce ({folder})" for folder in (first, second)]
+        training = report.subjects[0].training
+        assert training.recipe == {"dataset": "digits", "model": "mlp", "loss": "ce", "epochs": 3}
+        assert list(training.history) == [record(epoch) for epoch in (1, 2, 3)]
+        assert [saved.epoch for saved in training.saved_epochs] == [1, 3]
+        assert training.saved_epochs[1].diagram == report.subjects[0].before.diagram
+        # Halving all logits halves the temperature (scale equivariance), and both end at the same NLL.
+        before, after = (subject.after[0] for subject in report.subjects)
+        assert after.fitted["temperature"] == pytest.approx(before.fitted["temperature"] / 2, rel=1e-6)
+        assert after.values["nll"].value == pytest.approx(before.values["nll"].value, rel=1e-6)
+
+    def test_json_is_the_model(self, call):
+        code, out, err = call("report", digits_path(), "--format", "json", "--metrics", "ece,nll")
+        assert (code, err) == (0, "")
+        report = make_report([Entry.from_path(digits_path())], metrics=["ece", "nll"])
+        expected = report.to_dict()
+        expected["subjects"][0]["results"][1]["fitted_on"] = "the validation split"
+        assert json.loads(out) == json.loads(json.dumps(expected))
+        assert expected["format"] == "calkit-report"
+
+    def test_what_is_not_finite_is_null(self):
+        pairs = calkit.Predictions.from_confidence([0.4, 0.6, 0.5], [1, 0, 1])
+        report = make_report([Entry("pairs", pairs)], confidence_level=None)
+        assert report.subjects[0].n_classes is None
+        assert [info.spec for info in report.metrics] == ["error", "ece", "adaece", "mce", "s99", "s99_accuracy"]
+        # No answer is 99 % sure, so their accuracy is undefined.
+        values = json.loads(render_report(report, "json"))["subjects"][0]["results"][0]["values"]
+        assert values["s99_accuracy"]["value"] is None
+        assert "S99 accuracy % –" in Page(render_report(report)).text
+
+    def test_bad_entries(self, tmp_path):
+        with pytest.raises(InputError, match="nothing to report on"):
+            make_report([])
+        test = load_digits_logits("test")
+        with pytest.raises(NotFoundError, match="Did you mean 'temperature'"):
+            Entry.from_predictions("x", test, test, methods=["temprature"])
+        with pytest.raises(NotFoundError, match="unknown report format 'htm'"):
+            render_report(make_report([Entry("x", test)], metrics=["ece"], confidence_level=None), "htm")
+        np.savez(tmp_path / "x.npz", test_logits=np.eye(3), test_labels=[0, 1, 2])
+        with pytest.raises(UsageError, match="validation"):
+            Entry.from_path(tmp_path / "x.npz")
+        assert Entry.from_path(tmp_path / "x.npz", methods=()).calibrators == ()
+
+
+class TestPage:
+    def test_is_one_file_that_loads_nothing(self, page):
+        parsed = Page(page)
+        assert page.startswith("<!doctype html>")
+        assert {"script", "link", "img", "iframe", "object"}.isdisjoint(parsed.tags)
+        assert "http://" not in page
+        assert "https://" not in page
+        assert "default-src 'none'" in page
+        assert all(reference.startswith("#") for reference in parsed.references)
+
+    def test_ids_are_unique_and_found(self, page):
+        parsed = Page(page)
+        assert len(set(parsed.ids)) == len(parsed.ids)
+        assert {reference[1:] for reference in parsed.references} <= set(parsed.ids)
+
+    def test_pictures_have_alt_text(self, page):
+        parsed = Page(page)
+        labels = [value for tag, name, value in parsed.attributes if (tag, name) == ("svg", "aria-label")]
+        # Two diagrams and two saved epochs per run, six panels per run, nine of both, three comparisons.
+        assert len(labels) == parsed.tags.count("svg") == 2 * (2 + 2 + 6) + 9 + 3
+        assert any("by epoch. digits mlp ce: NLL from 0.1 at epoch 1 to 0.3 at epoch 3." in label for label in labels)
+        roles = [value for tag, name, value in parsed.attributes if (tag, name) == ("svg", "role")]
+        assert roles == ["img"] * len(labels)
+
+    def test_says_what_was_measured(self, report, page):
+        text = Page(page).text
+        for subject in report.subjects:
+            old, new = (result.values["ece"] for result in subject.results)
+            assert f"the ECE goes from {100 * old.value:.2f} % to {100 * new.value:.2f} %" in text
+            assert f"[{100 * old.low:.2f}, {100 * old.high:.2f}]" in text
+            assert f"T = {subject.after[0].fitted['temperature']:.4g}" in text
+        assert "libraries.torch 2.13" in text
+        assert "As they are, digits mlp FLA-53 has the lowest ECE" in text
+
+    def test_the_best_stands_out(self, report, page):
+        best = re.findall(r'<td class="best">([^<]*)', page)
+        values = [result.values["ece"].value for subject in report.subjects for result in subject.results]
+        assert f"{100 * min(values):.2f}" in best
+        assert f"{100 * max(values):.2f}" not in best
+
+    def test_takes_the_colours_of_the_page(self, page):
+        assert "#010203" not in page
+        assert "var(--ink)" in page
+        assert "prefers-color-scheme: dark" in page
+        assert "@media print" in page
+
+    def test_is_the_same_each_time_and_changes_no_setting(self, runs):
+        report = make_report(runs[:1], metrics=["ece"], confidence_level=None)
+        page = render_report(report)
+        before = dict(mpl.rcParams)
+        assert render_report(report) == page
+        assert dict(mpl.rcParams) == before
+
+    def test_names_are_only_names(self, tmp_path):
+        names = [HOSTILE, *map(str, range(9))]
+        run = write_run(tmp_path / "<b>run&", loss=HOSTILE.replace("'", ""), names=names)
+        other = write_run(tmp_path / "other", loss="_$\\frac$")
+        report = make_report([run, other], metrics=["ece"], confidence_level=None, title=HOSTILE)
+        page = render_report(report)
+        parsed = Page(page)
+        assert "script" not in parsed.tags
+        assert "b" not in parsed.tags
+        assert page.count("<style>") == page.count("</style>") == 1
+        assert report.subjects[0].class_names[0] == HOSTILE
+        assert HOSTILE in parsed.text
+        assert str(run) in parsed.text
+
+
+class TestCommand:
+    def test_writes_a_page(self, call, tmp_path):
+        target = tmp_path / "report.html"
+        code, out, err = call(
+            "report", digits_path(), "-m", "temperature:objective=ece", "--no-intervals", "-o", target
+        )
+        assert (code, out, err) == (0, f"wrote {target}\n", "")
+        text = Page(target.read_text(encoding="utf-8")).text
+        assert "temperature:objective=ece" in text
+        assert "Intervals" not in text
+        assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+    def test_calibrators_of_elsewhere(self, call, tmp_path):
+        calibrator = calkit.TemperatureScaling().fit_predictions(load_digits_logits("validation"))
+        calibrator.save(tmp_path / "cal.json")
+        np.savez(tmp_path / "x.npz", test_logits=digits()["test_logits"], test_labels=digits()["test_labels"])
+        options = ["--metrics", "nll", "--format", "json", "--no-intervals"]
+        code, out, _ = call("report", tmp_path / "x.npz", "--calibrator", tmp_path / "cal.json", *options)
+        assert code == 0
+        results = json.loads(out)["subjects"][0]["results"]
+        assert [r["fitted_on"] for r in results] == [None, None]
+        assert results[1]["fitted"] == {"temperature": calibrator.temperature_}
+        _, out, _ = call("report", tmp_path / "x.npz", "--fit-on", digits_path(), *options)
+        (fitted,) = json.loads(out)["subjects"][0]["results"][1:]
+        assert fitted["fitted_on"] == str(digits_path())
+        _, out, _ = call("report", tmp_path / "x.npz", "--as-is", *options)
+        assert len(json.loads(out)["subjects"][0]["results"]) == 1
+
+    def test_a_file_beside_a_run(self, call, tmp_path):
+        run = write_run(tmp_path / "run")
+        code, _, err = call("report", digits_path(), run, "--no-intervals", "-o", tmp_path / "r.html")
+        assert (code, err) == (0, "")
+        text = Page((tmp_path / "r.html").read_text(encoding="utf-8")).text
+        assert "1 · digits-mlp.npz" in text
+        assert "2 · digits mlp ce" in text
+
+    @pytest.mark.parametrize(
+        ("args", "code", "message"),
+        [
+            (["DIGITS"], 2, "-o report.html"),
+            (["DIGITS", "--as-is", "-m", "temperature", "-o", "r.html"], 2, "--as-is fits nothing"),
+            (["DIGITS", "--metrics", "eec", "-o", "r.html"], 2, "Did you mean 'ece'"),
+            (["DIGITS", "-m", "temprature", "-o", "r.html"], 2, "Did you mean 'temperature'"),
+            (["DIGITS", "-o", "none/r.html"], 1, "cannot write"),
+            (["none.npz", "-o", "r.html"], 1, "does not exist"),
+            (["test-only.npz", "-o", "r.html"], 2, "no validation split to fit on"),
+            (["unfinished", "-o", "r.html"], 1, "the run has not ended (3 epochs done)"),
+            (["broken-line", "-o", "r.html"], 1, "history.jsonl, line 2, is damaged"),
+            (["broken-recipe", "-o", "r.html"], 1, "recipe.toml cannot be read"),
+            (["broken-versions", "-o", "r.html"], 1, "versions.json cannot be read"),
+            (["broken-logits", "-o", "r.html"], 1, "final.npz"),
+        ],
+    )
+    def test_one_error(self, call, tmp_path, monkeypatch, args, code, message):
+        np.savez(tmp_path / "test-only.npz", test_logits=np.eye(3), test_labels=[0, 1, 2])
+        (write_run(tmp_path / "unfinished") / "logits" / "final.npz").unlink()
+        for name, file, text in (
+            ("broken-line", "history.jsonl", '{"epoch": 1}\n{"epoch": 2, "te\n{"epoch": 3}\n'),
+            ("broken-recipe", "recipe.toml", "loss = "),
+            ("broken-versions", "versions.json", "{"),
+            ("broken-logits", "logits/final.npz", "PK not a zip"),
+        ):
+            if args[0] == name:
+                (write_run(tmp_path / name) / file).write_text(text)
+        before = sorted(tmp_path.rglob("*"))
+        monkeypatch.chdir(tmp_path)
+        found, out, err = call("report", *(digits_path() if a == "DIGITS" else a for a in args), "--no-intervals")
+        assert (found, out) == (code, "")
+        assert message in err
+        assert err.count("\n") == 1
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_heavy_libraries_load_only_when_used():
+    code = (
+        "import sys, calkit, calkit.cli, calkit.plotting\n"
+        "print(*{'jinja2', 'matplotlib'} & set(sys.modules))\n"
+        "import calkit.report\n"
+        "from calkit.datasets import digits_path\n"
+        "report = calkit.report.make_report([digits_path()], metrics=['ece'], confidence_level=None)\n"
+        "print(*{'jinja2'} & set(sys.modules))\n"
+        "calkit.report.render_report(report)\n"
+        "print(*{'matplotlib.pyplot', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n\n\n"
+
+
+def test_the_guide_runs_and_says_the_truth(tmp_path, monkeypatch):
+    guide = (Path(__file__).parents[2] / "docs" / "user_guide" / "report.md").read_text(encoding="utf-8")
+    page, history = re.findall(r"```python\n(.*?)```", guide, re.S)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(page, names)
+    exec(history, {})
+    assert f"{names['by_nll'].fitted['temperature']:.3f}" == "2.515"
+    assert [f"{names[r].values['ece'].value:.4f}" for r in ("before", "by_nll")] == ["0.1296", "0.0272"]
+    assert "# 2.515" in page
+    assert "# 0.1296, 0.0272" in page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.png", "report.html"]
+
+
+def test_every_metric_is_explained():
+    assert set(calkit.metrics.available_metrics()) <= set(METRIC_NOTES)
