@@ -1,0 +1,60 @@
+"""From a recipe to the state before the first step."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from calkit_torch.data import DataSet
+from calkit_torch.losses import get_loss
+from calkit_torch.training.distributed import Processes
+from calkit_torch.training.optimisers import get_optimiser
+from calkit_torch.training.recipe import Recipe
+from calkit_torch.training.run_folder import RunWriter
+from calkit_torch.training.state import TrainingState
+
+__all__ = ["build_state", "make_network"]
+
+_AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def build_state(recipe: Recipe, data: DataSet, processes: Processes, run: RunWriter | None) -> TrainingState:
+    """Build network, loss and optimiser of a recipe, on the device of this process."""
+    device = processes.device
+    model = data.build_model(recipe.model, seed=recipe.seed).to(device)
+    if recipe.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loss = get_loss(recipe.loss, reduction=recipe.loss_reduction).to(device)
+    on_cuda = device.type == "cuda"
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return TrainingState(
+        recipe,
+        data,
+        model=model,
+        network=model,
+        full_loss=loss,
+        loss=loss.at(0),
+        optimiser=get_optimiser(recipe.optimiser, parameters, fused=on_cuda),
+        processes=processes,
+        run=run,
+        autocast=_AUTOCAST[recipe.precision],
+        scaler=torch.amp.GradScaler() if recipe.precision == "float16" and on_cuda else None,
+    )
+
+
+def make_network(state: TrainingState) -> nn.Module:
+    """Return what is called in training: the model, compiled and wrapped for several processes if so wanted.
+
+    It is made after a checkpoint was loaded, so that all processes begin with the weights of rank 0.
+    """
+    network: nn.Module = state.model.train()
+    if state.recipe.compile:
+        network = cast("nn.Module", torch.compile(network))
+    if state.world_size > 1:
+        # Trees of one word, or parts of a user's network, may leave parameters out of a step.
+        plain = isinstance(state.data.train.inputs, torch.Tensor)
+        network = DistributedDataParallel(network, find_unused_parameters=not plain, gradient_as_bucket_view=True)
+    return network

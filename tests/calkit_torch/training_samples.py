@@ -1,0 +1,275 @@
+"""Small runs for the tests of training, and what may happen to them."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import calkit
+from calkit.runs import RunFolder
+from calkit_torch.bridge import DeviceMetrics
+from calkit_torch.data import Augmentation, DataSet
+from calkit_torch.training import Callback, Recipe, TrainingInterrupted, train
+from calkit_torch.training import state as training_state
+
+TIMES = ("seconds", "images_per_second")
+N_TRAIN, BATCH, EPOCHS = 58, 16, 4  # four batches an epoch, the last of ten
+
+
+def images():
+    """Grey images of two shades with much noise, cropped and flipped in training."""
+    rng = np.random.default_rng(0)
+
+    def part(n):
+        y = rng.integers(3, size=n)
+        x = rng.normal(60 + 40 * y[:, None, None, None], 40, (n, 1, 6, 6))
+        return np.clip(x, 0, 255).astype(np.uint8), y
+
+    return DataSet.from_arrays(
+        part(N_TRAIN), part(21), part(33), n_classes=3, name="images", augmentation=Augmentation(padding=1)
+    )
+
+
+def vectors(n_train=N_TRAIN, n_validation=21, n_test=33):
+    """Numbers, in float32, of three classes that overlap."""
+    rng = np.random.default_rng(1)
+
+    def part(n):
+        y = rng.integers(3, size=n)
+        return rng.normal(y[:, None], 1.0, (n, 5)).astype(np.float32), y
+
+    return DataSet.from_arrays(part(n_train), part(n_validation), part(n_test), n_classes=3, name="vectors")
+
+
+#: Between them: batch normalisation, augmentation, momentum, a loss that learns, selection; dropout, moments, a
+#: schedule.
+SAMPLES = {
+    "images": (
+        Recipe(
+            "images",
+            "small-resnet:width=4",
+            "adafocal:5",
+            optimiser="sgd:0.05,momentum=0.9",
+            lr_schedule="step:0.5@2",
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            clip_norm=2.0,
+            select="accuracy",
+        ),
+        images,
+    ),
+    "batches": (
+        Recipe(
+            "vectors",
+            "mlp:hidden=8",
+            "mmce:2,base=focal:2",
+            optimiser="sgd:0.1,momentum=0.9",
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            clip_norm=1.0,
+        ),
+        # The last training batch is of nine, the only validation row falls to rank 1, as does the last of the test.
+        lambda: vectors(57, 1, 513),
+    ),
+    "vectors": (
+        Recipe(
+            "vectors",
+            "mlp:hidden=8,dropout=0.5",
+            "focal-scheduled:5,3@2",
+            optimiser="adam:0.01",
+            lr_schedule="cosine:warmup=1",
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            reduction="sum",
+        ),
+        vectors,
+    ),
+}
+
+
+class Keep(Callback):
+    """Measures, keeps the logits, and counts the epochs it has seen, which it must not forget."""
+
+    seen = 0
+
+    def on_epoch_end(self, state):
+        self.seen += 1
+        state.record["test"] = dict(state.evaluate("test", ["error", "ece", "nll"]))
+        state.record["seen"] = self.seen
+
+    def on_end(self, state):
+        found = state.predictions("validation"), state.predictions("test")
+        if state.run is not None:
+            state.run.write_logits(*found)
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, found):
+        self.seen = found["seen"]
+
+
+class Compare(Callback):
+    """Writes what the ranks find together, and what one finds on the same logits."""
+
+    def on_end(self, state):
+        names = ["error", "ece", "mce", "nll", "brier", "adaece"]
+        found = {}
+        for split in ("train", "validation", "test"):
+            logits, labels = state.all_scores(split)
+            alone = dict(calkit.evaluate(calkit.Predictions(logits.numpy(), labels.numpy(), kind="logits"), names))
+            device = DeviceMetrics(names[:-1]).update(logits, labels).compute(sync=False)
+            gathered, training_state._GATHERED_SCORES = training_state._GATHERED_SCORES, 0
+            summed = dict(state.evaluate(split, names[:-1]))
+            training_state._GATHERED_SCORES = gathered
+            found[split] = {
+                "together": dict(state.evaluate(split, names[:-1])),
+                "by sums": summed,
+                "on one device": dict(device),
+                "with AdaECE": dict(state.evaluate(split, names)),
+                "alone": alone,
+                "labels": labels.tolist(),
+                "rows of this rank": len(state.scores(split)[1]),
+            }
+        Path(f"{os.environ['COMPARED']}-{state.rank}.json").write_text(json.dumps(found))
+
+
+class Kill(Callback):
+    """Kills its own process at a moment: nothing can catch that or clean up after it."""
+
+    def __init__(self, moment, at):
+        self.moment, self.at = moment, at
+
+    def _now(self, moment, at):
+        if (self.moment, self.at) == (moment, at):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_gradients(self, state):
+        self._now("inside a step", state.step)
+
+    def on_batch_end(self, state):
+        self._now("after a batch", state.step)
+        if (self.moment, self.at) == ("wait", state.step):
+            self._wait(state.run.path / "waiting")
+
+    def _wait(self, path):
+        """Say that the time has come for a signal, and wait for it."""
+        before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        path.touch()
+        while before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)):
+            time.sleep(0.01)
+        path.unlink()
+
+    def on_epoch_start(self, state):
+        self._now("between epochs", state.epoch)
+
+    def on_epoch_end(self, state):
+        self._now("at the end of an epoch", state.epoch)
+
+    def on_end(self, state):
+        self._now("at the end", 0)
+        if self.moment == "after the end":
+            Keep().on_end(state)
+            self._now("after the end", 0)
+
+
+def kill_while_writing(n):
+    """Let the process die half-way through writing its n-th checkpoint."""
+    save, count = torch.save, [0]
+
+    def half(content, path):
+        count[0] += 1
+        save(content, path)
+        if count[0] == n:
+            whole = Path(path).read_bytes()
+            Path(path).write_bytes(whole[: len(whole) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.save = half
+
+
+def kill_before_rename(n):
+    """Let the process die when its n-th checkpoint is whole, but has not taken the place of the one before."""
+    replace, count = Path.replace, [0]
+
+    def never(self, target):
+        if Path(target).name == "checkpoint.pt":
+            count[0] += 1
+            if count[0] == n:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return replace(self, target)
+
+    Path.replace = never
+
+
+def run_rank(rank, world_size, port, name, out, **options):
+    """Train one of the samples as one of several processes, as torchrun would start them."""
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(world_size),
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo",
+        "COMPARED": f"{out}-compared",
+    }
+    run_sample(name, out, **options)
+
+
+def run_sample(name, out, *, resume=False, kill=None, **options):
+    """Train one of the samples, on one thread."""
+    torch.set_num_threads(1)
+    recipe, data = SAMPLES[name]
+    callbacks = [Keep()]
+    if "COMPARED" in os.environ:
+        callbacks.append(Compare())
+    if kill is not None:
+        moment, at = kill
+        if moment == "while writing a checkpoint":
+            kill_while_writing(at)
+        elif moment == "before the rename":
+            kill_before_rename(at)
+        else:
+            callbacks.append(Kill(moment, at))
+    try:
+        train(recipe, data(), out=out, resume=resume, device="cpu", callbacks=callbacks, **options)
+    except TrainingInterrupted as stopped:
+        (Path(out).parent / "said").write_text(str(stopped))
+        sys.exit(130)
+
+
+def contents(path):
+    """All that a run leaves but the times it took."""
+    run = RunFolder(path)
+    checkpoint = torch.load(path / "checkpoint.pt", weights_only=True)
+    checkpoint["callbacks"] = {"Keep": checkpoint["callbacks"]["Keep"]}
+    with np.load(run.logits()) as logits:
+        arrays = dict(logits)
+    history = [{key: value for key, value in record.items() if key not in TIMES} for record in run.history]
+    return {"recipe": run.recipe, "history": history, "logits": arrays, "checkpoint": checkpoint}
+
+
+def same(a, b):
+    """Assert equality to the last bit."""
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert list(a) == list(b)
+        for key in a:
+            same(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            same(x, y)
+    elif isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype
+        assert torch.equal(a, b)
+    elif isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    else:
+        assert a == b
