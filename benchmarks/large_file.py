@@ -155,7 +155,9 @@ def race(path, repeats=4):
 
 def measure(job, path):
     command = ["/usr/bin/time", "-v", sys.executable, __file__, "--child", job, str(path)]
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise SystemExit(finished.stderr)
     found = json.loads(finished.stdout)
     found["resident"] = 1024 * int(re.search(r"Maximum resident set size \(kbytes\): (\d+)", finished.stderr)[1])
     return found

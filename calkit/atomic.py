@@ -45,9 +45,9 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     '1 2 3'
     """
     path = Path(path)
-    if path.is_dir():
-        raise FileFormatError(f"cannot write {path}: it is a folder; name a file in it.")
     try:
+        if path.is_dir():
+            raise FileFormatError(f"cannot write {path}: it is a folder; name a file in it.")
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise FileFormatError(f"cannot write {path}: {error.strerror or error} ({path.parent}).") from None

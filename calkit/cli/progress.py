@@ -51,12 +51,19 @@ class _Shown:
     def _start(self, progress: Progress) -> None:
         from rich import progress as rich_progress
         from rich.console import Console
+        from rich.text import Text
+
+        class Rate(rich_progress.ProgressColumn):
+            """Rows a second; nothing before the first block."""
+
+            def render(self, task: rich_progress.Task) -> Text:
+                return Text("" if task.speed is None else f"{task.speed:,.0f} rows/s")
 
         columns = (
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(),
             rich_progress.TextColumn("{task.completed:,.0f} of {task.total:,.0f} rows"),
-            rich_progress.TextColumn("{task.speed:,.0f}/s"),
+            Rate(),
             rich_progress.TimeRemainingColumn(),
         )
         self._bars = rich_progress.Progress(*columns, console=Console(stderr=True), transient=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import glob
+import os
 import re
 import shutil
 import sys
@@ -46,7 +47,7 @@ def split_address(address: str | Path) -> tuple[Path, str | None]:
 def is_address(text: str | Path) -> bool:
     """Tell whether a word names something to read: a file, a folder, several files by a pattern, standard input."""
     path = Path(text)
-    return str(text) == STDIN or path.exists() or bool(shard_paths(path))
+    return str(text) == STDIN or _exists(path) or bool(shard_paths(path))
 
 
 def shard_paths(path: Path) -> list[Path]:
@@ -68,14 +69,14 @@ def shard_paths(path: Path) -> list[Path]:
     FileFormatError
         If files say how many they are, and some are missing.
     """
-    if path.exists():
+    if _exists(path):
         return []
     if glob.has_magic(str(path)):
         # Path.glob takes no absolute patterns.
         found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
     else:
         found = _numbered(path)
-    paths = sorted((p for p in found if p.is_file()), key=natural_order)
+    paths = sorted((p for p in found if os.path.isfile(p)), key=natural_order)  # noqa: PTH113 - see _exists
     _check_complete(path, paths)
     return paths
 
@@ -87,9 +88,14 @@ def natural_order(path: Path) -> tuple[tuple[str, int], ...]:
     return tuple(zip(words, [*numbers, -1], strict=True))
 
 
+def _exists(path: Path) -> bool:
+    # Unlike Path.exists, this is False of names that are too long and of folders that are closed to this user.
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def _numbered(path: Path) -> list[Path]:
     stem, dot, suffixes = path.name.partition(".")
-    if not stem or not path.parent.is_dir():
+    if not stem or not os.path.isdir(path.parent):  # noqa: PTH112 - see _exists
         return []
     pattern = re.compile(re.escape(stem) + _SHARD + re.escape(dot + suffixes))
     return [found for found in path.parent.iterdir() if pattern.fullmatch(found.name)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.errors import FileFormatError
+from calkit.errors import FileFormatError, UsageError
 from calkit.io.guard import reading
 from calkit.io.limits import MAX_ARRAYS, check_count
 from calkit.io.sources import ConvertedSource, Source
@@ -57,7 +58,7 @@ class Field:
     @property
     def type_name(self) -> str:
         """The type as people read it."""
-        return self.note or str(self.dtype)
+        return self.note or ("text" if self.dtype.kind in "US" else str(self.dtype))
 
     def renamed(self, name: str) -> Field:
         """Return the same array under another name."""
@@ -81,12 +82,15 @@ class Container:
         In the order of the file.
     named : bool
         Whether the names stand in the file; else its one array is named after the file.
+    stack : callable, optional
+        Takes names of columns of numbers and returns the matrix they make, where the file is a table.
     """
 
     path: Path
     format: str
     fields: Mapping[str, Field] = field(default_factory=dict)
     named: bool = True
+    stack: Callable[[Sequence[str]], Field] | None = None
 
     def listing(self) -> str:
         """Return what is inside in one line, for error messages."""
@@ -99,7 +103,7 @@ class Container:
         start = name.strip("/") + "/"
         inside = {key[len(start) :]: item for key, item in self.fields.items() if key.startswith(start)}
         fields = {key: item.renamed(key) for key, item in inside.items()}
-        return replace(self, fields=fields) if fields else None
+        return replace(self, fields=fields, stack=None) if fields else None
 
     def guarded(self, what: str) -> Container:
         """Return the same, every error of loading an array turned into one that names the file and the array.
@@ -109,14 +113,40 @@ class Container:
         what : str
             The format, for messages.
         """
-        fields = {
-            name: replace(
-                item,
-                load=partial(_guarded, item.load, f"{self.path}:{printable(name)}" if self.named else self.path, what),
-            )
-            for name, item in self.fields.items()
-        }
-        return replace(self, fields=fields)
+
+        def guard(item: Field) -> Field:
+            where = f"{self.path}:{printable(item.name)}" if self.named else self.path
+            return replace(item, load=partial(_guarded, item.load, where, what))
+
+        stack = self.stack
+        fields = {name: guard(item) for name, item in self.fields.items()}
+        return replace(self, fields=fields, stack=None if stack is None else lambda names: guard(stack(names)))
+
+    def matrix(self, text: str) -> Field:
+        """Return the matrix that columns make.
+
+        Parameters
+        ----------
+        text : str
+            Names separated by commas, or patterns (``"class_*"``).
+
+        Raises
+        ------
+        NotFoundError
+            If there are no such columns.
+        UsageError
+            If a column does not hold a number per row.
+        """
+        chosen: list[str] = []
+        for word in (word.strip() for word in text.split(",")):
+            found = [name for name in self.fields if fnmatchcase(name, word)]
+            chosen += [self.find(word).name] if word in self.fields or not found else found
+        for item in (self.fields[name] for name in chosen):
+            if len(item.shape) != 1 or item.dtype.kind not in "biuf":
+                raise UsageError(f"{self.path}: {item} is no column of numbers, so it cannot be the scores of a class.")
+        if self.stack is None:
+            raise UsageError(f"{self.path}: only columns of a table can be joined, and this is none; name one array.")
+        return self.stack(list(dict.fromkeys(chosen))).renamed(text)
 
     def find(self, name: str) -> Field:
         """Return an array by its name.

@@ -2,6 +2,10 @@
 
 Long files are parsed by pyarrow where it is installed. The standard library reads all others, and whatever pyarrow
 stumbles over: it then tells row and value of the mistake.
+
+What separates the columns is seen in the first line, so that semicolons (with decimal commas, as spreadsheets of half
+the world write them) and tabs may stand in a file called ``.csv``. A cell may hold a list of numbers, as pandas writes
+a column of arrays.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -19,14 +24,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
+from calkit.io.container import printable
 from calkit.io.guard import damaged
 from calkit.io.limits import MAX_COLUMNS, check_count
-from calkit.io.tables import Column, Table, from_words, group_columns, join, word_kind
-from calkit.io.text import LineBlock, compressed, line_blocks, plain_lines
+from calkit.io.tables import Column, Table, bounded, from_words, group_columns, join, word_kind
+from calkit.io.text import LineBlock, beginning, compressed, line_blocks, plain_lines
 
-__all__ = ["CsvTable", "csv_records"]
+__all__ = ["CsvTable", "csv_records", "find_delimiter"]
 
 _FLOAT = np.dtype(np.float64)
+_DELIMITERS = ";\t|,"
+_QUOTED = re.compile(r'"[^"]*"')
+
+# A list in a cell: of Python, NumPy or torch, as they print it.
+_LIST = re.compile(r"\s*(?:(?:array|tensor)\()?\[([^\[\]]*)\](?:, *dtype=[\w.]+)?\)?\s*")
+_NUMPY_NUMBER = re.compile(r"np\.float\d+\(([^()]*)\)")
 
 
 class CsvTable(Table):
@@ -35,8 +47,9 @@ class CsvTable(Table):
     def __init__(self, path: Path, name: str, delimiter: str) -> None:
         self.path = path
         self.what = f".{name}"
-        self._delimiter = delimiter
-        self._records = partial(csv_records, delimiter)
+        self._delimiter = find_delimiter(beginning(path), delimiter)
+        self._decimal_comma = False
+        self._records = partial(csv_records, self._delimiter)
         self._parsed: tuple[int, list[tuple[str, ...]]] = (-1, [])
         blocks = line_blocks(path, self._records)
         first = next(blocks, None)
@@ -45,7 +58,11 @@ class CsvTable(Table):
         self._read_header(first)
         starts, offsets = [0], [0]
         self.n_rows = first.rows - self.has_header
+        typical = first
         for block in blocks:
+            if not self.n_rows:
+                # The first block was the header alone.
+                typical = block
             starts.append(self.n_rows)
             offsets.append(block.offset)
             self.n_rows += block.rows
@@ -55,8 +72,8 @@ class CsvTable(Table):
             self.starts, self._offsets = starts, offsets
         else:
             self._offsets = [0]
-        self._fast = len(starts) > 1 and self._has_arrow()
-        self._type_columns(first)
+        self._type_columns(typical)
+        self._fast = len(starts) > 1 and not self._decimal_comma and self._has_arrow()
 
     def _has_arrow(self) -> bool:
         return importlib.util.find_spec("pyarrow") is not None
@@ -66,11 +83,13 @@ class CsvTable(Table):
         row = next(row for row in reader if row)
         check_count(self.path, len(row), "columns", MAX_COLUMNS)
         self._names = [name.strip() for name in row]
-        self.has_header = not all(_is_number(name) for name in self._names)
+        self.has_header = not all(_is_number(name) or self._is_comma_number(name) for name in self._names)
         self._data_start = 0
         if not self.has_header:
             self._names = [str(index) for index in range(len(self._names))]
         else:
+            # NumPy marks the line of names as a comment.
+            self._names[0] = self._names[0].lstrip("# ")
             self._check_names()
             for _ in range(reader.line_num):
                 self._data_start = first.data.find(b"\n", self._data_start) + 1 or len(first.data)
@@ -80,15 +99,15 @@ class CsvTable(Table):
         if len(set(names)) != len(names):
             seen: set[str] = set()
             twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-            raise FileFormatError(f"{self.path}: the header names the column {twice!r} more than once.")
-        if len(names) == 1 and names[0].count(";") > 1:
             raise FileFormatError(
-                f"{self.path}: its columns are separated by semicolons; separate them by {self._delimiter!r}."
+                f"{self.path}: the header names the column {printable(twice)!r} more than once; rename one of them."
             )
 
-    def _type_columns(self, first: LineBlock) -> None:
+    def _type_columns(self, typical: LineBlock) -> None:
         self._index = {name: index for index, name in enumerate(self._names)}
-        parsed = self._parse(first)
+        parsed = self._parse(typical)
+        self._decimal_comma = self._delimiter != "," and _have_decimal_commas(parsed)
+        self._widths: dict[str, int] = {}
         if not self.has_header:
             name = self.path.name.split(".")[0]
             self.columns = {name: Column(name, _FLOAT, (len(self._names),))}
@@ -96,10 +115,21 @@ class CsvTable(Table):
             return
         groups = group_columns(self._names).values()
         self._numeric = {name for members in groups if len(members) > 1 for _, name in members}
-        self.columns = {
-            name: Column(name, _FLOAT if name in self._numeric else word_kind(words))
-            for name, words in zip(self._names, parsed, strict=True)
-        }
+        columns = zip(self._names, parsed, strict=True)
+        self.columns = {name: self._column(name, words) for name, words in columns}
+
+    def take_for_numbers(self, names: Sequence[str]) -> None:
+        """Note that columns are floats: the first rows may hold integers by chance."""
+        self._numeric |= set(names)
+        self.columns = {**self.columns, **{name: Column(name, _FLOAT) for name in names}}
+
+    def _column(self, name: str, words: Sequence[str]) -> Column:
+        if name in self._numeric:
+            return Column(name, _FLOAT)
+        if words and all(map(_LIST.fullmatch, words)):
+            self._widths[name] = len(_numbers_in(words[0]))
+            return Column(name, _FLOAT, (self._widths[name],))
+        return Column(name, word_kind(self._decimal_points(words)))
 
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Yield columns: those of matrices as float64, others as what the words of each block are."""
@@ -112,10 +142,11 @@ class CsvTable(Table):
 
     def read_column(self, name: str) -> NDArray[Any]:
         """Return a whole column: as text if any of its words is neither a number nor a truth value."""
-        parts = [block[name] for block in self.blocks(0, [name])]
+        parts = list(bounded(self._where(name), (block[name] for block in self.blocks(0, [name]))))
         if len({_family(part) for part in parts}) > 1:
             index, text = self._index[name], np.dtype(str)
-            parts = [from_words(self._parse(block)[index], text) for block in self._blocks(0)]
+            words = (self._parse(block)[index] for block in self._blocks(0))
+            return join(self.path, name, (from_words(part, text, self._where(name)) for part in words))
         return join(self.path, name, parts)
 
     def _blocks(self, start: int) -> Iterator[LineBlock]:
@@ -154,8 +185,13 @@ class CsvTable(Table):
             return io.StringIO(data.decode("utf-8"), newline="\n")
         except UnicodeDecodeError as error:
             row = block.row + 1 + data.count(b"\n", 0, error.start)
-            reason = f"row {row} or so is not UTF-8 text (byte {data[error.start]:#x})"
-            raise damaged(self.path, self.what, reason) from error
+            raise FileFormatError(
+                f"{self.path} is not a readable {self.what} file: row {row} or so is not UTF-8 text (byte "
+                f"{data[error.start]:#x}). Save it as UTF-8, if it is text."
+            ) from error
+
+    def _is_comma_number(self, word: str) -> bool:
+        return self._delimiter != "," and _is_number(word.replace(",", "."))
 
     def _number(self, block: LineBlock, index: int) -> int:
         """Return the number of a row as people count: from 1, the header included."""
@@ -164,22 +200,56 @@ class CsvTable(Table):
     def _convert(self, block: LineBlock, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         parsed = self._parse(block)
         columns = {name: parsed[self._index[name]] for name in names}
-        return {
-            name: self._floats(block, words) if name in self._numeric else from_words(words)
-            for name, words in columns.items()
-        }
+        return {name: self._values(block, name, words) for name, words in columns.items()}
 
-    def _floats(self, block: LineBlock, words: Sequence[str]) -> NDArray[np.float64]:
+    def _values(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[Any]:
+        if name in self._widths:
+            return self._lists(block, name, words)
+        if name in self._numeric:
+            return self._floats(block, name, words)
+        return from_words(self._decimal_points(words), where=self._where(name))
+
+    def _lists(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[np.float64]:
+        width = self._widths[name]
+        try:
+            values = np.array([_numbers_in(word) for word in words], dtype=_FLOAT)
+            if values.shape[1:] == (width,):
+                return values
+        except ValueError:
+            pass
+        index = next(i for i, word in enumerate(words) if not _is_list(word, width))
+        why = " NumPy left numbers out where it printed '...'." if "..." in words[index] else ""
+        raise FileFormatError(
+            f"{self.path}: row {self._number(block, index)} holds {words[index][:40]!r} in the column "
+            f"{printable(name)!r} where a list of {width} numbers is needed.{why}"
+        )
+
+    def _decimal_points(self, words: Sequence[str]) -> Sequence[str]:
+        """Return words with points for decimal commas, if the file has these and all words are numbers."""
+        if not self._decimal_comma:
+            return words
+        changed = [word.replace(",", ".") for word in words]
+        return changed if all(map(_is_number, changed)) else words
+
+    def _where(self, name: str) -> str:
+        return f"{self.path}:{printable(name)}"
+
+    def _floats(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[np.float64]:
+        words = self._decimal_points(words)
         try:
             return np.array(words, dtype=np.float64)
         except ValueError:
             index = next(i for i, word in enumerate(words) if not _is_number(word))
+            column = f" in the column {printable(name)!r}" if self.has_header else ""
             raise FileFormatError(
-                f"{self.path}: row {self._number(block, index)} holds {words[index][:40]!r} where a number is needed."
+                f"{self.path}: row {self._number(block, index)} holds {words[index][:40]!r}{column} where a number is "
+                "needed. Remove the row, or rename the column if it is not one of the classes."
             ) from None
 
     def _convert_fast(self, block: LineBlock, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
         """Parse with pyarrow; None if it finds anything odd, which the careful parser then explains or accepts."""
+        if not self._widths.keys().isdisjoint(names):
+            return None
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
@@ -194,12 +264,12 @@ class CsvTable(Table):
                     column_types=types, include_columns=list(names), null_values=[], strings_can_be_null=False
                 ),
             )
-            return {name: _from_arrow(table.column(name)) for name in names}
+            return {name: _from_arrow(table.column(name), self._where(name)) for name in names}
         except pa.ArrowException:
             return None
 
 
-def _from_arrow(column: Any) -> NDArray[Any]:
+def _from_arrow(column: Any, where: str) -> NDArray[Any]:
     import pyarrow as pa
 
     if pa.types.is_floating(column.type):
@@ -209,7 +279,7 @@ def _from_arrow(column: Any) -> NDArray[Any]:
             return np.asarray(column.cast(kind))
         except pa.ArrowInvalid:
             continue
-    return from_words(column.to_pylist())
+    return from_words(column.to_pylist(), where=where)
 
 
 def csv_records(delimiter: str, data: bytes) -> tuple[int, int]:
@@ -231,6 +301,57 @@ def csv_records(delimiter: str, data: bytes) -> tuple[int, int]:
         lines.seek(0)
         return sum(len(next(lines)) for _ in range(whole)), count
     return len(data), count
+
+
+def find_delimiter(line: str, usual: str) -> str:
+    """Return what separates the columns of a text, from its first line.
+
+    Parameters
+    ----------
+    line : str
+    usual : str
+        What the suffix of the file promises; taken if it is there.
+
+    Examples
+    --------
+    >>> find_delimiter("prob_cat;prob_dog;label", ","), find_delimiter("0,5;0,25;1", ","), find_delimiter("a,b", ",")
+    (';', ';', ',')
+    """
+    line = _QUOTED.sub("", line.strip())
+    if ";" in line and all(_is_number(word.replace(",", ".")) for word in line.split(";")):
+        return ";"
+    if usual in line:
+        return usual
+    found = max(_DELIMITERS, key=line.count)
+    if found in line:
+        return found
+    return " " if " " in line and all(map(_is_number, line.split(" "))) else usual
+
+
+def _have_decimal_commas(columns: Sequence[Sequence[str]]) -> bool:
+    """Tell whether columns hold numbers with commas, and none with points."""
+    commas = points = False
+    for words in columns:
+        if any("," in word for word in words):
+            commas |= all(_is_number(word.replace(",", ".")) for word in words)
+        elif any("." in word for word in words):
+            points |= all(map(_is_number, words))
+    return commas and not points
+
+
+def _numbers_in(word: str) -> list[float]:
+    """Return the numbers of a list in a cell."""
+    found = _LIST.fullmatch(word)
+    if found is None:
+        raise ValueError(f"{word[:40]!r} is no list of numbers")
+    return [float(number) for number in _NUMPY_NUMBER.sub(r"\1", found[1]).replace(",", " ").split()]
+
+
+def _is_list(word: str, width: int) -> bool:
+    try:
+        return len(_numbers_in(word)) == width
+    except ValueError:
+        return False
 
 
 def _family(values: NDArray[Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from calkit.errors import CalkitError, FileFormatError, MissingDependencyError
 
-__all__ = ["damaged", "need", "reading"]
+__all__ = ["damaged", "extra_of", "need", "reading"]
 
 
 def damaged(where: Path | str, what: str, reason: object) -> FileFormatError:
@@ -56,6 +56,11 @@ def reading(where: Path | str, what: str) -> Iterator[None]:
         raise damaged(where, what, error) from error
 
 
+def extra_of(library: str) -> str:
+    """Return the pip extra of calkit that installs a library."""
+    return "torch" if library == "torch" else "formats"
+
+
 def need(module: str, where: Path | str, what: str) -> Any:
     """Import an optional library.
 
@@ -81,8 +86,7 @@ def need(module: str, where: Path | str, what: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         library = module.split(".")[0]
-        extra = "torch" if library == "torch" else "formats"
         raise MissingDependencyError(
             f"{where}: {what} files need {library}, which cannot be imported ({error}). "
-            f"Install it: pip install 'calkit-calibration[{extra}]'."
+            f"Install it: pip install 'calkit-calibration[{extra_of(library)}]'."
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import printable
+from calkit.io.limits import MAX_COLUMNS, check_count
 from calkit.io.names import read_name
-from calkit.io.tables import Column, text_array, word_kind
+from calkit.io.tables import Column, check_words, text_array, word_kind
 
 __all__ = ["RecordColumns"]
 
@@ -48,7 +50,9 @@ class RecordColumns:
     def __init__(self, path: Path, name: str, first: Any) -> None:
         self._path = path
         if isinstance(first, dict):
-            readers = [_reader("/".join(keys), keys, value) for keys, value in _leaves(first, ())]
+            leaves = list(islice(_leaves(first, ()), MAX_COLUMNS + 1))
+            check_count(path, len(leaves), "columns", MAX_COLUMNS)
+            readers = [_reader("/".join(keys), keys, value) for keys, value in leaves]
         else:
             readers = [_reader(name, (), first)]
         self._readers = {reader.column.name: reader for reader in readers}
@@ -74,6 +78,9 @@ class RecordColumns:
             if value is None:
                 raise FileFormatError(f"{self._path}: record {row + index + 1} has no {name!r}, or null for it.")
             values.append(value)
+        if reader.column.dtype.kind == "U":
+            longest = max((len(value) for value in values if isinstance(value, str)), default=0)
+            check_words(f"{self._path}:{name}", len(values), longest)
         try:
             array = reader.convert(values)
             if array.shape[1:] == reader.column.shape:
@@ -113,7 +120,10 @@ def _reader(name: str, keys: Keys, value: Any) -> _Reader:
         return _Reader(Column(name, word_kind([value])), keys, _scalars)
     if isinstance(value, dict) and value and all(map(_is_number, value.values())):
         words = tuple(value)
-        return _Reader(Column(name, _FLOAT, (len(words),), words), keys, lambda rows: _options(rows, words))
+        # Tokens of language models begin with a space that answers have not.
+        classes = tuple(word.strip() for word in words)
+        classes = classes if len(set(classes)) == len(words) else words
+        return _Reader(Column(name, _FLOAT, (len(words),), classes), keys, lambda rows: _options(rows, words))
     if isinstance(value, list) and value:
         if all(map(_is_number, value)):
             return _Reader(Column(name, _FLOAT, (len(value),)), keys, _matrix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from calkit.errors import FileFormatError
 from calkit.io.limits import MAX_LINE_BYTES, TEXT_BLOCK_BYTES, format_bytes
 from calkit.io.text import open_bytes
 
-__all__ = ["Place", "TrailingDataError", "walk"]
+__all__ = ["Element", "Place", "TrailingDataError", "walk"]
 
 #: The keys that lead to a list or a value in a document.
 Place = tuple[str, ...]
@@ -25,7 +26,29 @@ class TrailingDataError(ValueError):
     """The document has ended, and something follows: it may be one of several, a line each."""
 
 
-def walk(path: Path) -> Iterator[tuple[Place, Any, bool]]:
+@dataclass(frozen=True)
+class Element:
+    """A part of a document.
+
+    Attributes
+    ----------
+    place : tuple of str
+        The keys that lead to it.
+    value : object
+        An element of the list there (several follow each other), or a single value.
+    listed : bool
+        Which of the two.
+    size : int
+        Characters it takes in the document.
+    """
+
+    place: Place
+    value: Any
+    listed: bool
+    size: int
+
+
+def walk(path: Path) -> Iterator[Element]:
     """Yield the elements of all lists that only keys lead to, and other values that they lead to.
 
     Parameters
@@ -34,12 +57,7 @@ def walk(path: Path) -> Iterator[tuple[Place, Any, bool]]:
 
     Yields
     ------
-    place : tuple of str
-        The keys.
-    value : object
-        An element of the list there (several follow each other), or a single value.
-    listed : bool
-        Which of the two.
+    Element
 
     Raises
     ------
@@ -53,7 +71,7 @@ def walk(path: Path) -> Iterator[tuple[Place, Any, bool]]:
             raise TrailingDataError("more follows after the end of the document")
 
 
-def _walk(text: _Text, place: Place) -> Iterator[tuple[Place, Any, bool]]:
+def _walk(text: _Text, place: Place) -> Iterator[Element]:
     if len(place) > _MAX_DEPTH:
         raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
     char = text.peek()
@@ -62,9 +80,15 @@ def _walk(text: _Text, place: Place) -> Iterator[tuple[Place, Any, bool]]:
             yield from _walk(text, (*place, key))
     elif char == "[":
         for _ in _elements(text):
-            yield place, text.value(), True
+            yield _element(text, place, listed=True)
     else:
-        yield place, text.value(), False
+        yield _element(text, place, listed=False)
+
+
+def _element(text: _Text, place: Place, *, listed: bool) -> Element:
+    start = text.position
+    value = text.value()
+    return Element(place, value, listed, text.position - start)
 
 
 def _members(text: _Text) -> Iterator[str]:

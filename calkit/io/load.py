@@ -52,7 +52,8 @@ def load_predictions(
         Which split (``"validation"``, ``"test"``, …) of a file that holds several, as ``val_logits`` and
         ``test_logits`` do.
     scores : str, optional
-        Name of the array that holds the scores, where it cannot be told.
+        Name of the array that holds the scores, where it cannot be told; of a table, the columns of the classes:
+        ``"cat,dog,bird"`` or ``"class_*"``.
     labels : str or Path, optional
         Name of the array that holds the labels, or another file, or ``"file.npz:name"``.
     sample_weight : str or Path, optional
@@ -178,13 +179,25 @@ def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_ro
 
 def _labels(item: Field, n_rows: int, scores: Field) -> NDArray[Any]:
     """Return labels; one-hot rows, which may be as large as the scores, become columns block by block."""
-    if len(item.shape) != 2 or item.shape[1] == 1 or len(scores.shape) != 2:
-        return _column(item, n_rows, "y_true", scores)
     _check_length(item, n_rows, "y_true", scores)
     source = item.load()
+    if len(item.shape) != 2 or item.shape[1] == 1 or len(scores.shape) != 2:
+        return _narrow(source, scores.shape[1] if len(scores.shape) == 2 else 2)
     step = block_rows(item.shape, item.dtype)
     starts = range(0, n_rows, step)
     return np.concatenate([encode_labels(source[start : start + step], scores.shape[1]) for start in starts])
+
+
+def _narrow(source: Any, n_classes: int) -> NDArray[Any]:
+    """Return labels; those that are not mapped are kept in the smallest type that holds them."""
+    if not isinstance(source, Source) or source.dtype.kind not in "iu":
+        return np.asarray(source)
+    narrow = np.min_scalar_type(n_classes)
+    step = block_rows(source.shape, source.dtype)
+    blocks = (np.asarray(source[start : start + step]) for start in range(0, len(source), step))
+    # Labels that are no classes stay as they are, to be told of.
+    parts = [block.astype(narrow) if block.min() >= 0 and block.max() < n_classes else block for block in blocks]
+    return np.concatenate(parts) if parts else np.empty(source.shape, source.dtype)
 
 
 def _column(item: Field, n_rows: int, what: str, scores: Field) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from calkit.errors import FileFormatError
 from calkit.io.container import Field, unreadable
 from calkit.io.limits import MAX_ARRAYS, check_count
 from calkit.io.sources import ConvertedSource
@@ -58,7 +59,7 @@ def mat5_fields(path: Path) -> list[Field]:
 
     Raises
     ------
-    ValueError, EOFError, zlib.error
+    FileFormatError, ValueError, EOFError, zlib.error
         If the file is damaged.
     """
     fields = []
@@ -66,7 +67,10 @@ def mat5_fields(path: Path) -> list[Field]:
         header = stream.read(_HEADER_BYTES)
         order = {b"IM": "<", b"MI": ">"}.get(header[126:128])
         if order is None:
-            raise ValueError("its header does not tell the order of bytes")
+            raise FileFormatError(
+                f"{path} is not a readable .mat file: its header is not that of version 5 or later (version 4 and "
+                "Octave's text are not read). Save it again, with '-v7'."
+            )
         size = path.stat().st_size
         place = _HEADER_BYTES
         while place + 8 <= size:

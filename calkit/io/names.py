@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,7 +63,17 @@ ROLES: dict[Role, tuple[str, ...]] = {
     ),
     "confidence": ("confidence", "confidences", "conf", "confs"),
     "correct": ("correct", "is_correct", "correctness", "hit", "hits"),
-    "predicted": ("pred", "preds", "predicted", "prediction", "y_pred", "predicted_label", "predicted_labels"),
+    "predicted": (
+        "pred",
+        "preds",
+        "predicted",
+        "prediction",
+        "y_pred",
+        "predicted_label",
+        "predicted_labels",
+        "y_hat",
+        "yhat",
+    ),
     "sample_weight": ("sample_weight", "sample_weights", "weight", "weights"),
     "class_names": ("class_names", "classes", "label_names"),
 }
@@ -84,6 +93,9 @@ _WORDS: list[tuple[str, Role]] = sorted(
     ((word, role) for role, words in ROLES.items() for word in words), key=lambda item: -len(item[0])
 )
 _SEPARATORS = "_-./ "
+
+# In titles of columns, words stand apart: "True label".
+_SPACES = str.maketrans(" -", "__")
 
 
 @dataclass(frozen=True)
@@ -115,15 +127,16 @@ def read_name(name: str) -> Meaning | None:
     >>> read_name("temperature") is None
     True
     """
-    word = re.sub(r"\s+", " ", name.strip().lower())
+    name = " ".join(name.split())
+    word = name.lower().translate(_SPACES)
     for known, role in _WORDS:
         if word == known:
             return Meaning(role)
     for known, role in _WORDS:
         if word.endswith(known) and word[-len(known) - 1] in _SEPARATORS:
-            return Meaning(role, _split(name.strip()[: -len(known) - 1]))
+            return Meaning(role, _split(name[: -len(known) - 1]))
         if word.startswith(known) and word[len(known)] in _SEPARATORS:
-            return Meaning(role, _split(name.strip()[len(known) + 1 :]))
+            return Meaning(role, _split(name[len(known) + 1 :]))
     return None
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from calkit.errors import FileFormatError
+from calkit.errors import CalkitError, FileFormatError
 from calkit.io.address import STDIN, shard_paths, spool
-from calkit.io.container import Container
+from calkit.io.container import Container, Field
 from calkit.io.formats import FORMATS, Format, check_libraries, format_of_file, format_of_stream
 from calkit.io.guard import reading
 from calkit.io.shards import files_of_folder, join_files
@@ -53,15 +57,16 @@ def open_container(path: str | Path, *, file_format: str | None = None, trust_pi
     'logits (3×3 float64), labels (3 int64)'
     """
     path = Path(path)
-    if is_run_folder(path):
-        path = RunFolder(path).logits()
+    with reading(path, ""):
+        if str(path) != STDIN and is_run_folder(path):
+            path = RunFolder(path).logits()
     form = None if file_format is None else FORMATS[file_format]
 
     def read(one: Path) -> Container:
         return _read(one, form, trust_pickle=trust_pickle)
 
     if str(path) == STDIN:
-        return replace(_from_stream(path, form, trust_pickle=trust_pickle), path=path)
+        return _from_stream(path, form, trust_pickle=trust_pickle)
     shards = shard_paths(path)
     if shards:
         return join_files(path, shards, read)
@@ -109,7 +114,25 @@ def _open(path: Path, form: Format, *, trust_pickle: bool) -> Container:
 
 def _from_stream(path: Path, form: Format | None, *, trust_pickle: bool) -> Container:
     copy = spool(path, form.what if form else "")
-    with reading(path, ""):
-        _check_not_empty(copy)
-        form = form or format_of_stream(copy)
-    return _read(copy, form, trust_pickle=trust_pickle)
+    with _told_of(path, copy):
+        with reading(path, ""):
+            _check_not_empty(copy)
+            form = form or format_of_stream(copy)
+        container = _read(copy, form, trust_pickle=trust_pickle)
+    fields = {name: replace(item, load=partial(_load, path, copy, item)) for name, item in container.fields.items()}
+    return replace(container, path=path, fields=fields)
+
+
+def _load(path: Path, copy: Path, item: Field) -> Any:
+    with _told_of(path, copy):
+        return item.load()
+
+
+@contextmanager
+def _told_of(path: Path, copy: Path) -> Iterator[None]:
+    """Name the stream that the user knows of in errors, not its copy."""
+    try:
+        yield
+    except CalkitError as error:
+        name = "standard input" if str(path) == STDIN else str(path)
+        raise type(error)(str(error).replace(str(copy), name)) from None

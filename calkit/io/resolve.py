@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from calkit.errors import UsageError
-from calkit.io.container import Container, Field
+from calkit.io.container import Container, Field, printable
 from calkit.io.names import Meaning, Role, canonical_split, read_name
 from calkit.predictions import Kind
 from calkit.registry import unknown_name
@@ -63,7 +63,7 @@ class Resolved:
 
 def splits_of(container: Container) -> list[str]:
     """Return the splits of a file that hold scores, in its order; one without a name is ``""``."""
-    return list(dict.fromkeys(meaning.split for _, meaning in _meanings(container, _SCORE_ROLES)))
+    return list(dict.fromkeys(meaning.split for _, meaning in _score_candidates(container)))
 
 
 def resolve(
@@ -83,7 +83,8 @@ def resolve(
     split : str, optional
         Which split, where there are several; ``"val"`` and ``"validation"`` are one.
     scores : str, optional
-        Name of the array of scores, where several would do or none is recognised.
+        Name of the array of scores, where several would do or none is recognised; or names or patterns of columns,
+        separated by commas.
 
     Returns
     -------
@@ -116,15 +117,22 @@ def _choose_scores(
     container: Container, kind: Kind | None, split: str | None, scores: str | None
 ) -> tuple[Field, Meaning | None]:
     if scores is not None:
+        if scores not in container.fields and set(scores) & set(",*?["):
+            return container.matrix(scores), None
         found = container.find(scores)
         return found, read_name(found.name)
-    candidates = _meanings(container, _SCORE_ROLES)
+    candidates = _score_candidates(container)
     if not candidates and len(container.fields) == 1 and not container.named:
         return next(iter(container.fields.values())), None
     if not candidates:
+        for item in container.fields.values():
+            if item.dtype.kind == "O" and len(container.fields) == 1:
+                # Says why it cannot be read.
+                item.load()
         raise UsageError(
             f"{container.path}: no array is named like scores (logits, probs, confidence). It holds "
-            f"{container.listing()}. Say which one with scores='NAME' (--scores NAME)."
+            f"{container.listing()}. Say which one with scores='NAME' (--scores NAME)"
+            f"{_column_hint(container, kind)}."
         )
     candidates = _of_split(container, candidates, split)
     if kind is not None:
@@ -139,6 +147,25 @@ def _choose_scores(
             f"{container.path}: {names} could all be the scores. Say which one with scores='NAME' (--scores NAME)."
         )
     return candidates[0]
+
+
+def _score_candidates(container: Container) -> list[tuple[Field, Meaning]]:
+    """Return the arrays that may be scores: matrices of predictions, which some call ``y_pred``, if no others."""
+    found = _meanings(container, _SCORE_ROLES)
+    if found:
+        return found
+    predicted = _meanings(container, ("predicted",))
+    return [(item, Meaning("scores", meaning.split)) for item, meaning in predicted if len(item.shape) == 2]
+
+
+def _column_hint(container: Container, kind: Kind | None) -> str:
+    """Return how to say that several columns are the scores, if there are several that could be."""
+    columns = [item for item in container.fields.values() if len(item.shape) == 1 and item.dtype.kind == "f"]
+    if container.stack is None or len(columns) < 2:
+        return ""
+    said = "" if kind else ", and what they hold with kind='logits' or kind='probs' (--kind)"
+    example = ",".join(printable(item.name) for item in columns[:3])
+    return f", or the columns of the classes: --scores '{example}'{said}"
 
 
 def _of_split(
@@ -168,6 +195,9 @@ def _kind_of(container: Container, scores: Field, meaning: Meaning | None) -> Ki
         return "probs"
     if role == "confidence":
         return "confidence"
+    if scores.dtype.kind == "O":
+        # Says why it cannot be read.
+        scores.load()
     raise UsageError(
         f"{container.path}: the name {scores.name!r} does not tell logits from probabilities, and calkit does not "
         f"guess. Say it with kind='logits' or kind='probs' (--kind logits, --kind probs). The file holds "

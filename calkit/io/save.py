@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 from calkit.atomic import atomic_write
-from calkit.errors import UsageError
+from calkit.errors import FileFormatError, UsageError
 from calkit.io.address import STDIN
-from calkit.io.formats import FORMATS, Format, WritableFormat, check_libraries, find_format
+from calkit.io.formats import FORMATS, Format, WritableFormat, check_libraries, format_of_suffix
 from calkit.io.guard import reading
 from calkit.predictions import Predictions
 
@@ -52,7 +52,10 @@ def save_predictions(predictions: Predictions, path: str | Path, *, file_format:
     """
     if str(path) == STDIN:
         return _to_stdout(predictions, _writable(path, FORMATS[file_format or "csv"]))
-    form = _writable(path, find_format(path) if file_format is None else FORMATS[file_format])
+    form = format_of_suffix(path) if file_format is None else FORMATS[file_format]
+    if form is None:
+        raise FileFormatError(f"{path}: no format is known by that suffix. Writable: {_writable_suffixes()}.")
+    form = _writable(path, form)
     with atomic_write(path) as temporary:
         form.write(temporary, predictions)
     return None
@@ -60,10 +63,13 @@ def save_predictions(predictions: Predictions, path: str | Path, *, file_format:
 
 def _writable(path: str | Path, form: Format) -> WritableFormat:
     if not isinstance(form, WritableFormat):
-        writable = ", ".join(FORMATS[word].suffixes[0] for word in FORMATS if isinstance(FORMATS[word], WritableFormat))
-        raise UsageError(f"{path}: predictions cannot be written as .{form.name}. Writable: {writable}.")
+        raise UsageError(f"{path}: predictions cannot be written as .{form.name}. Writable: {_writable_suffixes()}.")
     check_libraries(form, path)
     return form
+
+
+def _writable_suffixes() -> str:
+    return ", ".join(FORMATS[word].suffixes[0] for word in FORMATS if isinstance(FORMATS[word], WritableFormat))
 
 
 def _to_stdout(predictions: Predictions, form: WritableFormat) -> None:

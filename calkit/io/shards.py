@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.errors import FileFormatError
+from calkit.errors import FileFormatError, UsageError
 from calkit.io.address import natural_order
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats import format_of_suffix
@@ -19,6 +19,8 @@ from calkit.io.names import read_name
 from calkit.io.sources import ConcatSource
 
 __all__ = ["files_of_folder", "join_files"]
+
+_NOTES = ".txt"
 
 # What tells the files of one array apart: logits-00000-of-00002, logits_part3, logits7.
 _SERIAL = re.compile(r"[-_.]?(?:shard|part|rank|chunk)?[-_.]?\d+(?:[-_]of[-_]\d+)?$")
@@ -36,7 +38,10 @@ def files_of_folder(path: Path) -> list[Path]:
     for item in sorted(path.iterdir(), key=natural_order):
         form = format_of_suffix(item)
         if form is not None and item.is_file() and not item.name.startswith("."):
-            found.setdefault(form.name, []).append(item)
+            found.setdefault(_NOTES if item.suffix.lower() == _NOTES else form.name, []).append(item)
+    if len(found) > 1:
+        # Data in one format beside a text: that says what they are.
+        found.pop(_NOTES, None)
     if not found:
         raise FileFormatError(f"{path} is a folder that holds no file of a known format; name a file.")
     if len(found) > 1:
@@ -77,7 +82,17 @@ def join_files(path: Path, paths: Sequence[Path], read: Callable[[Path], Contain
     for family, parts in families.items():
         prefix = f"{family}/" if len(families) > 1 else ""
         fields += _join(path, parts, None if named else family or path.stem, prefix)
-    return Container(path, containers[0][1].format, by_name(path, fields), named=named or len(families) > 1)
+    stack = partial(_stacked, path, next(iter(families.values()))) if len(families) == 1 else None
+    named = named or len(families) > 1
+    return Container(path, containers[0][1].format, by_name(path, fields), named=named, stack=stack)
+
+
+def _stacked(path: Path, parts: Sequence[Container], names: Sequence[str]) -> Field:
+    """Return the matrix that columns of all files make."""
+    items = [part.stack(names) for part in parts if part.stack is not None]
+    if len(items) < len(parts):
+        raise UsageError(f"{path}: only the columns of tables can be joined. Name one array.")
+    return _concatenated(path, ",".join(names), items, parts)
 
 
 def _family(path: Path) -> str:

@@ -1,7 +1,8 @@
 """Tables: columns of equal length, read in blocks of rows; columns of the same kind make a matrix.
 
 Columns ``logit_<class>`` (or ``logits_``, ``prob_``, ``probs_``, ``p_``, ``score_``, ``logprob_`` …) make one matrix,
-in the order of the file; if the classes are the numbers 0..K-1, in theirs.
+in the order of the file; if the classes are the numbers 0..K-1, in theirs. Columns whose whole names are these numbers
+make the matrix ``scores``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,20 @@ from calkit.io.container import Field, by_name, printable, unreadable
 from calkit.io.limits import MAX_COLUMNS, check_count
 from calkit.io.sources import StreamSource
 
-__all__ = ["Column", "Table", "from_words", "group_columns", "join", "table_fields", "text_array", "word_kind"]
+__all__ = [
+    "MAX_TEXT_BYTES",
+    "Column",
+    "Table",
+    "bounded",
+    "check_words",
+    "from_words",
+    "group_columns",
+    "join",
+    "stack_columns",
+    "table_fields",
+    "text_array",
+    "word_kind",
+]
 
 _MATRIX = re.compile(
     r"(?P<name>(?:.*[_\-. ])?(?:logits?|log_?probs?|log_?likelihoods?|probs?|probabilit(?:y|ies)|scores?|p))"
@@ -30,10 +44,15 @@ _MATRIX = re.compile(
     re.IGNORECASE,
 )
 
+# The matrix of columns that are named 0..K-1.
+_NUMBERED = "scores"
+
 _TRUTH = {"true": True, "false": False}
 
-# Arrays of text give every word the room of the longest; labels need little.
-_MAX_TEXT_BYTES = 512 << 20
+_FLOAT = np.dtype(np.float64)
+
+#: Arrays of text give every word the room of the longest; labels need little.
+MAX_TEXT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -84,10 +103,12 @@ class Table(ABC):
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Yield the named columns from a row of `starts` on, in blocks of any length."""
 
+    def take_for_numbers(self, names: Sequence[str]) -> None:  # noqa: B027 - most files say what their columns are
+        """Note that columns are the scores of classes, and so are floats, even where the file begins with integers."""
+
     def read_column(self, name: str) -> NDArray[Any]:
         """Return a whole column."""
-        parts = [block[name] for block in self.blocks(0, [name])]
-        values = join(self.path, name, parts) if parts else np.empty(0, self.columns[name].dtype)
+        values = join(self.path, name, (block[name] for block in self.blocks(0, [name])), self.columns[name].dtype)
         if len(values) != self.n_rows:
             raise FileFormatError(
                 f"{self.path}:{printable(name)} has {len(values)} rows, but the file announces {self.n_rows}."
@@ -95,20 +116,60 @@ class Table(ABC):
         return values
 
 
-def join(path: Path, name: str, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def join(path: Path, name: str, parts: Iterable[NDArray[Any]], empty: np.dtype[Any] = _FLOAT) -> NDArray[Any]:
     """Concatenate the parts of a column; they must be all numbers or all text.
+
+    Parameters
+    ----------
+    path, name
+        For messages.
+    parts : iterable of arrays
+    empty : numpy.dtype
+        The type of the result if there are no parts.
 
     Raises
     ------
     FileFormatError
         If some are numbers and others text, or the text is too long for labels.
     """
-    if len({part.dtype.kind in "US" for part in parts}) > 1:
+    held = list(bounded(f"{path}:{printable(name)}", parts))
+    if len({part.dtype.kind in "US" for part in held}) > 1:
         raise FileFormatError(f"{path}: the column {printable(name)!r} mixes numbers and text.")
-    nbytes = sum(len(part) for part in parts) * max(part.dtype.itemsize for part in parts)
-    if nbytes > _MAX_TEXT_BYTES and parts[0].dtype.kind in "US":
-        raise FileFormatError(f"{path}: the texts of the column {printable(name)!r} are too long to be labels.")
-    return np.concatenate(parts)
+    return np.concatenate(held) if held else np.empty(0, empty)
+
+
+def bounded(where: Path | str, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Yield parts of a column as they are, and stop where their texts together become too long."""
+    rows = longest = 0
+    for part in parts:
+        if part.dtype.kind in "US":
+            rows, longest = rows + len(part), max(longest, part.dtype.itemsize // 4)
+            check_words(where, rows, longest)
+        yield part
+
+
+def check_words(where: Path | str, n: int, longest: int) -> None:
+    """Refuse texts that would take unreasonable room as an array.
+
+    Parameters
+    ----------
+    where : Path or str
+        The column, for the message.
+    n : int
+        Number of texts.
+    longest : int
+        Characters of the longest.
+
+    Raises
+    ------
+    FileFormatError
+        If all together take more than 256 MiB, each with the room of the longest.
+    """
+    if 4 * n * longest > MAX_TEXT_BYTES:
+        raise FileFormatError(
+            f"{where} holds {n:,} texts of up to {longest:,} characters, which are too long to be labels. Write the "
+            "number of the class instead."
+        )
 
 
 def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
@@ -128,10 +189,17 @@ def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
     >>> group_columns(["logit_1", "label", "logit_0"])
     {'logit': [('0', 'logit_0'), ('1', 'logit_1')], 'label': [('', 'label')]}
     """
+    names = list(names)
     groups: dict[str, list[tuple[str, str]]] = {}
+    numbered = _are_numbered([name for name in names if name.isdecimal()]) and _NUMBERED not in names
     for name in names:
         match = _MATRIX.fullmatch(name)
-        groups.setdefault(match["name"] if match else name, []).append((match["column"] if match else "", name))
+        if match:
+            groups.setdefault(match["name"], []).append((match["column"], name))
+        elif numbered and name.isdecimal():
+            groups.setdefault(_NUMBERED, []).append((name, name))
+        else:
+            groups.setdefault(name, []).append(("", name))
     found = {}
     for group, members in groups.items():
         if len(members) == 1:
@@ -142,10 +210,17 @@ def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
 
 
 def _class_order(members: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    words = [word for word, _ in members]
-    if all(word.isdecimal() for word in words) and sorted(map(int, words)) == list(range(len(words))):
+    if _are_numbered([word for word, _ in members]):
         return sorted(members, key=lambda member: int(member[0]))
     return members
+
+
+def _are_numbered(words: Sequence[str]) -> bool:
+    """Tell whether words are the numbers 0..K-1, K at least 2, in any order."""
+    # A number of more digits than these cannot be one of them, and would take long to read.
+    if len(words) < 2 or not all(word.isdecimal() and len(word) < 10 for word in words):
+        return False
+    return sorted(map(int, words)) == list(range(len(words)))
 
 
 def table_fields(table: Table) -> dict[str, Field]:
@@ -159,12 +234,17 @@ def table_fields(table: Table) -> dict[str, Field]:
     check_count(table.path, len(table.columns), "columns", MAX_COLUMNS)
     fields = []
     for name, members in group_columns(table.columns).items():
-        columns = [table.columns[column] for _, column in members]
-        if len(columns) == 1:
-            fields.append(_single(table, columns[0]))
+        if len(members) == 1:
+            fields.append(_single(table, table.columns[members[0][1]]))
         else:
-            fields.append(_matrix(table, name, members, columns))
+            fields.append(_matrix(table, name, members))
     return by_name(table.path, fields)
+
+
+def stack_columns(table: Table, names: Sequence[str]) -> Field:
+    """Return the matrix that columns of numbers make, each a class; its class names are theirs."""
+    members = _class_order([(name, name) for name in names])
+    return _matrix(table, ",".join(names), members)
 
 
 def _single(table: Table, column: Column) -> Field:
@@ -177,12 +257,15 @@ def _single(table: Table, column: Column) -> Field:
     return Field(column.name, shape, column.dtype, load, _class_names(column.columns))
 
 
-def _matrix(table: Table, name: str, members: list[tuple[str, str]], columns: Sequence[Column]) -> Field:
-    shape = (table.n_rows, len(columns))
+def _matrix(table: Table, name: str, members: list[tuple[str, str]]) -> Field:
+    shape = (table.n_rows, len(members))
+    columns = [table.columns[column] for _, column in members]
     bad = next((column for column in columns if column.shape or column.note or column.dtype.kind not in "biuf"), None)
     if bad is not None:
         what = f"{bad.note or bad.dtype} in the column {printable(bad.name)!r} where numbers are needed"
         return unreadable(table.path, name, shape, what, "Rename the column if it is not one of the classes.")
+    table.take_for_numbers([column for _, column in members])
+    columns = [table.columns[column] for _, column in members]
     dtype = np.result_type(*(column.dtype for column in columns))
     load = partial(_stream, table, name, [column for _, column in members], shape, dtype)
     return Field(name, shape, dtype, load, _class_names([word for word, _ in members]))
@@ -219,7 +302,9 @@ def word_kind(words: Sequence[str]) -> np.dtype[Any]:
     return np.dtype(bool if all(word.strip().lower() in _TRUTH for word in words) else str)
 
 
-def from_words(words: Sequence[str], kind: np.dtype[Any] | None = None) -> NDArray[Any]:
+def from_words(
+    words: Sequence[str], kind: np.dtype[Any] | None = None, where: Path | str = "a column of text"
+) -> NDArray[Any]:
     """Return integers if all words are, else floats if all are, else booleans, else text: the type, not the role.
 
     Parameters
@@ -227,10 +312,12 @@ def from_words(words: Sequence[str], kind: np.dtype[Any] | None = None) -> NDArr
     words : sequence of str
     kind : numpy.dtype, optional
         The type, if it is known already.
+    where : Path or str
+        The column, for messages.
 
     Raises
     ------
-    ValueError
+    FileFormatError
         If the text is too long for labels.
 
     Examples
@@ -241,18 +328,22 @@ def from_words(words: Sequence[str], kind: np.dtype[Any] | None = None) -> NDArr
     kind = word_kind(words) if kind is None else kind
     if kind.kind == "b":
         return np.array([_TRUTH[word.strip().lower()] for word in words])
-    return text_array(words) if kind.kind == "U" else np.array(words, dtype=kind)
+    return text_array(words, where) if kind.kind == "U" else np.array(words, dtype=kind)
 
 
-def text_array(words: Sequence[str]) -> NDArray[np.str_]:
+def text_array(words: Sequence[str], where: Path | str = "a column of text") -> NDArray[np.str_]:
     """Return words as an array of text, without the spaces around them.
+
+    Parameters
+    ----------
+    words : sequence of str
+    where : Path or str
+        The column, for messages.
 
     Raises
     ------
-    ValueError
+    FileFormatError
         If they are too long to be labels.
     """
-    longest = max(map(len, words), default=0)
-    if 4 * len(words) * longest > _MAX_TEXT_BYTES:
-        raise ValueError(f"texts of {longest} characters are too long to be labels")
+    check_words(where, len(words), max(map(len, words), default=0))
     return np.array([word.strip() for word in words], dtype=str)

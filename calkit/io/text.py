@@ -15,12 +15,13 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from calkit.errors import FileFormatError
-from calkit.io.limits import MAX_LINE_BYTES, TEXT_BLOCK_BYTES, format_bytes
+from calkit.io.limits import MAX_LINE_BYTES, MAX_TEXT_EXPANSION, TEXT_BLOCK_BYTES, check_claim, format_bytes
 
 __all__ = [
     "COMPRESSIONS",
     "LineBlock",
     "Records",
+    "beginning",
     "compressed",
     "line_blocks",
     "open_bytes",
@@ -34,6 +35,8 @@ COMPRESSIONS = (".gz", ".xz", ".bz2")
 
 # Archives made with "xz -9" need 65 MB to unpack.
 _XZ_MEMORY = 256 << 20
+
+_HEAD_BYTES = 1 << 16
 
 _WRITERS: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open}
 
@@ -65,17 +68,39 @@ def open_bytes(path: Path, offset: int = 0) -> Iterator[_Bytes]:
     path : Path
     offset : int, default=0
         Where to begin; 0 for compressed files.
+
+    Raises
+    ------
+    FileFormatError
+        While reading, if the file unpacks to unreasonably much.
     """
     suffix = path.suffix.lower()
     with ExitStack() as stack:
         if suffix == ".gz":
-            yield stack.enter_context(gzip.open(path, "rb"))
+            yield _Bounded(path, stack.enter_context(gzip.open(path, "rb")))
         elif suffix == ".bz2":
-            yield stack.enter_context(bz2.open(path, "rb"))
+            yield _Bounded(path, stack.enter_context(bz2.open(path, "rb")))
         else:
             raw = stack.enter_context(path.open("rb"))
             raw.seek(offset)
-            yield _Xz(raw) if suffix == ".xz" else raw
+            yield _Bounded(path, _Xz(raw)) if suffix == ".xz" else raw
+
+
+class _Bounded:
+    """Counts what is unpacked, and stops where no honest text is so compressible."""
+
+    def __init__(self, path: Path, stream: _Bytes) -> None:
+        self._path = path
+        self._stored = path.stat().st_size
+        self._stream = stream
+        self._unpacked = 0
+
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes; none at the end."""
+        data = self._stream.read(size)
+        self._unpacked += len(data)
+        check_claim(self._path, self._unpacked, self._stored, MAX_TEXT_EXPANSION)
+        return data
 
 
 class _Xz:
@@ -133,6 +158,8 @@ Records = Callable[[bytes], tuple[int, int]]
 
 def plain_lines(data: bytes) -> tuple[int, int]:
     """Take every line for a record; return their length and how many are not blank."""
+    if not data.strip(b"\n"):
+        return len(data), 0
     codes = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(codes == _NEWLINE)
     lengths = np.diff(ends, prepend=-1) - 1
@@ -177,6 +204,13 @@ def line_blocks(path: Path, records: Records = plain_lines, *, offset: int = 0, 
         if held.strip():
             _check_line_ends(path, held.strip())
             yield LineBlock(held, offset, row, max(1, records(held + b"\n")[1]))
+
+
+def beginning(path: Path) -> str:
+    """Return the first line of a text file that is not blank, or as much of it as tells its separators."""
+    with open_bytes(path) as stream:
+        lines = _read(stream, _HEAD_BYTES).removeprefix(_BOM).splitlines()
+    return next((line.decode("latin-1") for line in lines if line.strip()), "")
 
 
 def _checked_beginning(path: Path, piece: bytes) -> tuple[bytes, int]:

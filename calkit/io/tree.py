@@ -2,25 +2,31 @@
 
 Members of dictionaries have their key for a name, joined by ``/``. A matrix paired with a vector is ``scores`` with
 ``labels``; a pair of such pairs is ``validation`` and ``test``, in that order, which is how published pickles of logits
-have it; a list of arrays that differ in length only is one array in batches. Other members have their number.
+have it; a list of arrays that differ in length only is one array in batches, and so are the members of at least three
+dictionaries or pairs that look like the batches of a loader. Other members have their number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calkit.io.container import Field
 from calkit.io.limits import MAX_ARRAYS
 from calkit.io.sources import ConcatSource
+from calkit.io.tables import group_columns
 
-__all__ = ["AsField", "array_field", "tree_fields"]
+__all__ = ["AsField", "array_field", "object_fields", "tree_fields"]
 
 _MAX_DEPTH = 16
+
+# Two may as well be two splits.
+_MIN_BATCHES = 3
 
 #: Takes a name, a leaf of a tree, and what gives that leaf again; returns its field, or None if it is no array.
 AsField = Callable[[str, Any, Callable[[], Any]], Field | None]
@@ -44,6 +50,28 @@ def _is_written_out(node: Any) -> bool:
     return isinstance(node, str | int | float | bool | np.generic)
 
 
+def object_fields(name: str, load: Callable[[], NDArray[Any]]) -> list[Field]:
+    """Return what an array of Python objects holds: words as they are, one object or several as a tree.
+
+    Parameters
+    ----------
+    name : str
+        Of the array; the names in the tree begin with it.
+    load : callable
+        Reads the array.
+    """
+    values = load()
+    if values.shape == ():
+        found = tree_fields(values.item(), array_field, lambda: load().item())
+    elif all(isinstance(value, np.ndarray | list | tuple | Mapping) for value in values.flat):
+        found = tree_fields(list(values), array_field, lambda: list(load()))
+    else:
+        found = []
+    if not found:
+        return [Field(name, values.shape, values.dtype, load)]
+    return [item.renamed(f"{name}/{item.name}" if name else item.name) for item in found]
+
+
 def tree_fields(tree: Any, as_field: AsField, load: Callable[[], Any]) -> list[Field]:
     """Return the arrays of a tree.
 
@@ -64,11 +92,25 @@ class _Walk:
     as_field: AsField
 
     def fields(self, node: Any, load: Callable[[], Any], name: str, depth: int) -> Iterator[Field]:
+        if _is_frame(node):
+            for word, columns in _frame_columns(node):
+                part = partial(_of_frame, load, columns)
+                item = self.as_field(f"{name}/{word}" if name else word, part(), part)
+                names = tuple(str(node.columns[index])[len(word) + 1 :] for index in columns)
+                if item is not None:
+                    yield replace(item, columns=names if len(names) > 1 and not all(map(str.isdecimal, names)) else ())
+            return
         leaf = self.as_field(name or "0", node, load)
         if leaf is not None:
             yield leaf
             return
         if depth == _MAX_DEPTH or not isinstance(node, Mapping | list | tuple) or len(node) > MAX_ARRAYS:
+            return
+        transposed = self._transposed(node)
+        if transposed:
+            for word, key in transposed:
+                parts = partial(_column_of, load, key)
+                yield from self.fields(parts(), parts, f"{name}/{word}" if name else word, depth + 1)
             return
         batches = self._batches(node)
         if batches:
@@ -109,6 +151,27 @@ class _Walk:
         alike = len(found) == len(items) and len({item.shape[1:] for item in found}) == 1
         return found if alike else []
 
+    def _transposed(self, node: Any) -> list[tuple[str, Any]]:
+        """Return the names and keys that the batches of a list have in common, if it is one of batches."""
+        if not isinstance(node, list) or len(node) < _MIN_BATCHES:
+            return []
+        if all(isinstance(child, Mapping) for child in node):
+            keys = list(node[0])
+            named = [(str(key), key) for key in keys] if all(list(child) == keys for child in node) else []
+        elif all(isinstance(child, list | tuple) for child in node):
+            pairs = {self._pair(child) for child in node}
+            pair = pairs.pop() if len(pairs) == 1 else None
+            named = [] if pair is None else [(pair[0], 0), (pair[1], 1)]
+        else:
+            return []
+        alike = all(self._are_batches([self._leaf(child[key]) for child in node]) for _, key in named)
+        return named if alike else []
+
+    def _are_batches(self, items: Sequence[Field | None]) -> bool:
+        """Tell whether arrays are of one length, the last one perhaps shorter."""
+        lengths = [item.shape[0] for item in items if item is not None and item.shape]
+        return len(lengths) == len(items) and set(lengths[:-1]) == {lengths[0]} and lengths[-1] <= lengths[0]
+
     def _leaf(self, node: Any) -> Field | None:
         return self.as_field("", node, lambda: node)
 
@@ -128,6 +191,27 @@ class _Walk:
 
 def _is_matrix(item: Field) -> bool:
     return len(item.shape) == 2 and item.shape[1] > 1
+
+
+def _is_frame(node: Any) -> bool:
+    """Tell a pandas DataFrame, without importing pandas."""
+    return type(node).__name__ == "DataFrame" and hasattr(node, "iloc")
+
+
+def _frame_columns(frame: Any) -> list[tuple[str, list[int]]]:
+    """Return the arrays of a data frame, each with the places of its columns."""
+    place = {str(name): index for index, name in enumerate(frame.columns)}
+    return [(word, [place[name] for _, name in members]) for word, members in group_columns(place).items()]
+
+
+def _of_frame(load: Callable[[], Any], columns: list[int]) -> NDArray[Any]:
+    frame = load()
+    values = frame.iloc[:, columns if len(columns) > 1 else columns[0]].to_numpy()
+    return np.asarray(values)
+
+
+def _column_of(load: Callable[[], Any], key: Any) -> list[Any]:
+    return [child[key] for child in load()]
 
 
 def _child(load: Callable[[], Any], key: Any) -> Any:

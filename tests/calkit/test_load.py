@@ -214,7 +214,7 @@ class TestText:
             ("", "is empty"),
             ("logit_a,logit_b,label\n", "no rows"),
             ("logit_a,logit_b,label\n1,2\n", "row 2 has 2 columns, but the header names 3"),
-            ("logit_a,logit_b,label\n1,2,a\n1,x,a\n", "row 3 holds 'x' where a number is needed"),
+            ("logit_a,logit_b,label\n1,2,a\n1,x,a\n", "row 3 holds 'x' in the column 'logit_b' where a number is needed"),
             ("logit_a,logit_a,label\n1,2,a\n", "more than once"),
             ("1,2\n3\n", "row 2 has 1 columns"),
             ('a,"b\n1,2', "not a readable .csv"),
@@ -318,7 +318,7 @@ class TestBadFiles:
 
 def test_containers_tell_what_is_inside(tmp_path):
     path = npz(tmp_path / "a.npz", logits=LOGITS.astype(np.float32), labels=LABELS, note=np.array("x"))
-    assert open_container(path).listing() == "logits (4×3 float32), labels (4 int64), note (scalar <U1)"
+    assert open_container(path).listing() == "logits (4×3 float32), labels (4 int64), note (scalar text)"
 
 
 def test_real_files(data_folder):

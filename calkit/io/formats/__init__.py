@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from calkit.errors import FileFormatError
+from calkit.io.csv_table import find_delimiter
 from calkit.io.formats import (
     arrow,
     delimited,
@@ -104,7 +106,7 @@ def find_format(path: str | Path) -> Format:
         known = ", ".join(suffix for word in FORMATS for suffix in FORMATS[word].suffixes if not _is_packed(suffix))
         raise FileFormatError(
             f"{path}: no format is known by that suffix. Known: {known} (text also compressed: "
-            f"{', '.join(COMPRESSIONS)}). Rename it, or say its format with file_format='NAME' (--format NAME)."
+            f"{', '.join(COMPRESSIONS)}). Rename it, or say its format with file_format='NAME' (--file-format NAME)."
         )
     return form
 
@@ -126,7 +128,7 @@ def format_of_file(path: Path) -> Format:
     if found is not None and not found.is_text and not by_suffix.matches(head):
         raise FileFormatError(
             f"{path} is named {path.suffix}, but begins like a {found.what} file. Rename it, or say "
-            f"file_format={found.name!r} (--format {found.name})."
+            f"file_format={found.name!r} (--file-format {found.name})."
         )
     packed = next((suffix for magic, suffix in _PACKED.items() if head.startswith(magic)), None)
     if packed and by_suffix.is_text and not _is_packed(path.name):
@@ -147,11 +149,14 @@ def format_of_stream(path: Path) -> Format:
     found = next((FORMATS[word] for word in FORMATS if FORMATS[word].matches(head)), None)
     if found is not None:
         return found
-    line = head.split(b"\n")[0]
-    for separator, word in ((b"\t", "tsv"), (b",", "csv")):
-        if separator in line and line.isascii():
-            return FORMATS[word]
-    raise FileFormatError("the format of standard input cannot be told; say it: file_format='NAME' (--format NAME).")
+    lines = head.removeprefix(codecs.BOM_UTF8).splitlines()
+    line = next((line for line in lines if line.strip()), b"").decode("latin-1")
+    separator = find_delimiter(line, ",")
+    if separator in line and line.isascii() and line.replace("\t", " ").isprintable():
+        return FORMATS["tsv" if separator == "\t" else "csv"]
+    raise FileFormatError(
+        "the format of standard input cannot be told; say it: file_format='NAME' (--file-format NAME)."
+    )
 
 
 def _is_packed(name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -13,19 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
+from calkit.io.arrow_claims import unpacked_batches
 from calkit.io.arrow_tables import ArrowColumns
 from calkit.io.container import Container, Field, by_name
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.guard import reading
-from calkit.io.limits import MAX_COLUMNS, MAX_LINE_BYTES, check_claim, check_count
+from calkit.io.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_LINE_BYTES, check_claim, check_count, format_bytes
 from calkit.io.names import read_name
-from calkit.io.tables import Table, table_fields
+from calkit.io.tables import Table, stack_columns, table_fields
 
 __all__ = ["Arrow", "HuggingFace"]
 
 _WHAT = ".arrow"
 _FILE_MAGIC = b"ARROW1"
 _STREAM_MAGIC = b"\xff\xff\xff\xff"
+
+# Feather files have 65,536 rows a batch, which are unpacked together.
+_MAX_BATCH_BYTES = 512 << 20
 
 
 class Arrow(Format):
@@ -38,7 +42,8 @@ class Arrow(Format):
 
     def read(self, path: Path) -> Container:
         """Read the schema and the lengths of the record batches."""
-        return Container(path, self.name, table_fields(_ArrowTable(path, [path])))
+        table = _ArrowTable(path, [path])
+        return Container(path, self.name, table_fields(table), stack=partial(stack_columns, table))
 
 
 class HuggingFace(Format):
@@ -82,6 +87,8 @@ class _ArrowTable(Table):
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         self.path = path
         self._files = files
+        for file in files:
+            _check_batches(file)
         schema, first = self._beginning()
         check_count(path, len(schema), "columns", MAX_COLUMNS)
         self._indices = {name: index for index, name in enumerate(schema.names)}
@@ -91,16 +98,22 @@ class _ArrowTable(Table):
         lengths = [sum(batch.num_rows for batch in self._batches(file, [0])) for file in files]
         self.n_rows = sum(lengths)
         self.starts = [0, *accumulate(lengths[:-1])]
-        row_bytes = sum(c.dtype.itemsize * int(np.prod(c.shape)) for c in self.columns.values())
-        check_claim(path, self.n_rows * row_bytes, sum(file.stat().st_size for file in files))
+        claimed = self.n_rows * self._row_bytes(self.columns)
+        check_claim(path, claimed, sum(file.stat().st_size for file in files))
+
+    def _row_bytes(self, names: Iterable[str]) -> int:
+        columns = [self.columns[name] for name in names]
+        return sum(column.dtype.itemsize * int(np.prod(column.shape)) for column in columns)
 
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
-        """Yield the record batches of the files from ``start`` on."""
+        """Yield pieces of the record batches of the files from ``start`` on."""
         first = max(index for index, row in enumerate(self.starts) if row == start)
+        step = max(1, BLOCK_BYTES // max(8, self._row_bytes(names)))
         row = start
         for file in self._files[first:]:
             for batch in self._batches(file, sorted(self._indices[name] for name in names)):
-                yield self._arrow.arrays(batch, names, row)
+                for piece in range(0, batch.num_rows, step):
+                    yield self._arrow.arrays(batch.slice(piece, step), names, row + piece)
                 row += batch.num_rows
 
     def _beginning(self) -> tuple[Any, Any]:
@@ -128,6 +141,18 @@ class _ArrowTable(Table):
         opened = ipc.open_file if mapped.read(len(_FILE_MAGIC)) == _FILE_MAGIC else ipc.open_stream
         mapped.seek(0)
         return opened(mapped, options=options)
+
+
+def _check_batches(file: Path) -> None:
+    """Refuse batches that take unreasonably much when they are unpacked, before they are."""
+    with reading(file, _WHAT):
+        sizes = unpacked_batches(file)
+        check_claim(file, sum(sizes), file.stat().st_size)
+        if max(sizes, default=0) > _MAX_BATCH_BYTES:
+            raise FileFormatError(
+                f"{file} is stored in compressed record batches of {format_bytes(max(sizes))}, which cannot be read "
+                "piece by piece. Write it in smaller ones, or without compression."
+            )
 
 
 def _inside(folder: Path, name: object) -> Path:

@@ -1,11 +1,13 @@
-"""Comma- and tab-separated text, one row a sample, with a header that names the columns.
+"""Text with separated columns, one row a sample, with a header that names the columns.
 
-A file without a header is one matrix, named after it.
+A file without a header is one matrix, named after it. Whatever the suffix, commas, semicolons, tabs and bars separate
+if they do so in the first line; single spaces if it holds nothing but numbers.
 """
 
 from __future__ import annotations
 
 import csv
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +15,7 @@ from calkit.io.container import Container
 from calkit.io.csv_table import CsvTable
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.tables import table_fields
+from calkit.io.tables import stack_columns, table_fields
 from calkit.io.text import open_text, with_compressions
 from calkit.predictions import Predictions
 
@@ -27,7 +29,8 @@ class _Delimited(WritableFormat):
     def read(self, path: Path) -> Container:
         """Read the header and count the rows."""
         table = CsvTable(path, self.name, self.delimiter)
-        return Container(path, self.name, table_fields(table), named=table.has_header)
+        stack = partial(stack_columns, table) if table.has_header else None
+        return Container(path, self.name, table_fields(table), named=table.has_header, stack=stack)
 
     def write(self, path: Path, predictions: Predictions) -> None:
         """Write a column per class, named after the classes, then the labels."""
@@ -42,7 +45,7 @@ class Csv(_Delimited):
     """Comma-separated values."""
 
     name = "csv"
-    suffixes = with_compressions(".csv")
+    suffixes = with_compressions(".csv", ".txt")
     delimiter = ","
 
 

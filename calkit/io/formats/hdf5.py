@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from calkit.io.formats.base import FORMATS, Format
 from calkit.io.limits import MAX_ARRAYS, MAX_CHUNK_BYTES, check_claim, check_count, format_bytes
 from calkit.io.sources import block_rows, sliced
 from calkit.io.tables import text_array
+from calkit.io.unpacking import check_chunk, deflate_bound
 
 __all__ = ["Hdf5", "hdf5_fields"]
 
@@ -30,6 +32,9 @@ _ELSEWHERE = "Only data in the file itself are read; copy them into it."
 # One row of chunks of this size stays unpacked while it is read in slices.
 _CACHE_BYTES = 32 << 20
 _MAX_SLICE_BYTES = 64 << 20
+
+# What a chunk may unpack to, whatever it should.
+_HARMLESS = 768 << 20
 
 _TEXT_SECONDS = 8.0
 _TEXT_SECONDS_PER_WORD = 1e-5
@@ -131,7 +136,11 @@ def _load(path: Path, what: str, name: str, *, transposed: bool) -> Any:
     shape = dataset.shape[::-1] if transposed else dataset.shape
     rows = _slice_rows(shape, dataset.dtype, None if chunk is None else chunk[-1 if transposed else 0])
 
+    suspect = _unpacks_to_much(dataset)
+
     def read(start: int, stop: int) -> NDArray[Any]:
+        if suspect:
+            _check_chunks(where, dataset, -1 if transposed else 0, start, stop)
         return np.asarray(dataset[..., start:stop].T if transposed else dataset[start:stop])
 
     return sliced(where, what, shape, dataset.dtype, read, rows)
@@ -146,6 +155,32 @@ def _slice_rows(shape: tuple[int, ...], dtype: np.dtype[Any], chunk: int | None)
     return max(rows // chunk * chunk, min(chunk, most))
 
 
+def _unpacks_to_much(dataset: Any) -> bool:
+    """Tell whether a chunk is so large as stored that it may unpack to more than is harmless, whatever it should."""
+    largest = 0
+
+    def note(chunk: Any) -> None:
+        nonlocal largest
+        largest = max(largest, chunk.size)
+
+    # Older releases of h5py know of no chunks.
+    if dataset.chunks is not None and dataset.compression == "gzip" and hasattr(dataset.id, "chunk_iter"):
+        dataset.id.chunk_iter(note)
+    return deflate_bound(largest) > _HARMLESS
+
+
+def _check_chunks(where: str, dataset: Any, axis: int, start: int, stop: int) -> None:
+    """Check the chunks that some rows touch, before the library unpacks them."""
+    ranges = [range(0, length, step) for length, step in zip(dataset.shape, dataset.chunks, strict=True)]
+    step = dataset.chunks[axis]
+    ranges[axis] = range(start // step * step, stop, step)
+    raw = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    for place in product(*ranges):
+        if dataset.id.get_chunk_info_by_coord(place).byte_offset is not None:
+            _, data = dataset.id.read_direct_chunk(place)
+            check_chunk(where, "zlib", data, raw)
+
+
 def _read_text(path: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """Read text in a process of its own: the library follows pointers for it, in damaged files without end."""
     command = [sys.executable, hdf5_text.__file__, str(path.resolve()), name]
@@ -157,7 +192,7 @@ def _read_text(path: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise ValueError(said[-1] if said else "its text leads nowhere")
-    return text_array(json.loads(done.stdout)).reshape(shape)
+    return text_array(json.loads(done.stdout), f"{path}:{printable(name)}").reshape(shape)
 
 
 def _read_vector(path: Path, what: str, name: str) -> NDArray[Any]:

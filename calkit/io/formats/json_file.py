@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from calkit.io.container import Container, Field, by_name
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.json_columns import RecordColumns
 from calkit.io.json_stream import Place, TrailingDataError, walk
-from calkit.io.limits import MAX_ARRAYS, check_count
-from calkit.io.tables import Table, from_words, table_fields
+from calkit.io.limits import MAX_ARRAYS, TEXT_BLOCK_BYTES, check_count
+from calkit.io.tables import Table, from_words, stack_columns, table_fields
 from calkit.io.text import compressed, line_blocks, with_compressions
 
 __all__ = ["Json"]
@@ -26,6 +27,10 @@ __all__ = ["Json"]
 _WHAT = ".json"
 _LINES = with_compressions(".jsonl", ".ndjson")
 _RECORDS = 1024
+_FLOAT = np.dtype(np.float64)
+
+# Single values of a document, beside its lists, are kept up to so many characters.
+_MAX_NOTE = 1000
 
 
 class Json(Format):
@@ -55,22 +60,25 @@ class Json(Format):
 
     def _lines(self, path: Path, name: str) -> Container:
         table = _JsonLines(path, name)
-        return Container(path, self.name, table_fields(table), named=table.named)
+        return Container(path, self.name, table_fields(table), named=table.named, stack=partial(stack_columns, table))
 
 
 def _survey(path: Path) -> tuple[dict[Place, tuple[int, Any]], dict[Place, NDArray[Any]]]:
     """Return the length and the first element of each list in a document, and its single values."""
     lists: dict[Place, tuple[int, Any]] = {}
     values: dict[Place, NDArray[Any]] = {}
-    for place, value, listed in walk(path):
-        if listed:
-            count, first = lists.get(place, (0, value))
-            lists[place] = (count + 1, first)
-        elif place and value is not None:
-            values[place] = np.asarray(value)
+    for item in walk(path):
+        if item.listed:
+            count, first = lists.get(item.place, (0, item.value))
+            lists[item.place] = (count + 1, first)
+        elif item.place and item.value is not None:
+            values[item.place] = np.asarray(item.value if item.size <= _MAX_NOTE else str(item.value)[:_MAX_NOTE])
         check_count(path, len(lists) + len(values), "values", MAX_ARRAYS)
     if not lists:
-        raise FileFormatError(f"{path} holds no lists. Write rows as elements of a list, or as lines (.jsonl).")
+        raise FileFormatError(
+            f"{path} holds no lists. Write rows as elements of a list, or as lines (.jsonl); pandas does so with "
+            "df.to_json(path, orient='records')."
+        )
     return lists, values
 
 
@@ -86,6 +94,10 @@ class _Records(Table):
     """Rows that are JSON values."""
 
     _records: RecordColumns
+
+    def take_for_numbers(self, names: Sequence[str]) -> None:
+        """Note that columns are floats: the first record may hold integers by chance."""
+        self.columns = {**self.columns, **{name: replace(self.columns[name], dtype=_FLOAT) for name in names}}
 
     def read_column(self, name: str) -> NDArray[Any]:
         """Return a whole column; words that are all numbers become numbers."""
@@ -107,13 +119,15 @@ class _JsonList(_Records):
 
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Yield the elements of the list."""
-        row, held = start, []
-        for place, value, _ in walk(self.path):
-            if place == self._place:
-                held.append(value)
-            if len(held) == _RECORDS:
+        row, held, size = start, [], 0
+        for item in walk(self.path):
+            if item.place != self._place:
+                continue
+            held.append(item.value)
+            size += item.size
+            if len(held) == _RECORDS or size > TEXT_BLOCK_BYTES:
                 yield self._records.arrays(held, names, row)
-                row, held = row + len(held), []
+                row, held, size = row + len(held), [], 0
         if held:
             yield self._records.arrays(held, names, row)
 

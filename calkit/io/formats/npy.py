@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tokenize
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,18 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from calkit.errors import FileFormatError
+from calkit.io.bfloat16 import bfloat16_field
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.guard import damaged
 from calkit.io.limits import format_bytes
+from calkit.io.sources import ConvertedSource, Source
+from calkit.io.tree import object_fields
 
-__all__ = ["Npy", "NpyHeader", "mapped", "pickled", "read_header"]
+__all__ = ["Npy", "NpyHeader", "mapped", "number_field", "pickled", "read_header"]
+
+# What NumPy writes for bfloat16, whose name it does not know (JAX and TensorFlow bring the type along).
+_UNNAMED = np.dtype("V2")
 
 _PARSERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 
@@ -81,6 +88,20 @@ def mapped(path: Path, header: NpyHeader, offset: int) -> Any:
     return np.memmap(path, header.dtype, "r", offset, header.shape, order)
 
 
+def number_field(name: str, header: NpyHeader, load: Callable[[], Any]) -> Field:
+    """Return the field of an array of numbers, text or records."""
+    if header.dtype == _UNNAMED:
+        return bfloat16_field(name, header.shape, partial(_bits, load))
+    return Field(name, header.shape, header.dtype, load)
+
+
+def _bits(load: Callable[[], Any]) -> Any:
+    values, bits = load(), np.dtype(np.uint16)
+    if isinstance(values, Source):
+        return ConvertedSource(values, lambda rows: rows.view(bits), values.shape, bits)
+    return values.view(bits)
+
+
 def pickled(where: Path | str, name: str, shape: tuple[int, ...]) -> Field:
     """Return the field of an array of Python objects, which only unpickling could read."""
     return unreadable(
@@ -111,16 +132,15 @@ class Npy(Format):
     def _open(self, path: Path, *, trusted: bool) -> Container:
         with path.open("rb") as stream:
             header = read_header(stream, path)
-        name = "" if header.dtype.names else path.name.removesuffix(path.suffix)
+        name = path.name.removesuffix(path.suffix)
         if header.dtype.hasobject:
-            item = pickled(path, name, header.shape)
-            if trusted:
-                item = Field(name, header.shape, header.dtype, partial(_unpickle, path))
+            items = object_fields("", partial(_unpickle, path)) if trusted else [pickled(path, name, header.shape)]
+            items = [item if item.name else item.renamed(name) for item in items]
         else:
             self._check_size(path, header)
-            item = Field(name, header.shape, header.dtype, partial(_map, path, header))
-        fields = by_name(path, [item])
-        return Container(path, self.name, fields, named=len(fields) > 1)
+            items = [number_field("" if header.dtype.names else name, header, partial(_map, path, header))]
+        fields = by_name(path, items)
+        return Container(path, self.name, fields, named=list(fields) != [name])
 
     def _check_size(self, path: Path, header: NpyHeader) -> None:
         held = path.stat().st_size - header.size

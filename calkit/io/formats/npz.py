@@ -17,11 +17,12 @@ from calkit.errors import FileFormatError
 from calkit.io.container import Container, Field, by_name
 from calkit.io.fields import fields_of, row_blocks
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.formats.npy import NpyHeader, mapped, pickled, read_header
+from calkit.io.formats.npy import NpyHeader, mapped, number_field, pickled, read_header
 from calkit.io.guard import damaged
 from calkit.io.limits import MAX_ARRAYS, check_claim, check_count, format_bytes
 from calkit.io.sources import StreamSource, block_rows
 from calkit.io.spilling import column_major
+from calkit.io.tree import object_fields
 from calkit.predictions import Predictions
 
 __all__ = ["Npz"]
@@ -31,6 +32,7 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _ALIGNMENT = 64
 _FILLER_ID = 0xCA1C
 _COPY_BYTES = 1 << 20
+_WORKBOOK = "xl/workbook.xml"
 
 
 class Npz(WritableFormat):
@@ -54,10 +56,12 @@ class Npz(WritableFormat):
 
     def _open(self, path: Path, *, trusted: bool) -> Container:
         with zipfile.ZipFile(path) as archive:
+            if _WORKBOOK in archive.NameToInfo:
+                raise FileFormatError(f"{path} is an Excel workbook; save the sheet as CSV.")
             members = [info for info in archive.infolist() if info.filename.endswith(_SUFFIX)]
             check_count(path, len(members), "arrays", MAX_ARRAYS)
             _check_sizes(path, members)
-            fields = by_name(path, [_field(path, archive, info, trusted=trusted) for info in members])
+            fields = by_name(path, [item for info in members for item in _fields(path, archive, info, trusted=trusted)])
         if not fields:
             raise FileFormatError(f"{path} holds no arrays; write one with np.savez(path, logits=..., labels=...).")
         return Container(path, self.name, fields)
@@ -71,27 +75,30 @@ class Npz(WritableFormat):
 
 def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
     size = path.stat().st_size
+    if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in members):
+        # zipfile sets no bound to what these unpack to.
+        raise damaged(path, ".npz", "its members are compressed as NumPy never does")
     if sum(info.compress_size for info in members) > size:
         raise damaged(path, ".npz", "its members overlap or exceed the file")
     check_claim(path, sum(info.file_size for info in members), size)
 
 
-def _field(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, trusted: bool) -> Field:
+def _fields(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, trusted: bool) -> list[Field]:
     name = info.filename.removesuffix(_SUFFIX)
     where = f"{path}:{name}"
     with archive.open(info) as stream:
         header = read_header(stream, where)
     if header.dtype.hasobject:
         if trusted:
-            return Field(name, header.shape, header.dtype, partial(_unpickle, path, name))
-        return pickled(path, name, header.shape)
+            return object_fields(name, partial(_unpickle, path, name))
+        return [pickled(path, name, header.shape)]
     if header.size + header.nbytes != info.file_size:
         raise FileFormatError(
             f"{where} is damaged: its header announces {format_bytes(header.nbytes)} "
             f"({'×'.join(map(str, header.shape)) or 'scalar'} {header.dtype}), but the archive holds "
             f"{format_bytes(info.file_size - header.size)}. Write it again."
         )
-    return Field(name, header.shape, header.dtype, partial(_load, path, info, header))
+    return [number_field(name, header, partial(_load, path, info, header))]
 
 
 def _load(path: Path, info: zipfile.ZipInfo, header: NpyHeader) -> Any:

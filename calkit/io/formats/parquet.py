@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from calkit.io.container import Container
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
 from calkit.io.limits import BLOCK_BYTES, MAX_COLUMNS, check_claim, check_count
-from calkit.io.tables import Table, table_fields
+from calkit.io.tables import Table, stack_columns, table_fields
 from calkit.predictions import Predictions
 
 __all__ = ["Parquet"]
@@ -36,7 +37,8 @@ class Parquet(WritableFormat):
 
     def read(self, path: Path) -> Container:
         """Read the schema and the sizes of the row groups."""
-        return Container(path, self.name, table_fields(_ParquetTable(path)))
+        table = _ParquetTable(path)
+        return Container(path, self.name, table_fields(table), stack=partial(stack_columns, table))
 
     def write(self, path: Path, predictions: Predictions) -> None:
         """Write a column per class, named after the classes, then the labels, in row groups of a few megabytes."""
@@ -57,9 +59,13 @@ class _ParquetTable(Table):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._texts: list[str] = []
         with self._open() as file:
             metadata = file.metadata
             check_count(path, len(file.schema_arrow), "columns", MAX_COLUMNS)
+            check_claim(path, _unpacked(metadata), path.stat().st_size)
+            self._texts = [item.name for item in file.schema_arrow if str(item.type) in ("string", "large_string")]
+        with self._open() as file:
             lengths = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
             if min(lengths, default=0) < 0 or sum(lengths) != metadata.num_rows:
                 raise ValueError("the row groups do not add up to the rows announced")
@@ -92,6 +98,8 @@ class _ParquetTable(Table):
             thrift_string_size_limit=_MAX_HEADER_BYTES,
             thrift_container_size_limit=MAX_COLUMNS * 8,
             arrow_extensions_enabled=False,
+            # A text that is stored once and meant many times stays so.
+            read_dictionary=self._texts,
         )
 
     def _first(self, file: Any) -> Any:
@@ -100,6 +108,11 @@ class _ParquetTable(Table):
     def _row_bytes(self, names: Sequence[str]) -> int:
         columns = [self.columns[name] for name in names]
         return sum(column.dtype.itemsize * int(np.prod(column.shape)) or 8 for column in columns) or 8
+
+
+def _unpacked(metadata: Any) -> int:
+    """Return the bytes that all columns take once unpacked, as the file says."""
+    return sum(max(0, metadata.row_group(index).total_byte_size) for index in range(metadata.num_row_groups))
 
 
 FORMATS.register("parquet")(Parquet())

@@ -25,7 +25,8 @@ from calkit.predictions import Predictions
 __all__ = ["Safetensors"]
 
 _WHAT = ".safetensors"
-_MAX_HEADER_BYTES = 100_000_000
+# Ten thousand tensors need a tenth of it.
+_MAX_HEADER_BYTES = 16 << 20
 _ALIGNMENT = 8
 _BFLOAT16 = "BF16"
 _CLASS_NAMES = "class_names"

@@ -28,8 +28,8 @@ _ZIP = b"PK\x03\x04"
 # The number that files of torch before 1.6 begin with, pickled.
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
-# Earlier releases could be made to run code in spite of weights_only (CVE-2025-32434).
-_SAFE_VERSION = (2, 6)
+# Earlier releases could be made to run code in spite of weights_only (CVE-2025-32434, CVE-2026-24747).
+_SAFE_VERSION = (2, 10)
 
 
 class Torch(Format):
@@ -73,10 +73,12 @@ def _nbytes(item: Field) -> int:
 
 
 def _load(torch: Any, path: Path, *, trusted: bool) -> Any:
-    if tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2]) < _SAFE_VERSION:
+    if not trusted and tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2]) < _SAFE_VERSION:
+        wanted = ".".join(map(str, _SAFE_VERSION))
         raise MissingDependencyError(
-            f"{path}: torch {torch.__version__} does not read files of others safely. "
-            "Install a later one: pip install 'calkit-calibration[torch]'."
+            f"{path}: torch {torch.__version__} does not read files of others safely. Install {wanted} or later: "
+            f"pip install 'calkit-calibration[torch]' 'torch>={wanted}'; for a file of your own, pass "
+            "trust_pickle=True (--trust-pickle)."
         )
     with path.open("rb") as stream:
         zipped = stream.read(len(_ZIP)) == _ZIP
@@ -85,12 +87,14 @@ def _load(torch: Any, path: Path, *, trusted: bool) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=not trusted, mmap=zipped)
     except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|global:?) ([\w.]+)", str(error))
+        found = re.search(r"(?:GLOBAL|global:?) (?!GLOBAL)([\w.]+)", str(error))
         what = f"Python objects ({found[1]})" if found else "something other than tensors"
+        remedy = "Save tensors only, as in torch.save({'logits': …, 'labels': …}, path)"
+        if found and found[1].startswith("numpy."):
+            what, remedy = "NumPy arrays", "Save them with np.savez, or as tensors (torch.from_numpy)"
         raise FileFormatError(
-            f"{path} holds {what}, and reading those may run any code; it is refused. Save tensors only, as in "
-            "torch.save({'logits': …, 'labels': …}, path); for a file of your own, pass trust_pickle=True "
-            "(--trust-pickle)."
+            f"{path} holds {what}, and reading those may run any code; it is refused. {remedy}; for a file of your "
+            "own, pass trust_pickle=True (--trust-pickle)."
         ) from error
 
 

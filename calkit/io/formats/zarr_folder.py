@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.limits import MAX_ARRAYS, MAX_CHUNK_BYTES, check_claim, check_count, format_bytes
 from calkit.io.sources import block_rows, sliced
+from calkit.io.tables import text_array
+from calkit.io.unpacking import COMPRESSORS, check_chunk, largest_chunk
 
 __all__ = ["Zarr"]
 
@@ -69,15 +72,18 @@ def _field(path: Path, name: str, array: Any) -> Field:
     unknown = [word for word in names if word not in _CODECS]
     if unknown:
         return unreadable(path, name, shape, f"chunks in the codec {unknown[0]!r}", "Write it with zstd or zlib.")
+    packed = [word for word in names if word in COMPRESSORS]
+    if len(packed) > 1:
+        return unreadable(path, name, shape, "chunks that are compressed twice", "Write it with zstd or zlib alone.")
     dtype = np.dtype(array.dtype)
     if dtype.kind in "UTO":
-        return Field(name, shape, np.dtype(str), partial(_read_text, array))
+        return Field(name, shape, np.dtype(str), partial(_read_text, f"{path}:{name}", array))
     if dtype.kind not in "biuf":
         return unreadable(path, name, shape, f"values of type {dtype}", "Save plain numbers or text.")
-    return Field(name, shape, dtype, partial(_load, path, name, array))
+    return Field(name, shape, dtype, partial(_load, path, name, array, packed[0] if packed else ""))
 
 
-def _load(path: Path, name: str, array: Any) -> Any:
+def _load(path: Path, name: str, array: Any, compressor: str) -> Any:
     where = f"{path}:{name}"
     chunk = math.prod(array.chunks) * array.dtype.itemsize
     if chunk > MAX_CHUNK_BYTES:
@@ -88,14 +94,33 @@ def _load(path: Path, name: str, array: Any) -> Any:
     if not array.shape:
         return np.asarray(array[()])
     rows = max(1, block_rows(array.shape, array.dtype) // array.chunks[0]) * array.chunks[0]
-    return sliced(where, _WHAT, tuple(array.shape), np.dtype(array.dtype), lambda a, b: np.asarray(array[a:b]), rows)
+
+    def read(start: int, stop: int) -> NDArray[Any]:
+        if compressor:
+            _check_chunks(where, path, array, compressor, start, stop)
+        return np.asarray(array[start:stop])
+
+    return sliced(where, _WHAT, tuple(array.shape), np.dtype(array.dtype), read, rows)
 
 
-def _read_text(array: Any) -> NDArray[Any]:
+def _check_chunks(where: str, path: Path, array: Any, compressor: str, start: int, stop: int) -> None:
+    """Check the chunks that some rows touch, before the library unpacks them."""
+    raw = math.prod(array.chunks) * array.dtype.itemsize
+    first, *others = (range(-(-length // step)) for length, step in zip(array.shape, array.chunks, strict=True))
+    first = range(start // array.chunks[0], -(-stop // array.chunks[0]))
+    for place in product(first, *others):
+        file = path / array.path / array.metadata.encode_chunk_key(place)
+        if file.is_file():
+            with file.open("rb") as stream:
+                check_chunk(where, compressor, stream.read(largest_chunk(raw) + 1), raw)
+
+
+def _read_text(where: str, array: Any) -> NDArray[Any]:
     values = np.asarray(array[()])
-    if not all(isinstance(value, str) for value in values.reshape(-1).tolist()):
+    words = values.reshape(-1).tolist()
+    if not all(isinstance(value, str) for value in words):
         raise TypeError("it holds Python objects other than text")
-    return values.astype(str)
+    return text_array(words, where).reshape(values.shape)
 
 
 FORMATS.register("zarr")(Zarr())

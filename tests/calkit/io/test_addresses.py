@@ -187,7 +187,9 @@ def test_standard_input(tmp_path, monkeypatch, data, options):
     assert read.meta["file"] == "-"
 
 
-@pytest.mark.parametrize(("data", "match"), [(b"", "is empty"), (b"hello\n", "cannot be told; say it.*--format NAME")])
+@pytest.mark.parametrize(
+    ("data", "match"), [(b"", "is empty"), (b"hello\n", "cannot be told; say it.*--file-format NAME")]
+)
 def test_standard_input_that_says_nothing(monkeypatch, data, match):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     with pytest.raises(FileFormatError, match=match):

@@ -39,7 +39,7 @@ def test_names_shapes_types_and_guesses(path):
     assert rows == [
         ("val_logits", (12, 3), "float64", "logits", "validation", None, None),
         ("val_labels", (12,), "int64", "labels", "validation", (1, 3), None),
-        ("test_labels", (12,), "<U3", "labels", "test", ("ant", "cow"), None),
+        ("test_labels", (12,), "text", "labels", "test", ("ant", "cow"), None),
         ("onehot_labels", (12, 3), "float64", "labels", "onehot", None, None),
         ("pickled", (1,), "pickled Python objects", "", "", None, None),
         ("temperature", (), "float64", "", "", None, None),

@@ -104,7 +104,7 @@ def test_length_mismatch(what, tmp_path):
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
-        (np.array(["a", "b", "c", "d"]), r"'logits' is of type <U1.*--scores NAME"),
+        (np.array(["a", "b", "c", "d"]), r"'logits' is of type text.*--scores NAME"),
         (LOGITS.astype(complex), "'logits' is of type complex128"),
         (np.zeros(4, "M8[s]"), "'logits' is of type datetime64"),
         (np.zeros((4, 3, 2)), "have shape .n, K., .* 'logits' has 4×3×2.*classes last"),
@@ -153,7 +153,7 @@ def test_named_one_thing_and_being_another(tmp_path):
     path = SAMPLES["parquet"].write(tmp_path, LOGITS, LABELS)
     other = path.rename(tmp_path / "a.npz")
     with pytest.raises(
-        FileFormatError, match=r"a\.npz is named \.npz, but begins like a \.parquet file.*--format parquet"
+        FileFormatError, match=r"a\.npz is named \.npz, but begins like a \.parquet file.*--file-format parquet"
     ):
         load_predictions(other)
     assert load_predictions(other, file_format="parquet").n_samples == 4
@@ -163,7 +163,9 @@ def test_named_one_thing_and_being_another(tmp_path):
 
 def test_unknown_format(tmp_path):
     (tmp_path / "a.log").write_text("logit_0,logit_1,label\n1,2,0\n")
-    with pytest.raises(FileFormatError, match=r"a\.log: no format is known by that suffix\. Known: .*--format NAME"):
+    with pytest.raises(
+        FileFormatError, match=r"a\.log: no format is known by that suffix\. Known: .*--file-format NAME"
+    ):
         load_predictions(tmp_path / "a.log")
     assert load_predictions(tmp_path / "a.log", file_format="csv").n_samples == 1
     with pytest.raises(NotFoundError, match="unknown format 'cvs'. Did you mean 'csv'"):

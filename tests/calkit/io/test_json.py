@@ -35,7 +35,7 @@ def test_documents_are_walked_piece_by_piece(document, size, indent, tmp_path_fa
     path.write_text(json.dumps(document, indent=indent, ensure_ascii=size % 2 == 0), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("calkit.io.json_stream.TEXT_BLOCK_BYTES", size)
-        found = list(walk(path))
+        found = [(item.place, item.value, item.listed) for item in walk(path)]
     assert repr(found) == repr(list(elements(json.loads(path.read_text(encoding="utf-8")))))
 
 

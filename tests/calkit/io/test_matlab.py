@@ -73,7 +73,7 @@ def test_doubles_stored_as_bytes_as_matlab_does(tmp_path, order):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"x" * 200, "does not tell the order of bytes"),
+        (b"x" * 200, "is not that of version 5 or later"),
         (matrix(b"x", (10**5, 10**5), 6, 9, b"\0" * 8), "numbers has 8 bytes"),
         (matrix(b"x", (-1, 3), 6, 9, b"\0" * 8), "has the dimensions"),
         (matrix(b"x", (2, 2), 6, 9, b"\0" * 32)[:-8], "goes on after the end"),

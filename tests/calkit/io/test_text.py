@@ -149,9 +149,9 @@ def test_columns_are_grouped_by_name():
         (b"logit_0,logit_1,label\n1,2,0\n1,\xe9,0\n", r"row 3 or so is not UTF-8 text \(byte 0xe9\)"),
         ("logit_0,logit_1,label\n1,2,0\n".encode("utf-16"), "UTF-16; save it as UTF-8"),
         (b"logit_0,logit_1,label\r1,2,0\r", "carriage returns alone"),
-        (b"logit_0;logit_1;label\n1;2;0\n", "separated by semicolons"),
+        (b"logit_0;logit_1;label\n1,5;2.5;0\n", r"row 2 holds '1,5' in the column 'logit_0' where a number is needed"),
         (b'logit_0,logit_1,label\n1,"2"x,0\n', "row 2: ',' expected after"),
-        (b"logit_0,logit_1,label\n1,,0\n", "row 2 holds '' where a number is needed"),
+        (b"logit_0,logit_1,label\n1,,0\n", "row 2 holds '' in the column 'logit_1' where a number is needed"),
         (gzip.compress(b"logit_0,logit_1,label\n1,2,0\n"), r"is compressed: rename it to a\.csv\.gz"),
     ],
 )

@@ -17,7 +17,7 @@ from calkit.io.sources import sliced
 
 WRITABLE = [word for word in FORMATS if isinstance(FORMATS[word], WritableFormat)]
 SUFFIXES = [suffix for word in WRITABLE for suffix in FORMATS[word].suffixes]
-TEXT = (".csv", ".tsv")
+TEXT = (".csv", ".tsv", ".txt")
 
 
 def predictions(kind="logits", dtype=np.float64, n=50, k=3, **more):

@@ -1,0 +1,92 @@
+"""The guide to files is true: its Python and its commands run as printed, and print what it says."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from calkit.cli.app import run
+from calkit.io import FORMATS, available_formats
+from calkit.io.limits import MAX_ARRAYS, MAX_COLUMNS, MAX_EXPANSION, MAX_TEXT_EXPANSION
+from calkit.io.names import read_name
+from calkit.io.text import COMPRESSIONS
+
+PAGE = (Path(__file__).parents[3] / "docs" / "user_guide" / "files.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(python|sh|text)\n(.*?)```", PAGE, re.S)
+
+
+def normal(text):
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def test_commands_run_and_print_what_the_page_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    printed = {}
+    for language, code in BLOCKS:
+        if language == "python":
+            exec(compile(code, "files.md", "exec"), names)
+        for line in code.splitlines() if language == "sh" else ():
+            if "|" in line:
+                command = line.replace("calkit ", f"{shlex.quote(sys.executable)} -m calkit ")
+                done = subprocess.run(command, shell=True, capture_output=True, text=True)
+                assert done.returncode == 0, done.stderr
+                continue
+            assert run(shlex.split(line)[1:]) == 0, capsys.readouterr().err
+            printed[line] = capsys.readouterr().out
+    listing, refusal = (text for language, text in BLOCKS if language == "text")
+    assert normal(printed["calkit show run.npz"]) == normal(listing)
+    assert run(["evaluate", "objects.npy"]) != 0
+    assert capsys.readouterr().err == refusal
+    # A comma for a point, a list of names for a pattern and parts for the whole change no number.
+    values = [out.split("\n", 1)[1] for line, out in printed.items() if line.startswith("calkit evaluate ani")]
+    assert len(values) == 3
+    assert len({value.rsplit("─", 1)[1] for value in values}) == 1
+    whole = printed["calkit evaluate logits.npy --labels truth.txt"].rsplit("─", 1)[1]
+    assert printed["calkit evaluate 'all_part*.npz'"].rsplit("─", 1)[1] == whole
+    assert printed["calkit evaluate all.npz"].rsplit("─", 1)[1] == whole
+
+
+def table(heading):
+    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in section.splitlines() if line[:1] == "|"]
+
+
+def test_all_formats_are_in_the_table():
+    rows = table("Formats")[2:]
+    named = {suffix for row in rows for suffix in re.findall(r"`(\.[a-z0-9]+)`", row[0])}
+    known = {suffix for suffixes in available_formats().values() for suffix in suffixes}
+    assert named <= known | set(COMPRESSIONS)
+    for word in FORMATS:
+        form = FORMATS[word]
+        line = next(row for row in rows if any(f"`{s}`" in row[0] for s in form.suffixes) or f"`{word}`" in row[0])
+        extra = "[torch]" if "torch" in form.requires else "[formats]" if form.requires else ""
+        assert extra in line[2], word
+
+
+def test_names_are_taken_for_what_the_table_says():
+    roles = {
+        "logits": "logits",
+        "probabilities": "probs",
+        "scores": "scores",
+        "true": "labels",
+        "weights": "sample_weight",
+    }
+    checked = 0
+    for names, taken in table("Which array is what")[2:]:
+        role = roles.get(re.split(r"[ .]", taken)[0])
+        for name in re.findall(r"`(\w+)`", names):
+            meaning = read_name(name)
+            assert meaning is not None, name
+            if role and name != "y_pred":
+                assert meaning.role == role, name
+                checked += 1
+    assert checked > 15
+
+
+@pytest.mark.parametrize("number", [MAX_EXPANSION, MAX_TEXT_EXPANSION, f"{MAX_COLUMNS:,}", f"{MAX_ARRAYS:,}"])
+def test_limits_are_those_of_the_code(number):
+    assert f"{number}" in PAGE.split("## Limits")[1]
