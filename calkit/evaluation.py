@@ -13,7 +13,7 @@ from calkit.errors import InputError
 from calkit.executors import Executor, open_executor
 from calkit.metrics import Metric, get_metric
 from calkit.metrics.intervals import Limits, Resampling
-from calkit.predictions import Kind, Predictions
+from calkit.predictions import Kind, Predictions, not_predictions
 from calkit.registry import unknown_name
 from calkit.shards import Shards
 from calkit.stats import Statistic, summarize
@@ -145,8 +145,8 @@ def evaluate(
     Raises
     ------
     InputError
-        If a score is impossible, or a metric needs the scores of all classes and only pairs are there; or if
-        `confidence_level` or `n_resamples` is impossible.
+        If `predictions` are none, a score is impossible, or a metric needs the scores of all classes and only pairs
+        are there; or if `confidence_level` or `n_resamples` is impossible.
     NotFoundError
         If a metric or an executor is unknown.
     UsageError
@@ -163,6 +163,8 @@ def evaluate(
     >>> [round(limit, 3) for limit in evaluation.intervals["error"]]
     [0.167, 0.22]
     """
+    if not isinstance(predictions, Predictions | Shards):
+        raise not_predictions(predictions)
     resampling = as_resampling(confidence_level, n_resamples, random_state)
     with open_executor(executor, n_jobs) as opened:
         layout = predictions.layout(opened) if isinstance(predictions, Shards) else predictions

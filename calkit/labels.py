@@ -69,10 +69,10 @@ def encode_labels(y_true: Any, n_classes: int, class_names: tuple[str, ...] | No
     if y.dtype.kind in "OUST":
         return _from_strings(y, n_classes, class_names)
     if y.dtype.kind == "f":
-        y = _from_floats(y)
+        _check_whole(y)
     if y.dtype.kind == "b":
         y = y.astype(np.uint8)
-    if y.dtype.kind not in "iu":
+    if y.dtype.kind not in "iuf":
         raise InputError(f"y_true must hold integers, strings or one-hot rows, but its type is {y.dtype}.")
     if y.size:
         low, high = int(y.min()), int(y.max())
@@ -80,10 +80,10 @@ def encode_labels(y_true: Any, n_classes: int, class_names: tuple[str, ...] | No
             row = int(np.argmax((y < 0) | (y >= n_classes)))
             raise InputError(
                 f"y_true must lie in 0..{n_classes - 1} (one column of the scores per class), but row {row} is "
-                f"{int(y[row])}. If labels start at 1, subtract 1; to leave rows out, give them sample_weight 0 "
+                f"{y[row]:.15g}. If labels start at 1, subtract 1; to leave rows out, give them sample_weight 0 "
                 "or remove them."
             )
-    return y
+    return y.astype(np.int64) if y.dtype.kind == "f" else y
 
 
 def _from_one_hot(y: NDArray[Any], n_classes: int) -> NDArray[np.integer[Any]]:
@@ -102,17 +102,16 @@ def _from_one_hot(y: NDArray[Any], n_classes: int) -> NDArray[np.integer[Any]]:
     return y.argmax(axis=1)
 
 
-def _from_floats(y: NDArray[Any]) -> NDArray[np.integer[Any]]:
+def _check_whole(y: NDArray[Any]) -> None:
     whole = np.isfinite(y) & (y == np.floor(y))
     if not whole.all():
         row = int(np.argmin(whole))
-        raise InputError(f"y_true must be whole numbers, but row {row} is {y[row]!r}. Pass the class of each row.")
-    return y.astype(np.int64)
+        raise InputError(f"y_true must be whole numbers, but row {row} is {y[row]}. Pass the class of each row.")
 
 
 def _from_strings(y: NDArray[Any], n_classes: int, class_names: tuple[str, ...] | None) -> NDArray[np.integer[Any]]:
     if y.dtype.kind == "S":
-        y = np.char.decode(y, "utf-8")
+        y = _decoded(y)
     if y.dtype.kind == "O" and not all(isinstance(value, str) for value in y):
         return _from_objects(y, n_classes, class_names)
     present, codes = np.unique(y.astype(str), return_inverse=True)
@@ -128,6 +127,13 @@ def _from_strings(y: NDArray[Any], n_classes: int, class_names: tuple[str, ...] 
     if missing:
         raise InputError(f"y_true holds {missing[0]!r}, which is not one of the class_names {list(class_names)[:10]}.")
     return np.array([column[name] for name in present.tolist()], dtype=np.intp)[codes]
+
+
+def _decoded(y: NDArray[Any]) -> NDArray[np.str_]:
+    try:
+        return np.char.decode(y, "utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"y_true holds bytes that are not UTF-8 text ({error}); decode them to strings.") from None
 
 
 def _from_objects(y: NDArray[Any], n_classes: int, class_names: tuple[str, ...] | None) -> NDArray[np.integer[Any]]:

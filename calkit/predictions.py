@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -14,7 +15,7 @@ from calkit.arrays import as_row_source, to_numpy
 from calkit.errors import InputError, UsageError
 from calkit.labels import as_class_names, encode_labels
 
-__all__ = ["Kind", "Predictions", "RowBlock", "as_kind"]
+__all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "not_predictions"]
 
 Kind = Literal["logits", "probs", "confidence"]
 
@@ -87,8 +88,8 @@ class Predictions:
     Parameters
     ----------
     scores : array-like
-        Shape (n, K): a column per class. Shape (n,): for two classes, the logit (log-odds) or the probability of
-        class 1; for kind "confidence", the confidence in the predicted class. Anything with ``shape``,
+        Shape (n, K): a column per class. Shape (n,) or (n, 1): for two classes, the logit (log-odds) or the
+        probability of class 1; for kind "confidence", the confidence in the predicted class. Anything with ``shape``,
         ``dtype`` and slicing by rows serves (a memory map, an HDF5 data set); it is not copied. Nor are PyTorch and
         JAX arrays in this machine's memory; those on a GPU come over block by block.
     y_true : array-like
@@ -131,6 +132,8 @@ class Predictions:
 
     def __post_init__(self) -> None:
         as_kind(self.kind)
+        for what, array in (("scores", self.scores), ("y_true", self.y_true), ("sample_weight", self.sample_weight)):
+            _refuse_gaps(what, array)
         scores = _as_scores(self.scores, self.kind)
         n_classes = 2 if scores.ndim == 1 else int(scores.shape[1])
         names = as_class_names(self.class_names, n_classes) if self.kind != "confidence" else None
@@ -302,6 +305,24 @@ class Predictions:
         return self.replace(scores=np.concatenate(parts), kind="logits")
 
 
+def not_predictions(found: Any) -> InputError:
+    """Return the error for something else where predictions are needed."""
+    remedy = "make them with calkit.Predictions(scores, y_true, kind='logits' or 'probs')"
+    if isinstance(found, str | PurePath):
+        remedy = f"read them with calkit.load_predictions({str(found)!r})"
+    return InputError(f"predictions must be a Predictions, but have type {type(found).__name__}; {remedy}.")
+
+
+def _refuse_gaps(what: str, array: Any) -> None:
+    """Raise for arrays whose gaps NumPy would fill without a word: masked ones and sparse ones."""
+    if np.ma.is_masked(array):
+        raise InputError(
+            f"{what}: masked values would be taken for real ones; remove their rows, or give them sample_weight 0."
+        )
+    if hasattr(array, "toarray") and hasattr(array, "nnz"):
+        raise InputError(f"{what}: a sparse matrix does not serve; pass {what}.toarray().")
+
+
 def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:
     """Return log p in float64, with p no less than the smallest normal number of its own precision."""
     return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).tiny)))
@@ -313,18 +334,11 @@ def _as_scores(scores: Any, kind: Kind) -> Any:
     if scores.dtype.kind not in "fiu" and str(scores.dtype) not in {"bfloat16", "bool"}:
         raise InputError(f"the scores must be real numbers, but their type is {scores.dtype}.")
     shape = tuple(scores.shape)
-    if kind == "confidence":
-        if len(shape) == 2 and shape[1] == 1:
-            return scores[:, 0]
-        if len(shape) != 1:
-            raise InputError(f"confidences must have shape (n,), but have shape {shape}.")
-        return scores
     if len(shape) == 2 and shape[1] == 1:
-        raise InputError(
-            f"the scores have shape {shape}: one column leaves nothing to choose. For two classes, pass a "
-            "one-dimensional array with the logit or probability of class 1."
-        )
-    if len(shape) not in (1, 2):
+        return scores[:, 0]
+    if kind == "confidence" and len(shape) != 1:
+        raise InputError(f"confidences must have shape (n,), but have shape {shape}.")
+    if len(shape) not in (1, 2) or 0 in shape[1:]:
         raise InputError(
             f"the scores must have shape (n, K), or (n,) for two classes, but have shape {shape}. "
             "For pixels, move the classes last and flatten the other axes."
@@ -350,7 +364,14 @@ def _as_correct(correct: Any) -> NDArray[Any]:
 def _as_weight(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    try:
+        given = np.asarray(sample_weight)
+        weight = given.astype(np.float64, casting="unsafe" if given.dtype.kind == "O" else "same_kind")
+    except (TypeError, ValueError):
+        found = getattr(sample_weight, "dtype", type(sample_weight).__name__)
+        raise InputError(f"sample_weight must be one real number per row, but is of type {found}.") from None
+    if weight.shape == (n, 1):
+        weight = weight[:, 0]
     if weight.shape != (n,):
         raise InputError(f"sample_weight must have shape ({n},), one weight per row, but has shape {weight.shape}.")
     bad = ~(np.isfinite(weight) & (weight >= 0))

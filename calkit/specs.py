@@ -70,7 +70,7 @@ def parse_spec(text: str) -> Spec:
     Raises
     ------
     UsageError
-        If the name is empty, an argument is empty, or a key appears twice.
+        If it is no string, the name is empty, an argument is empty, or a key appears twice.
 
     Examples
     --------
@@ -79,6 +79,8 @@ def parse_spec(text: str) -> Spec:
     >>> str(parse_spec("focal-scheduled:5,3,2@100,250"))
     'focal-scheduled:5,3,2@100,250'
     """
+    if not isinstance(text, str):
+        raise UsageError(f"a specification is a string, 'ece:n_bins=25' for instance, but got {text!r:.60}.")
     head, *tails = _split(text, "@")
     name, colon, rest = head.partition(":")
     name = name.strip()

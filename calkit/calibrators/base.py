@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Literal, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from calkit.errors import InputError
-from calkit.predictions import Predictions
+from calkit.predictions import Predictions, not_predictions
 from calkit.registry import Registry
 from calkit.shards import Shards
 from calkit.specs import call_with_spec, parse_spec
@@ -60,8 +60,8 @@ def get_calibrator(spec: str) -> Calibrator:
     return call_with_spec(CALIBRATORS[parsed.name], parsed, "calibrator")
 
 
-class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """Base of all calibrators: a scikit-learn classifier whose features are logits.
+class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """Base of all calibrators: a scikit-learn classifier, and transformer, whose features are logits.
 
     A subclass sets `name`, fits in :meth:`_fit`, maps logits in :meth:`_transform`, and lists in `_state` the fitted
     attributes that :meth:`to_dict` stores.
@@ -90,8 +90,8 @@ class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like of shape (n, K) or (n,)
-            Logits, a column per class; one dimension is the logit of class 1 of two.
+        X : array-like of shape (n, K), (n,) or (n, 1)
+            Logits, a column per class; a single column is the logit of class 1 of two.
         y : array-like of shape (n,)
             True classes: integers in 0..K-1 are columns (absent classes are no trouble); strings or other integers
             must all be present, their sorted order being that of the columns; or one-hot rows.
@@ -126,6 +126,8 @@ class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         InputError
             For (confidence, correct) pairs, or impossible scores.
         """
+        if not isinstance(predictions, Predictions | Shards):
+            raise not_predictions(predictions)
         logits = predictions.logits()
         n_classes = logits.n_classes or 0
         names = logits.class_names
@@ -176,7 +178,8 @@ class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         -------
         ndarray of shape (n,)
         """
-        return np.asarray(self.classes_[self._checked_scale(X).argmax(axis=1)])
+        columns = self._checked_scale(X).argmax(axis=1)
+        return np.asarray(self.classes_[columns])
 
     @overload
     def apply(self, predictions: Predictions, *, kind: Literal["logits", "probs"] = ...) -> Predictions: ...
@@ -204,8 +207,10 @@ class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         check_is_fitted(self)
         if isinstance(predictions, Shards):
             return predictions.map(partial(self.apply, kind=kind))
+        if not isinstance(predictions, Predictions):
+            raise not_predictions(predictions)
         logits = predictions.logits()
-        self._check_columns(logits.n_classes or 0)
+        self._check_columns(logits.n_classes or 0, str(logits.meta.get("file", "the data")))
         convert = self.predict_proba if kind == "probs" else self._checked_scale
         return logits.replace(scores=CalibratedScores(convert, logits.scores), kind=kind)
 
@@ -243,9 +248,12 @@ class Calibrator(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self._check_columns(logits.shape[1])
         return self._scale(logits)
 
-    def _check_columns(self, n_columns: int) -> None:
+    def _check_columns(self, n_columns: int, found: str = "X") -> None:
         if n_columns != self.n_features_in_:
-            raise InputError(f"this calibrator was fitted on {self.n_features_in_} classes, but X has {n_columns}.")
+            raise InputError(
+                f"this calibrator was fitted on {self.n_features_in_} classes, but {found} has {n_columns}; fit one on "
+                "scores of the same classes."
+            )
 
 
 class CalibratedScores:
@@ -282,11 +290,15 @@ class CalibratedScores:
 
 def as_logits(X: Any) -> NDArray[np.floating[Any]]:
     """Return logits as a finite float32 or float64 array of shape (n, K)."""
+    if hasattr(X, "toarray") and hasattr(X, "nnz"):
+        raise InputError("X is a sparse matrix; pass X.toarray().")
     logits = np.asarray(X)
     if logits.dtype.kind not in "fiub" and str(logits.dtype) != "bfloat16":
         raise InputError(f"X must hold logits, real numbers, but its type is {logits.dtype}.")
     if logits.dtype not in (np.float32, np.float64):
         logits = logits.astype(np.float64)
+    if logits.ndim == 2 and logits.shape[1] == 1:
+        logits = logits[:, 0]
     if logits.ndim == 1:
         logits = np.stack([np.zeros_like(logits), logits], axis=1)
     if logits.ndim != 2 or logits.shape[1] < 2:
@@ -301,7 +313,7 @@ def as_logits(X: Any) -> NDArray[np.floating[Any]]:
 def _as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:
     """Build predictions whose class names are the classes of ``y``, where those are not the columns themselves."""
     shape = np.shape(X)
-    n_classes = 2 if len(shape) == 1 else int(shape[1]) if len(shape) == 2 else 0
+    n_classes = 2 if len(shape) == 1 or shape[1:] == (1,) else int(shape[1]) if len(shape) == 2 else 0
     labels = np.asarray(y)
     meta: dict[str, Any] = {}
     names: tuple[str, ...] | None = None

@@ -47,8 +47,9 @@ class TemperatureScaling(Calibrator):
         What the temperature minimises: ``"nll"`` (solved exactly), or any metric by its spec, found on a grid:
         ``"ece"``, ``"adaece"``, ``"ece:n_bins=25"``, ``"adaece:convention=focal-calibration"``.
     grid : array-like of floats, optional
-        Temperatures to try, positive and rising. By default the paper's, ``np.arange(1, 101) / 10``; with
-        ``objective="nll"`` a grid is used only if given. The smallest of equally good temperatures is taken.
+        Temperatures to try, positive and rising; or the same as text, ``"0.5,1,2"``, as the command line has it. By
+        default the paper's, ``np.arange(1, 101) / 10``; with ``objective="nll"`` a grid is used only if given. The
+        smallest of equally good temperatures is taken.
 
     Attributes
     ----------
@@ -168,7 +169,11 @@ def as_grid(grid: Any) -> NDArray[np.float64]:
     """
     if grid is None:
         return PAPER_GRID
-    values = np.asarray(grid, dtype=np.float64)
+    try:
+        # In a specification a grid is text: "temperature:objective=ece,grid=(0.5,1,2)".
+        values = np.asarray(grid.split(",") if isinstance(grid, str) else grid, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"grid must hold numbers, 'grid=(0.5,1,2)' for instance, but is {grid!r:.60}.") from None
     if values.ndim != 1 or not values.size:
         raise InputError(f"grid must be a list of temperatures, but has shape {values.shape}.")
     if not (np.isfinite(values).all() and values[0] > 0 and (np.diff(values) > 0).all()):

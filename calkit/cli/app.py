@@ -13,6 +13,7 @@ import click
 
 from calkit._version import __version__
 from calkit.errors import CalibrationWarning, CalkitError
+from calkit.registry import unknown_name
 
 __all__ = ["ThresholdBrokenError", "cli", "main"]
 
@@ -41,6 +42,11 @@ class _LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [*_COMMANDS, *sorted(_entry_points().names - set(_COMMANDS))]
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None:
+            raise unknown_name("command", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         command: click.Command
@@ -96,6 +102,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 def run(args: list[str]) -> int:
     """Run the command line and return its exit code."""
     meta: dict[str, Any] = {}
+    args = args or ["--help"]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", CalibrationWarning)
@@ -107,7 +114,9 @@ def run(args: list[str]) -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        remedy = f" See '{context.command_path} --help'." if context else ""
+        click.echo(f"calkit: error: {' '.join(error.format_message().split())}{remedy}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("calkit: interrupted; nothing was left half-written.", err=True)

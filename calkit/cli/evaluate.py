@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,7 @@ from calkit.cli.app import ThresholdBrokenError
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.tables import RENDERERS, render
 from calkit.cli.thresholds import broken, parse_threshold
+from calkit.errors import UsageError
 from calkit.evaluation import DEFAULT_METRICS, Evaluation, evaluate
 from calkit.executors import use_executor
 from calkit.metrics import Metric, get_metric
@@ -39,12 +41,8 @@ __all__ = ["command"]
     metavar="SHARE",
     help="Show the interval of each value that covers the population's with this probability: 0.95.",
 )
-@click.option(
-    "--resamples", type=click.IntRange(min=1), default=1000, metavar="N", help="Bootstrap replicates. Default: 1000."
-)
-@click.option(
-    "--random-state", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of the bootstrap. Default: 0."
-)
+@click.option("--resamples", type=click.IntRange(min=1), metavar="N", help="Bootstrap replicates. Default: 1000.")
+@click.option("--random-state", type=click.IntRange(min=0), metavar="N", help="Seed of the bootstrap. Default: 0.")
 @click.option("-j", "--jobs", type=int, metavar="N", help="Threads; -1 for all cores. Default: as many as pay.")
 @click.option(
     "--dask",
@@ -66,8 +64,8 @@ def command(
     form: str,
     output: Path | None,
     confidence_level: float | None,
-    resamples: int,
-    random_state: int,
+    resamples: int | None,
+    random_state: int | None,
     jobs: int | None,
     dask: str | None,
     conditions: tuple[str, ...],
@@ -87,7 +85,7 @@ def command(
     thresholds = [parse_threshold(text) for text in conditions]
     chosen = [get_metric(name) for name in split_specs(metrics)] if metrics is not None else None
     evaluations: list[Evaluation] = []
-    measure = partial(evaluate, confidence_level=confidence_level, n_resamples=resamples, random_state=random_state)
+    measure = _measure(confidence_level, resamples, random_state)
     with use_executor(f"dask:{dask}" if dask else None, jobs):
         for path in files:
             judged = [threshold.metric for threshold in thresholds]
@@ -101,6 +99,14 @@ def command(
     lines = broken(thresholds, evaluations)
     if lines:
         raise ThresholdBrokenError(*lines)
+
+
+def _measure(level: float | None, resamples: int | None, random_state: int | None) -> Callable[..., Evaluation]:
+    given = {"n_resamples": resamples, "random_state": random_state}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if chosen and level is None:
+        raise UsageError("--resamples and --random-state belong to intervals; ask for them: --confidence-level 0.95.")
+    return partial(evaluate, confidence_level=level, **chosen)
 
 
 def _evaluate_file(

@@ -105,6 +105,10 @@ class FitOptions:
     fit_on: str | None = None
     calibrators: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.fit_on is not None and not self.methods:
+            raise UsageError("--fit-on says where --method is fitted; add one (-m temperature), or leave --fit-on out.")
+
     def fitted(self, path: str, source: InputOptions) -> list[tuple[str, Any]]:
         """Return (label, calibrator) pairs: the methods fitted on the file's validation split or on ``fit_on``."""
         from calkit.calibrators import get_calibrator, load_calibrator

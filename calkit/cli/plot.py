@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from calkit.atomic import atomic_write
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.pictures import check_picture, save_picture
+from calkit.cli.tables import fitted_text
 from calkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,45 +59,46 @@ def command(
 ) -> None:
     """Draw a reliability diagram, with the share of the samples in each bin below.
 
-    With --method or --calibrator, before and after stand side by side. Of a file with several splits the test split
-    is drawn, unless --split names another. With --history, FILE is the folder of a training run, and curves over its
-    epochs are drawn; those of several runs are laid over each other.
+    With --method or --calibrator, before and after stand side by side, and so do several files. Of a file with
+    several splits the test split is drawn, unless --split names another. With --history, FILE is the folder of a
+    training run, and curves over its epochs are drawn; those of several runs are laid over each other.
 
     \b
     calkit plot logits.npz --split test -m temperature -o reliability.png
     calkit plot runs/ce runs/focal --history -o history.png
     """  # noqa: D301
+    check_picture(output)
     if history:
         figure = _history(files, fit, panels, part)
-    elif len(files) > 1:
-        raise UsageError(f"one file makes a diagram, but there are {len(files)}. 'calkit report' compares several.")
     elif panels is not None:
         raise UsageError("--panels belongs to --history; add it, or leave --panels out.")
     else:
-        figure = _reliability(files[0], source, fit, n_bins, binning)
-    formats = figure.canvas.get_supported_filetypes()
-    if output.suffix.lower().lstrip(".") not in formats:
-        raise UsageError(f"{output}: pictures are written as {', '.join('.' + name for name in sorted(formats))}.")
-    with atomic_write(output) as temporary:
-        figure.savefig(temporary, dpi=150)
+        figure = _reliability(files, source, fit, n_bins, binning)
+    save_picture(figure, output)
     click.echo(f"wrote {output}")
 
 
-def _reliability(file: str, source: InputOptions, fit: FitOptions, n_bins: int, binning: str) -> Figure:
+def _reliability(files: tuple[str, ...], source: InputOptions, fit: FitOptions, n_bins: int, binning: str) -> Figure:
     from calkit.plotting import ReliabilityDisplay, plot_reliability
 
-    calibrators = fit.fitted(file, source)
-    predictions = source.load_preferred(file, "test")
-    shown = {"as it is": predictions}
-    for label, calibrator in calibrators:
-        values = ", ".join(f"{name} = {value:.4g}" for name, value in calibrator.fitted_values().items())
-        shown[f"{label}\n{values}" if values else label] = calibrator.apply(predictions)
-    displays = {
-        name: ReliabilityDisplay.from_predictions(item, n_bins=n_bins, binning=binning, plot=False)
-        for name, item in shown.items()
-    }
-    split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
-    return plot_reliability(displays, title=f"{Path(file).name}{split}")
+    displays, titles = [], []
+    for file in files:
+        calibrators = fit.fitted(file, source)
+        predictions = source.load_preferred(file, "test")
+        split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
+        titles.append(f"{Path(file).name}{split}")
+        shown = [("as it is" if calibrators else "", predictions)]
+        for label, calibrator in calibrators:
+            values = fitted_text(calibrator.fitted_values())
+            shown.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
+        for name, item in shown:
+            lines = [titles[-1]] * (len(files) > 1) + [name] * bool(name)
+            displays.append(
+                ReliabilityDisplay.from_predictions(
+                    item, n_bins=n_bins, binning=binning, name="\n".join(lines), plot=False
+                )
+            )
+    return plot_reliability(displays, title=titles[0] if len(files) == 1 else None)
 
 
 def _history(runs: tuple[str, ...], fit: FitOptions, panels: str | None, part: str) -> Figure:

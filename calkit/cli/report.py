@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from calkit.atomic import atomic_write
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
@@ -77,6 +80,7 @@ def command(
         confidence_level=None if no_intervals else confidence_level,
         random_state=random_state,
         title=title,
+        command=_typed(click.get_current_context()),
     )
     text = render_report(report, form)
     if output is None:
@@ -91,6 +95,11 @@ def command(
 def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:
     run = RunFolder(path) if is_run_folder(path) else None
     file = path if run is None else str(run.logits())
+    if fit.methods and fit.fit_on is None and "validation" not in replace(source, split=None).splits(file):
+        raise UsageError(
+            f"{path} has no validation split to fit {fit.methods[0]} on. Measure it as it is with --as-is, name a file "
+            "or a split to fit on (-m temperature --fit-on ...), or pass what 'calkit fit' wrote (--calibrator)."
+        )
     calibrators = fit.fitted(file, source)
     return Entry(
         name=Path(path).name if run is None else run.label,
@@ -99,4 +108,23 @@ def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:
         source=path,
         fitted_on=(fit.fit_on or f"the {fit.fit_split(file, source)} split") if fit.methods else None,
         run=run,
+        fit_samples=fit.validation(file, source).n_samples if fit.methods else None,
     )
+
+
+def _typed(context: click.Context) -> str:
+    """Return the command as it was typed, with its options in their long form."""
+    words = ["calkit", "report"]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value: Any = context.params[name]
+        if isinstance(parameter, click.Argument):
+            words[2:2] = [str(item) for item in value]
+        elif getattr(parameter, "is_flag", False):
+            words.append(parameter.opts[0])
+        else:
+            option = max(parameter.opts, key=len)
+            words += [word for item in (value if parameter.multiple else [value]) for word in (option, str(item))]
+    return shlex.join(words)

@@ -6,23 +6,38 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from calkit.evaluation import Evaluation
 from calkit.metrics import Metric
 from calkit.registry import Registry
 
-__all__ = ["RENDERERS", "print_table", "render"]
+__all__ = ["RENDERERS", "fitted_text", "print_table", "render"]
 
-# So many evaluations fit side by side, with the metrics down the page.
+T = TypeVar("T")
+
+# So many evaluations stand side by side, with the metrics down the page; more stand one a row.
 _SIDE_BY_SIDE = 4
+
+# Words of headings are broken, where they may be, to lines of so many characters.
+_HEADING_WIDTH = 20
+
+#: What the fitted values of calibrators are called where people read them.
+_SYMBOLS = {"temperature": "T"}
+
+
+def fitted_text(fitted: Mapping[str, float]) -> str:
+    """Return fitted values as people read them: ``T = 2.515``."""
+    return ", ".join(f"{_SYMBOLS.get(name, name)} = {value:.4g}" for name, value in fitted.items())
 
 
 def _labels(evaluations: Sequence[Evaluation]) -> dict[str, list[str]]:
@@ -39,8 +54,8 @@ def _calibrator(evaluation: Evaluation) -> str:
     calibrator = evaluation.meta.get("calibrator")
     if not calibrator:
         return ""
-    fitted = "".join(f" [{name} = {value:.6g}]" for name, value in calibrator["fitted"].items())
-    return f"{calibrator['spec']}{fitted}"
+    fitted = fitted_text(calibrator["fitted"])
+    return f"{calibrator['spec']}; {fitted}" if fitted else str(calibrator["spec"])
 
 
 def _metrics(evaluations: Sequence[Evaluation]) -> list[Metric]:
@@ -48,17 +63,17 @@ def _metrics(evaluations: Sequence[Evaluation]) -> list[Metric]:
     return list({metric.spec: metric for e in evaluations for metric in e.metrics}.values())
 
 
-def _cell(evaluation: Evaluation, metric: Metric) -> str:
+def _cell(evaluation: Evaluation, metric: Metric, between: str = " ") -> str:
     """Return the value of a metric, with its interval if it has one."""
     if metric.spec not in evaluation:
         return "–"
-    return f"{metric.format(evaluation[metric.spec])} {evaluation.interval_text(metric)}".rstrip()
+    return f"{metric.format(evaluation[metric.spec])}{between}{evaluation.interval_text(metric)}".rstrip()
 
 
-def _with_level(name: str, evaluations: Sequence[Evaluation]) -> str:
-    """Return a heading that says which intervals stand beside the values."""
+def _level(evaluations: Sequence[Evaluation]) -> str:
+    """Return in words which intervals stand beside the values; nothing if none do."""
     levels = sorted({e.confidence_level for e in evaluations if e.confidence_level is not None})
-    return f"{name} ({', '.join(f'{level * 100:g}' for level in levels)} % intervals)" if levels else name
+    return f"{', '.join(f'{level * 100:g}' for level in levels)} % intervals in brackets" if levels else ""
 
 
 #: Functions that turn evaluations into text, by the name of the format.
@@ -73,7 +88,14 @@ def _json(evaluations: Sequence[Evaluation]) -> str:
 @RENDERERS.register("csv")
 def _csv(evaluations: Sequence[Evaluation]) -> str:
     """Values as they are, one evaluation a row; limits of intervals in columns after their metric."""
-    labels = _labels(evaluations)
+    calibrators: list[Mapping[str, Any]] = [e.meta.get("calibrator") or {"spec": "", "fitted": {}} for e in evaluations]
+    labels = {
+        "file": [e.meta.get("file", "") for e in evaluations],
+        "split": [e.meta.get("split", "") for e in evaluations],
+        "calibrator": [calibrator["spec"] for calibrator in calibrators],
+    }
+    for name in dict.fromkeys(name for calibrator in calibrators for name in calibrator["fitted"]):
+        labels[name] = [repr(c["fitted"][name]) if name in c["fitted"] else "" for c in calibrators]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     specs = [metric.spec for metric in _metrics(evaluations)]
@@ -93,7 +115,8 @@ def _markdown(evaluations: Sequence[Evaluation]) -> str:
     """Values as people read them, one evaluation a row."""
     labels = _labels(evaluations)
     metrics = _metrics(evaluations)
-    header = [*labels, _with_level("samples", evaluations), *(metric.heading for metric in metrics)]
+    level = _level(evaluations)
+    header = [*labels, f"samples ({level})" if level else "samples", *(metric.heading for metric in metrics)]
     ruler = ["---"] * len(labels) + ["--:"] * (len(header) - len(labels))
     lines = [header, ruler]
     for i, e in enumerate(evaluations):
@@ -104,51 +127,130 @@ def _markdown(evaluations: Sequence[Evaluation]) -> str:
 
 @RENDERERS.register("table")
 def _table(evaluations: Sequence[Evaluation]) -> str:
-    """Values as people read them: few evaluations side by side, many one a row."""
+    """Values as people read them, within the width of the terminal: few evaluations side by side, many one a row."""
     labels = _labels(evaluations)
     files = set(labels.get("file", []))
     if len({Path(name).name for name in files}) == len(files) > 1:
         labels["file"] = [Path(name).name for name in labels["file"]]
-    metrics = _metrics(evaluations)
-    names = [_with_level("samples", evaluations), *(metric.heading for metric in metrics)]
-    rows = [[f"{e.n_samples:,}", *(_cell(e, metric) for metric in metrics)] for e in evaluations]
-    if len(evaluations) > _SIDE_BY_SIDE:
-        table = _empty_table()
-        for name in labels:
-            table.add_column(name, overflow="fold")
-        for name in names:
-            table.add_column(name, justify="right")
-        for i, row in enumerate(rows):
-            table.add_row(*(column[i] for column in labels.values()), *row)
-        return to_text(table)
     shared = {name: values[0] for name, values in labels.items() if len(set(values)) == 1}
-    table = _empty_table()
-    table.add_column("")
+    own = {name: values for name, values in labels.items() if name not in shared}
+    title = "  ".join(text for text in (*shared.values(), _level(evaluations)) if text)
+    arrange = _side_by_side if len(evaluations) <= _SIDE_BY_SIDE else _one_a_row
+    return (f"{title}\n\n" if title else "") + "\n".join(map(to_text, arrange(evaluations, own)))
+
+
+def _side_by_side(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) -> list[Table]:
+    """Return tables with a column for each evaluation; intervals stand under the values where the width asks for it."""
+    metrics = _metrics(evaluations)
+
+    def make(columns: Sequence[int], between: str) -> Table:
+        table = _empty_table()
+        table.add_column("")
+        for i in columns:
+            words = [values[i] or "as it is" for values in labels.values()]
+            table.add_column("\n".join(line for word in words for line in _broken(word)), justify="right")
+        table.add_row("samples", *(f"{evaluations[i].n_samples:,}" for i in columns))
+        for metric in metrics:
+            table.add_row(metric.heading, *(_cell(evaluations[i], metric, between) for i in columns))
+        return table
+
+    everything = range(len(evaluations))
+    if _fits(make(everything, " ")):
+        return [make(everything, " ")]
+    return _panels(everything, lambda columns: make(columns, "\n"))
+
+
+def _one_a_row(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) -> list[Table]:
+    """Return tables with a row for each evaluation; numbers stand for their names where the width asks for it."""
+    names = _empty_table()
+    for name in ("", *labels):
+        names.add_column(name, overflow="fold")
     for i in range(len(evaluations)):
-        own = [values[i] or "as it is" for name, values in labels.items() if name not in shared]
-        table.add_column("\n".join(own).replace(" [", "\n["), justify="right")
-    for k, name in enumerate(names):
-        table.add_row(name, *(row[k] for row in rows))
-    title = "  ".join(shared.values())
-    return (f"{title}\n\n" if title else "") + to_text(table)
+        names.add_row(str(i + 1), *(values[i] for values in labels.values()))
+
+    metrics = _metrics(evaluations)
+    columns = {"samples": [f"{e.n_samples:,}" for e in evaluations]}
+    for metric in metrics:
+        columns[metric.heading] = [_cell(e, metric) for e in evaluations]
+
+    def make(chosen: Sequence[str], first: dict[str, list[str]]) -> Table:
+        table = _empty_table()
+        for name in first:
+            table.add_column(name)
+        for name in chosen:
+            table.add_column(name, justify="right")
+        shown = [*first.values(), *(columns[name] for name in chosen)]
+        for row in zip(*shown, strict=True):
+            table.add_row(*row)
+        return table
+
+    if _fits(make(list(columns), labels)):
+        return [make(list(columns), labels)]
+    numbers = {"": [str(i + 1) for i in range(len(evaluations))]}
+    return [names, *_panels(list(columns), lambda chosen: make(chosen, numbers))]
+
+
+def _panels(columns: Sequence[T], make: Callable[[Sequence[T]], Table]) -> list[Table]:
+    """Return tables below each other, each of as many columns as the terminal is wide, and of one at least."""
+    tables, start = [], 0
+    while start < len(columns):
+        end = start + 1
+        while end < len(columns) and _fits(make(columns[start : end + 1])):
+            end += 1
+        tables.append(make(columns[start:end]))
+        start = end
+    return tables
+
+
+def _broken(text: str) -> list[str]:
+    """Break a heading into lines: after semicolons always, after other marks where it is too long."""
+    lines: list[str] = []
+    for part in text.split("; "):
+        line = ""
+        for piece in re.split(r"(?<=[:,/_=-])", part):
+            if line and len(line) + len(piece) > _HEADING_WIDTH:
+                lines.append(line)
+                line = ""
+            line += piece
+        lines.append(line)
+    return lines
 
 
 def _empty_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
 
 
-def to_text(renderable: Table) -> str:
-    """Return what rich would print, as wide as the terminal, or as it needs where there is none."""
+def _terminal_width() -> int | None:
+    """Return the width of the terminal, or None where the output goes elsewhere."""
     probe = Console()
+    return probe.width if probe.is_terminal else None
+
+
+def _natural_width(table: Table) -> int:
+    console = Console(width=10_000, markup=False)
+    return Measurement.get(console, console.options, table).maximum
+
+
+def _fits(table: Table) -> bool:
+    width = _terminal_width()
+    return width is None or _natural_width(table) <= width
+
+
+def to_text(table: Table) -> str:
+    """Return what rich would print: as wide as the table needs, at most as the terminal if its cells can be folded."""
+    probe = Console()
+    width = _natural_width(table)
+    if any(column.overflow == "fold" for column in table.columns):
+        width = min(width, _terminal_width() or width)
     buffer = io.StringIO()
     Console(
         file=buffer,
-        width=probe.width if probe.is_terminal else 400,
+        width=width,
         force_terminal=probe.is_terminal,
         no_color=probe.no_color,
         markup=False,
         highlight=False,
-    ).print(renderable)
+    ).print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n") + "\n"
 
 
@@ -160,8 +262,9 @@ def render(evaluations: Sequence[Evaluation], form: str) -> str:
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a plain table of strings."""
     table = _empty_table()
-    for name in header:
-        table.add_column(name)
+    for k, name in enumerate(header):
+        short = all(len(row[k]) <= _HEADING_WIDTH for row in rows)
+        table.add_column(name, overflow="fold", no_wrap=short and k > 0)
     for row in rows:
         table.add_row(*row)
     click.echo(to_text(table), nl=False)

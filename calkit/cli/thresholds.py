@@ -59,7 +59,7 @@ def parse_threshold(text: str) -> Threshold:
     Raises
     ------
     UsageError
-        If it is not of the form METRIC OPERATOR NUMBER, or the metric is unknown.
+        If it is not of the form METRIC OPERATOR NUMBER, the number is not finite, or the metric is unknown.
 
     Examples
     --------
@@ -74,6 +74,8 @@ def parse_threshold(text: str) -> Threshold:
         limit = float(match["limit"])
     except ValueError:
         raise UsageError(f"--fail-if {text!r}: {match['limit']!r} is not a number.") from None
+    if not math.isfinite(limit):
+        raise UsageError(f"--fail-if {text!r}: the limit must be finite, but is {match['limit']}.")
     return Threshold(get_metric(match["metric"].strip()), match["operator"], limit / 100 if match["percent"] else limit)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,14 @@ _OVER = "#f0a8a0"
 _UNDER = "#f2cc72"
 _LINE = "#c8504a"
 _SHARE = "#b5bcc8"
+_EDGE = "#1c3d5e"
+
+# So many diagrams stand in a row.
+_COLUMNS = 4
+
+# Legends and notes stay legible where bars reach below them.
+_LEGEND: dict[str, Any] = {"loc": "upper left", "fontsize": "small", "framealpha": 0.85, "edgecolor": "none"}
+_NOTE: dict[str, Any] = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 
 
 class ReliabilityDisplay:
@@ -244,12 +253,16 @@ class ReliabilityDisplay:
                 linewidth=0.6,
                 label=label,
             )
-        ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy", title=self.name or "")
+        ax.hlines(accuracy, left, left + width, color=_EDGE, linewidth=1.6, zorder=2.5)
+        ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy")
+        if self.name:
+            ax.set_title(self.name)
         ax.tick_params(labelbottom=False)
-        ax.legend(loc="upper left", frameon=False, fontsize="small")
-        box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-        style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": box, "zorder": 4}
-        ax.text(0.97, 0.03, self._caption(), transform=ax.transAxes, **style)
+        ax.legend(**_LEGEND)
+        style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": _NOTE, "zorder": 4}
+        n_bins = self.bins.count.size
+        note = f"ECE {self.ece * 100:.2f} %\n{n_bins} bin{'s' * (n_bins > 1)}, n = {int(self.bins.count.sum()):,}"
+        ax.text(0.97, 0.03, note, transform=ax.transAxes, **style)
 
     def _draw_shares(self, ax: Axes) -> None:
         bins = self.bins
@@ -258,10 +271,11 @@ class ReliabilityDisplay:
         ax.bar(left, share, width, align="edge", color=_SHARE, edgecolor="white", linewidth=0.6)
         total = float(bins.total_weight)
         accuracy, confidence = float(bins.correct.sum()) / total, float(bins.confidence.sum()) / total
-        ax.axvline(accuracy, color=_ACCURACY, linewidth=1.6, label="accuracy")
-        ax.axvline(confidence, color=_LINE, linestyle="--", linewidth=1.6, label="mean confidence")
+        ax.axvline(accuracy, color=_ACCURACY, linewidth=1.6, label=f"accuracy {accuracy * 100:.2f} %")
+        mean = f"mean confidence {confidence * 100:.2f} %"
+        ax.axvline(confidence, color=_LINE, linestyle="--", linewidth=1.6, label=mean)
         ax.set(xlim=(0, 1), ylim=(0, max(1.0, float(share.max()) * 1.1)), xlabel="Confidence", ylabel="% of samples")
-        ax.legend(loc="upper left", frameon=False, fontsize="small")
+        ax.legend(**_LEGEND)
 
     def _spans(self) -> tuple[Any, Any]:
         """Return left edges and widths of the bins that hold samples; bins of one value stay visible."""
@@ -269,21 +283,11 @@ class ReliabilityDisplay:
         filled = self.bins.weight > 0
         return lower[filled], np.maximum((upper - lower)[filled], 0.004)
 
-    def _caption(self) -> str:
-        bins = self.bins
-        total = float(bins.total_weight)
-        return (
-            f"ECE {self.ece * 100:.2f} %\n"
-            f"accuracy {float(bins.correct.sum()) / total * 100:.2f} %\n"
-            f"confidence {float(bins.confidence.sum()) / total * 100:.2f} %\n"
-            f"n = {int(bins.count.sum()):,}"
-        )
-
 
 def plot_reliability(
     displays: Mapping[str, ReliabilityDisplay] | list[ReliabilityDisplay], *, title: str | None = None
 ) -> Figure:
-    """Draw several reliability diagrams side by side, before and after scaling for instance.
+    """Draw several reliability diagrams side by side, before and after scaling for instance; four make a row.
 
     Parameters
     ----------
@@ -313,20 +317,29 @@ def plot_reliability(
     """
     from matplotlib.figure import Figure
 
-    named = displays if isinstance(displays, Mapping) else {d.name or "": d for d in displays}
+    named = list(displays.items()) if isinstance(displays, Mapping) else [(d.name or "", d) for d in displays]
     if not named:
         raise InputError("displays is empty: pass at least one ReliabilityDisplay.")
-    figure = Figure(figsize=(4.6 * len(named), 5.8), layout="constrained")
-    axes = figure.subplots(2, len(named), squeeze=False, height_ratios=(3, 1), sharex=True)
-    for column, (name, display) in enumerate(named.items()):
-        display.plot(axes[0, column], share_ax=axes[1, column])
-        axes[0, column].set_title(name)
+    n_columns = min(len(named), _COLUMNS)
+    n_rows = math.ceil(len(named) / n_columns)
+    figure = Figure(figsize=(4.6 * n_columns, 5.8 * n_rows), layout="constrained")
+    axes = figure.subplots(2 * n_rows, n_columns, squeeze=False, height_ratios=(3, 1) * n_rows)
+    tallest = 0.0
+    for place, (name, display) in enumerate(named):
+        row, column = divmod(place, n_columns)
+        above, below = axes[2 * row, column], axes[2 * row + 1, column]
+        display.plot(above, share_ax=below)
+        above.set_title(name)
+        tallest = max(tallest, below.get_ylim()[1])
         if column:
-            axes[0, column].set_ylabel("")
-            axes[1, column].set_ylabel("")
-    tallest = max(axis.get_ylim()[1] for axis in axes[1])
-    for axis in axes[1]:
-        axis.set_ylim(0, tallest)
+            above.set_ylabel("")
+            below.set_ylabel("")
+            above.get_legend().remove()
+    for place in range(len(named)):
+        row, column = divmod(place, n_columns)
+        axes[2 * row + 1, column].set_ylim(0, tallest)
+    for blank in axes.reshape(n_rows, 2, n_columns).swapaxes(1, 2).reshape(-1, 2)[len(named) :].ravel():
+        figure.delaxes(blank)
     if title:
         figure.suptitle(title)
     return figure

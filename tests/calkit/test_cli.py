@@ -286,7 +286,7 @@ class TestManyFilesAndFormats:
     def test_formats_are_listed(self, calkit_cli):
         code, out, _ = calkit_cli("formats")
         assert code == 0
-        assert {line.split()[0] for line in out.splitlines()[2:]} >= {"npz", "csv", "parquet", "hdf5", "torch"}
+        assert {line.split()[0] for line in out.splitlines()[2:-1]} >= {"npz", "csv", "parquet", "hdf5", "torch"}
 
     def test_show_as_json_and_with_nan_counted(self, calkit_cli, tmp_path):
         np.savez(tmp_path / "a.npz", logits=[[np.nan, 1.0], [0.0, 2.0]], labels=[0, 1])

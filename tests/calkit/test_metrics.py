@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -205,8 +206,8 @@ logits_and_labels = st.integers(1, 40).flatmap(
 SPECS = [*available_metrics(), "ece:n_bins=7,binning=quantile", "mce:binning=quantile", "s99:threshold=0.5"]
 
 
-def values(logits, y, weights=None, block_rows=None):
-    predictions = calkit.Predictions(logits, y, kind="logits", sample_weight=weights)
+def values(logits, y, weights=None, block_rows=None, kind="logits"):
+    predictions = calkit.Predictions(logits, y, kind=kind, sample_weight=weights)
     chosen = [get_metric(spec) for spec in SPECS]
     found = calkit.stats.summarize(predictions, [m.statistic for m in chosen], block_rows=block_rows)
     return np.array([m.finish(found[m.statistic]) for m in chosen])
@@ -216,6 +217,23 @@ def values(logits, y, weights=None, block_rows=None):
 def test_splitting_the_rows_anywhere_changes_nothing(data, block_rows):
     logits, y, _ = data
     np.testing.assert_allclose(values(logits, y, block_rows=block_rows), values(logits, y), rtol=1e-12, atol=1e-12)
+
+
+@given(data=logits_and_labels, block_rows=st.integers(1, 41), seed=st.integers(0, 1000))
+def test_laws_hold_for_float32_logits_and_for_probabilities(data, block_rows, seed):
+    logits, y, weights = data
+    order = np.random.default_rng(seed).permutation(len(y))
+    repeated = np.repeat(np.arange(len(y)), weights.astype(int))
+    for scores, kind in ((logits.astype(np.float32), "logits"), (probabilities(logits), "probs")):
+        whole = values(scores, y, kind=kind)
+        np.testing.assert_allclose(values(scores, y, None, block_rows, kind), whole, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(values(scores[order], y[order], kind=kind), whole, rtol=1e-12, atol=1e-12)
+        if len(repeated):
+            weighted, spelled_out = (
+                values(scores, y, weights, kind=kind),
+                values(scores[repeated], y[repeated], kind=kind),
+            )
+            np.testing.assert_allclose(weighted, spelled_out, rtol=1e-12, atol=1e-12)
 
 
 @given(data=logits_and_labels, cut=st.integers(1, 39))
@@ -305,6 +323,10 @@ class TestInputs:
         p = np.array([0.9, 0.2, 0.6])
         both = np.stack([1 - p, p], axis=1)
         assert calkit.ece([1, 0, 0], p) == calkit.ece([1, 0, 0], both)
+        for name, function in FUNCTIONS.items():
+            # A column of shape (n, 1), as a sigmoid gives it, is the same.
+            expected = pytest.approx(function([1, 0, 0], both), abs=1e-15, nan_ok=True)
+            assert function([1, 0, 0], p[:, None], sample_weight=np.ones((3, 1))) == expected, name
         z = np.log(p / (1 - p))
         zero = np.stack([np.zeros(3), z], axis=1)
         assert calkit.nll([1, 0, 0], z, from_logits=True) == calkit.nll([1, 0, 0], zero, from_logits=True)
@@ -365,7 +387,13 @@ class TestInputs:
             ([0.5], [[0.5, 0.5]], {}, "whole numbers.*row 0"),
             ([0, 1], [[0.5, 0.5]], {}, "y_true has 2 rows, but the scores have 1"),
             ([], np.empty((0, 2)), {}, "no rows"),
-            ([0], [[1.0]], {}, "one column leaves nothing"),
+            ([0], np.empty((1, 0)), {}, r"shape \(n, K\)"),
+            ([0], np.ma.masked_greater([[0.2, 0.8]], 0.5), {}, "scores: masked values"),
+            (np.ma.masked_equal([0, 1], 0), [[0.2, 0.8]] * 2, {}, "y_true: masked values"),
+            ([0], scipy.sparse.csr_matrix([[0.2, 0.8]]), {}, r"scores: a sparse matrix.*toarray"),
+            ([0], None, {}, "real numbers"),
+            ([1e300], [[0.5, 0.5]], {}, r"row 0 is 1e\+300"),
+            ([b"\xff"], [[0.5, 0.5]], {}, "not UTF-8"),
             ([0], np.zeros((1, 2, 2)), {}, "flatten the other axes"),
             ([0], [["a", "b"]], {}, "real numbers"),
             ([0], [[0.5, 0.5], [0.5]], {}, "rectangular"),
@@ -376,6 +404,10 @@ class TestInputs:
             ([0], [[0.5, 0.5]], {"sample_weight": [-1.0]}, "not negative, but row 0"),
             ([0], [[0.5, 0.5]], {"sample_weight": [np.nan]}, "row 0 is nan"),
             ([0], [[0.5, 0.5]], {"sample_weight": [0.0]}, "0 in every row"),
+            ([0], [[0.5, 0.5]], {"sample_weight": [np.inf]}, "row 0 is inf"),
+            ([0], [[0.5, 0.5]], {"sample_weight": ["a"]}, "one real number per row"),
+            ([0], [[0.5, 0.5]], {"sample_weight": [1j]}, "one real number per row"),
+            ([0, 1], [[0.5, 0.5]] * 2, {"sample_weight": [[1.0], [1.0, 2.0]]}, "one real number per row"),
             ([0], [[0.5, 0.5]], {"sample_weight": [1.0, 2.0]}, r"shape \(1,\)"),
             ([0], [[0.5, 0.5]], {"class_names": ["a"]}, "1 entries"),
             ([0], [[0.5, 0.5]], {"class_names": ["a", "a"]}, "more than once"),
@@ -406,6 +438,15 @@ class TestInputs:
     def test_bad_threshold(self, threshold):
         with pytest.raises(InputError, match="threshold"):
             calkit.high_confidence([0], [[0.5, 0.5]], threshold=threshold)
+
+
+@pytest.mark.parametrize("threshold", [0.4, 0.8, 0.99])
+def test_high_confidence_equals_oracle(threshold):
+    logits, y, weights = example()
+    found = calkit.high_confidence(y, logits, from_logits=True, threshold=threshold, sample_weight=weights)
+    pairs = ref.pairs(probabilities(logits), y)
+    assert found[:2] == pytest.approx(ref.tail(pairs, threshold, weights), abs=1e-12)
+    assert found.n_samples == sum(c >= threshold and w > 0 for (c, _), w in zip(pairs, weights, strict=True))
 
 
 def test_high_confidence_counts_the_threshold_itself():
@@ -463,6 +504,11 @@ def test_evaluation_is_a_mapping_that_prints():
     assert evaluation.to_dict()["metrics"]["ece"] == evaluation["ece"]
     with pytest.raises(UsageError, match="unknown metric of this evaluation 'mce'"):
         evaluation["mce"]
+    for wrong, remedy in ((logits, r"calkit\.Predictions\("), ("run.npz", r"load_predictions\('run\.npz'\)")):
+        with pytest.raises(InputError, match=f"predictions must be a Predictions, but have type .*{remedy}"):
+            calkit.evaluate(wrong)
+    with pytest.raises(UsageError, match="a specification is a string, .* but got 5"):
+        calkit.evaluate(calkit.Predictions(logits, y, kind="logits"), [5])
     with pytest.raises(InputError, match="metrics is empty"):
         calkit.evaluate(calkit.Predictions(logits, y, kind="logits"), [])
 

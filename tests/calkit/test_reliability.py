@@ -29,7 +29,9 @@ def test_bars_are_accuracy_and_gap(no_pyplot_windows):
     shares = [bar.get_height() for bar in display.share_ax_.patches]
     assert np.allclose(shares, [40, 60])
     assert display.ece == pytest.approx((2 * 0.1 + 3 * (0.9 - 1 / 3)) / 5)
-    assert "ECE 38.00 %" in display.ax_.texts[0].get_text()
+    assert display.ax_.texts[0].get_text() == "ECE 38.00 %\n4 bins, n = 5"
+    legend = [text.get_text() for text in display.share_ax_.get_legend().get_texts()]
+    assert legend == ["accuracy 40.00 %", "mean confidence 70.00 %"]
 
 
 def test_negative_heights_never_appear(no_pyplot_windows):
@@ -88,7 +90,8 @@ def test_settings_stay_as_they_were(no_pyplot_windows):
     # relplot resets the user's rcParams when it plots.
     with mpl.rc_context({"axes.titlesize": 31, "font.size": 9.5}):
         before = dict(mpl.rcParams)
-        ReliabilityDisplay.from_predictions(load_digits_logits("test"))
+        display = ReliabilityDisplay.from_predictions(load_digits_logits("test"))
+        plot_reliability([display, display])
         assert dict(mpl.rcParams) == before
 
 
@@ -100,6 +103,62 @@ def test_equal_mass_bins_and_ties(no_pyplot_windows):
     display.figure_.canvas.draw()
     with pytest.raises(InputError, match="drops samples"):
         ReliabilityDisplay.from_predictions(pairs, binning="focal-calibration")
+
+
+def test_weights_are_repeated_rows(no_pyplot_windows):
+    # scikit-learn's calibration_curve knows no weights.
+    test = load_digits_logits("test").take(slice(300))
+    weights = np.random.default_rng(0).integers(0, 4, 300)
+    repeated = test.take(np.repeat(np.arange(300), weights))
+    weighted = ReliabilityDisplay.from_predictions(
+        test.y_true, test.scores, from_logits=True, sample_weight=weights, n_bins=10
+    )
+    plain = ReliabilityDisplay.from_predictions(repeated, n_bins=10)
+    for label in ("accuracy", "over-confident by", "under-confident by"):
+        np.testing.assert_allclose(drawn(weighted.ax_, label), drawn(plain.ax_, label), atol=1e-12)
+    heights = [[bar.get_height() for bar in display.share_ax_.patches] for display in (weighted, plain)]
+    np.testing.assert_allclose(*heights)
+    assert weighted.ece == pytest.approx(plain.ece, abs=1e-12)
+
+
+def test_two_classes_in_one_column_and_class_names(no_pyplot_windows):
+    p = np.array([0.9, 0.2, 0.6, 0.55])
+    names = ["no", "yes"]
+    display = ReliabilityDisplay.from_predictions(["yes", "no", "no", "yes"], p, class_names=names, n_bins=5)
+    assert display.ece == calkit.ece([1, 0, 0, 1], p, n_bins=5)
+
+
+def test_many_make_rows_of_four_and_equal_names_stay_apart(no_pyplot_windows):
+    display = ReliabilityDisplay.from_predictions(load_digits_logits("test"), plot=False)
+    figure = plot_reliability([display] * 6)
+    figure.draw_without_rendering()
+    assert len(figure.axes) == 12
+    lefts = [axes.get_position().x0 for axes in figure.axes if axes.get_ylabel() == "Accuracy"]
+    assert len(lefts) == 2
+    assert len({axes.get_ylim() for axes in figure.axes if axes.get_xlabel() == "Confidence"}) == 1
+
+
+def test_a_title_of_ones_own_stays(no_pyplot_windows):
+    _, axes = no_pyplot_windows.subplots()
+    axes.set_title("mine")
+    ReliabilityDisplay.from_predictions(load_digits_logits("test"), ax=axes)
+    assert axes.get_title() == "mine"
+
+
+def test_what_is_written_does_not_overlap(no_pyplot_windows):
+    # Before and after, 25 bins, long titles: no text leaves its axes or touches another's.
+    test = load_digits_logits("test")
+    display = ReliabilityDisplay.from_predictions(test, n_bins=25, plot=False)
+    name = "temperature:objective=adaece\nT = 2.515"
+    figure = plot_reliability([ReliabilityDisplay(display.bins, name=name) for _ in range(3)], title="digits (test)")
+    figure.draw_without_rendering()
+    written = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts)]
+    written += [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    boxes = [item.get_window_extent() for item in written if not hasattr(item, "get_text") or item.get_text()]
+    for i, box in enumerate(boxes):
+        assert figure.bbox.containsx(box.x0)
+        assert figure.bbox.containsx(box.x1)
+        assert not any(box.overlaps(other) for other in boxes[:i])
 
 
 def test_bad_input():

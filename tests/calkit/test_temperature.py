@@ -1,5 +1,6 @@
 """Temperature scaling: exact on the NLL, exhaustive on grids, honest where there is no answer."""
 
+import copy
 import json
 import math
 import pickle
@@ -7,12 +8,13 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 import calkit
@@ -104,6 +106,8 @@ def test_binary_logits_in_one_column_are_log_odds():
     both = np.stack([np.zeros(500), z], axis=1)
     one = TemperatureScaling().fit(z, y)
     assert one.temperature_ == TemperatureScaling().fit(both, y).temperature_
+    assert one.temperature_ == TemperatureScaling().fit(z[:, None], y).temperature_
+    np.testing.assert_array_equal(one.predict_proba(z[:, None]), one.predict_proba(both))
     assert one.temperature_ == pytest.approx(ref.nll_temperature(both, y), rel=1e-10)
     np.testing.assert_allclose(one.predict_proba(z)[:, 1], 1 / (1 + np.exp(-z / one.temperature_)), rtol=1e-12)
 
@@ -188,7 +192,15 @@ class TestGrid:
         with pytest.warns(CalibrationWarning, match="end of the grid"):
             TemperatureScaling("ece", grid=[0.5, 1.0]).fit(logits, y)
 
-    @pytest.mark.parametrize("grid", [[], [0.0, 1.0], [2.0, 1.0], [1.0, 1.0], [1.0, math.nan], [[1.0]]])
+    def test_a_grid_as_text(self):
+        logits, y = overconfident()
+        calibrator = get_calibrator("temperature:objective=ece,grid=(1,2.5,9)")
+        assert (
+            calibrator.fit(logits, y).temperature_
+            == TemperatureScaling("ece", grid=[1, 2.5, 9]).fit(logits, y).temperature_
+        )
+
+    @pytest.mark.parametrize("grid", ["1,x", "", 3.0, [], [0.0, 1.0], [2.0, 1.0], [1.0, 1.0], [1.0, math.nan], [[1.0]]])
     def test_bad_grids(self, grid):
         with pytest.raises(InputError, match="grid"):
             TemperatureScaling("ece", grid=grid).fit(*overconfident(20))
@@ -209,14 +221,14 @@ class TestGrid:
 class TestEstimator:
     def test_follows_scikit_learn(self):
         calibrator = TemperatureScaling("ece", grid=[1.0, 2.0, 3.0, 9.0])
-        copy = clone(calibrator)
-        assert copy is not calibrator
-        assert copy.get_params() == {"objective": "ece", "grid": [1.0, 2.0, 3.0, 9.0]}
+        twin = clone(calibrator)
+        assert twin is not calibrator
+        assert twin.get_params() == {"objective": "ece", "grid": [1.0, 2.0, 3.0, 9.0]}
         logits, y = overconfident()
-        assert copy.fit(logits, y) is copy
-        assert copy.score(logits, y) == pytest.approx((logits.argmax(1) == y).mean())
-        again = pickle.loads(pickle.dumps(copy))
-        np.testing.assert_array_equal(again.predict_proba(logits), copy.predict_proba(logits))
+        assert twin.fit(logits, y) is twin
+        assert twin.score(logits, y) == pytest.approx((logits.argmax(1) == y).mean())
+        again = pickle.loads(pickle.dumps(twin))
+        np.testing.assert_array_equal(again.predict_proba(logits), twin.predict_proba(logits))
 
     def test_probabilities_log_probabilities_and_classes(self):
         logits, y = overconfident()
@@ -276,14 +288,50 @@ class TestEstimator:
             calibrator.transform(np.zeros((2, 2, 2)))
         with pytest.raises(InputError, match="row 2 holds nan"):
             TemperatureScaling().fit(np.where(np.arange(20)[:, None] == 2, np.nan, logits), y)
+        with pytest.raises(InputError, match="sparse"):
+            calibrator.predict_proba(scipy.sparse.csr_matrix(logits))
+        with pytest.raises(InputError, match="have 5|has 5"):
+            TemperatureScaling().fit(logits, y[:5])
+        with pytest.raises(InputError, match="must be a Predictions, but have type ndarray"):
+            TemperatureScaling().fit_predictions(logits)
+        with pytest.raises(InputError, match="must be a Predictions, but have type ndarray"):
+            calibrator.apply(logits)
         with pytest.raises(UsageError, match="unknown metric"):
             TemperatureScaling("nnl").fit(logits, y)
+        with pytest.raises(UsageError, match="a specification is a string"):
+            TemperatureScaling(calkit.ece).fit(logits, y)
 
-    def test_not_fitted(self):
+    @pytest.mark.parametrize("method", ["predict", "predict_proba", "transform", "to_dict", "apply"])
+    def test_not_fitted(self, method):
         from sklearn.exceptions import NotFittedError
 
+        arguments = {"to_dict": [], "apply": [load_digits_logits()]}.get(method, [np.zeros((2, 3))])
         with pytest.raises(NotFittedError):
-            TemperatureScaling().predict_proba(np.zeros((2, 3)))
+            getattr(TemperatureScaling(), method)(*arguments)
+
+    def test_within_scikit_learns_tools(self):
+        logits, y = overconfident(200, 3)
+        calibrator = TemperatureScaling()
+        assert is_classifier(calibrator)
+        assert repr(TemperatureScaling("ece")) == "TemperatureScaling(objective='ece')"
+        assert calibrator.set_params(objective="ece").get_params() == {"objective": "ece", "grid": None}
+        with pytest.raises(ValueError, match="Invalid parameter 'goal'"):
+            calibrator.set_params(goal="ece")
+        search = GridSearchCV(calibrator, {"objective": ["nll", "ece"]}, scoring="neg_log_loss").fit(logits, y)
+        assert (
+            search.best_estimator_.temperature_ == TemperatureScaling(**search.best_params_).fit(logits, y).temperature_
+        )
+        probs = cross_val_predict(TemperatureScaling(), logits, y, method="predict_proba", cv=4)
+        assert calkit.nll(y, probs) < calkit.nll(y, logits, from_logits=True)
+        both = make_pipeline(TemperatureScaling("ece"), TemperatureScaling()).fit(logits, y)
+        np.testing.assert_allclose(
+            both.predict_proba(logits), TemperatureScaling().fit(logits, y).predict_proba(logits)
+        )
+        np.testing.assert_array_equal(
+            TemperatureScaling().fit_transform(logits, y), TemperatureScaling().fit(logits, y).transform(logits)
+        )
+        deep = copy.deepcopy(search.best_estimator_)
+        assert deep.temperature_ == search.best_estimator_.temperature_
 
     def test_apply_stays_lazy_and_equals_predict_proba(self):
         logits, y = overconfident(dtype=np.float32)
