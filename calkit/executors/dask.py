@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import uuid
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
-from calkit.errors import CalkitError, MissingDependencyError, UsageError
-from calkit.executors.base import EXECUTORS, P, S, TreeSum
+from calkit.errors import MissingDependencyError, UsageError
+from calkit.executors.base import EXECUTORS, P, S
 from calkit.executors.cores import available_threads
+from calkit.executors.task_graph import SumGraph, most_suspicious, result_while_workers_last
 
 __all__ = ["DaskExecutor"]
 
@@ -22,8 +21,7 @@ class DaskExecutor:
     Parameters
     ----------
     cluster : str or distributed.Client, optional
-        A client, the address of a scheduler (``"tcp://10.0.0.1:8786"``), or ``"local"`` for processes on this machine.
-        By default the client that is active already; without one, a UsageError says so.
+        A client, an address (``"tcp://10.0.0.1:8786"``), or ``"local"`` for processes; by default the active client.
     retries : int, default=3
         How often a piece is tried again after an error. What a worker held that died is computed again in any case.
     """
@@ -41,21 +39,22 @@ class DaskExecutor:
 
     def sum(self, function: Callable[[P], S], pieces: Iterable[P]) -> S | None:
         """Return the sum of ``function(piece)`` over the pieces; None if there are none. Ctrl-C cancels the rest."""
-        total, names = TreeSum[Any](), {}
-        delayed = partial(importlib.import_module("dask").delayed, pure=False, traverse=False)
-        measure = delayed(function)
-        for number, piece in enumerate(pieces):
-            key = f"calkit-{uuid.uuid4().hex}"
-            names[key] = getattr(piece, "name", f"piece {number}")
-            total.add(measure(delayed(piece), dask_key_name=key))
-        if not names:
-            return None
-        future = self._client.compute(total.result(), retries=self._retries)
+        graph = SumGraph.of(function, pieces)
+        found, suspects = self._computed(graph) if graph.names else (None, [])
+        # Whoever waited on a worker that died is suspected like the one that killed it: each is tried by itself.
+        if len(suspects) > 1:
+            suspects = [key for key in suspects if self._computed(graph.alone(key))[1]] or suspects
+        if suspects:
+            raise graph.accusation(suspects)
+        return found
+
+    def _computed(self, graph: SumGraph) -> tuple[Any, list[str]]:
+        """Return the sum, or else what may have killed the workers that it was tried on."""
+        future = self._client.get(graph.tasks, graph.total, sync=False, retries=self._retries)
         try:
-            return future.result()
+            return result_while_workers_last(future, self._opened), []
         except self._distributed.KilledWorker as error:
-            what = names.get(str(error.task), "a sum")
-            raise CalkitError(f"{what}: every Dask worker that took it on died; their logs tell why.") from None
+            return None, self._client.run_on_scheduler(most_suspicious, [*graph.names]) or [str(error.task)]
         finally:
             future.cancel()
 

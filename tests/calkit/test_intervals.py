@@ -140,7 +140,7 @@ def simulated(rng, n, shift):
 
 @pytest.mark.parametrize("shift", [0.0, 0.03, 0.15])
 def test_intervals_cover_the_truth(shift):
-    """A small version of benchmarks/coverage.py; the truth is the value on a million rows."""
+    """A small version of benchmarks/interval_coverage.py; the truth is the value on a million rows."""
     specs = ["ece", "adaece", "smece", "accuracy", "mce"]
     truth = calkit.evaluate(simulated(np.random.default_rng(0), 1_000_000, shift), specs)
     if shift == 0:
