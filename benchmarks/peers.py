@@ -1,185 +1,99 @@
-"""calkit beside the other libraries of its field, in one run: seconds, ratios, and what each finds.
+"""calkit beside the other libraries of its field, in one run: seconds, ratios, memory, and what each finds.
 
-    python benchmarks/peers.py [--sizes 10,000x10 …] [--markdown FILE] [--json FILE]
+    python benchmarks/peers.py [--sizes 10,000x10 …] [--jobs "ECE from logits" …] [--memory] [--results FILE]
+    python benchmarks/peers.py --table docs/user_guide/peers_table.inc
 
 It runs in an environment that has calkit and as many of the peers as can be had (those missing are left out, and said
 so); ``benchmarks/peers.txt`` lists them. Everybody gets the same float32 logits and one thread, and turns them
-into what they take themselves. Contestants run in turns; the median of the repeats is compared with calkit's.
+into what they take themselves. Each size of each job is a process of its own, in which contestants run in turns; the
+median of the repeats counts. Results are put into a file by size and job, so that a long run can be made in parts, and
+the table is made of that file.
 """
 
 import argparse
-import contextlib
 import importlib.metadata
-import io
 import json
-import logging
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
-import warnings
+import tempfile
+from pathlib import Path
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "CALKIT_NUM_THREADS", "NUMBA_NUM_THREADS")
+for variable in ONE_THREAD:
     os.environ[variable] = "1"
 
 import numpy as np  # noqa: E402
-from core import plain_ece, plain_grid, race, sklearn_ece, sklearn_temperature, synthetic  # noqa: E402
-from scipy.special import softmax  # noqa: E402
+from contestants import JOBS, TEMPERATURES, Data, Pairs, newton_step, quiet  # noqa: E402
+from core import race, synthetic  # noqa: E402
 
-import calkit  # noqa: E402
-from calkit.calibrators import TemperatureScaling  # noqa: E402
-
-PEERS = ("torchmetrics", "netcal", "probmetrics", "relplot", "uncertainty-calibration", "scikit-learn")
+LIBRARIES = (
+    "calkit-calibration",
+    "numpy",
+    "scipy",
+    "numba",
+    "scikit-learn",
+    "torch",
+    "torchmetrics",
+    "torch-uncertainty",
+    "probmetrics",
+    "netcal",
+    "uncertainty-calibration",
+    "relplot",
+)
+MAPPED = "2 GB mapped"
 SIZES = {
+    "1,000x10": (1000, 10),
     "10,000x10": (10_000, 10),
     "10,000x100": (10_000, 100),
     "50,000x1,000": (50_000, 1000),
     "1,000,000x100": (1_000_000, 100),
+    MAPPED: (5_000_000, 100),
+    "1,000,000 pairs": (1_000_000, None),
 }
-# Beyond so many seconds in one turn, a contestant's job at a size runs once and no more.
-BUDGET = 20.0
-
-
-class Data:
-    """Logits and labels in all the forms that are asked for."""
-
-    def __init__(self, n, k):
-        self.logits, self.y = synthetic(n, k)
-        self.predictions = calkit.Predictions(self.logits, self.y, kind="logits")
-
-    @property
-    def probs(self):
-        return softmax(self.logits, axis=1)
-
-    @property
-    def tensors(self):
-        import torch
-
-        return torch.from_numpy(self.logits), torch.from_numpy(self.y)
-
-
-def torchmetrics_ece(data):
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
-    logits, y = data.tensors
-    return multiclass_calibration_error(logits, y, logits.shape[1], n_bins=15, validate_args=False).item()
-
-
-def netcal_ece(data):
-    from netcal.metrics import ECE
-
-    return float(ECE(15).measure(data.probs, data.y))
-
-
-def probmetrics_ece(data):
-    from probmetrics.metrics import CalibrationError
-
-    logits, y = data.tensors
-    return next(iter(CalibrationError(15).compute_all_from_labels_logits(y, logits).values())).item()
-
-
-def uncertainty_calibration_ece(data):
-    from calibration import get_ece
-
-    return float(get_ece(data.probs, data.y, num_bins=15))
-
-
-def netcal_temperature(data):
-    from netcal.scaling import TemperatureScaling as Netcal
-
-    method = Netcal()
-    # In float32 its optimiser stays where it starts.
-    method.fit(data.probs.astype(np.float64), data.y, tensorboard=False)
-    return float(1 / np.ravel(method.temperature)[0])  # its temperature is 1 / T
-
-
-def probmetrics_temperature(data):
-    from probmetrics.calibrators import get_calibrator
-    from probmetrics.distributions import CategoricalLogits
-
-    logits, y = data.tensors
-    method = get_calibrator("temp-scaling")
-    method.fit_torch(CategoricalLogits(logits), y)
-    found = method.predict_proba_torch(CategoricalLogits(logits[:1])).get_logits()[0].double().numpy()
-    given = logits[0].double().numpy()
-    return float((given.max() - given.min()) / (found.max() - found.min()))
-
-
-def torchmetrics_grid(data):
-    import torch
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
-    logits, y = data.tensors
-    grid = np.arange(1, 101) / 10
-    values = [
-        multiclass_calibration_error(logits / t, y, logits.shape[1], n_bins=15, validate_args=False) for t in grid
-    ]
-    return float(grid[int(torch.stack(values).argmin())])
-
-
-def relplot_smece(data):
-    import relplot
-
-    probs = data.probs
-    return float(relplot.smECE(probs.max(axis=1).astype(np.float64), (probs.argmax(axis=1) == data.y).astype(float)))
-
-
-def plain_classwise(data):
-    probs, total = data.probs.astype(np.float64), 0.0
-    for k in range(probs.shape[1]):
-        p, right = probs[:, k], data.y == k
-        index = np.clip(np.ceil(p * 15).astype(int) - 1, 0, 14)
-        total += np.abs(np.bincount(index, p - right, 15)).sum()
-    return float(total / probs.size)
-
-
-JOBS = {
-    "ECE": {
-        "calkit": lambda d: calkit.ece(d.y, d.logits, from_logits=True),
-        "plain NumPy": lambda d: plain_ece(d.logits, d.y),
-        "scikit-learn": lambda d: sklearn_ece(d.logits, d.y),
-        "torchmetrics": torchmetrics_ece,
-        "netcal": netcal_ece,
-        "probmetrics": probmetrics_ece,
-        "uncertainty-calibration": uncertainty_calibration_ece,
-    },
-    "all default metrics": {"calkit": lambda d: calkit.evaluate(d.predictions)["ece"]},
-    "smooth ECE": {
-        "calkit": lambda d: calkit.evaluate(d.predictions, ["smece"])["smece"],
-        "relplot": relplot_smece,
-    },
-    "classwise ECE": {
-        "calkit": lambda d: calkit.evaluate(d.predictions, ["classwise_ece"])["classwise_ece"],
-        "plain NumPy": plain_classwise,
-    },
-    "temperature by NLL": {
-        "calkit": lambda d: TemperatureScaling().fit_predictions(d.predictions).temperature_,
-        "scikit-learn": lambda d: sklearn_temperature(d.logits, d.y),
-        "netcal": netcal_temperature,
-        "probmetrics": probmetrics_temperature,
-    },
-    "temperature by ECE, grid of 100": {
-        "calkit": lambda d: TemperatureScaling("ece").fit_predictions(d.predictions).temperature_,
-        "plain NumPy": lambda d: plain_grid(d.logits, d.y),
-        "torchmetrics": torchmetrics_grid,
-    },
-    "temperature by AdaECE, grid of 100": {
-        "calkit": lambda d: TemperatureScaling("adaece").fit_predictions(d.predictions).temperature_,
-    },
+SMALL = ("ECE of a small array, checks and all", "predict_proba")
+GRIDS = ("temperature by ECE, grid of 100", "temperature by AdaECE, grid of 100")
+MIDDLE = ("AdaECE from logits", "classwise ECE")
+LARGE = ("ECE from logits", "all sums", "temperature by NLL")
+PLAN = {
+    "1,000x10": SMALL,
+    "10,000x10": (*LARGE, *MIDDLE, *GRIDS),
+    "10,000x100": (*LARGE, *MIDDLE, *GRIDS),
+    "50,000x1,000": (*LARGE, *MIDDLE, "predict_proba"),
+    "1,000,000x100": LARGE,
+    MAPPED: LARGE,
+    "1,000,000 pairs": ("smooth ECE of pairs",),
 }
+# Who takes many minutes there.
+TOO_LONG = {
+    ("1,000,000x100", "temperature by NLL"): {"netcal", "torch-uncertainty"},
+    (MAPPED, "temperature by NLL"): {"netcal", "torch-uncertainty", "probmetrics"},
+}
+# Beyond so many seconds in all, a contestant's job at a size runs no further.
+BUDGET = 15.0
+RESULTS = Path(__file__).with_name("results") / "peers.json"
+MEMORY = "memory"
 
 
-def quiet(job, data):
-    """Run a contestant without its prints and warnings; None if it fails."""
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        return job(data)
+def data_of(size, folder=None):
+    n, k = SIZES[size]
+    if k is None:
+        return Pairs(n)
+    if size != MAPPED:
+        return Data(*synthetic(n, k))
+    path = Path(folder or tempfile.gettempdir()) / "calkit-peers-2gb.npy"
+    labels = path.with_suffix(".labels.npy")
+    if not labels.is_file():
+        logits, y = np.lib.format.open_memmap(path, "w+", np.float32, (n, k)), np.empty(n, np.int64)
+        for number, start in enumerate(range(0, n, 100_000)):
+            rows = slice(start, start + 100_000)
+            logits[rows], y[rows] = synthetic(100_000, k, seed=number)
+        logits.flush()
+        np.save(labels, y)
+    return Data(np.load(path, mmap_mode="r"), np.load(labels))
 
 
 def available(contestants, data):
@@ -187,30 +101,80 @@ def available(contestants, data):
     found = {}
     for who, job in contestants.items():
         try:
-            quiet(job, data)
+            with quiet():
+                job(data)
         except Exception as error:
             print(f"  left out: {who}: {type(error).__name__}: {str(error)[:200]}")
             continue
-        found[who] = lambda job=job: quiet(job, data)
+        found[who] = job
     return found
 
 
-def measure(size, job):
+def chosen(size, job, who=None):
+    """The contestants of a job, tried on little data, so that they have loaded and compiled what they need."""
+    wanted = {name: run for name, run in JOBS[job].items() if name not in TOO_LONG.get((size, job), ())}
+    small = Pairs(1000) if SIZES[size][1] is None else Data(*synthetic(1000, min(10, SIZES[size][1])))
+    return available({name: run for name, run in wanted.items() if who in (None, name)}, small)
+
+
+def measure(size, job, folder):
     """Rows of the table for one job at one size."""
-    data = Data(*SIZES[size])
-    small = Data(1000, min(10, SIZES[size][1]))
-    able = available(JOBS[job], small)
-    contestants = {who: (lambda who=who: quiet(JOBS[job][who], data)) for who in able}
-    found = race(contestants, repeats=5, budget=BUDGET)
-    return [
-        {"size": size, "job": job, "who": who, "seconds": s, "ratio": s / found["calkit"][0], "found": value}
-        for who, (s, value) in found.items()
-    ]
+    contestants, data = chosen(size, job), data_of(size, folder)
+
+    def turn(run):
+        with quiet():
+            return run(data)
+
+    runs = {name: (lambda run=run: turn(run)) for name, run in contestants.items()}
+    found = race(runs, repeats=101 if size == "1,000x10" else 7, budget=BUDGET)
+    rows = [{"size": size, "job": job, "who": who, "seconds": s, "found": value} for who, (s, value) in found.items()]
+    if job in TEMPERATURES:
+        exact = newton_step(data.logits, data.y, found["calkit"][1])
+        for row in rows:
+            row["error"] = abs(row["found"] / exact - 1)
+    return rows
 
 
-def in_own_process(size, job):
-    """The same in a process of its own: what one library loads or caches is not to help or hinder another's job."""
-    command = [sys.executable, __file__, "--one", size, job]
+def anonymous(field):
+    """Megabytes of this process that are no mapped file: now, or at the most since the last reset."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.search(rf"{field}:\s+(\d+)", status).group(1)) / 1000
+
+
+WATCH = """
+import re, sys, time
+peak, end = 0, time.monotonic() + 240
+print("ready", flush=True)
+try:
+    while time.monotonic() < end:
+        text = open(f"/proc/{sys.argv[1]}/status").read()
+        peak = max(peak, int(re.search(r"RssAnon:\\s+(\\d+)", text).group(1)))
+        time.sleep(0.002)
+except KeyboardInterrupt:
+    print(peak / 1000, flush=True)
+"""
+
+
+def measure_memory(size, job, who, folder):
+    """What a job takes beyond what was there before it, as another process sees it every two milliseconds."""
+    import signal
+
+    run, data = chosen(size, job, who)[who], data_of(size, folder)
+    before = anonymous("RssAnon")
+    command = [sys.executable, "-c", WATCH, str(os.getpid())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+        watcher.stdout.readline()
+        with quiet():
+            run(data)
+        watcher.send_signal(signal.SIGINT)
+        peak = float(watcher.stdout.readline())
+    whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    return [{"size": size, "job": job, "who": who, "extra_mb": max(0.0, peak - before), "process_mb": whole}]
+
+
+def in_own_process(*arguments, folder=None):
+    """What one library loads or caches is not to help or hinder another's job."""
+    command = [sys.executable, __file__, "--folder", folder or tempfile.gettempdir(), "--one", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stderr[-2000:], file=sys.stderr)
@@ -220,54 +184,70 @@ def in_own_process(size, job):
     return json.loads(last)
 
 
-def markdown(rows):
-    lines = ["| size | job | who | seconds | ratio | found |", "| --- | --- | --- | ---: | ---: | ---: |"]
-    lines += [
-        f"| {r['size']} | {r['job']} | {r['who']} | {r['seconds']:.4g} | {r['ratio']:.1f} | {r['found']:.9g} |"
-        for r in rows
-    ]
-    return "\n".join(lines) + "\n"
+def machine():
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        models = re.findall(r"model name\s+: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+        cpu = models[0] if models else cpu
+    found = []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    compiler = subprocess.run(["gcc", "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
+    return {"cpu": cpu, "python": platform.python_version(), "gcc": compiler, "versions": found}
 
 
-def versions():
-    listed = []
-    for name in ("numpy", "numba", "torch", *PEERS):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            listed.append(f"{name} {importlib.metadata.version(name)}")
-    return ", ".join(listed)
+def put(path, rows):
+    """Replace in the file what was found before for the same size, job and kind of measurement."""
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"rows": []}
+
+    def key(row):
+        return row["size"], row["job"], "extra_mb" in row, row["who"] if "extra_mb" in row else None
+
+    new = {key(row) for row in rows}
+    order = {(size, job): (a, b) for a, (size, jobs) in enumerate(PLAN.items()) for b, job in enumerate(jobs)}
+    kept = [row for row in old["rows"] if key(row) not in new] + rows
+    kept.sort(key=lambda row: order.get((row["size"], row["job"]), (99, 99)))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"machine": machine(), "rows": kept}, indent=1) + "\n", encoding="utf-8")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--jobs", nargs="*", default=list(JOBS), choices=list(JOBS))
-    parser.add_argument("--markdown", help="write the table to this file")
-    parser.add_argument("--json", help="write the figures to this file")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help="memory in place of time")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where results are kept (default: %(default)s)")
+    parser.add_argument("--table", type=Path, help="write the results as Markdown to this file, and measure nothing")
+    parser.add_argument("--folder", help="where the mapped file is made, and left for the next run")
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        rows = measure(*options.one)
-        print(json.dumps(rows))
+        kind, *arguments = options.one
+        print(json.dumps((measure_memory if kind == MEMORY else measure)(*arguments, options.folder)))
         return
-    kernels = os.environ.get("CALKIT_KERNELS") or "chosen by calkit"
-    print(f"{platform.machine()}, one thread, kernels {kernels}; {versions()}")
-    rows = []
+    if options.table:
+        from peers_table import tables
+
+        options.table.write_text(tables(json.loads(options.results.read_text(encoding="utf-8"))), encoding="utf-8")
+        return
     for size in options.sizes:
-        for job in options.jobs:
-            for row in in_own_process(size, job):
-                rows.append(row)
-                print(
-                    f"{row['size']:>14}  {row['job']:36} {row['who']:24} {row['seconds'] * 1e3:10.2f} ms "
-                    f"{row['ratio']:8.2f} x   {row['found']:.12g}",
-                    flush=True,
-                )
-    print(f"peak of memory of a child: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6:.2f} GB")
-    if options.markdown:
-        with open(options.markdown, "w", encoding="utf-8") as stream:  # noqa: PTH123
-            stream.write(markdown(rows))
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as stream:  # noqa: PTH123
-            json.dump({"versions": versions(), "rows": rows}, stream, indent=1)
+        for job in (job for job in PLAN[size] if job in options.jobs):
+            contestants = list(JOBS[job]) if options.memory else [None]
+            for who in contestants:
+                if who in TOO_LONG.get((size, job), ()):
+                    continue
+                what = (MEMORY, size, job, who) if who else ("time", size, job)
+                rows = in_own_process(*what, folder=options.folder)
+                put(options.results, rows)
+                for row in rows:
+                    print(
+                        f"{size:>15}  {job:34} {row['who']:24}",
+                        *(f"{k}={row[k]:.6g}" for k in list(row)[3:]),
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How often intervals cover a known truth: simulated predictions whose calibration is known, beside plain percentiles.
 
-``OMP_NUM_THREADS=1 python benchmarks/coverage.py [--repeats 300] [--json FILE]``. The truth of each world is the value
+``OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py [--repeats 300] [--json FILE]``. The truth of each world is the value
 on four million rows; of the calibrated world it is 0. Below and above are the shares of intervals that lie wholly below
 and wholly above the truth; width is the median. The percentile bootstrap of ECE, which many packages offer, is there
 for comparison.
