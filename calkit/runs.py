@@ -130,12 +130,19 @@ class RunFolder:
             return next(p for p in (self.path / "logits").glob("epoch-*.npz") if _number(p) == epoch)
         path = self.path / "logits" / "final.npz"
         if not path.is_file():
-            done = len(self.history)
-            raise FileFormatError(
-                f"{path} does not exist: the run has not ended ({done} epoch{'' if done == 1 else 's'} done). "
-                f"Continue it: calkit train --resume --out {self.path}"
-            )
+            raise FileFormatError(f"{path} does not exist: the run has not ended ({self._so_far()}")
         return path
+
+    def _so_far(self) -> str:
+        """Return what a run that has not ended has, and what can be done with it."""
+        done, kept = len(self.history), self.logits_epochs
+        words = [f"{done} epoch{'' if done == 1 else 's'} done)."]
+        if kept:
+            words.append(f"Logits of epoch {kept[-1]}: {self.logits(kept[-1])}.")
+        if done:
+            words.append(f"Its history so far: calkit plot {self.path} --history.")
+        words.append(f"Unless it is running, continue it: calkit train --resume --out {self.path}")
+        return " ".join(words)
 
 
 def read_history(path: str | Path) -> list[dict[str, Any]]:
@@ -159,9 +166,11 @@ def read_history(path: str | Path) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise FileFormatError(f"{path}, line {number}, is damaged: {error.msg}.") from None
+            raise FileFormatError(
+                f"{path}, line {number}, is damaged: {error.msg} (column {error.colno}). Mend the line or delete it."
+            ) from None
         if not isinstance(record, dict):
-            raise FileFormatError(f"{path}, line {number}, is damaged: a JSON object is wanted.")
+            raise FileFormatError(f"{path}, line {number}, is damaged: a JSON object is wanted. Mend it or delete it.")
         records.append(record)
     return records
 

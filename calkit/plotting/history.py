@@ -19,12 +19,22 @@ if TYPE_CHECKING:
 
 __all__ = ["RUN_COLOURS", "HistoryDisplay", "plot_history"]
 
-#: Colours of the runs, in order; they stay apart for the colour-blind, on white and on black.
-RUN_COLOURS = ("#4878a8", "#d0605e", "#5b9a57", "#b07aa1", "#d98a3d", "#5fa2a2", "#967662", "#8a8a8a")
-_GROUP_COLOURS = {"all": "#4878a8", "correct": "#5b9a57", "misclassified": "#d0605e"}
+#: Colours of the runs, in order. Any two differ by 17 or more in CIELAB as the colour-blind of all kinds see them, and
+#: stand out from white and from the dark of the report's page by a contrast of 2.9 or more.
+RUN_COLOURS = ("#3b78b0", "#d9622b", "#66663d", "#a33e70", "#8698b6", "#7f5fdd", "#ff3d6e", "#8f1fff")
+# A second sign, for those who see no colours and for printers that have none.
+_RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_GROUPS = {
+    "all": ("#3b78b0", "o"),
+    "correct": ("#2a9d8f", "^"),
+    "misclassified": ("#d9622b", "X"),
+    "train": ("#808080", "s"),
+    "gap": ("#a33e70", "D"),
+}
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (8, 2)))
-# Up to so many epochs, each is marked by a dot.
-_MARKED = 40
+_SIZES = {"linewidth": 1.5, "markersize": 4.0, "markeredgewidth": 0.0}
+# So many markers a line has at most.
+_MARKERS = 12
 
 
 class _Run(Protocol):
@@ -166,8 +176,9 @@ class HistoryDisplay:
         """
         chosen = self.part if part is None else part
         records = self.histories[name]
-        found = [(record.get(chosen) or {}) if chosen else record for record in records]
-        return np.array([_number(item.get(key)) for item in found], dtype=np.float64)
+        found = [record.get(chosen) if chosen else record for record in records]
+        values = [_number(item.get(key)) if isinstance(item, Mapping) else math.nan for item in found]
+        return np.array(values, dtype=np.float64)
 
     def panels(self) -> list[str]:
         """Return the names of the panels shown by default: those that the histories have values for.
@@ -195,7 +206,8 @@ class HistoryDisplay:
             What to draw: names of :func:`calkit.plotting.available_panels`, or ``"PART.KEY"`` for a value of the
             history by itself (``"test.adaece"``). By default those of :meth:`panels`.
         legend : bool, default=True
-            Whether to say which curve is which; the runs are named in the first panel.
+            Whether to say which curve is which: in a new figure below the panels and, for the runs, above all of them;
+            in axes of your own inside.
         colours : sequence of str, optional
             Colours of the runs, in order, where there are several.
 
@@ -212,10 +224,15 @@ class HistoryDisplay:
             If the histories have no value that a panel shows, or there are fewer axes than panels.
         """
         chosen = [get_panel(name) for name in self._chosen(panels)]
+        outside = ax is None
         if ax is None:
             from matplotlib import pyplot as plt
 
             ax = _grid(plt.figure(figsize=_size(len(chosen)), layout="constrained"), len(chosen))
+        self._plot(ax, chosen, colours, legend=legend, outside=outside)
+        return self
+
+    def _plot(self, ax: Any, chosen: Sequence[Panel], colours: Sequence[str], *, legend: bool, outside: bool) -> None:
         axes: list[Axes] = list(np.ravel(np.asarray(ax, dtype=object)))
         if len(axes) < len(chosen):
             raise InputError(
@@ -224,9 +241,13 @@ class HistoryDisplay:
         for i, (panel, target) in enumerate(zip(chosen, axes, strict=False)):
             curves = self._draw(panel, target, colours)
             if legend:
-                self._add_legend(target, curves, colours if i == 0 else ())
+                named = i == 0 and not outside and len(self.histories) > 1
+                self._add_legend(target, curves, colours if named else (), outside=outside)
         self.axes_, self.figure_ = axes[: len(chosen)], axes[0].figure
-        return self
+        if legend and outside and len(self.histories) > 1:
+            handles, labels = self._runs(colours)
+            columns = max(1, min(len(labels), 110 // max(8 + len(label) for label in labels)))
+            self.figure_.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
 
     def _chosen(self, panels: Sequence[str] | str | None) -> list[str]:
         names = self.panels() if panels is None else [panels] if isinstance(panels, str) else list(panels)
@@ -257,7 +278,10 @@ class HistoryDisplay:
             epochs = self.epochs(name)
             for k, curve in enumerate(curves):
                 y = self.values(name, curve.key, curve.part) * (100 if panel.percent else 1)
-                ax.plot(epochs, y, **self._style(colours[i % len(colours)], k, curve, len(epochs)))
+                # Markers of the runs stand at different epochs, so that lines on top of each other show.
+                start, step = (i, math.ceil(len(epochs) / _MARKERS)) if len(epochs) > _MARKERS else (0, 1)
+                style = self._style(i, colours, k, curve)
+                ax.plot(epochs, y, **style, markevery=(start % step, step))
         ax.set_title(panel.title.format(part=self.part), fontsize="medium")
         ax.set_xlabel("Epoch")
         ax.set_ylabel(panel.unit)
@@ -268,32 +292,71 @@ class HistoryDisplay:
         ax.grid(visible=True, color="0.5", alpha=0.2, linewidth=0.6)
         return curves
 
-    def _style(self, colour: str, place: int, curve: Curve, n_epochs: int) -> dict[str, Any]:
+    def _style(self, run: int, colours: Sequence[str], place: int, curve: Curve) -> dict[str, Any]:
         several = len(self.histories) > 1
-        return {
-            "color": colour if several else _GROUP_COLOURS[curve.group],
-            "linestyle": _DASHES[place % len(_DASHES)] if several else _DASHES[curve.dash],
-            "linewidth": 1.5,
-            "marker": "o" if n_epochs <= _MARKED else None,
-            "markersize": 2.5,
-        }
+        colour, marker = _GROUPS[curve.group]
+        if several:
+            colour, marker = colours[run % len(colours)], _RUN_MARKERS[run % len(_RUN_MARKERS)]
+        dash = _DASHES[place % len(_DASHES)] if several else _DASHES[curve.dash]
+        return {"color": colour, "marker": marker, "linestyle": dash, **_SIZES}
 
-    def _add_legend(self, ax: Axes, curves: Sequence[Curve], colours: Sequence[str]) -> None:
-        """Name the runs by colour, once, and the curves of a panel by dashes, where there is more than one."""
+    def keys(self, panel: str, colours: Sequence[str] = RUN_COLOURS) -> list[tuple[str, str, str, bool]]:
+        """Return what a legend of a panel has to say.
+
+        Parameters
+        ----------
+        panel : str
+        colours : sequence of str, optional
+            Colours of the runs, in order.
+
+        Returns
+        -------
+        list of (str, str, str, bool)
+            Label, colour, marker and whether the line is dashed: of the runs if there are several, else of the curves
+            if those are several.
+        """
+        if len(self.histories) > 1:
+            styles = [self._style(i, colours, 0, Curve("", "")) for i in range(len(self.histories))]
+            return [_key(name, style) for name, style in zip(self.histories, styles, strict=True)]
+        curves = [curve for curve in get_panel(panel).curves if self._has(curve)]
+        if len(curves) < 2:
+            return []
+        return [_key(curve.label, self._style(0, colours, k, curve)) for k, curve in enumerate(curves)]
+
+    def _runs(self, colours: Sequence[str]) -> tuple[list[Any], list[str]]:
+        """Return a line for each run, and their names."""
         from matplotlib.lines import Line2D
 
-        several = len(self.histories) > 1
-        handles, labels = [], []
-        if several and colours:
-            for i, name in enumerate(self.histories):
-                handles.append(Line2D([], [], color=colours[i % len(colours)], linewidth=1.5))
-                labels.append(_as_text(name))
-        if len(curves) > 1:
-            for k, curve in enumerate(curves):
-                handles.append(Line2D([], [], **self._style("0.4", k, curve, _MARKED + 1)))
-                labels.append(curve.label)
-        if handles:
-            ax.legend(handles, labels, frameon=False, fontsize="small")
+        curve = Curve("", "")
+        handles = [Line2D([], [], **self._style(i, colours, 0, curve)) for i in range(len(self.histories))]
+        return handles, [_as_text(name) for name in self.histories]
+
+    def _add_legend(self, ax: Axes, curves: Sequence[Curve], colours: Sequence[str], *, outside: bool) -> None:
+        """Name the runs by colour, if asked to, and the curves of a panel, where there is more than one."""
+        from matplotlib.lines import Line2D
+
+        handles, labels = self._runs(colours) if colours else ([], [])
+        for k, curve in enumerate(curves if len(curves) > 1 else ()):
+            style = self._style(0, ("0.4",), k, curve)
+            handles.append(Line2D([], [], **style | ({"marker": ""} if len(self.histories) > 1 else {})))
+            labels.append(curve.label)
+        if not handles:
+            return
+        if outside:
+            # Below the label of the axis: the pad is in units of the font, whatever the size of the axes.
+            ax.legend(
+                handles,
+                labels,
+                loc="upper center",
+                bbox_to_anchor=(0.5, 0.0),
+                borderaxespad=4.2,
+                ncols=2 if len(labels) in (2, 4) else 3,
+                columnspacing=1.2,
+                frameon=False,
+                fontsize="small",
+            )
+        else:
+            ax.legend(handles, labels, edgecolor="none", framealpha=0.85, fontsize="small")
 
 
 def plot_history(
@@ -324,9 +387,9 @@ def plot_history(
     """
     from matplotlib.figure import Figure
 
-    names = display._chosen(panels)
-    figure = Figure(figsize=_size(len(names)), layout="constrained")
-    display.plot(_grid(figure, len(names)), panels=names)
+    chosen = [get_panel(name) for name in display._chosen(panels)]
+    figure = Figure(figsize=_size(len(chosen)), layout="constrained")
+    display._plot(_grid(figure, len(chosen)), chosen, RUN_COLOURS, legend=True, outside=True)
     if title:
         figure.suptitle(_as_text(title))
     return figure
@@ -359,6 +422,10 @@ def _opened(run: str | Path | _Run) -> _Run:
 def _told_apart(names: Sequence[str]) -> list[str]:
     """Return the names, numbered where they are alike."""
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def _key(label: str, style: Mapping[str, Any]) -> tuple[str, str, str, bool]:
+    return label, str(style["color"]), str(style["marker"]), style["linestyle"] != "-"
 
 
 def _number(value: Any) -> float:

@@ -9,11 +9,11 @@ from calkit.registry import Registry, unknown_name
 
 __all__ = ["COMPARISON", "ONE_RUN", "PANELS", "Curve", "Panel", "available_panels", "get_panel"]
 
-Group = Literal["all", "correct", "misclassified"]
+Group = Literal["all", "correct", "misclassified", "train", "gap"]
 
-#: Panels of one run: the paper's Figure 1 (a), (b), (c), then confidence, probability of the true class, weights.
-ONE_RUN = ("train", "test", "errors", "confidence", "p_true", "norm")
-#: Panels of several runs: the paper's Figure 3 (a) to (h), then the error.
+#: Panels of one run: the paper's Figure 1 (a), (b), (c), then what else a history holds.
+ONE_RUN = ("train", "test", "errors", "mce", "confidence", "p_true", "norm", "loss", "lr")
+#: Panels of several runs: the paper's Figure 3 (a) to (h), then the error, other calibration errors, the confidence.
 COMPARISON = (
     "nll",
     "nll_correct",
@@ -24,6 +24,9 @@ COMPARISON = (
     "ece",
     "norm",
     "error",
+    "adaece",
+    "mce",
+    "confidence_misclassified",
 )
 
 
@@ -39,8 +42,8 @@ class Curve:
         For the legend.
     part : str or None
         Where in the record: ``"train"``; None for the part that the display shows, ``""`` for the record itself.
-    group : {"all", "correct", "misclassified"}
-        The samples it is about; those of one group share a colour.
+    group : {"all", "correct", "misclassified", "train", "gap"}
+        What it is about: samples, or calibration errors ("gap"). Those of one group share a colour and a marker.
     dash : int
         Which of the line styles.
     """
@@ -142,19 +145,22 @@ def _single(key: str, title: str, unit: str = "nats", *, from_zero: bool = True)
 
 
 _ERRORS = (
-    Curve("error", "error, train", "train", "correct"),
-    Curve("error", "error", None, "misclassified"),
-    Curve("ece", "ECE", None, "all", 1),
+    Curve("error", "error, train", "train", "train"),
+    Curve("error", "error", None),
+    Curve("ece", "ECE", None, "gap"),
+    Curve("adaece", "AdaECE", None, "gap", 1),
 )
 _NORM = (Curve("last_layer_norm", "norm", ""),)
 
 for _name, _panel in {
     "train": Panel("NLL and entropy, train", _losses("train"), "nats"),
     "test": Panel("NLL and entropy, {part}", _losses(None), "nats"),
-    "errors": Panel("Error and ECE, {part}", _ERRORS, "%", percent=True),
+    "errors": Panel("Error, ECE and AdaECE, {part}", _ERRORS, "%", percent=True),
     "confidence": Panel("Mean confidence, {part}", _by_outcome("confidence"), "%", percent=True, from_zero=False),
     "p_true": Panel("Mean p of the true class, {part}", _by_outcome("p_true"), "%", percent=True),
     "norm": Panel("Norm of the last layer's weights", _NORM, "L2 norm", from_zero=False),
+    "loss": Panel("Training loss", (Curve("train_loss", "loss", "", "train"),), from_zero=False),
+    "lr": Panel("Learning rate", (Curve("lr", "learning rate", "", "train"),)),
     "nll": _single("nll", "NLL"),
     "nll_correct": _single("nll_correct", "NLL of the correct"),
     "nll_misclassified": _single("nll_misclassified", "NLL of the misclassified"),

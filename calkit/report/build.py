@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import platform
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from calkit._version import __version__
 from calkit.errors import FileFormatError
-from calkit.evaluation import DEFAULT_METRICS, evaluate
+from calkit.evaluation import DEFAULT_METRICS, as_resampling
 from calkit.io import load_predictions
 from calkit.metrics import Metric, get_metric
-from calkit.plotting import ReliabilityDisplay
 from calkit.predictions import Predictions
 from calkit.report.entries import Entry, told_apart
-from calkit.report.model import Diagram, Measure, MetricInfo, Report, Result, SavedEpoch, Subject, Training
+from calkit.report.measure import diagram_of, measured, swept
+from calkit.report.model import MetricInfo, Report, Result, SavedEpoch, Subject, Training
 
 if TYPE_CHECKING:
+    from calkit.metrics.intervals import Resampling
     from calkit.runs import RunFolder
 
 __all__ = ["REPORT_METRICS", "make_report"]
@@ -36,8 +40,10 @@ def make_report(
     metrics: Iterable[str | Metric] | None = None,
     n_bins: int = 15,
     confidence_level: float | None = 0.95,
+    n_resamples: int = 1000,
     random_state: int = 0,
     title: str = "Calibration report",
+    command: str | None = None,
 ) -> Report:
     """Measure classifiers before and after calibration.
 
@@ -52,9 +58,11 @@ def make_report(
         Bins of the diagrams.
     confidence_level : float or None, default=0.95
         Level of the intervals; None for none.
-    random_state : int, default=0
-        Seed of the resampling behind the intervals.
+    n_resamples, random_state : int
+        Number and seed of the resamples behind the intervals.
     title : str, default="Calibration report"
+    command : str, optional
+        What to type to make it again, for those who read it.
 
     Returns
     -------
@@ -82,10 +90,8 @@ def make_report(
     opened = [entry if isinstance(entry, Entry) else Entry.from_path(entry) for entry in entries]
     names = told_apart(opened)
     wanted = None if metrics is None else [get_metric(metric) for metric in metrics]
-    options: dict[str, Any] = (
-        {} if confidence_level is None else {"confidence_level": confidence_level, "random_state": random_state}
-    )
-    subjects = [_subject(name, entry, wanted, n_bins, options) for name, entry in zip(names, opened, strict=True)]
+    resampling = as_resampling(confidence_level, n_resamples, random_state)
+    subjects = [_subject(name, entry, wanted, n_bins, resampling) for name, entry in zip(names, opened, strict=True)]
     shown = {spec: None for subject in subjects for result in subject.results for spec in result.values}
     return Report(
         title=title,
@@ -94,6 +100,10 @@ def make_report(
         subjects=tuple(subjects),
         n_bins=n_bins,
         confidence_level=confidence_level,
+        random_state=random_state,
+        n_resamples=n_resamples,
+        command=command,
+        versions={"python": platform.python_version(), "numpy": np.__version__},
     )
 
 
@@ -102,16 +112,15 @@ def _info(metric: Metric) -> MetricInfo:
 
 
 def _subject(
-    name: str, entry: Entry, metrics: Sequence[Metric] | None, n_bins: int, options: Mapping[str, Any]
+    name: str, entry: Entry, metrics: Sequence[Metric] | None, n_bins: int, resampling: Resampling | None
 ) -> Subject:
     predictions = entry.predictions
     chosen = _defaults(predictions) if metrics is None else metrics
-    results = [_result(predictions, chosen, n_bins, options)]
+    results = [measured(predictions, chosen, n_bins, resampling)]
     for label, calibrator in entry.calibrators:
-        scaled = calibrator.apply(predictions)
-        measured = _result(scaled, chosen, n_bins, options)
+        found = measured(calibrator.apply(predictions), chosen, n_bins, resampling)
         fitted = calibrator.fitted_values()
-        results.append(replace(measured, calibrator=label, fitted=fitted, fitted_on=entry.fitted_on))
+        results.append(replace(found, calibrator=label, fitted=fitted, fitted_on=entry.fitted_on))
     names = predictions.class_names
     return Subject(
         name=name,
@@ -123,25 +132,18 @@ def _subject(
         class_names=None if names is None else tuple(str(item) for item in names),
         results=tuple(results),
         training=None if entry.run is None else _training(entry.run, predictions, n_bins),
+        sweep=swept(predictions, n_bins, _temperatures(results)),
+        fit_samples=entry.fit_samples,
     )
+
+
+def _temperatures(results: Sequence[Result]) -> list[float]:
+    return [result.fitted["temperature"] for result in results if "temperature" in result.fitted]
 
 
 def _defaults(predictions: Predictions) -> list[Metric]:
     metrics = [get_metric(name) for name in REPORT_METRICS]
     return [metric for metric in metrics if not (predictions.kind == "confidence" and metric.needs_distribution)]
-
-
-def _result(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, options: Mapping[str, Any]) -> Result:
-    evaluation = evaluate(predictions, metrics, **options)
-    values = {
-        spec: Measure(float(value), *(evaluation.intervals.get(spec) or ())) for spec, value in evaluation.items()
-    }
-    return Result(None, {}, None, values, _diagram(predictions, n_bins))
-
-
-def _diagram(predictions: Predictions, n_bins: int) -> Diagram:
-    display = ReliabilityDisplay.from_predictions(predictions, n_bins=n_bins, plot=False)
-    return Diagram.from_bins(display.bins)
 
 
 def _training(run: RunFolder, predictions: Predictions, n_bins: int) -> Training:
@@ -177,5 +179,5 @@ def _saved_epochs(run: RunFolder, predictions: Predictions, n_bins: int) -> tupl
     found = []
     for epoch in epochs:
         saved = load_predictions(run.logits(epoch), split=split)
-        found.append(SavedEpoch(epoch, _diagram(saved, n_bins)))
+        found.append(SavedEpoch(epoch, diagram_of(saved, n_bins)))
     return tuple(found)

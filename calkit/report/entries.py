@@ -34,6 +34,8 @@ class Entry:
         The file or folder, if any.
     fitted_on : str, optional
         The split or file the calibrators were fitted on.
+    fit_samples : int, optional
+        How many samples that were.
     run : RunFolder, optional
         Where recipe and history are.
     """
@@ -44,6 +46,7 @@ class Entry:
     source: str = ""
     fitted_on: str | None = None
     run: RunFolder | None = None
+    fit_samples: int | None = None
 
     @classmethod
     def from_predictions(
@@ -81,7 +84,8 @@ class Entry:
         from calkit.calibrators import get_calibrator
 
         fitted = [(method, get_calibrator(method).fit_predictions(validation)) for method in methods]
-        return cls(name, test, fitted, fitted_on=str(validation.meta.get("split", "validation")), **more)
+        split = f"the {validation.meta.get('split', 'validation')} split"
+        return cls(name, test, fitted, fitted_on=split, fit_samples=validation.n_samples, **more)
 
     @classmethod
     def from_path(

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from calkit.metrics import get_metric
+from calkit.metrics.intervals import clopper_pearson
 from calkit.plotting import HistoryDisplay, ReliabilityDisplay
 from calkit.plotting.history import RUN_COLOURS
 from calkit.plotting.panels import get_panel
 from calkit.report.model import Diagram, Measure, MetricInfo, Subject
-from calkit.report.svg import inline_svg
+from calkit.report.svg import Glyphs, inline_svg
 from calkit.report.words import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "colour_of", "comparison_pictures", "history_pictures", "reliability_picture"]
+__all__ = ["Key", "Picture", "colour_of", "comparison_pictures", "history_pictures", "reliability_picture"]
 
 # Metrics that are compared in pictures, the first three of these that the report has.
 _COMPARED = ("ece", "nll", "error", "adaece", "brier", "mce")
+_NUMBER = re.compile(r" [\d.]+ %$")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A line of a legend, which the page draws itself.
+
+    Attributes
+    ----------
+    label : str
+    colour : str
+    marker : str
+        As matplotlib names it: ``"o"``; ``"-"`` for a line without any, empty for an area.
+    dashed : bool
+    """
+
+    label: str
+    colour: str
+    marker: str = ""
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,14 +60,14 @@ class Picture:
         Markup; names in it are escaped.
     alt : str
         What it shows, in words.
-    legend : tuple of (str, str)
-        Label and colour of what the picture itself does not name.
+    legend : tuple of Key
+        What the picture itself does not name.
     """
 
     title: str
     svg: str
     alt: str
-    legend: tuple[tuple[str, str], ...] = ()
+    legend: tuple[Key, ...] = ()
 
 
 def colour_of(place: int) -> str:
@@ -57,22 +81,38 @@ def _figure(width: float, height: float) -> Figure:
 
     figure = Figure(figsize=(width, height))
     figure.set_layout_engine("none")
-    left, right, bottom, top = 0.62 / width, 1 - 0.08 / width, 0.5 / height, 1 - 0.1 / height
+    left, right, bottom, top = 0.62 / width, 1 - 0.14 / width, 0.5 / height, 1 - 0.1 / height
     figure.subplots_adjust(left=left, right=right, bottom=bottom, top=top)
     return figure
 
 
-def reliability_picture(diagram: Diagram, title: str, prefix: str) -> Picture:
-    """Draw a reliability diagram, with the shares of the samples below."""
+def reliability_picture(
+    diagram: Diagram, title: str, prefix: str, *, level: float | None = None, glyphs: Glyphs | None = None
+) -> Picture:
+    """Draw a reliability diagram, with the shares of the samples below, and intervals of the accuracy of each bin."""
     figure = _figure(4.8, 5.6)
     ax, share_ax = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True, gridspec_kw={"hspace": 0.06})
     display = ReliabilityDisplay.from_bins(diagram.to_bins(), plot=False).plot(ax, share_ax=share_ax)
-    legend = tuple(dict.fromkeys([*_taken_legend(ax), *_taken_legend(share_ax)]))
+    legend = tuple({key.label: key for key in [*_taken_legend(share_ax), *_taken_legend(ax)]}.values())
+    if level is not None:
+        _draw_intervals(ax, diagram, level)
     alt = f"Reliability diagram, {title}. {_reliability_in_words(diagram, display.ece)}"
-    return Picture(title, inline_svg(figure, prefix=prefix, alt=alt), alt, legend)
+    return Picture(title, inline_svg(figure, prefix=prefix, alt=alt, glyphs=glyphs), alt, legend)
 
 
-def _taken_legend(ax: Axes) -> list[tuple[str, str]]:
+def _draw_intervals(ax: Axes, diagram: Diagram, level: float) -> None:
+    """Draw where the accuracy of each bin may lie; nothing for weighted samples, whose number tells less."""
+    if list(diagram.weight) != list(diagram.count):
+        return
+    count, correct, lower, upper = (
+        np.array(item)[np.array(diagram.count) > 0]
+        for item in (diagram.weight, diagram.correct, diagram.lower, diagram.upper)
+    )
+    low, high = clopper_pearson(correct, count, (1 - level) / 2, (1 + level) / 2)
+    ax.vlines((lower + upper) / 2, low, high, color="#404040", linewidth=1.0, zorder=3)
+
+
+def _taken_legend(ax: Axes) -> list[Key]:
     """Take the legend off a diagram, so that it hides no bar, and return it for the page to show."""
     from matplotlib.colors import to_hex
 
@@ -81,7 +121,11 @@ def _taken_legend(ax: Axes) -> list[tuple[str, str]]:
         return []
     legend.remove()
     handles, labels = ax.get_legend_handles_labels()
-    return [(label, to_hex(_colour(handle))) for handle, label in zip(handles, labels, strict=True)]
+    return [
+        # Numbers in labels stand elsewhere on the page, and would give each picture a legend of its own.
+        Key(_NUMBER.sub("", label), to_hex(_colour(handle)), *(("-", True) if hasattr(handle, "get_linestyle") else ()))
+        for handle, label in zip(handles, labels, strict=True)
+    ]
 
 
 def _colour(handle: Any) -> Any:
@@ -108,18 +152,21 @@ def history_pictures(
     *,
     colours: Sequence[str] = RUN_COLOURS,
     part: str = "test",
+    glyphs: Glyphs | None = None,
 ) -> list[Picture]:
     """Draw the panels of one history (the paper's Figure 1) or of several laid over each other (Figure 3)."""
     display = HistoryDisplay(histories, part=part)
     pictures = []
     for i, name in enumerate(display.panels()):
         figure = _figure(4.4, 3.1)
-        # The page names the runs itself: any name can be read there.
-        display.plot(figure.subplots(), panels=name, legend=len(histories) == 1, colours=colours)
+        # The page has the legend: it hides no line there, and any name can be read.
+        display.plot(figure.subplots(), panels=name, legend=False, colours=colours)
+        legend = tuple(Key(*key) for key in display.keys(name, colours))
         title = get_panel(name).title.format(part=part)
         figure.axes[0].set_title("")
         alt = f"{title}, by epoch. {_history_in_words(display, name)}"
-        pictures.append(Picture(title, inline_svg(figure, prefix=f"{prefix}-{i}", alt=alt), alt))
+        svg = inline_svg(figure, prefix=f"{prefix}-{i}", alt=alt, glyphs=glyphs)
+        pictures.append(Picture(title, svg, alt, legend))
     return pictures
 
 
@@ -140,14 +187,16 @@ def _history_in_words(display: HistoryDisplay, panel: str) -> str:
     return " ".join(sentences)
 
 
-def comparison_pictures(subjects: Sequence[Subject], metrics: Sequence[MetricInfo], prefix: str) -> list[Picture]:
+def comparison_pictures(
+    subjects: Sequence[Subject], metrics: Sequence[MetricInfo], prefix: str, *, glyphs: Glyphs | None = None
+) -> list[Picture]:
     """Draw a metric of all subjects below each other: a ring for the scores as they are, a dot after calibration."""
     by_spec = {info.spec: info for info in metrics}
     chosen = [by_spec[spec] for spec in _COMPARED if spec in by_spec][:3] or list(metrics[:3])
-    return [_comparison(subjects, info, f"{prefix}-{i}") for i, info in enumerate(chosen)]
+    return [_comparison(subjects, info, f"{prefix}-{i}", glyphs) for i, info in enumerate(chosen)]
 
 
-def _comparison(subjects: Sequence[Subject], info: MetricInfo, prefix: str) -> Picture:
+def _comparison(subjects: Sequence[Subject], info: MetricInfo, prefix: str, glyphs: Glyphs | None) -> Picture:
     figure = _figure(4.4, 0.8 + 0.42 * len(subjects))
     ax = figure.subplots()
     for place, subject in enumerate(subjects):
@@ -162,7 +211,7 @@ def _comparison(subjects: Sequence[Subject], info: MetricInfo, prefix: str) -> P
     ax.locator_params(axis="x", nbins=6)
     ax.margins(x=0.08)
     alt = f"{info.heading}, before and after calibration. {_comparison_in_words(subjects, info)}"
-    return Picture(info.heading, inline_svg(figure, prefix=prefix, alt=alt), alt)
+    return Picture(info.heading, inline_svg(figure, prefix=prefix, alt=alt, glyphs=glyphs), alt)
 
 
 def _dot(ax: Any, measure: Measure, y: float, scale: float, colour: str, *, filled: bool) -> None:

@@ -14,7 +14,18 @@ import numpy as np
 
 from calkit.stats import BinSums
 
-__all__ = ["Diagram", "Measure", "MetricInfo", "Report", "Result", "SavedEpoch", "Subject", "Training"]
+__all__ = [
+    "ClassErrors",
+    "Diagram",
+    "Measure",
+    "MetricInfo",
+    "Report",
+    "Result",
+    "SavedEpoch",
+    "Subject",
+    "Sweep",
+    "Training",
+]
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,55 @@ class Diagram:
 
 
 @dataclass(frozen=True)
+class ClassErrors:
+    """How well the probability of each class fits, one number per class.
+
+    Attributes
+    ----------
+    frequency : tuple of float
+        Share of the samples whose true class it is.
+    probability : tuple of float
+        Mean probability of the class, over all samples.
+    ece : tuple of float
+        ECE of that probability; their mean is the classwise ECE.
+    """
+
+    frequency: tuple[float, ...]
+    probability: tuple[float, ...]
+    ece: tuple[float, ...]
+
+    @classmethod
+    def from_bins(cls, bins: BinSums) -> ClassErrors:
+        """Take the sums of :class:`~calkit.stats.ClasswiseBins`."""
+        weight = bins.weight.sum(axis=1)
+        gaps = np.abs(bins.confidence - bins.correct).sum(axis=1)
+        arrays = (bins.correct.sum(axis=1), bins.confidence.sum(axis=1), gaps)
+        return cls(*(tuple((array / weight).tolist()) for array in arrays))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The scores at many temperatures.
+
+    Attributes
+    ----------
+    temperature : tuple of float
+        Rising; 1 is one of them, and so is every temperature that was fitted.
+    nll, ece : tuple of float
+        One value per temperature.
+    weight, confidence, correct : tuple of tuple of float
+        For each temperature the sums of a :class:`Diagram` whose bins have equal width.
+    """
+
+    temperature: tuple[float, ...]
+    nll: tuple[float, ...]
+    ece: tuple[float, ...]
+    weight: tuple[tuple[float, ...], ...]
+    confidence: tuple[tuple[float, ...], ...]
+    correct: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class Result:
     """One set of scores, measured: as they are, or after a calibrator.
 
@@ -112,6 +172,10 @@ class Result:
     values : mapping of str to Measure
         By the spec of the metric.
     diagram : Diagram
+    overconfidence : Measure
+        Mean confidence minus accuracy: positive where the classifier is surer than it is right.
+    classes : ClassErrors or None
+        None where only (confidence, correct) pairs are known.
     """
 
     calibrator: str | None
@@ -119,6 +183,8 @@ class Result:
     fitted_on: str | None
     values: Mapping[str, Measure]
     diagram: Diagram
+    overconfidence: Measure
+    classes: ClassErrors | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +237,10 @@ class Subject:
         The scores as they are, then each calibrator.
     training : Training or None
         For a run folder.
+    sweep : Sweep or None
+        None for (confidence, correct) pairs, and where it would take too long.
+    fit_samples : int or None
+        How many samples calibrators were fitted on, where that is known.
     """
 
     name: str
@@ -182,6 +252,8 @@ class Subject:
     class_names: tuple[str, ...] | None
     results: tuple[Result, ...]
     training: Training | None = None
+    sweep: Sweep | None = None
+    fit_samples: int | None = None
 
     @property
     def before(self) -> Result:
@@ -210,6 +282,12 @@ class Report:
         Of the diagrams.
     confidence_level : float or None
         Of the intervals; None where there are none.
+    random_state, n_resamples : int
+        Seed and number of the resamples behind the intervals.
+    command : str or None
+        The command that made it, if one did.
+    versions : mapping of str to str
+        Of Python and of the libraries the numbers depend on.
     """
 
     title: str
@@ -218,6 +296,10 @@ class Report:
     subjects: tuple[Subject, ...]
     n_bins: int
     confidence_level: float | None = None
+    random_state: int = 0
+    n_resamples: int = 1000
+    command: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON: what is not finite is None."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,8 +13,19 @@ from typing import TYPE_CHECKING, Any
 from calkit.metrics import get_metric
 from calkit.registry import Registry
 from calkit.report.figures import Picture, colour_of, comparison_pictures, history_pictures, reliability_picture
-from calkit.report.model import Diagram, Measure, MetricInfo, Report, Result, Subject
-from calkit.report.words import after_words, comparison_sentences, fitted_text, label_of, notes, subject_sentences
+from calkit.report.model import Measure, MetricInfo, Report, Result, Subject
+from calkit.report.svg import shared_glyphs
+from calkit.report.tables import bin_rows, class_rows, flat_rows, made_rows, tiles
+from calkit.report.words import (
+    after_words,
+    brief,
+    comparison_sentences,
+    fitted_text,
+    label_of,
+    notes,
+    subject_sentences,
+    verdict,
+)
 from calkit.specs import parse_spec
 
 if TYPE_CHECKING:
@@ -35,7 +48,7 @@ def render_report(report: Report, form: str = "html") -> str:
     report : Report
         From :func:`calkit.report.make_report`.
     form : {"html", "json"}, default="html"
-        One page with its styles and pictures inside, which loads nothing and runs no script; or the same as data.
+        One page with its styles, pictures and one small script inside, which loads nothing; or the same as data.
 
     Returns
     -------
@@ -59,10 +72,25 @@ def render_report(report: Report, form: str = "html") -> str:
 
 @REPORT_FORMATS.register("html")
 def _html(report: Report) -> str:
-    style = resources.files("calkit.report").joinpath("static/report.css").read_text(encoding="utf-8")
+    style, script = (_static(f"report.{kind}") for kind in ("css", "js"))
     template = _environment().get_template("report.html")
     results = [result for subject in report.subjects for result in subject.results]
-    return template.render(report=report, style=style, all_results=results, **_pictures(report))
+    glyphs: dict[str, str] = {}
+    pictures = _pictures(report, glyphs)
+    return template.render(
+        report=report,
+        style=style,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        all_results=results,
+        glyphs=shared_glyphs(glyphs),
+        sweeps={subject.name: _sweep(subject) for subject in report.subjects if subject.sweep is not None},
+        **pictures,
+    )
+
+
+def _static(name: str) -> str:
+    return resources.files("calkit.report").joinpath(f"static/{name}").read_text(encoding="utf-8").strip()
 
 
 @REPORT_FORMATS.register("json")
@@ -81,7 +109,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        cell=_cell, interval=_interval, label=label_of, fitted=fitted_text, sentences=subject_sentences, bins=_bins
+        cell=_cell, interval=_interval, label=label_of, fitted=fitted_text, verdict=verdict, bins=bin_rows
     )
     environment.globals.update(
         colour_of=colour_of,
@@ -89,45 +117,77 @@ def _environment() -> Environment:
         best=_best,
         notes=notes,
         comparison_sentences=comparison_sentences,
-        flat=_flat,
+        subject_sentences=subject_sentences,
+        brief=brief,
+        flat=flat_rows,
+        class_rows=class_rows,
+        made=made_rows,
+        tiles=tiles,
     )
     return environment
 
 
-def _pictures(report: Report) -> dict[str, Any]:
-    """Draw everything: by subject, and of all subjects together."""
-    subjects = report.subjects
-    histories = {s.name: s.training.history for s in subjects if s.training is not None and s.training.history}
+def _sweep(subject: Subject) -> dict[str, Any]:
+    """Return what the slider shows, with the digits that can be seen."""
+    sweep = subject.sweep
+    if sweep is None:
+        return {}
+    places = {1.0: "as it is"} | {
+        r.fitted["temperature"]: label_of(r) for r in subject.after if "temperature" in r.fitted
+    }
+    total = sum(sweep.weight[0])
+
+    def shares(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+        return [[round(value / total, 6) for value in row] for row in rows]
+
     return {
-        "diagrams": {subject.name: _diagrams(subject, f"r{i}") for i, subject in enumerate(subjects)},
-        "epochs": {subject.name: _epochs(subject, f"e{i}") for i, subject in enumerate(subjects)},
-        "histories": {
-            subject.name: history_pictures({subject.name: histories[subject.name]}, f"h{i}")
-            for i, subject in enumerate(subjects)
-            if subject.name in histories
-        },
-        "comparison": comparison_pictures(subjects, report.metrics, "c") if len(subjects) > 1 else [],
-        "overlaid": _overlaid(subjects, histories) if len(histories) > 1 else [],
+        "temperature": [float(f"{t:.4g}") for t in sweep.temperature],
+        "nll": [round(value, 4) for value in sweep.nll],
+        "ece": [round(value, 6) for value in sweep.ece],
+        "weight": shares(sweep.weight),
+        "confidence": shares(sweep.confidence),
+        "correct": shares(sweep.correct),
+        "places": [[sweep.temperature.index(t), label] for t, label in places.items()],
     }
 
 
-def _diagrams(subject: Subject, prefix: str) -> list[Picture]:
+def _pictures(report: Report, glyphs: dict[str, str]) -> dict[str, Any]:
+    """Draw everything: by subject, and of all subjects together."""
+    subjects, level = report.subjects, report.confidence_level
+    histories = {s.name: s.training.history for s in subjects if s.training is not None and s.training.history}
+    return {
+        "diagrams": {subject.name: _diagrams(subject, f"r{i}", level, glyphs) for i, subject in enumerate(subjects)},
+        "epochs": {subject.name: _epochs(subject, f"e{i}", glyphs) for i, subject in enumerate(subjects)},
+        "histories": {
+            subject.name: history_pictures({subject.name: histories[subject.name]}, f"h{i}", glyphs=glyphs)
+            for i, subject in enumerate(subjects)
+            if subject.name in histories
+        },
+        "comparison": comparison_pictures(subjects, report.metrics, "c", glyphs=glyphs) if len(subjects) > 1 else [],
+        "overlaid": _overlaid(subjects, histories, glyphs) if len(histories) > 1 else [],
+    }
+
+
+def _diagrams(subject: Subject, prefix: str, level: float | None, glyphs: dict[str, str]) -> list[Picture]:
     pictures = []
     for k, result in enumerate(subject.results):
         told = fitted_text(result)
         title = f"{label_of(result)}, {told}" if told else label_of(result)
-        pictures.append(reliability_picture(result.diagram, title, f"{prefix}-{k}"))
+        pictures.append(reliability_picture(result.diagram, title, f"{prefix}-{k}", level=level, glyphs=glyphs))
     return pictures
 
 
-def _epochs(subject: Subject, prefix: str) -> list[Picture]:
+def _epochs(subject: Subject, prefix: str, glyphs: dict[str, str]) -> list[Picture]:
     saved = () if subject.training is None else subject.training.saved_epochs
-    return [reliability_picture(item.diagram, f"epoch {item.epoch}", f"{prefix}-{item.epoch}") for item in saved]
+    return [
+        reliability_picture(item.diagram, f"epoch {item.epoch}", f"{prefix}-{item.epoch}", glyphs=glyphs)
+        for item in saved
+    ]
 
 
-def _overlaid(subjects: Sequence[Subject], histories: Mapping[str, Any]) -> list[Picture]:
+def _overlaid(subjects: Sequence[Subject], histories: Mapping[str, Any], glyphs: dict[str, str]) -> list[Picture]:
     colours = [colour_of(i) for i, subject in enumerate(subjects) if subject.name in histories]
-    return history_pictures(histories, "o", colours=colours)
+    return history_pictures(histories, "o", colours=colours, glyphs=glyphs)
 
 
 def _cell(measure: Measure, info: MetricInfo) -> str:
@@ -152,27 +212,3 @@ def _best(results: Iterable[Result], info: MetricInfo) -> str:
     if len({metric.format(value) for value in known}) < 2:
         return ""
     return metric.format(max(known) if info.higher_is_better else min(known))
-
-
-def _bins(diagram: Diagram) -> list[tuple[str, ...]]:
-    """Return a row of texts for each bin that holds samples."""
-    bins = diagram.to_bins()
-    rows = []
-    for i, count in enumerate(diagram.count):
-        if bins.weight[i]:
-            shares = (bins.share[i], bins.mean_confidence[i], bins.accuracy[i], bins.gap[i])
-            shown = (f"{100 * share:.2f}".replace("-", "−") for share in shares)
-            rows.append((f"{diagram.lower[i]:.3f} to {diagram.upper[i]:.3f}", f"{count:,}", *shown))
-    return rows
-
-
-def _flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Return keys and values as texts, those of inner tables with dots between."""
-    rows = []
-    for key, value in mapping.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{name}.")
-        else:
-            rows.append((name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)))
-    return rows

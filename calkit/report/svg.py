@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["inline_svg"]
+__all__ = ["Glyphs", "inline_svg", "shared_glyphs"]
+
+#: Outlines of letters that several figures of a page share, by their id.
+Glyphs: TypeAlias = MutableMapping[str, str]
 
 # Colours that stand for those of the page; nothing else is drawn in them.
 _INK, _SOFT = "#010203", "#040506"
@@ -22,9 +26,13 @@ _PAGE_COLOURS = {
 }
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
+# Matplotlib scales the outlines of letters so; they alone have this.
+_GLYPH_SCALE = "scale(0.015625)"
+# Marks references that go to another element of the page.
+_SHARED = "page:"
 
 
-def inline_svg(figure: Figure, *, prefix: str, alt: str) -> str:
+def inline_svg(figure: Figure, *, prefix: str, alt: str, glyphs: Glyphs | None = None) -> str:
     """Draw a figure as an ``<svg>`` element.
 
     Parameters
@@ -35,6 +43,8 @@ def inline_svg(figure: Figure, *, prefix: str, alt: str) -> str:
         What ids begin with; must differ from figure to figure of the page.
     alt : str
         What the picture shows, in words.
+    glyphs : mutable mapping, optional
+        Where to put the outlines of the letters instead of into the figure; see :func:`shared_glyphs`.
 
     Returns
     -------
@@ -49,12 +59,54 @@ def inline_svg(figure: Figure, *, prefix: str, alt: str) -> str:
     for parent in list(root.iter()):
         for child in [item for item in parent if item.tag in ("metadata", "style")]:
             parent.remove(child)
+    if glyphs is not None:
+        _take_glyphs(root, glyphs)
     _rename_ids(root, prefix)
     _tidy(root)
+    _flatten(root)
     attributes = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": alt}
     root.attrib.clear()
     root.attrib.update(attributes)
     return ET.tostring(root, encoding="unicode")
+
+
+def shared_glyphs(glyphs: Glyphs) -> str:
+    """Return the element with the outlines that figures have in common; it shows nothing by itself."""
+    root = ET.Element("svg", {"width": "0", "height": "0", "aria-hidden": "true", "class": "glyphs"})
+    for name in sorted(glyphs):
+        ET.SubElement(root, "path", {"id": name, "d": glyphs[name], "transform": _GLYPH_SCALE})
+    return ET.tostring(root, encoding="unicode")
+
+
+def _take_glyphs(root: ET.Element, glyphs: Glyphs) -> None:
+    """Move outlines of letters out of the figure. Matplotlib names them by font and letter, so that names agree."""
+    taken = {}
+    for parent in list(root.iter()):
+        for child in [item for item in parent if item.tag == "path" and item.get("transform") == _GLYPH_SCALE]:
+            name = "g-" + child.attrib["id"]
+            taken[f"#{child.attrib['id']}"] = name
+            # A blank has no outline.
+            glyphs[name] = " ".join(child.attrib.get("d", "").split())
+            parent.remove(child)
+    for element in root.iter("use"):
+        if element.attrib["href"] in taken:
+            element.attrib["href"] = _SHARED + taken[element.attrib["href"]]
+
+
+def _flatten(root: ET.Element) -> None:
+    """Drop groups that say nothing, and empty definitions."""
+    for parent in list(root.iter()):
+        children: list[ET.Element] = []
+        waiting = list(parent)
+        while waiting:
+            child = waiting.pop(0)
+            if child.tag in ("g", "defs") and not len(child):
+                continue
+            if child.tag == "g" and not child.attrib:
+                waiting[:0] = list(child)
+                continue
+            children.append(child)
+        parent[:] = children
 
 
 def _take_page_colours(figure: Figure) -> None:
@@ -92,7 +144,8 @@ def _rename_ids(root: ET.Element, prefix: str) -> None:
     for element in root.iter():
         for key, value in element.attrib.items():
             if key == "href":
-                element.attrib[key] = "#" + names[value.removeprefix("#")]
+                shared = value.startswith(_SHARED)
+                element.attrib[key] = "#" + (value.removeprefix(_SHARED) if shared else names[value.removeprefix("#")])
             elif "url(#" in value:
                 element.attrib[key] = _REFERENCE.sub(lambda found: f"url(#{names[found[1]]})", value)
 

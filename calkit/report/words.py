@@ -12,12 +12,15 @@ from calkit.specs import parse_spec
 __all__ = [
     "METRIC_NOTES",
     "after_words",
+    "brief",
     "comparison_sentences",
     "fitted_text",
+    "headline",
     "label_of",
     "notes",
     "percent",
     "subject_sentences",
+    "verdict",
 ]
 
 #: What each metric is, by its name; others are shown without a note.
@@ -43,6 +46,9 @@ METRIC_NOTES = {
 
 _SYMBOLS = {"temperature": "T"}
 
+# What is shown with one decimal in percent is 0 below this.
+_UNSEEN = 0.0005
+
 
 def notes(metrics: Sequence[MetricInfo]) -> list[tuple[str, str]]:
     """Return (heading, explanation) of the metrics that have one."""
@@ -57,7 +63,8 @@ def label_of(result: Result) -> str:
 
 def fitted_text(result: Result) -> str:
     """Return what was fitted: ``T = 2.515``; empty where nothing is told."""
-    return ", ".join(f"{_SYMBOLS.get(name, name)} = {value:.4g}" for name, value in result.fitted.items())
+    equals = "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
+    return ", ".join(f"{_SYMBOLS.get(name, name)}{equals}{value:.4g}" for name, value in result.fitted.items())
 
 
 def percent(share: float, decimals: int = 1) -> str:
@@ -65,31 +72,90 @@ def percent(share: float, decimals: int = 1) -> str:
     return f"{share * 100:.{decimals}f}\N{NO-BREAK SPACE}%"
 
 
-def subject_sentences(subject: Subject) -> list[str]:
-    """Return what a reader should take from one subject."""
-    diagram = subject.before.diagram
-    gap = (diagram.mean_confidence - diagram.mean_accuracy) * 100
-    verdict = "neither over- nor under-confident on average"
-    if abs(gap) >= 0.05:
-        verdict = f"{'over' if gap > 0 else 'under'}-confident by {abs(gap):.1f} points on average"
-    split = f"{subject.split} samples" if subject.split else "samples"
-    first = (
-        f"On {subject.n_samples:,} {split} the classifier is right {percent(diagram.mean_accuracy)} of the time at a "
-        f"mean confidence of {percent(diagram.mean_confidence)}: {verdict}."
-    )
-    changes = [sentence for result in subject.after for sentence in _change(subject.before, result)]
-    return [first, *changes, *_sure(subject)]
+def points(share: float) -> str:
+    """Return a difference of fractions in percentage points: ``12.3``."""
+    return f"{share * 100:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _change(before: Result, after: Result) -> list[str]:
-    spec = next((spec for spec in before.values if spec in after.values and parse_spec(spec).name == "ece"), None)
+def verdict(result: Result) -> str:
+    """Return whether scores are too sure, in a few words: ``over-confident by 12.3 points``."""
+    sign = _side(result.overconfidence)
+    if not sign:
+        return "neither over- nor under-confident on average"
+    return f"{'over' if sign > 0 else 'under'}-confident by {points(abs(result.overconfidence.value))} points"
+
+
+def _side(gap: Measure) -> int:
+    """Return 1 where scores are too sure, -1 where they are not sure enough, 0 where that cannot be told."""
+    low, high = (gap.value, gap.value) if gap.low is None or gap.high is None else (gap.low, gap.high)
+    if low <= 0 <= high or abs(gap.value) < _UNSEEN:
+        return 0
+    return 1 if gap.value > 0 else -1
+
+
+def headline(subject: Subject, level: float | None = None) -> str:
+    """Return the finding in one sentence: how sure, how often right, and what follows."""
+    diagram, gap = subject.before.diagram, subject.before.overconfidence
+    said = verdict(subject.before)
+    if level is not None and gap.low is not None and gap.high is not None:
+        sign = _side(gap)
+        low, high = sorted(((sign or 1) * gap.low, (sign or 1) * gap.high))
+        difference = "" if sign else f"the difference is {points(gap.value)} points, "
+        said += f" ({difference}{level * 100:g}\N{NO-BREAK SPACE}% interval {points(low)} to {points(high)})"
+    sure, right = percent(diagram.mean_confidence), percent(diagram.mean_accuracy)
+    return f"On average it is {sure} sure, and right {right} of the time: {said}."
+
+
+def brief(subject: Subject) -> str:
+    """Return the finding in a few words: ``over-confident by 12.3 points; ECE 13.0 %, with temperature 2.7 %``."""
+    spec = next((spec for spec in subject.before.values if parse_spec(spec).name == "ece"), None)
+    said = verdict(subject.before)
+    if spec is None:
+        return f"{said}."
+    results = subject.results[:2]
+    shown = [f"{get_metric(spec).format(result.values[spec].value)}\N{NO-BREAK SPACE}%" for result in results]
+    after = "".join(f", {after_words([subject])} {text}" for text in shown[1:])
+    return f"{said}; ECE {shown[0]}{after}."
+
+
+def subject_sentences(subject: Subject, level: float | None = None) -> list[str]:
+    """Return what a reader should take from one subject, the most important first."""
+    changes = [sentence for result in subject.after for sentence in _change(subject, result)]
+    return [headline(subject, level), *changes, *_sure(subject)]
+
+
+def _change(subject: Subject, result: Result) -> list[str]:
+    before = subject.before
+    spec = next((spec for spec in before.values if spec in result.values and parse_spec(spec).name == "ece"), None)
     if spec is None:
         return []
     metric = get_metric(spec)
-    old, new = (metric.format(result.values[spec].value) for result in (before, after))
-    told = [text for text in (fitted_text(after), after.fitted_on and f"fitted on {after.fitted_on}") if text]
-    aside = f" ({', '.join(told)})" if told else ""
-    return [f"With {after.calibrator}{aside}, the ECE goes from {old}\N{NO-BREAK SPACE}% to {new}\N{NO-BREAK SPACE}%."]
+    measures = before.values[spec], result.values[spec]
+    old, new = (f"{metric.format(measure.value)}\N{NO-BREAK SPACE}%" for measure in measures)
+    where = result.fitted_on and f"fitted on {result.fitted_on}"
+    if where and subject.fit_samples is not None:
+        where += f", {subject.fit_samples:,} samples"
+    told = "; ".join(text for text in (fitted_text(result), where) if text)
+    aside = f" ({told})" if told else ""
+    overlap = _overlap(*sorted(measures, key=lambda measure: measure.value))
+    change = f"With {result.calibrator}{aside}, the ECE goes from {old} to {new}{overlap}."
+    return [f"{change} After that it is {verdict(result)}.{_direction(result)}{_same_samples(subject, result)}"]
+
+
+def _same_samples(subject: Subject, result: Result) -> str:
+    """Return a caution where scores were measured on what the calibrator was fitted on."""
+    if subject.split is None or result.fitted_on not in (subject.split, f"the {subject.split} split"):
+        return ""
+    return " These are the samples it was fitted on, so it looks better than it is."
+
+
+def _direction(result: Result) -> str:
+    """Return what a temperature does to a classifier."""
+    temperature = result.fitted.get("temperature")
+    if temperature is None or len(result.fitted) > 1 or abs(temperature - 1) < _UNSEEN:
+        return ""
+    how = "less" if temperature > 1 else "more"
+    return f" Dividing the logits by T makes it {how} sure and changes none of its answers."
 
 
 def _sure(subject: Subject) -> list[str]:
@@ -104,7 +170,7 @@ def _sure(subject: Subject) -> list[str]:
 
 
 def comparison_sentences(report: Report) -> list[str]:
-    """Return which subject has the lowest ECE, before and after calibration."""
+    """Return which subject has the lowest ECE, before and after calibration, and whether that is a fair question."""
     spec = next((info.spec for info in report.metrics if parse_spec(info.spec).name == "ece"), None)
     if spec is None or len(report.subjects) < 2:
         return []
@@ -124,7 +190,19 @@ def comparison_sentences(report: Report) -> list[str]:
                 f"{when}, {best} has the lowest ECE ({low}) and {worst} the highest ({high})"
                 f"{_overlap(known[best], known[worst])}."
             )
-    return sentences
+    return [*sentences, *_unlike(report.subjects)]
+
+
+def _unlike(subjects: Sequence[Subject]) -> list[str]:
+    """Return a caution where subjects cannot have been measured on the same samples."""
+    for what, found in (
+        ("numbers of classes", {subject.n_classes for subject in subjects if subject.n_classes is not None}),
+        ("numbers of samples", {subject.n_samples for subject in subjects}),
+    ):
+        if len(found) > 1:
+            shown = ", ".join(f"{number:,}" for number in sorted(found))
+            return [f"They have different {what} ({shown}): what sets them apart may be the data."]
+    return []
 
 
 def after_words(subjects: Sequence[Subject]) -> str:

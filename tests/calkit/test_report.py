@@ -1,7 +1,10 @@
 """Reports: the model holds what was measured, and the page shows the model, whole and safe."""
 
+import base64
+import hashlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -10,6 +13,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 import calkit
 from calkit.calibrators import get_calibrator
@@ -17,7 +21,7 @@ from calkit.cli.app import run as run_cli
 from calkit.datasets import digits_path, load_digits_logits
 from calkit.errors import InputError, NotFoundError, UsageError
 from calkit.report import Entry, make_report, render_report
-from calkit.report.words import METRIC_NOTES
+from calkit.report.words import METRIC_NOTES, brief, comparison_sentences, headline, verdict
 
 HOSTILE = "</style></title><script>alert(1)</script>\"'&$\\frac$"
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -131,8 +135,71 @@ class TestModel:
             limits = {spec: (measure.low, measure.high) for spec, measure in result.values.items()}
             assert limits == evaluation.intervals
         assert [result.calibrator for result in subject.results] == [None, *methods]
-        assert [result.fitted_on for result in subject.results] == [None, "validation", "validation"]
+        assert [result.fitted_on for result in subject.results] == [None, *["the validation split"] * 2]
+        assert subject.fit_samples == validation.n_samples
         assert subject.results[1].fitted == {"temperature": calibrators[0].temperature_}
+
+    def test_overconfidence_is_confidence_minus_accuracy(self):
+        (subject,) = make_report([digits_path()], metrics=["ece"]).subjects
+        test = load_digits_logits("test")
+        probs = softmax(test.scores.astype(np.float64), axis=1)
+        gaps = probs.max(axis=1) - (probs.argmax(axis=1) == test.y_true)
+        found = subject.before.overconfidence
+        assert found.value == pytest.approx(gaps.mean(), abs=1e-7)
+        # The bootstrap's interval of a mean is near to that of the normal distribution.
+        error = 1.96 * gaps.std() / np.sqrt(len(gaps))
+        assert [found.low, found.high] == pytest.approx([gaps.mean() - error, gaps.mean() + error], abs=0.15 * error)
+        assert verdict(subject.before) == "over-confident by 13.0 points"
+        assert "over-confident by 13.0 points (95\xa0% interval 10.8 to 15.3)" in headline(subject, 0.95)
+        assert brief(subject).startswith("over-confident by 13.0 points; ECE 12.96\xa0%, with temperature 2.72\xa0%.")
+
+    @pytest.mark.parametrize(
+        ("temperature", "said"), [(0.4, "over-confident by"), (2.5, "under-confident by"), (1.0, "neither over-")]
+    )
+    def test_the_verdict_is_true_of_data_whose_truth_is_known(self, temperature, said):
+        """Labels are drawn from the softmax of the logits, which are then divided by a temperature."""
+        random = np.random.default_rng(0)
+        logits = 2 * random.normal(size=(4000, 5))
+        y = (softmax(logits, axis=1).cumsum(axis=1) > random.random((4000, 1))).argmax(axis=1)
+        entry = Entry("known", calkit.Predictions(logits / temperature, y, kind="logits"))
+        (subject,) = make_report([entry], metrics=["ece"]).subjects
+        assert verdict(subject.before).startswith(said)
+        assert said in headline(subject, 0.95)
+        assert ("\N{MINUS SIGN}" in headline(subject, 0.95)) == said.startswith("neither")
+
+    def test_classes_are_those_of_classwise_ece(self):
+        (subject,) = make_report([digits_path()], metrics=["ece"], n_bins=10, confidence_level=None).subjects
+        test = load_digits_logits("test")
+        probs = softmax(test.scores.astype(np.float64), axis=1)
+        found = subject.before.classes
+        np.testing.assert_allclose(found.probability, probs.mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(found.frequency, np.bincount(test.y_true) / len(test.y_true), rtol=1e-12)
+        expected = calkit.classwise_ece(test.y_true, test.scores, n_bins=10, from_logits=True)
+        assert np.mean(found.ece) == pytest.approx(expected, rel=1e-9)
+
+    def test_the_sweep_is_what_each_temperature_gives(self):
+        (subject,) = make_report([digits_path()], metrics=["ece"], confidence_level=None).subjects
+        sweep, test = subject.sweep, load_digits_logits("test")
+        assert list(sweep.temperature) == sorted(sweep.temperature)
+        assert sweep.temperature[0] <= 0.5
+        assert sweep.temperature[-1] >= 5
+        fitted = subject.after[0].fitted["temperature"]
+        for place in (0, 7, sweep.temperature.index(1.0), sweep.temperature.index(fitted)):
+            scores = test.scores / np.float64(sweep.temperature[place])
+            assert sweep.ece[place] == pytest.approx(calkit.ece(test.y_true, scores, from_logits=True), abs=1e-6)
+            assert sweep.nll[place] == pytest.approx(calkit.nll(test.y_true, scores, from_logits=True), rel=1e-6)
+        place = sweep.temperature.index(1.0)
+        assert sweep.weight[place] == subject.before.diagram.weight
+        assert sweep.correct[place] == subject.before.diagram.correct
+        np.testing.assert_allclose(sweep.confidence[place], subject.before.diagram.confidence, rtol=1e-12)
+
+    def test_a_sweep_is_left_out_where_it_would_take_long(self, monkeypatch):
+        scores = 10 * load_digits_logits("test").n_samples
+        for limit, steps in ((12 * scores, 12), (12 * scores - 1, None)):
+            monkeypatch.setattr("calkit.report.measure._STEPS", ((60, 100), (12, limit)))
+            (subject,) = make_report([digits_path()], metrics=["ece"], confidence_level=None).subjects
+            # One more each for the fitted temperature and for 1.
+            assert (subject.sweep and len(subject.sweep.temperature)) == (steps and steps + 2)
 
     def test_diagrams_are_those_of_the_display(self):
         report = make_report([digits_path()], metrics=["ece:n_bins=25"], n_bins=25, confidence_level=None)
@@ -164,8 +231,7 @@ class TestModel:
         code, out, err = call("report", digits_path(), "--format", "json", "--metrics", "ece,nll")
         assert (code, err) == (0, "")
         report = make_report([Entry.from_path(digits_path())], metrics=["ece", "nll"])
-        expected = report.to_dict()
-        expected["subjects"][0]["results"][1]["fitted_on"] = "the validation split"
+        expected = report.to_dict() | {"command": f"calkit report {digits_path()} --metrics ece,nll --format json"}
         assert json.loads(out) == json.loads(json.dumps(expected))
         assert expected["format"] == "calkit-report"
 
@@ -197,7 +263,7 @@ class TestPage:
     def test_is_one_file_that_loads_nothing(self, page):
         parsed = Page(page)
         assert page.startswith("<!doctype html>")
-        assert {"script", "link", "img", "iframe", "object"}.isdisjoint(parsed.tags)
+        assert {"link", "img", "iframe", "object"}.isdisjoint(parsed.tags)
         assert "http://" not in page
         assert "https://" not in page
         assert "default-src 'none'" in page
@@ -211,11 +277,14 @@ class TestPage:
     def test_pictures_have_alt_text(self, page):
         parsed = Page(page)
         labels = [value for tag, name, value in parsed.attributes if (tag, name) == ("svg", "aria-label")]
-        # Two diagrams and two saved epochs per run, six panels per run, nine of both, three comparisons.
-        assert len(labels) == parsed.tags.count("svg") == 2 * (2 + 2 + 6) + 9 + 3
+        # Two diagrams and two saved epochs per run, six panels per run, ten of both, three comparisons.
+        assert len(labels) == 2 * (2 + 2 + 6) + 10 + 3
         assert any("by epoch. digits mlp ce: NLL from 0.1 at epoch 1 to 0.3 at epoch 3." in label for label in labels)
         roles = [value for tag, name, value in parsed.attributes if (tag, name) == ("svg", "role")]
-        assert roles == ["img"] * len(labels)
+        # The pictures of the sliders are named by the script.
+        assert roles == ["img"] * (len(labels) + 2)
+        hidden = [value for tag, name, value in parsed.attributes if (tag, name) == ("svg", "aria-hidden")]
+        assert parsed.tags.count("svg") == len(roles) + len(hidden)
 
     def test_says_what_was_measured(self, report, page):
         text = Page(page).text
@@ -226,6 +295,48 @@ class TestPage:
             assert f"T = {subject.after[0].fitted['temperature']:.4g}" in text
         assert "libraries.torch 2.13" in text
         assert "As they are, digits mlp FLA-53 has the lowest ECE" in text
+
+    def test_its_script_is_the_one_it_allows(self, report, page):
+        (script,) = re.findall(r"<script>(.*?)</script>", page, re.S)
+        allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"script-src 'sha256-{allowed}'" in page
+        # What it fills in is there, and hidden until then.
+        shown = [value for _, name, value in Page(page).attributes if name == "data-show"]
+        assert set(re.findall(r"^ {8}(\w+):", script, re.M)) == set(shown)
+        assert page.count('<div class="sweep" hidden>') == len(report.subjects)
+
+    def test_the_slider_has_the_numbers_of_the_report(self, report, page):
+        for subject, text in zip(
+            report.subjects, re.findall(r'<script type="application/json">(.*?)<', page), strict=True
+        ):
+            data = json.loads(text)
+            np.testing.assert_allclose(data["ece"], subject.sweep.ece, atol=1e-6)
+            np.testing.assert_allclose(np.sum(data["weight"], axis=1), 1, atol=1e-5)
+            places = {label: data["temperature"][i] for i, label in data["places"]}
+            fitted = subject.after[0].fitted["temperature"]
+            assert places == {"as it is": 1.0, "temperature": pytest.approx(fitted, rel=1e-3)}
+
+    def test_classes_stand_in_a_table(self, report, page):
+        ece = report.subjects[0].before.classes.ece
+        worst = max(range(10), key=lambda k: ece[k])
+        rows = re.findall(r'<tr><th scope="row">(\d)</th><td>([^<]*)</td><td>([^<]*)</td><td>([^<]*)</td>', page)
+        assert len(rows) == 2 * 10
+        assert (rows[0][0], rows[0][3]) == (str(worst), f"{100 * ece[worst]:.2f}")
+
+    def test_tells_how_it_was_made(self, runs, report, page):
+        text = Page(page).text
+        assert "15 bins (a, b] of equal width" in text
+        assert "a bootstrap of 1,000 resamples, seed 0" in text
+        assert f"numpy {np.__version__}" in text
+        assert "By this command" not in text
+
+    def test_warns_of_comparing_what_cannot_be_compared(self, runs, tmp_path):
+        np.savez(tmp_path / "x.npz", test_logits=np.eye(3), test_labels=[0, 1, 2])
+        short = Entry.from_path(tmp_path / "x.npz", methods=())
+        report = make_report([runs[0], short], metrics=["ece"], confidence_level=None)
+        assert comparison_sentences(report)[-1].startswith("They have different numbers of classes (3, 10)")
+        alike = make_report(runs, metrics=["ece"], confidence_level=None)
+        assert not [sentence for sentence in comparison_sentences(alike) if "different" in sentence]
 
     def test_the_best_stands_out(self, report, page):
         best = re.findall(r'<td class="best">([^<]*)', page)
@@ -246,6 +357,23 @@ class TestPage:
         assert render_report(report) == page
         assert dict(mpl.rcParams) == before
 
+    def test_a_file_name_cannot_end_the_data(self, tmp_path):
+        """The name of a calibrator's file goes into the script's data and into its buttons."""
+        calibrator = calkit.TemperatureScaling().fit_predictions(load_digits_logits("validation"))
+        test = load_digits_logits("test")
+        report = make_report([Entry(HOSTILE, test, [(HOSTILE, calibrator)])], metrics=["ece"], confidence_level=None)
+        page = render_report(report)
+        assert Page(page).tags.count("script") == 2
+        (text,) = re.findall(r'<script type="application/json">(.*?)</script>', page)
+        assert HOSTILE in [label for _, label in json.loads(text)["places"]]
+
+    def test_measuring_on_the_samples_of_the_fit_is_said(self):
+        words = "These are the samples it was fitted on"
+        validation, test = load_digits_logits("validation"), load_digits_logits("test")
+        for measured, said in ((validation, True), (test, False)):
+            report = make_report([Entry.from_predictions("x", measured, validation)], metrics=["ece"])
+            assert (words in Page(render_report(report)).text) == said
+
     def test_names_are_only_names(self, tmp_path):
         names = [HOSTILE, *map(str, range(9))]
         run = write_run(tmp_path / "<b>run&", loss=HOSTILE.replace("'", ""), names=names)
@@ -253,7 +381,8 @@ class TestPage:
         report = make_report([run, other], metrics=["ece"], confidence_level=None, title=HOSTILE)
         page = render_report(report)
         parsed = Page(page)
-        assert "script" not in parsed.tags
+        assert parsed.tags.count("script") == 2 + 1
+        assert "alert" not in "".join(re.findall(r"<script.*?</script>", page, re.S))
         assert "b" not in parsed.tags
         assert page.count("<style>") == page.count("</style>") == 1
         assert report.subjects[0].class_names[0] == HOSTILE
@@ -283,11 +412,22 @@ class TestCommand:
         results = json.loads(out)["subjects"][0]["results"]
         assert [r["fitted_on"] for r in results] == [None, None]
         assert results[1]["fitted"] == {"temperature": calibrator.temperature_}
-        _, out, _ = call("report", tmp_path / "x.npz", "--fit-on", digits_path(), *options)
+        _, out, _ = call("report", tmp_path / "x.npz", "-m", "temperature", "--fit-on", digits_path(), *options)
         (fitted,) = json.loads(out)["subjects"][0]["results"][1:]
         assert fitted["fitted_on"] == str(digits_path())
         _, out, _ = call("report", tmp_path / "x.npz", "--as-is", *options)
         assert len(json.loads(out)["subjects"][0]["results"]) == 1
+
+    def test_the_command_it_names_makes_it_again(self, call, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        source = tmp_path / "a b.npz"
+        np.savez(source, **digits())
+        options = ["-m", "temperature", "-m", "temperature:objective=ece", "--bins", 7, "--no-intervals"]
+        code, out, _ = call("report", source, *options, "--metrics", "ece,nll", "--format", "json")
+        assert code == 0
+        words = shlex.split(json.loads(out)["command"])
+        assert words[:3] == ["calkit", "report", str(source)]
+        assert call(*words[1:]) == (0, out, "")
 
     def test_a_file_beside_a_run(self, call, tmp_path):
         run = write_run(tmp_path / "run")
@@ -306,8 +446,14 @@ class TestCommand:
             (["DIGITS", "-m", "temprature", "-o", "r.html"], 2, "Did you mean 'temperature'"),
             (["DIGITS", "-o", "none/r.html"], 1, "cannot write"),
             (["none.npz", "-o", "r.html"], 1, "does not exist"),
-            (["test-only.npz", "-o", "r.html"], 2, "no validation split to fit on"),
-            (["unfinished", "-o", "r.html"], 1, "the run has not ended (3 epochs done)"),
+            (
+                ["test-only.npz", "-o", "r.html"],
+                2,
+                "no validation split to fit temperature on. Measure it as it is with --as-is",
+            ),
+            (["unfinished", "-o", "r.html"], 1, "the run has not ended (3 epochs done). Logits of epoch 3: "),
+            (["unfinished", "-o", "r.html"], 1, "Its history so far: calkit plot unfinished --history"),
+            (["classes", "-o", "r.html"], 1, "fitted on 10 classes, but classes/logits/final.npz has 3"),
             (["broken-line", "-o", "r.html"], 1, "history.jsonl, line 2, is damaged"),
             (["broken-recipe", "-o", "r.html"], 1, "recipe.toml cannot be read"),
             (["broken-versions", "-o", "r.html"], 1, "versions.json cannot be read"),
@@ -317,6 +463,8 @@ class TestCommand:
     def test_one_error(self, call, tmp_path, monkeypatch, args, code, message):
         np.savez(tmp_path / "test-only.npz", test_logits=np.eye(3), test_labels=[0, 1, 2])
         (write_run(tmp_path / "unfinished") / "logits" / "final.npz").unlink()
+        arrays = digits() | {"test_logits": np.eye(3), "test_labels": np.arange(3)}
+        np.savez(write_run(tmp_path / "classes") / "logits" / "final.npz", **arrays)
         for name, file, text in (
             ("broken-line", "history.jsonl", '{"epoch": 1}\n{"epoch": 2, "te\n{"epoch": 3}\n'),
             ("broken-recipe", "recipe.toml", "loss = "),

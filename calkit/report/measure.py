@@ -1,0 +1,108 @@
+"""Everything a report shows of one set of scores, from one pass over its rows; and the scores at many temperatures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.evaluation import choose_metrics, intervals_of, statistics_of
+from calkit.metrics import Metric
+from calkit.metrics.binned import expected_gap
+from calkit.metrics.intervals import MeanInterval
+from calkit.predictions import Predictions
+from calkit.report.model import ClassErrors, Diagram, Measure, Result, Sweep
+from calkit.stats import BinSums, ClasswiseBins, RowMean, Statistic, UniformBins, summarize
+from calkit.stats.scaled import Scaled
+
+if TYPE_CHECKING:
+    from calkit.metrics.intervals import Resampling
+
+__all__ = ["diagram_of", "measured", "swept"]
+
+# A table of more classes than this says nothing to anyone, and takes as long as all the rest.
+_MOST_CLASSES = 1000
+
+# Temperatures of a sweep reach at least so far, and as far beyond a fitted one as the factor says.
+_LOWEST, _HIGHEST, _BEYOND = 0.5, 5.0, 1.5
+# How many there are, and the exponentials that so many may take: a few seconds' worth.
+_STEPS = ((60, 200_000_000), (24, 400_000_000), (12, 1_000_000_000))
+
+
+def measured(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, resampling: Resampling | None) -> Result:
+    """Return all that is told of scores, as they are: metrics with intervals, the diagram, the errors of classes."""
+    bins, classes = UniformBins(n_bins), ClasswiseBins(n_bins)
+    gap = _overconfidence(bins)
+    chosen = [*choose_metrics(metrics, predictions.kind), gap]
+    by_class = predictions.n_classes is not None and predictions.n_classes <= _MOST_CLASSES
+    wanted: list[Statistic[Any]] = [*statistics_of(chosen, resampling), bins, *([classes] if by_class else [])]
+    summaries = summarize(predictions, wanted)
+    values = {metric.spec: float(metric.finish(summaries[metric.statistic])) for metric in chosen}
+    limits = {} if resampling is None else intervals_of(chosen, values, summaries, resampling)
+    measures = {spec: Measure(value, *(limits.get(spec) or ())) for spec, value in values.items()}
+    return Result(
+        None,
+        {},
+        None,
+        measures,
+        Diagram.from_bins(summaries[bins]),
+        measures.pop(gap.spec),
+        ClassErrors.from_bins(summaries[classes]) if by_class else None,
+    )
+
+
+def _overconfidence(bins: UniformBins) -> Metric:
+    return Metric(
+        "overconfidence",
+        "Mean confidence minus accuracy",
+        bins,
+        _mean_gap,
+        bounds=(-1.0, 1.0),
+        interval=MeanInterval(UniformBins(1)),
+    )
+
+
+def _mean_gap(bins: BinSums) -> float:
+    return float((bins.confidence.sum() - bins.correct.sum()) / bins.weight.sum())
+
+
+def diagram_of(predictions: Predictions, n_bins: int) -> Diagram:
+    """Return the diagram alone."""
+    bins = UniformBins(n_bins)
+    return Diagram.from_bins(summarize(predictions, [bins])[bins])
+
+
+def swept(predictions: Predictions, n_bins: int, fitted: Iterable[float]) -> Sweep | None:
+    """Return the scores at many temperatures, 1 and the fitted ones among them; None where that cannot be had."""
+    if predictions.kind == "confidence":
+        return None
+    scores = predictions.n_samples * (predictions.n_classes or 1)
+    steps = next((n for n, limit in _STEPS if n * scores <= limit), None)
+    if steps is None:
+        return None
+    grid = _temperatures(steps, list(fitted))
+    bins = [Scaled(UniformBins(n_bins), 1 / t) for t in grid]
+    losses = [Scaled(RowMean("nll"), 1 / t) for t in grid]
+    # One temperature after the other: what both statistics need of it is computed once.
+    wanted = [item for pair in zip(bins, losses, strict=True) for item in pair]
+    summaries = summarize(predictions.logits(), wanted)
+    found: list[BinSums] = [summaries[item] for item in bins]
+    return Sweep(
+        tuple(grid),
+        tuple(summaries[item].mean for item in losses),
+        tuple(expected_gap(item) for item in found),
+        _rows(item.weight for item in found),
+        _rows(item.confidence for item in found),
+        _rows(item.correct for item in found),
+    )
+
+
+def _temperatures(steps: int, fitted: list[float]) -> list[float]:
+    low, high = min([_LOWEST, *(t / _BEYOND for t in fitted)]), max([_HIGHEST, *(t * _BEYOND for t in fitted)])
+    return sorted({1.0, *fitted, *np.geomspace(low, high, steps).tolist()})
+
+
+def _rows(arrays: Iterable[NDArray[np.float64]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(array.tolist()) for array in arrays)

@@ -1,0 +1,92 @@
+"""Rows of texts for the tables of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from calkit.report.model import Diagram, Report, Subject
+from calkit.report.words import percent
+from calkit.specs import parse_spec
+
+__all__ = ["bin_rows", "class_rows", "flat_rows", "made_rows", "tiles"]
+
+#: Classes in a table, those with the largest error.
+MOST_CLASSES = 20
+
+
+def bin_rows(diagram: Diagram) -> list[tuple[str, ...]]:
+    """Return a row of texts for each bin that holds samples."""
+    bins = diagram.to_bins()
+    rows = []
+    for i, count in enumerate(diagram.count):
+        if bins.weight[i]:
+            shares = (bins.share[i], bins.mean_confidence[i], bins.accuracy[i], bins.gap[i])
+            shown = (_percent(share) for share in shares)
+            rows.append((f"{diagram.lower[i]:.3f} to {diagram.upper[i]:.3f}", f"{count:,}", *shown))
+    return rows
+
+
+def class_rows(subject: Subject) -> list[tuple[str, ...]]:
+    """Return a row of texts for each class, that with the largest error first; none for two classes, which agree.
+
+    A row holds the name, how often the class is true, and for each result the mean probability and the ECE.
+    """
+    classes = [result.classes for result in subject.results if result.classes is not None]
+    if len(classes) < len(subject.results) or len(classes[0].ece) < 3:
+        return []
+    names = subject.class_names or [str(k) for k in range(len(classes[0].ece))]
+    order = sorted(range(len(names)), key=lambda k: -classes[0].ece[k])[:MOST_CLASSES]
+    return [
+        (
+            names[k],
+            _percent(classes[0].frequency[k]),
+            *(_percent(value) for item in classes for value in (item.probability[k], item.ece[k])),
+        )
+        for k in order
+    ]
+
+
+def tiles(subject: Subject) -> list[tuple[str, str, str]]:
+    """Return the few numbers that stand out: what, the value, and the value after the first calibrator."""
+    after = subject.after[0] if subject.after else None
+    then = "" if after is None else f"with {after.calibrator}"
+    shown = [("right", percent(subject.before.diagram.mean_accuracy), "")]
+    sure = percent(subject.before.diagram.mean_confidence)
+    shown.append(("sure on average", sure, "" if after is None else f"{percent(after.diagram.mean_confidence)} {then}"))
+    for name, what, decimals in (("ece", "ECE", 2), ("s99", "at least 99\N{NO-BREAK SPACE}% sure", 1)):
+        spec = next((spec for spec in subject.before.values if parse_spec(spec).name == name), None)
+        if spec is not None:
+            values = [percent(result.values[spec].value, decimals) for result in subject.results[:2]]
+            shown.append((what, values[0], f"{values[1]} {then}" if len(values) > 1 else ""))
+    return shown
+
+
+def made_rows(report: Report) -> list[tuple[str, str]]:
+    """Return how the numbers were computed."""
+    rows = [
+        ("calkit", report.calkit),
+        *((name, version) for name, version in report.versions.items()),
+        ("diagrams", f"{report.n_bins} bins (a, b] of equal width"),
+    ]
+    if report.confidence_level is not None:
+        level = f"{report.confidence_level * 100:g}\N{NO-BREAK SPACE}%"
+        resamples = f"a bootstrap of {report.n_resamples:,} resamples, seed {report.random_state}"
+        rows.append(("intervals", f"{level}; Clopper-Pearson for shares and for MCE, else {resamples}"))
+    return rows
+
+
+def flat_rows(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return keys and values as texts, those of inner tables with dots between."""
+    rows = []
+    for key, value in mapping.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            rows += flat_rows(value, f"{name}.")
+        else:
+            rows.append((name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)))
+    return rows
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}".replace("-", "\N{MINUS SIGN}")
