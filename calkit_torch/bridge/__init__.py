@@ -7,6 +7,7 @@
 ['ece', 'error']
 """
 
+from calkit_torch import _torch  # noqa: F401 (first, for its error)
 from calkit_torch.bridge.accumulator import Accumulator
 from calkit_torch.bridge.deploy import TemperatureScaled
 from calkit_torch.bridge.metrics import CalibrationError, DeviceMetrics

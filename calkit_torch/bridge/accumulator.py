@@ -1,4 +1,4 @@
-"""Sums of statistics, accumulated batch by batch on the device of the batches."""
+"""Statistics accumulated batch by batch on the device of the batches: sums, and pairs where sums do not do."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from calkit.errors import InputError, UsageError
-from calkit.stats import Statistic
-from calkit_torch.bridge.distributed import sum_over_ranks
+from calkit.stats import ConfidencePairs, Statistic
+from calkit_torch.bridge.distributed import is_distributed, join_over_ranks, largest_over_ranks, sum_over_ranks
 from calkit_torch.bridge.rows import CHECKS, rows_of, working_dtype
-from calkit_torch.bridge.shapes import Batch, as_score_kind, read_batch, transfer
-from calkit_torch.bridge.statistics import counter_of
+from calkit_torch.bridge.shapes import as_score_kind, read_batch, transfer
+from calkit_torch.bridge.statistics import counter_of, keeps_pairs
 
 __all__ = ["Accumulator"]
 
@@ -26,7 +26,7 @@ _ACCELERATOR_CHUNK = 1 << 22
 
 
 class Accumulator:
-    """Counts statistics over batches of scores, on their device and in constant memory.
+    """Counts statistics over batches of scores, on their device; in constant memory, if they are sums.
 
     Updating reads nothing back from the device, so it never waits for it: what is wrong with labels, scores or
     weights is counted there, and reported when the result is asked for. Sums run in float64 (in float32, with the
@@ -35,7 +35,9 @@ class Accumulator:
     Parameters
     ----------
     statistics : iterable of Statistic
-        From :mod:`calkit.stats`: UniformBins, RowMean, Tail, NllDerivatives. Repeated ones are counted once.
+        From :mod:`calkit.stats`: UniformBins, ClasswiseBins, RowMean, Tail, Residuals, NllDerivatives. Repeated ones
+        are counted once. For Pairs and EqualMass (AdaECE) confidence, correctness and weight of each row are kept, 24
+        bytes a row, once for all of them.
     kind : {"logits", "probs"}, default="logits"
         What the scores will be. Never guessed.
     ignore_index : int, default=-100
@@ -46,7 +48,7 @@ class Accumulator:
     Raises
     ------
     UsageError
-        If a statistic is no sum of constant size.
+        If a statistic is none of these.
 
     Examples
     --------
@@ -68,8 +70,11 @@ class Accumulator:
         self.kind = as_score_kind(kind)
         self.ignore_index = ignore_index
         self.process_group = process_group
-        self._counters = [counter_of(statistic, self.kind) for statistic in dict.fromkeys(statistics)]
-        self._width = len(CHECKS) + sum(counter.size for counter in self._counters)
+        self._statistics = tuple(dict.fromkeys(statistics))
+        sums = [statistic for statistic in self._statistics if not keeps_pairs(statistic)]
+        # Those whose size depends on the number of classes come last: the others' places are known before it is.
+        self._counters = sorted((counter_of(statistic, self.kind) for statistic in sums), key=lambda c: c.per_class)
+        self._keeps_pairs = len(sums) < len(self._statistics)
         self.reset()
 
     @property
@@ -86,12 +91,16 @@ class Accumulator:
         """Forget all batches."""
         self._n_classes: int | None = None
         # The sums, and below them what their additions have rounded away.
-        self._sums = torch.zeros(2, self._width, dtype=torch.float64, device="cpu")
+        self._sums = torch.zeros(2, sum(self._sizes(0)), dtype=torch.float64, device="cpu")
+        # Confidence, correctness and weight of the rows of each batch, as far as there are statistics of pairs.
+        self._pairs: list[Tensor] = []
         return self
 
     def to(self, device: torch.device | str) -> Self:
         """Bring the sums to a device. Not needed before :meth:`update`, which does so itself."""
-        self._sums = _moved(self._sums, torch.device(device))
+        device = torch.device(device)
+        self._sums = _moved(self._sums, device)
+        self._pairs = [transfer(pairs.to(working_dtype(device)), device) for pairs in self._pairs]
         return self
 
     @torch.no_grad()
@@ -125,11 +134,15 @@ class Accumulator:
             )
         if batch.scores.device != self.device:
             self.to(batch.scores.device)
-        sums = self._sums
+        sums, pairs = self._widened(batch.n_classes), []
         for chunk in batch.chunks(_CHUNK.get(self.device.type, _ACCELERATOR_CHUNK)):
-            sums = _added(sums, self._measure(chunk))
+            rows = rows_of(chunk, self.kind, self.ignore_index)
+            sums = _added(sums, torch.cat([rows.checks, *(counter.measure(rows) for counter in self._counters)]))
+            if self._keeps_pairs:
+                pairs.append(torch.stack([rows.confidence, rows.correct, rows.weight]))
         # Set only now, so that a batch that failed has left nothing behind.
         self._sums, self._n_classes = sums, batch.n_classes
+        self._pairs = [*self._pairs, *pairs]
         return self
 
     def merge(self, *others: Self) -> Self:
@@ -144,8 +157,10 @@ class Accumulator:
             self._check_layout(other._layout())
             if None not in (self._n_classes, other._n_classes) and self._n_classes != other._n_classes:
                 raise InputError(f"sums over {self._n_classes} and {other._n_classes} classes do not belong together.")
-            self._sums = _added(self._sums, *_moved(other._sums, self.device))
-            self._n_classes = other._n_classes if self._n_classes is None else self._n_classes
+            n_classes = other._n_classes if self._n_classes is None else self._n_classes
+            self._sums = _added(self._widened(n_classes), *_moved(other._widened(n_classes), self.device))
+            self._pairs = [*self._pairs, *copy.copy(other).to(self.device)._pairs]
+            self._n_classes = n_classes
         return self
 
     def __add__(self, other: Self) -> Self:
@@ -154,8 +169,9 @@ class Accumulator:
         return copy.copy(self).merge(other)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of this process as plain data and one tensor, for ``torch.save``."""
-        return {**self._layout(), "n_classes": self._n_classes, "sums": self._sums.clone()}
+        """Return the state of this process as plain data and tensors, for ``torch.save``."""
+        state = {**self._layout(), "n_classes": self._n_classes, "sums": self._sums.clone()}
+        return {**state, "pairs": self._all_pairs()} if self._keeps_pairs else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Take the state that :meth:`state_dict` returned in place of the present one.
@@ -168,10 +184,13 @@ class Accumulator:
         self._check_layout(state)
         self._n_classes = state["n_classes"]
         self._sums = _moved(state["sums"].detach().clone(), state["sums"].device)
+        self._pairs = [state["pairs"].detach().clone()] if self._keeps_pairs else []
         return self
 
     def summaries(self, *, sync: bool = True) -> dict[Statistic[Any], Any]:
         """Return the summary of each statistic, over all ranks: one all-reduce and one transfer to the host.
+
+        ClasswiseBins need the number of classes of all ranks first, and pairs are gathered afterwards.
 
         Parameters
         ----------
@@ -195,24 +214,40 @@ class Accumulator:
         """Return the number of rows, and the summaries."""
         values = self._collect(sync)
         self._raise_for(*values[: len(CHECKS)].astype(np.int64).tolist())
-        sizes = np.cumsum([len(CHECKS), *(counter.size for counter in self._counters)])
-        parts = np.split(values, sizes)[1:]
+        parts = np.split(values, np.cumsum(self._sizes(self._n_classes or 0)))[1:]
         found = {c.statistic: c.summary(part) for c, part in zip(self._counters, parts, strict=False)}
-        return int(values[len(CHECKS) - 1]), found
+        if self._keeps_pairs:
+            # Only here, where all ranks know that no row is wrong on any of them.
+            pairs = _confidence_pairs(self._all_pairs(), sync, self.process_group)
+            found |= {statistic: pairs for statistic in self._statistics if keeps_pairs(statistic)}
+        return int(values[len(CHECKS) - 1]), {statistic: found[statistic] for statistic in self._statistics}
 
     def _collect(self, sync: bool) -> NDArray[np.float64]:
+        if sync and is_distributed() and any(counter.per_class for counter in self._counters):
+            # A rank that has seen no batch does not know how many sums there are.
+            n_classes = largest_over_ranks(self._n_classes or 0, self.device, self.process_group)
+            self._sums, self._n_classes = self._widened(n_classes), n_classes or None
         total = _exact(self._sums)
         if sync:
             total = sum_over_ranks(total, self.process_group)
         return total.cpu().numpy()
 
-    def _measure(self, chunk: Batch) -> Tensor:
-        rows = rows_of(chunk, self.kind, self.ignore_index)
-        return torch.cat([rows.checks, *(counter.measure(rows) for counter in self._counters)])
+    def _sizes(self, n_classes: int) -> list[int]:
+        """Return how many numbers the checks and each counter take."""
+        return [len(CHECKS), *(counter.size(n_classes) for counter in self._counters)]
+
+    def _widened(self, n_classes: int | None) -> Tensor:
+        """Return the sums with room for those that depend on the number of classes."""
+        missing = sum(self._sizes(n_classes or 0)) - self._sums.shape[1]
+        return nn.functional.pad(self._sums, (0, missing)) if missing else self._sums
+
+    def _all_pairs(self) -> Tensor:
+        empty = torch.zeros(3, 0, dtype=self._sums.dtype, device=self.device)
+        return torch.cat([empty, *self._pairs], dim=1)
 
     def _layout(self) -> dict[str, Any]:
         """Return what must be equal for sums to be added."""
-        return {"statistics": [repr(counter.statistic) for counter in self._counters], "kind": self.kind}
+        return {"statistics": [repr(statistic) for statistic in self._statistics], "kind": self.kind}
 
     def _check_layout(self, other: Mapping[str, Any]) -> None:
         for key, value in self._layout().items():
@@ -250,6 +285,14 @@ _IMPOSSIBLE = {
 
 def _rows(n: int) -> str:
     return "1 row has" if n == 1 else f"{n} rows have"
+
+
+def _confidence_pairs(pairs: Tensor, sync: bool, group: Any) -> ConfidencePairs:
+    """Bring the pairs of all ranks to the host, without the rows that do not count."""
+    if sync:
+        pairs = join_over_ranks(pairs, group)
+    confidence, correct, weight = pairs[:, pairs[2] > 0].cpu().double().numpy()
+    return ConfidencePairs(confidence, correct > 0, None if (weight == 1).all() else weight)
 
 
 def _added(sums: Tensor, values: Tensor, rest: Tensor | float = 0.0) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.utils.data import DistributedSampler
 
-__all__ = ["Share", "is_distributed", "real_samples", "sum_over_ranks"]
+__all__ = ["Share", "is_distributed", "join_over_ranks", "largest_over_ranks", "real_samples", "sum_over_ranks"]
 
 #: Size of a batch, and how many of its first samples are real; None where all are.
 Share = tuple[int, int] | None
@@ -35,13 +35,49 @@ def sum_over_ranks(values: Tensor, group: Any = None) -> Tensor:
     """
     if not is_distributed():
         return values
-    if "nccl" in str(dist.get_backend(group)) and values.device.type == "cpu":
-        # A rank that saw no batch never learnt of a device, and NCCL sums on its own only.
-        device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else values.device
-        values = values.to(device)
-    total = values.clone()
+    total = _for_backend(values, group).clone()
     dist.all_reduce(total, group=group)
     return total
+
+
+def largest_over_ranks(number: int, device: torch.device, group: Any = None) -> int:
+    """Return the largest of a number that each process has; the number itself if alone."""
+    if not is_distributed():
+        return number
+    found = _for_backend(torch.tensor(number, device=device), group)
+    dist.all_reduce(found, dist.ReduceOp.MAX, group=group)
+    return int(found)
+
+
+def join_over_ranks(values: Tensor, group: Any = None) -> Tensor:
+    """Return the columns of a matrix that each process has, those of all side by side, in the order of the ranks.
+
+    Parameters
+    ----------
+    values : Tensor of shape (rows, columns)
+        With as many rows on every rank.
+    group : ProcessGroup, optional
+        By default all processes.
+    """
+    if not is_distributed():
+        return values
+    values = _for_backend(values, group)
+    widths = values.new_zeros(dist.get_world_size(group), dtype=torch.int64)
+    widths[dist.get_rank(group)] = values.shape[1]
+    dist.all_reduce(widths, group=group)
+    columns = widths.tolist()
+    # Processes gather tensors of one shape.
+    padded = torch.nn.functional.pad(values, (0, max(columns) - values.shape[1]))
+    parts = [torch.empty_like(padded) for _ in columns]
+    dist.all_gather(parts, padded.contiguous(), group=group)
+    return torch.cat([part[:, :width] for part, width in zip(parts, columns, strict=True)], dim=1)
+
+
+def _for_backend(values: Tensor, group: Any) -> Tensor:
+    if "nccl" not in str(dist.get_backend(group)) or values.device.type != "cpu" or not torch.cuda.is_available():
+        return values
+    # A rank that saw no batch never learnt of a device, and NCCL works on its own only.
+    return values.to(torch.device("cuda", torch.cuda.current_device()))
 
 
 def real_samples(loader: Any) -> Iterator[Share]:

@@ -9,19 +9,19 @@ from calkit.evaluation import Evaluation, choose_metrics
 from calkit.metrics import Metric, get_metric
 from calkit_torch.bridge.accumulator import Accumulator
 from calkit_torch.bridge.shapes import ScoreKind, as_score_kind
-from calkit_torch.bridge.statistics import check_summable, is_summable
+from calkit_torch.bridge.statistics import check_countable, is_summable
 
 __all__ = ["CalibrationError", "DeviceMetrics"]
 
 
 class DeviceMetrics(Accumulator):
-    """Several metrics from one pass, accumulated on the device of the batches in constant memory.
+    """Several metrics from one pass, accumulated on the device of the batches, in constant memory but for AdaECE.
 
     Parameters
     ----------
     metrics : iterable of str or Metric, optional
         Names with parameters if any (``"ece:n_bins=25"``); by default those of the paper that are functions of sums:
-        accuracy, error, ECE, MCE, NLL, Brier, S99.
+        accuracy, error, ECE, MCE, NLL, Brier, S99. With ``"adaece"`` 24 bytes a row are kept on the device.
     kind : {"logits", "probs"}, default="logits"
         What the scores will be. Never guessed.
     ignore_index : int, default=-100
@@ -34,7 +34,7 @@ class DeviceMetrics(Accumulator):
     NotFoundError
         If a metric is unknown.
     UsageError
-        If a metric cannot be computed from sums of constant size (AdaECE).
+        If a metric is made of something that is not counted on devices.
 
     Examples
     --------
@@ -85,12 +85,13 @@ class DeviceMetrics(Accumulator):
 
 
 class CalibrationError(Accumulator):
-    """One metric, accumulated on the device of the batches in constant memory.
+    """One metric, accumulated on the device of the batches, in constant memory but for AdaECE.
 
     Parameters
     ----------
     metric : str or Metric, default="ece"
-        Any metric of calkit that is a function of sums, by its spec: ``"ece:n_bins=25"``, ``"mce"``, ``"nll"``.
+        Any metric of calkit, by its spec: ``"ece:n_bins=25"``, ``"smece"``, ``"nll"``. Those of bins of equal mass
+        (``"adaece"``) keep 24 bytes a row on the device, all others a fixed number of sums.
     kind : {"logits", "probs"}, default="logits"
         What the scores will be. Never guessed.
     ignore_index : int, default=-100
@@ -103,7 +104,7 @@ class CalibrationError(Accumulator):
     NotFoundError
         If the metric is unknown.
     UsageError
-        If the metric cannot be computed from sums of constant size (AdaECE).
+        If the metric is made of something that is not counted on devices.
 
     See Also
     --------
@@ -129,7 +130,7 @@ class CalibrationError(Accumulator):
         ignore_index: int = -100,
         process_group: Any = None,
     ) -> None:
-        self.metric = check_summable(get_metric(metric))
+        self.metric = check_countable(get_metric(metric))
         super().__init__([self.metric.statistic], kind=kind, ignore_index=ignore_index, process_group=process_group)
 
     def __repr__(self) -> str:
@@ -159,4 +160,4 @@ class CalibrationError(Accumulator):
 def _chosen(metrics: Iterable[str | Metric] | None, kind: ScoreKind) -> tuple[Metric, ...]:
     if metrics is None:
         return tuple(metric for metric in choose_metrics(None, kind) if is_summable(metric))
-    return tuple(check_summable(metric) for metric in choose_metrics(metrics, kind))
+    return tuple(check_countable(metric) for metric in choose_metrics(metrics, kind))

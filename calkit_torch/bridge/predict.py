@@ -139,7 +139,7 @@ def evaluate_model(
     model, loader, batch, output, kind, device, autocast, ignore_index, progress
         As for :func:`predict`.
     metrics : iterable of str or Metric, optional
-        As for :class:`DeviceMetrics`: any that are functions of sums; by default those of the paper but AdaECE.
+        As for :class:`DeviceMetrics`; by default those of the paper but AdaECE, which keeps something of each row.
     process_group : ProcessGroup, optional
         The processes to sum over; by default all of them, if torch.distributed is initialised.
 
@@ -153,7 +153,8 @@ def evaluate_model(
     InputError
         If shapes, types, labels or scores do not fit, or no row counts.
     UsageError
-        If a batch or an output is something else than `batch` and `output` say, or a metric is no function of sums.
+        If a batch or an output is something else than `batch` and `output` say, or a metric cannot be
+        counted on a device.
 
     Examples
     --------

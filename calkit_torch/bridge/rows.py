@@ -96,9 +96,24 @@ class DeviceRows(ABC):
     def entropy(self) -> Tensor:
         """Entropy of the probabilities, in nats."""
 
+    @property
+    @abstractmethod
+    def probabilities(self) -> Tensor:
+        """Probability of each class, in :func:`working_dtype` and of the shape of the scores; unmasked."""
+
     @abstractmethod
     def _possible(self) -> Tensor:
         """Return whether the scores of a row are what they can be, shape (n, s)."""
+
+    @property
+    def labels(self) -> Tensor:
+        """True class of each row, shape (n, s); some class for rows that do not count."""
+        return self._y
+
+    def per_class(self, values: Tensor) -> Tensor:
+        """Return a quantity of shape (r,) repeated for each class, in the shape of the scores."""
+        n, k, s = self.scores.shape
+        return values.reshape(n, 1, s).expand(n, k, s)
 
     @cached_property
     def correct(self) -> Tensor:
@@ -172,6 +187,12 @@ class LogitRows(DeviceRows):
     def p_true(self) -> Tensor:
         """Probability of the true class."""
         return self._values(self._true_shift.exp() / (1 + self._rest))
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Probability of each class, of the shape of the scores; unmasked."""
+        all_exponentials = self._exponentials.scatter(1, self._predicted.unsqueeze(1), 1)
+        return all_exponentials.div_((1 + self._rest).unsqueeze(1))
 
     @cached_property
     def entropy(self) -> Tensor:
@@ -253,6 +274,11 @@ class ProbabilityRows(DeviceRows):
     def p_true(self) -> Tensor:
         """Probability of the true class."""
         return self._values(self._true)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Probability of each class, of the shape of the scores; unmasked."""
+        return self.scores.to(self.dtype)
 
     @cached_property
     def entropy(self) -> Tensor:

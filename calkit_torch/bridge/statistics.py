@@ -20,8 +20,12 @@ from calkit.errors import UsageError
 from calkit.metrics import Metric
 from calkit.stats import (
     BinSums,
+    ClasswiseBins,
     NllDerivatives,
     NllModel,
+    Pairs,
+    ResidualGrid,
+    Residuals,
     RowMean,
     Statistic,
     Summary,
@@ -33,10 +37,11 @@ from calkit.stats import (
     uniform_edges,
 )
 from calkit.stats.outcomes import OutcomeTotal, OutcomeTotals
+from calkit.stats.ranks import EqualMass
 from calkit_torch.bridge.rows import DeviceRows, LogitRows
 from calkit_torch.bridge.shapes import ScoreKind, transfer
 
-__all__ = ["COUNTERS", "Counter", "check_summable", "counter_of", "counts", "is_summable"]
+__all__ = ["COUNTERS", "Counter", "check_countable", "counter_of", "counts", "is_summable", "keeps_pairs"]
 
 S = TypeVar("S", bound=Statistic[Any])
 R = TypeVar("R", bound=Summary)
@@ -56,10 +61,12 @@ class Counter(ABC, Generic[S, R]):
     def __init__(self, statistic: S) -> None:
         self.statistic = statistic
 
-    @property
+    #: Whether the number of sums depends on that of the classes.
+    per_class: ClassVar[bool] = False
+
     @abstractmethod
-    def size(self) -> int:
-        """How many sums there are."""
+    def size(self, n_classes: int) -> int:
+        """Return how many sums there are; `n_classes` is 0 as long as it is unknown."""
 
     @abstractmethod
     def measure(self, rows: DeviceRows) -> Tensor:
@@ -89,6 +96,11 @@ def is_summable(metric: Metric) -> bool:
     return type(metric.statistic) in COUNTERS
 
 
+def keeps_pairs(statistic: Any) -> bool:
+    """Return whether a statistic is made of the confidence and the correctness of every row."""
+    return isinstance(statistic, Pairs)
+
+
 def counter_of(statistic: Statistic[Any], kind: ScoreKind) -> Counter[Any, Any]:
     """Return the counter of a statistic.
 
@@ -111,7 +123,7 @@ def counter_of(statistic: Statistic[Any], kind: ScoreKind) -> Counter[Any, Any]:
     return counter(statistic)
 
 
-def check_summable(metric: Metric) -> Metric:
+def check_countable(metric: Metric) -> Metric:
     """Return the metric if it can be computed on a device.
 
     Raises
@@ -119,23 +131,22 @@ def check_summable(metric: Metric) -> Metric:
     UsageError
         If it is not.
     """
-    if not is_summable(metric):
+    if not (is_summable(metric) or keeps_pairs(metric.statistic)):
         raise UsageError(
             f"{metric.spec} cannot be accumulated on a device: it is made of {type(metric.statistic).__name__}, and "
-            f"the sums known there are {_known()}. Bring the rows to the host: "
+            f"what is known there is {_known()}. Bring the rows to the host: "
             f"calkit.evaluate(calkit_torch.bridge.predict(model, loader), ['{metric.spec}'])."
         )
     return metric
 
 
 def _known() -> str:
-    return ", ".join(sorted(statistic.__name__ for statistic in COUNTERS))
+    return ", ".join(sorted(statistic.__name__ for statistic in [*COUNTERS, Pairs, EqualMass]))
 
 
 @counts(UniformBins)
 class _UniformBins(Counter[UniformBins, BinSums]):
-    @property
-    def size(self) -> int:
+    def size(self, n_classes: int) -> int:  # noqa: ARG002
         return 4 * self.statistic.n_bins
 
     def measure(self, rows: DeviceRows) -> Tensor:
@@ -153,7 +164,8 @@ class _UniformBins(Counter[UniformBins, BinSums]):
 
 @counts(RowMean)
 class _RowMean(Counter[RowMean, WeightedTotal]):
-    size = 3
+    def size(self, n_classes: int) -> int:  # noqa: ARG002
+        return 3
 
     def measure(self, rows: DeviceRows) -> Tensor:
         total = rows.sum(getattr(rows, self.statistic.quantity))
@@ -166,7 +178,8 @@ class _RowMean(Counter[RowMean, WeightedTotal]):
 
 @counts(OutcomeTotal)
 class _OutcomeTotal(Counter[OutcomeTotal, OutcomeTotals]):
-    size = 6
+    def size(self, n_classes: int) -> int:  # noqa: ARG002
+        return 6
 
     def measure(self, rows: DeviceRows) -> Tensor:
         groups = torch.stack([rows.correct, rows.counted - rows.correct])
@@ -182,7 +195,8 @@ class _OutcomeTotal(Counter[OutcomeTotal, OutcomeTotals]):
 
 @counts(Tail)
 class _Tail(Counter[Tail, TailSums]):
-    size = 4
+    def size(self, n_classes: int) -> int:  # noqa: ARG002
+        return 4
 
     def measure(self, rows: DeviceRows) -> Tensor:
         sure = rows.counted * (rows.confidence >= _stored_number(self.statistic.threshold, rows.precision))
@@ -196,7 +210,9 @@ class _Tail(Counter[Tail, TailSums]):
 @counts(NllDerivatives)
 class _NllDerivatives(Counter[NllDerivatives, NllModel]):
     needs_logits = True
-    size = 8
+
+    def size(self, n_classes: int) -> int:  # noqa: ARG002
+        return 8
 
     def measure(self, rows: DeviceRows) -> Tensor:
         rows = cast("LogitRows", rows)
@@ -221,6 +237,52 @@ class _NllDerivatives(Counter[NllDerivatives, NllModel]):
 
     def summary(self, sums: NDArray[np.float64]) -> NllModel:
         return NllModel(float(sums[0]), sums[1:6].copy(), sums[6:].copy())
+
+
+@counts(Residuals)
+class _Residuals(Counter[Residuals, ResidualGrid]):
+    def size(self, n_classes: int) -> int:  # noqa: ARG002
+        return 2 + self.statistic.n_cells + 1
+
+    def measure(self, rows: DeviceRows) -> Tensor:
+        n_cells = self.statistic.n_cells
+        gap = rows.confidence - rows.correct
+        # Rounding may have put probabilities outside of [0, 1].
+        place = rows.confidence.clamp(0, 1) * n_cells
+        cell = place.long().clamp_(max=n_cells - 1)
+        high = rows.weigh(gap * (place - cell))
+        grid = torch.zeros(n_cells + 1, dtype=rows.dtype, device=gap.device)
+        grid.scatter_add_(0, cell, rows.weigh(gap) - high).scatter_add_(0, cell + 1, high)
+        return torch.cat([torch.stack([rows.weight.sum(), rows.sum(gap.abs())]), grid])
+
+    def summary(self, sums: NDArray[np.float64]) -> ResidualGrid:
+        return ResidualGrid(float(sums[0]), float(sums[1]), sums[2:].copy())
+
+
+@counts(ClasswiseBins)
+class _ClasswiseBins(Counter[ClasswiseBins, BinSums]):
+    per_class = True
+
+    def size(self, n_classes: int) -> int:
+        return 4 * self.statistic.n_bins * n_classes
+
+    def measure(self, rows: DeviceRows) -> Tensor:
+        n_bins, k = self.statistic.n_bins, rows.scores.shape[1]
+        counted = rows.per_class(rows.counted)
+        p = torch.where(counted > 0, rows.probabilities, 0)
+        edges = _inner_edges(n_bins, rows.precision, rows.dtype, p.device)
+        first = torch.arange(0, k * n_bins, n_bins, device=p.device).reshape(1, k, 1)
+        index = torch.bucketize(p, edges) + first
+        weight = counted if rows.weight is rows.counted else rows.per_class(rows.weight)
+        sums = torch.zeros(4, k * n_bins, dtype=rows.dtype, device=p.device)
+        for total, values in zip(sums, (counted, weight, weight * p), strict=False):
+            total.scatter_add_(0, index.flatten(), values.flatten())
+        sums[3].scatter_add_(0, index.gather(1, rows.labels.unsqueeze(1)).flatten(), rows.weight)
+        return sums.flatten()
+
+    def summary(self, sums: NDArray[np.float64]) -> BinSums:
+        count, weight, confidence, correct = sums.reshape(4, -1, self.statistic.n_bins)
+        return BinSums(count.astype(np.int64), weight, confidence, correct)
 
 
 _NUMPY_PRECISION = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}

@@ -158,7 +158,8 @@ def _logits_and_labels(outputs: Any, step: str) -> tuple[Tensor, Tensor]:
     if isinstance(outputs, Mapping) and "logits" in outputs and "labels" in outputs:
         return outputs["logits"], outputs["labels"]
     found = f"a mapping with {', '.join(map(str, outputs))}" if isinstance(outputs, Mapping) else type(outputs).__name__
+    where = "outputs" if isinstance(outputs, tuple | list) and len(outputs) == 2 else "(outputs['scores'], batch[1])"
     raise UsageError(
         f"{step} must return {{'logits': ..., 'labels': ...}}, but returned {found}. Or say where they are: "
-        "CalibrationCallback(output=lambda outputs, batch: (outputs['scores'], batch[1]))."
+        f"CalibrationCallback(output=lambda outputs, batch: {where})."
     )

@@ -84,7 +84,8 @@ class CalibrationCallback(TrainerCallback):  # type: ignore[misc]
 
     Notes
     -----
-    Logits have the classes in their last axis: (n, K), or (n, length, K) for labels of tokens, each of which is a row.
+    Logits have the classes in their last axis: (n, K), or (n, length, K) for labels of tokens, each of which is a row. Half
+    precision is widened to float32.
     With ``load_best_model_at_end`` the calibrator is fitted on the logits of the best model. Trainer itself gathers the
     logits of all processes.
     """
@@ -227,5 +228,7 @@ class CalibrationCallback(TrainerCallback):  # type: ignore[misc]
                 f"labels must have the shape of the logits but for the classes, which are the last axis, but have "
                 f"shape {labels.shape} for logits of shape {scores.shape}."
             )
+        if scores.dtype.itemsize < 4:
+            scores = scores.astype(np.float32)
         keep = labels.reshape(-1) != self.ignore_index
         return scores.reshape(-1, scores.shape[-1])[keep], labels.reshape(-1)[keep]

@@ -6,6 +6,7 @@ the place of ``torch.nn.CrossEntropyLoss``; ``available_losses()`` lists the nam
 
 from __future__ import annotations
 
+from calkit_torch import _torch  # noqa: F401 (first, for its error)
 from calkit_torch.losses._base import PAPER_NAMES, Loss, available_losses, get_loss, register_loss
 from calkit_torch.losses._batch import Targets, check_labels
 

@@ -131,11 +131,16 @@ class FocalFamilyLoss(Loss):
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
         """Compute the loss, as :meth:`Loss.forward` says."""
-        # A negative ignore_index is left to fused_focal, which declines negative labels.
-        if self.fusable and self.weight is None and self.ignore_index < 0 and self.reduction != "none":
-            fused = fused_focal(logits, y, self.gamma_of, self.reduction, super().forward)
+        # A negative ignore_index is left to fused_focal, which declines negative labels. The buffer is looked up where
+        # it lies, since nn.Module finds attributes that are buffers last of all.
+        if self.fusable and self._buffers["weight"] is None and self.ignore_index < 0 and self.reduction != "none":
+            fused = fused_focal(logits, y, self, self.reduction)
             if fused is not None:
                 return fused
+        return self.composed(logits, y)
+
+    def composed(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Compute the loss the general way."""
         return super().forward(logits, y)
 
     def gamma_of(self, p: NDArray[Any]) -> Any:

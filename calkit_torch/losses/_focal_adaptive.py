@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -122,14 +122,17 @@ class AdaptiveFocalLoss(FocalFamilyLoss):
             check_number("a cut", cut, low=0, high=1)
         check_choice("closed", closed, CLOSED)
         self.closed = closed
-        dtypes = (np.dtype(np.float32), np.dtype(np.float64))
-        self._tables = {dtype: (np.array(self.gammas, dtype), np.array(self.cuts, dtype)) for dtype in dtypes}
+        self._side: Literal["left", "right"] = "left" if closed == "right" else "right"
+        self._tables = tuple(
+            (np.array(self.gammas, dtype), np.array(self.cuts, dtype)) for dtype in (np.float32, np.float64)
+        )
         self.fusable = min(self.gammas) >= 1
 
     def gamma_of(self, p: NDArray[Any]) -> NDArray[Any]:
         """Return γ for probabilities of the true class, in NumPy."""
-        gammas, cuts = self._tables[p.dtype]
-        return gammas.take(cuts.searchsorted(p, "left" if self.closed == "right" else "right"))
+        gammas, cuts = self._tables[p.itemsize // 8]
+        found: NDArray[Any] = gammas.take(cuts.searchsorted(p, self._side))
+        return found
 
     @property
     def spec(self) -> str:

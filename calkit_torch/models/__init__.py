@@ -4,6 +4,7 @@
 >>> model = get_model("resnet50", n_classes=10)
 """
 
+from calkit_torch import _torch  # noqa: F401 (first, for its error)
 from calkit_torch.models.classifier import Classifier
 from calkit_torch.models.densenet import DenseNet
 from calkit_torch.models.embeddings import PADDING, glove_embedding, random_embedding, read_glove

@@ -18,6 +18,7 @@ from calkit.stats import NllDerivatives, RowMean, Tail, UniformBins
 from calkit_torch.bridge import Accumulator, CalibrationError, DeviceMetrics, evaluate_model, predict
 
 STATISTICS = [UniformBins(15), RowMean("nll"), RowMean("brier"), Tail(0.9), NllDerivatives(0.8)]
+ALONE = ["ece", "adaece", "classwise_ece", "smece"]
 N = 101
 
 
@@ -81,10 +82,13 @@ def scenarios(rank, ranks, all_reduces):
     found = evaluate_model(network(), loader)
     yield "evaluate_model", {"n_samples": found.n_samples, **found}
     yield "predict", sorted(predict(network(), loader).scores[:, 0].tolist())
-    metric = CalibrationError()
-    if rank == 0:
-        metric.update(logits, y, weight)
-    yield "one rank without batches", metric.compute()
+    for name in ALONE:
+        metric = CalibrationError(name)
+        if rank == 0:
+            metric.update(logits, y, weight)
+        yield f"one rank without batches, {name}", metric.compute()
+    mine = slice(0, 30) if rank == 0 else slice(30, None)  # unequal shares
+    yield "all metrics", dict(DeviceMetrics(ALONE).update(logits[mine], y[mine], weight[mine]).compute())
     bad = DeviceMetrics(["error"]).update(logits[:2], torch.tensor([0, 6 if rank == 1 else 1]))
     try:
         bad.compute()

@@ -1,19 +1,23 @@
-"""One of two processes in which Lightning validates: started by test_integrations_lightning.py through torchrun."""
+"""One of two processes that validate: started through torchrun by the tests of the integrations.
+
+python -m torch.distributed.run ... integrations_rank.py lightning|transformers FOLDER
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-import lightning.pytorch as pl
 import torch
-from test_integrations_lightning import both, data, make_module
-from torch.utils.data import DataLoader
-
-from calkit_torch.integrations.lightning import CalibrationCallback
 
 
-def main(folder: Path) -> None:
+def lightning(folder: Path) -> None:
+    import lightning.pytorch as pl
+    from test_integrations_lightning import both, data, make_module
+    from torch.utils.data import DataLoader
+
+    from calkit_torch.integrations.lightning import CalibrationCallback
+
     callback = CalibrationCallback(folder)
     module = make_module(pl, both)
     trainer = pl.Trainer(
@@ -30,9 +34,26 @@ def main(folder: Path) -> None:
     )
     trainer.fit(module, DataLoader(data(64, 0), batch_size=16), DataLoader(data(51, 1), batch_size=16))
     if trainer.is_global_zero:
-        torch.save(module.net.state_dict(), folder / "net.pt")
-        (folder / "logged.txt").write_text(str(trainer.callback_metrics["val_adaece"].item()))
+        _leave(folder, module.net, trainer.callback_metrics["val_adaece"].item())
+
+
+def transformers(folder: Path) -> None:
+    from test_integrations_transformers import Rows, make_trainer
+
+    from calkit_torch.integrations.transformers import CalibrationCallback
+
+    calibration = CalibrationCallback(folder)
+    trainer = make_trainer(folder, calibration, validation=Rows(51, 1), ddp_backend="gloo")
+    trainer.train()
+    found = trainer.predict(Rows(37, 2))
+    if trainer.is_world_process_zero():
+        _leave(folder, trainer.model, found.metrics["test_adaece"])
+
+
+def _leave(folder: Path, net: torch.nn.Module, logged: float) -> None:
+    torch.save(net.state_dict(), folder / "net.pt")
+    (folder / "logged.txt").write_text(str(logged))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    {"lightning": lightning, "transformers": transformers}[sys.argv[1]](Path(sys.argv[2]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from calkit_torch.bridge import Accumulator, CalibrationError, evaluate_model, predict
+from calkit_torch.bridge import Accumulator, CalibrationError, DeviceMetrics, evaluate_model, predict
 from tests.calkit_torch import bridge_rank
 
 RANKS = 2
@@ -82,9 +82,17 @@ def test_padding_of_the_sampler_is_not_counted(ranks):
     assert rows == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_rank_may_have_no_batch(ranks):
-    expected = CalibrationError().update(*bridge_rank.data()).compute()
-    assert [rank["one rank without batches"] for rank in ranks] == pytest.approx([expected] * RANKS, rel=1e-12)
+@pytest.mark.parametrize("name", bridge_rank.ALONE)
+def test_a_rank_may_have_no_batch(ranks, name):
+    expected = CalibrationError(name).update(*bridge_rank.data()).compute()
+    found = [rank[f"one rank without batches, {name}"] for rank in ranks]
+    assert found == pytest.approx([expected] * RANKS, rel=1e-12)
+
+
+def test_rows_and_classes_of_unequal_shares(ranks):
+    expected = dict(DeviceMetrics(bridge_rank.ALONE).update(*bridge_rank.data()).compute())
+    for rank in ranks:
+        agree(rank["all metrics"], expected)
 
 
 def test_what_is_wrong_on_one_rank_is_said_on_all(ranks):

@@ -5,6 +5,7 @@ read one fails there. Tests marked ``gpu`` show it on CUDA too, and that the num
 """
 
 import copy
+import dataclasses
 import io
 import math
 
@@ -20,7 +21,18 @@ import calkit_torch.bridge.rows as rows_module
 from calkit.errors import CalkitError, InputError, NotFoundError, UsageError
 from calkit.evaluation import DEFAULT_METRICS
 from calkit.metrics import available_metrics, get_metric
-from calkit.stats import NllDerivatives, RowMean, Tail, UniformBins, summarize
+from calkit.stats import (
+    ClasswiseBins,
+    LargestLogit,
+    NllDerivatives,
+    Pairs,
+    Residuals,
+    RowMean,
+    Tail,
+    UniformBins,
+    summarize,
+)
+from calkit.stats.ranks import EqualMass
 from calkit_torch.bridge import Accumulator, CalibrationError, DeviceMetrics
 from calkit_torch.bridge.statistics import is_summable
 from tests import reference as ref
@@ -29,7 +41,16 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 
 SUMMABLE = [name for name in available_metrics() if is_summable(get_metric(name))]
-SPECS = [*SUMMABLE, "ece:n_bins=10", "mce:n_bins=40", "ece:n_bins=1", "s99:threshold=0.6"]
+PAIRS = ["adaece", "adaece:n_bins=7", "mce:binning=quantile"]
+SPECS = [
+    *SUMMABLE,
+    *PAIRS,
+    "ece:n_bins=10",
+    "mce:n_bins=40",
+    "ece:n_bins=1",
+    "s99:threshold=0.6",
+    "classwise_ece:n_bins=4",
+]
 STATISTICS = [
     UniformBins(15),
     UniformBins(7),
@@ -42,6 +63,9 @@ STATISTICS = [
     NllDerivatives(0.7),
     NllDerivatives(1.5, exponent=2),
     NllDerivatives(0.0),
+    Residuals(64),
+    ClasswiseBins(15),
+    ClasswiseBins(3),
 ]
 
 ORACLES = {
@@ -51,6 +75,8 @@ ORACLES = {
     "error": lambda z, p, y, w: ref.mean([1 - a for _, a in ref.pairs(p, y)], w),
     "nll": lambda z, p, y, w: ref.mean(ref.nll_rows_from_logits(z, y), w),
     "brier": lambda z, p, y, w: ref.mean(ref.brier_rows(p, y), w),
+    "adaece": lambda z, p, y, w: ref.adaece_of_pairs(ref.pairs(p, y), weights=w),
+    "classwise_ece": lambda z, p, y, w: ref.classwise_ece(p, y, weights=w),
     "s99": lambda z, p, y, w: ref.tail(ref.pairs(p, y), weights=w)[0],
     "s99_accuracy": lambda z, p, y, w: ref.tail(ref.pairs(p, y), weights=w)[1],
 }
@@ -471,6 +497,57 @@ def test_sums_on_cuda_are_those_on_the_cpu(dtype):
         agree(found, expected[statistic], rtol=1e-10)
 
 
+# Rows that are kept
+
+
+def test_every_metric_can_be_counted():
+    for name in available_metrics():
+        assert CalibrationError(name).compute.__func__ is CalibrationError.compute
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_pairs_are_those_of_the_core(weighted):
+    logits, y, weight = example(300, 5, seed=14, dtype=torch.float64)
+    w = weight if weighted else None
+    statistics = [Pairs(), UniformBins(15), EqualMass(10)]
+    found = Accumulator(statistics).update(logits[:100], y[:100], None if w is None else w[:100])
+    found.update(logits[100:], y[100:], None if w is None else w[100:])
+    assert list(found.summaries()) == statistics
+    keep = weight > 0 if weighted else slice(None)
+    predictions = calkit.Predictions(
+        logits[keep].numpy(), y[keep].numpy(), kind="logits", sample_weight=None if w is None else w[keep].numpy()
+    )
+    for statistic in (Pairs(), EqualMass(10)):
+        agree(found.summaries()[statistic], summarize(predictions, [statistic])[statistic])
+
+
+def test_pairs_are_kept_once_and_leave_with_the_state():
+    logits, y, weight = example(200, 5)
+    metrics = DeviceMetrics(["adaece", "adaece:n_bins=5", "mce:binning=quantile", "ece"]).update(logits, y, weight)
+    assert metrics.state_dict()["pairs"].shape == (3, 200)
+    other = DeviceMetrics(["adaece", "adaece:n_bins=5", "mce:binning=quantile", "ece"])
+    other.load_state_dict(metrics.state_dict())
+    expected = dict(metrics.update(logits.flip(0), y).compute())
+    assert dict(other.update(logits.flip(0), y).compute()) == expected
+    assert "pairs" not in DeviceMetrics(["ece"]).state_dict()
+    with pytest.raises(InputError, match="no row has been counted"):
+        metrics.reset().compute()
+    assert metrics.state_dict()["pairs"].shape == (3, 0)
+
+
+def test_pairs_and_classes_merge():
+    logits, y, weight = example(200, 5)
+    specs = ["adaece", "classwise_ece", "smece", "nll"]
+    whole = DeviceMetrics(specs).update(logits, y, weight).compute()
+    a = DeviceMetrics(specs).update(logits[:50], y[:50], weight[:50])
+    b = DeviceMetrics(specs).update(logits[50:], y[50:], weight[50:])
+    for parts in ((a, b), (DeviceMetrics(specs), a, b), (a, DeviceMetrics(specs), b)):
+        total = DeviceMetrics(specs).merge(*parts)
+        assert dict(total.compute()) == pytest.approx(dict(whole), rel=1e-12)
+    assert dict((a + b).compute()) == pytest.approx(dict(whole), rel=1e-12)
+    assert a.state_dict()["pairs"].shape == (3, 50)
+
+
 # What is wrong
 
 
@@ -531,13 +608,6 @@ def test_shapes_and_types_are_checked_at_once(arguments, message):
         CalibrationError().update(*arguments)
 
 
-@pytest.mark.parametrize("make", [CalibrationError, lambda spec: DeviceMetrics([spec])])
-@pytest.mark.parametrize("spec", ["adaece", "adaece:n_bins=10", "ece:binning=quantile"])
-def test_metrics_that_are_no_sums(spec, make):
-    with pytest.raises(UsageError, match=rf"{spec} cannot be accumulated on a device: .*UniformBins.*\['{spec}'\]"):
-        make(spec)
-
-
 def test_choices():
     with pytest.raises(NotFoundError, match="unknown metric 'eec'. Did you mean 'ece'"):
         CalibrationError("eec")
@@ -547,6 +617,9 @@ def test_choices():
         DeviceMetrics([])
     with pytest.raises(UsageError, match="'what' cannot be accumulated on a device.*UniformBins"):
         Accumulator(["what"])
+    unknown = dataclasses.replace(get_metric("ece"), statistic=LargestLogit())
+    with pytest.raises(UsageError, match=r"ece cannot be .* device: .*LargestLogit, .*UniformBins.*\['ece'\]"):
+        CalibrationError(unknown)
     with pytest.raises(UsageError, match="needs logits, but kind is 'probs'"):
         Accumulator([NllDerivatives(1.0)], kind="probs")
     assert repr(CalibrationError("ece:n_bins=25")) == "CalibrationError('ece:n_bins=25')"

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, Te
 
 import calkit
 from calkit.errors import InputError, NotFoundError, UsageError
+from calkit.metrics import available_metrics
 from calkit_torch.bridge import evaluate_model, predict
 from calkit_torch.bridge.distributed import real_samples
 from calkit_torch.bridge.loop import evaluating
@@ -73,6 +74,9 @@ def test_metrics_are_those_of_the_predictions():
     for spec, value in found.items():
         assert value == pytest.approx(expected[spec], rel=1e-6, abs=1e-7, nan_ok=True)
     assert set(found) == set(expected) - {"adaece"}
+    everything = evaluate_model(model, loader_of(x, y), available_metrics())
+    for spec, value in calkit.evaluate(predict(model, loader_of(x, y)), available_metrics()).items():
+        assert everything[spec] == pytest.approx(value, rel=1e-6, abs=1e-7, nan_ok=True)
 
 
 def test_float64_stays():
@@ -242,8 +246,6 @@ def test_what_does_not_fit_is_said():
         evaluate_model(model, [(x, y + 1)])
     with pytest.raises(InputError, match="differ in their number of classes: 3, 5"):
         predict(nn.Identity(), [(torch.zeros(2, k), torch.zeros(2, dtype=torch.int64)) for k in (3, 5)])
-    with pytest.raises(UsageError, match="adaece cannot be accumulated on a device"):
-        evaluate_model(model, [(x, y)], ["adaece"])
     with pytest.raises(UsageError, match="kind must be one of logits, probs"):
         predict(model, [(x, y)], kind="confidence")
 

@@ -25,6 +25,7 @@ def test_the_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     with torch.random.fork_rng():
+        torch.manual_seed(0)
         for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
             exec(block, names)
     for folder in ("lightning-run", "transformers-run"):

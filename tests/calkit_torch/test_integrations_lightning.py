@@ -150,6 +150,32 @@ def test_several_loaders_are_several_splits(library, tmp_path):
     assert {"val_error", "val_1_error"} <= set(trainer.callback_metrics)
 
 
+def test_loaders_by_name(library, tmp_path):
+    integration, pl = library
+    callback = integration.CalibrationCallback(metrics=["error"])
+    trainer = make_trainer(pl, tmp_path, callback)
+    trainer.validate(make_module(pl, both), {"a": loader(50, 1), "b": loader(30, 2)}, verbose=False)
+    assert {split: found.n_samples for split, found in callback.predictions.items()} == {"val": 50, "val_1": 30}
+
+
+def test_each_validation_begins_anew(library, tmp_path):
+    """Twice an epoch, between the steps of accumulated gradients."""
+    integration, pl = library
+    seen = []
+
+    class Spy(integration.CalibrationCallback):
+        def on_validation_epoch_end(self, trainer, pl_module):
+            super().on_validation_epoch_end(trainer, pl_module)
+            if not trainer.sanity_checking:
+                logits = logits_of(pl_module, data(50, 1))
+                seen.append(np.array_equal(self.predictions["val"].scores, logits))
+
+    options = {"val_check_interval": 0.5, "accumulate_grad_batches": 2}
+    trainer = make_trainer(pl, tmp_path, Spy(), **options)
+    trainer.fit(make_module(pl, both), loader(64, 0), loader(50, 1))
+    assert seen == [True] * 4
+
+
 def test_sanity_checks_are_not_counted_and_nothing_is_written_without_a_folder(library, tmp_path):
     integration, pl = library
     seen = []
@@ -203,7 +229,12 @@ def test_ignored_labels_and_half_precision(library, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("returned", "found"), [(lambda *_: None, "NoneType"), (lambda z, _: {"loss": z.sum()}, "a mapping with loss")]
+    ("returned", "found"),
+    [
+        (lambda *_: None, "NoneType"),
+        (lambda z, _: {"loss": z.sum()}, "a mapping with loss"),
+        (lambda z, y: (z, y), r"tuple.*output=lambda outputs, batch: outputs\)"),
+    ],
 )
 def test_a_step_that_returns_no_logits(library, tmp_path, returned, found):
     integration, pl = library
@@ -234,7 +265,8 @@ def test_two_ranks_see_the_rows_of_one(tmp_path):
     """50 rows over two ranks in batches of 16, and 51, of which DistributedSampler repeats one."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     script = Path(__file__).with_name("integrations_rank.py")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, tmp_path]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launcher, script, "lightning", tmp_path]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     saved = calkit.load_predictions(tmp_path / "logits.npz")

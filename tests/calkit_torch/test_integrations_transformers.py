@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +22,6 @@ from calkit.errors import CalibrationWarning, InputError, MissingDependencyError
 from calkit_torch.integrations.transformers import CalibrationCallback
 
 METRICS = ("ece", "adaece", "nll", "s99")
-pytestmark = []
 
 
 class Rows(Dataset):
@@ -179,6 +181,69 @@ def test_users_own_metrics_are_kept(tmp_path):
     assert make_trainer(tmp_path, calibration).evaluate()["eval_rows"] == 50
     with pytest.raises(UsageError, match="batch_eval_metrics"):
         make_trainer(tmp_path, calibration, batch_eval_metrics=True).evaluate()
+
+
+@pytest.mark.parametrize("form", [tuple, dict])
+def test_outputs_without_a_class_of_their_own(tmp_path, form):
+    class Plain(Net):
+        def forward(self, x, labels):
+            found = super().forward(x, labels)
+            return form(found.items()) if form is dict else (found.loss, found.logits)
+
+    calibration = CalibrationCallback()
+    trainer = make_trainer(tmp_path, calibration, Plain())
+    trainer.evaluate()
+    np.testing.assert_array_equal(calibration.predictions["val"].scores, logits_of(trainer.model, Rows(50, 1)))
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_half_precision_is_widened(tmp_path, precision):
+    class Half(Net):
+        def forward(self, x, labels):
+            found = super().forward(x, labels)
+            return SequenceClassifierOutput(loss=found.loss, logits=found.logits.to(precision))
+
+    calibration = CalibrationCallback(tmp_path)
+    trainer = make_trainer(tmp_path, calibration, Half())
+    found = trainer.evaluate()
+    rounded = torch.from_numpy(logits_of(trainer.model, Rows(50, 1))).to(precision).float().numpy()
+    saved = calkit.load_predictions(tmp_path / "logits.npz")
+    assert saved.scores.dtype == np.float32
+    np.testing.assert_array_equal(saved.scores, rounded)
+    assert found["eval_nll"] == calkit.nll(saved.y_true, rounded, from_logits=True)
+
+
+def test_evaluating_every_other_step_of_accumulated_gradients(tmp_path):
+    calibration = CalibrationCallback(metrics=["nll"])
+    arguments = {"eval_strategy": "steps", "eval_steps": 2, "gradient_accumulation_steps": 2}
+    trainer = make_trainer(tmp_path, calibration, num_train_epochs=4, **arguments)
+    trainer.train()
+    # Four batches, two to a step.
+    logged = [line for line in trainer.state.log_history if "eval_nll" in line]
+    assert [line["step"] for line in logged] == [2, 4, 6, 8]
+    logits = logits_of(trainer.model, Rows(50, 1))
+    np.testing.assert_array_equal(calibration.predictions["val"].scores, logits)
+    y = Rows(50, 1).columns["labels"].numpy()
+    assert logged[-1]["eval_nll"] == calkit.nll(y, logits, from_logits=True)
+
+
+@pytest.mark.slow
+def test_two_ranks_see_each_row_once(tmp_path):
+    """51 rows over two ranks in batches of 16: accelerate fills the last batches with rows that it drops again."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
+    script = Path(__file__).with_name("integrations_rank.py")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launcher, script, "transformers", tmp_path]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    net = Net()
+    net.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
+    for split, rows in (("val", Rows(51, 1)), ("test", Rows(37, 2))):
+        saved = calkit.load_predictions(tmp_path / "logits.npz", split=split)
+        np.testing.assert_array_equal(saved.y_true, rows.columns["labels"].numpy())
+        np.testing.assert_allclose(saved.scores, logits_of(net, rows), rtol=1e-5, atol=1e-6)
+    logged = float((tmp_path / "logged.txt").read_text())
+    assert logged == calkit.adaece(saved.y_true, saved.scores, from_logits=True)
 
 
 class FakeEvaluation:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -237,6 +239,53 @@ class TestFusedFocal:
             value.backward()
             gradients.append(leaf.grad)
         torch.testing.assert_close(*gradients, rtol=0, atol=0)
+
+    @pytest.mark.parametrize("shift", [-85.0, -60.0, -20.0, 20.0, 60.0, 85.0, 300.0])
+    @pytest.mark.parametrize("spec", SPECS)
+    def test_logits_far_from_zero_keep_their_digits(self, spec: str, shift: float) -> None:
+        """Exponentials are taken of the logits as they are; float32 against the oracle of float64."""
+        logits, y = batch(n=40, k=6, scale=3.0, seed=7)
+        logits = (logits + shift).float().requires_grad_()
+        wide = logits.detach().double().requires_grad_()
+        loss = get_loss(spec)
+        value, reference = loss(logits, y), self.composed(spec, wide, y, "mean")
+        value.backward()
+        reference.backward()
+        torch.testing.assert_close(value.double(), reference, rtol=1e-5, atol=0)
+        torch.testing.assert_close(logits.grad.double(), wide.grad, rtol=1e-4, atol=1e-7)
+
+    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+    def test_logits_that_are_not_finite_give_what_cross_entropy_gives(self, bad: float) -> None:
+        """NaN, without a warning of NumPy's (warnings are errors here)."""
+        logits, y = batch()
+        logits[3, (y[3] + 1) % 5] = bad
+        value = get_loss("focal:3")(logits, y)
+        torch.testing.assert_close(value, self.composed("focal:3", logits, y, "mean"), equal_nan=True)
+
+    def test_passes_backward_can_be_repeated_scaled_and_added(self) -> None:
+        """The gradient is handed on by the first pass; a second one makes it anew, to the last bit."""
+        logits, y = batch()
+        z = logits.clone().requires_grad_()
+        value = get_loss("FLA-53")(z, y)
+        (first,) = torch.autograd.grad(value, z, retain_graph=True)
+        kept = first.clone()
+        (second,) = torch.autograd.grad(value, z, retain_graph=True)
+        (scaled,) = torch.autograd.grad(value, z, torch.tensor(1024.0, dtype=torch.float64), retain_graph=True)
+        assert torch.equal(second, kept)
+        assert torch.equal(scaled, 1024 * kept)
+        first.zero_()  # it belongs to the caller
+        value.backward(retain_graph=True)
+        value.backward()
+        assert torch.equal(z.grad, 2 * kept)
+        y_z = logits.clone().requires_grad_()
+        (2 * get_loss("FLA-53")(y_z, y) + get_loss("FLA-53")(y_z, y)).backward()
+        torch.testing.assert_close(y_z.grad, 3 * kept, rtol=1e-14, atol=0)
+
+    def test_logits_are_not_written_to(self) -> None:
+        logits, y = batch()
+        before = logits.clone()
+        get_loss("focal:3")(logits.requires_grad_(), y).backward()
+        assert torch.equal(logits, before)
 
     def test_ignored_samples_are_no_hidden_classes(self) -> None:
         """ignore_index may be a class: its samples must not be counted by the short way."""

@@ -110,9 +110,7 @@ def test_a_million_pixels_need_no_pairs() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "spec", ["ce", "focal:3", "FLA-532", "focal-continuous", "brier", "mmce-w:2", "mbls", "dual-focal"]
-)
+@pytest.mark.parametrize("spec", SPECS)
 def test_compiled_losses_are_the_same(spec: str) -> None:
     """One graph without a break, forward and backward, by Dynamo and AOTAutograd (no code is generated)."""
     torch.compiler.reset()
@@ -167,3 +165,14 @@ def test_import_brings_torch_and_little_else() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("part", ["losses", "models", "bridge"])
+def test_without_torch_there_is_one_clear_error(part: str) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\nimport calkit_torch\n"
+        f"try:\n    import calkit_torch.{part}\nexcept ImportError as error:\n    print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("MissingDependencyError calkit_torch needs torch; install it with: pip install")
+    assert "calkit-calibration[torch]" in done.stdout
