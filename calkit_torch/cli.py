@@ -25,7 +25,7 @@ __all__ = ["command"]
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder. Default: in runs/.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
 @click.option("--seed", type=int, help="Seed of weights, order, augmentation and dropout.")
-@click.option("--epochs", type=int, help="Number of epochs; schedules are scaled in proportion.")
+@click.option("--epochs", type=int, help="Number of epochs; the recipe's schedules are scaled in proportion.")
 @click.option("--recipe", metavar="FILE|NAME", help="Recipe: a TOML file or a name. Default: that of the data set.")
 @click.option("--optimiser", metavar="SPEC", help="Optimiser: sgd:0.1,momentum=0.9, adam:0.001, …")
 @click.option("--lr", type=float, help="Learning rate, instead of the one in the optimiser.")
@@ -98,7 +98,6 @@ def _recipe(
     run: Path | None,
     *,
     recipe: str | None,
-    epochs: int | None,
     lr: float | None,
     assignments: tuple[str, ...],
     **given: Any,
@@ -111,12 +110,12 @@ def _recipe(
     given |= _assigned(assignments)
     source: str | Path | None = recipe
     named = (recipe, *(given[key] for key in ("dataset", "model", "loss")))
-    if run is not None and is_run_folder(run) and not any(named):
+    if run is not None and not any(named):
+        if not is_run_folder(run):
+            raise UsageError(f"{run} holds no run to go on with; name its folder, or begin one: --dataset digits ...")
         source = run / "recipe.toml"
     found = get_recipe(source, **given)
-    if lr is not None:
-        found = replace(found, optimiser=with_learning_rate(found.optimiser, lr))
-    return found if epochs is None else found.shortened(epochs)
+    return found if lr is None else replace(found, optimiser=with_learning_rate(found.optimiser, lr))
 
 
 def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:

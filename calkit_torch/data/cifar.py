@@ -243,7 +243,7 @@ def _find(files: CifarFiles, folder: Path | None, download: bool) -> Path:
         f"{files.name} is not in {place}: put {files.archive.name} there, or the folder {files.folder} that it "
         f"extracts to, or name another folder, or download it (163 MB):\n"
         f"  mkdir -p {place} && curl -L -o {place / files.archive.name} {files.archive.url}\n"
-        f"From Python, get_dataset({files.name!r}, download=True) does that."
+        f"calkit train --download does that, and from Python get_dataset({files.name!r}, download=True)."
     )
 
 

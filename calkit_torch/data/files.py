@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 from urllib.error import URLError
@@ -86,7 +87,7 @@ def fetch(remote: RemoteFile, folder: Path, *, progress: Callable[[int, int | No
             with urlopen(remote.url, timeout=_TIMEOUT) as source, temporary.open("wb") as file:  # noqa: S310
                 length = source.headers.get("Content-Length")
                 _copy(source, file, digest.update, progress or _line_of(remote), int(length) if length else None)
-        except (URLError, TimeoutError, ConnectionError, EOFError) as error:
+        except (URLError, HTTPException, TimeoutError, ConnectionError, EOFError) as error:
             raise FileFormatError(
                 f"cannot download {remote.url}: {getattr(error, 'reason', None) or error}. "
                 f"Put the file into {folder} yourself."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -156,6 +157,7 @@ class SampleLoader(Loader):
             num_workers=request.num_workers,
             persistent_workers=request.num_workers > 0,
             pin_memory=request.device.type == "cuda",
+            worker_init_fn=_ignore_interrupts,
             # Its own generator: the DataLoader would otherwise draw from torch's at each epoch.
             generator=torch.Generator(),
         )
@@ -184,6 +186,11 @@ class _Keys:
                 rows = plan.rows[begin:end].tolist()
                 words = [None] * len(rows) if plan.words is None else list(plan.words[begin:end])
                 yield list(zip(rows, words, strict=True))
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes, to the one that trains: it ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 >>> from calkit_torch.training import get_recipe
 >>> get_recipe(dataset="digits", model="small-resnet", loss="FLA-53").epochs
-30
+60
 """
 
 from calkit_torch.training.callbacks.base import Callback

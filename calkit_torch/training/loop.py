@@ -26,7 +26,7 @@ from calkit_torch.training.interruption import noted_interruptions
 from calkit_torch.training.optimisers import learning_rate_of
 from calkit_torch.training.randomness import lent_generators, seed_step
 from calkit_torch.training.recipe import Recipe
-from calkit_torch.training.run_folder import RunWriter
+from calkit_torch.training.run_folder import RunWriter, check_free
 from calkit_torch.training.saving import Saver
 from calkit_torch.training.schedules import get_schedule
 from calkit_torch.training.setup import build_state, make_network
@@ -101,18 +101,23 @@ def train(
         joined_processes(device) as processes,
         lent_generators(processes.device),
         _tuned_convolutions(processes.device),
-        _folder_of_main(folder, recipe, processes, resume) as run,
-        noted_interruptions() as interruption,
     ):
+        if processes.is_main:
+            check_free(folder, resume=resume)
         data = get_dataset(recipe.dataset, split_seed=recipe.split_seed) if data is None else data
-        state = build_state(recipe, data, processes, run)
-        saver = Saver(state, chosen, folder, interruption, checkpoint_batches, checkpoint_seconds)
-        _start(state, chosen, folder)
-        while state.epoch < recipe.epochs and state.stop is None:
-            _train_epoch(state, chosen, saver)
-            _finish_epoch(state, chosen)
-            saver.after_epoch()
-        _end(state, chosen)
+        state = build_state(recipe, data, processes)
+        saver = Saver(state, chosen, folder, checkpoint_batches, checkpoint_seconds)
+        # Only now, so that a mistake leaves no folder behind.
+        with (
+            _folder_of_main(folder, recipe, processes, resume) as state.run,
+            noted_interruptions() as saver.interruption,
+        ):
+            _start(state, chosen, folder)
+            while state.epoch < recipe.epochs and state.stop is None:
+                _train_epoch(state, chosen, saver)
+                _finish_epoch(state, chosen)
+                saver.after_epoch()
+            _end(state, chosen)
     return RunFolder(folder)
 
 

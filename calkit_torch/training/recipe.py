@@ -14,8 +14,9 @@ from typing import Any, get_type_hints
 
 from calkit.errors import FileFormatError, InputError, MissingDependencyError, UsageError
 from calkit.metrics import get_metric
-from calkit.registry import unknown_name
+from calkit.registry import Registry, unknown_name
 from calkit.specs import Spec, parse_spec
+from calkit_torch.data import DATASETS
 from calkit_torch.losses import PAPER_NAMES, get_loss
 from calkit_torch.losses._focal import ScheduledFocalLoss
 from calkit_torch.models import MODELS
@@ -38,6 +39,13 @@ _DEFAULTS = {
 _OTHERWISE = "plain"
 #: The epochs of the paper's image experiments, which its names of scheduled losses (FLS-532) refer to.
 _PAPER_EPOCHS = 350
+#: Where a recipe says what is otherwise for some data set, network and loss.
+_EXCEPTIONS = "exceptions"
+_WHAT = ("dataset", "model", "loss")
+#: Keys that speak of epochs of the whole run.
+_TIMED = ("epochs", "lr_schedule", "save_epochs")
+#: What torch's generators take.
+_SEEDS = 2**63
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Recipe:
     channels_last : bool
         Whether images and filters are stored with the channels last, which is faster on CUDA in half precision.
     save_epochs : tuple of int
-        Epochs, counted from 1, whose logits are kept beside the final ones.
+        Epochs, from 1 to the last, whose logits are kept beside the final ones.
 
     Raises
     ------
@@ -119,13 +127,16 @@ class Recipe:
             _at_least(key, getattr(self, key), 1)
         for key in ("seed", "split_seed", "workers"):
             _at_least(key, getattr(self, key), 0)
+        if self.seed >= _SEEDS:
+            raise InputError(f"seed must be below 2**63, but is {self.seed}.")
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("reduction", self.reduction, REDUCTIONS)
         _one_of("pipeline", self.pipeline, ("resident", "dataloader"))
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise InputError(f"clip_norm must be positive, but is {self.clip_norm!r}; leave it out for no clipping.")
-        if self.save_epochs and min(self.save_epochs) < 1:
-            raise InputError(f"save_epochs are counted from 1, but hold {min(self.save_epochs)}.")
+        outside = [epoch for epoch in self.save_epochs if not 1 <= epoch <= self.epochs]
+        if outside:
+            raise InputError(f"save_epochs must be from 1 to epochs = {self.epochs}, but hold {outside[0]}.")
         parse_spec(self.dataset)
         MODELS.canonical(parse_spec(self.model).name)
         get_loss(self.loss)
@@ -240,7 +251,9 @@ def get_recipe(source: str | Path | None = None, **given: Any) -> Recipe:
     Parameters
     ----------
     source : str or Path, optional
-        A name of :func:`available_recipes`, or a TOML file; by default the recipe for the data set.
+        A name of :func:`available_recipes`, or a TOML file; by default the recipe for the data set. Beside the keys of
+        a recipe it may hold ``[[exceptions]]``: tables with ``dataset``, ``model`` or ``loss``, and what is otherwise
+        for these.
     **given
         Fields of :class:`Recipe` that count instead of those of the source; one that is None does not.
 
@@ -259,24 +272,33 @@ def get_recipe(source: str | Path | None = None, **given: Any) -> Recipe:
 
     Notes
     -----
-    The paper's names of scheduled losses, such as FLS-532, switch at the epochs 100 and 250 of 350. If the recipe has
-    another number of epochs, they switch in proportion. ``focal-scheduled:5,3,2@100,250`` is taken as it is.
+    With another number of epochs than the source's, its schedules are scaled in proportion (:meth:`Recipe.shortened`).
+    What is given is taken as it is: ``lr_schedule="step:0.1@150,250"`` steps at these epochs, however many there are.
+    But the paper's names of scheduled losses, such as FLS-532, which switch at the epochs 100 and 250 of 350, switch in
+    proportion in every recipe.
 
     Examples
     --------
     >>> recipe = get_recipe(dataset="cifar10", model="resnet50", loss="FLA-53")
     >>> recipe.reduction, recipe.clip_norm, recipe.epochs
     ('focal-calibration', 2.0, 350)
+    >>> get_recipe(dataset="cifar10", model="resnet50", loss="FLS-532", epochs=70).lr_schedule
+    'step:0.1@30,50'
     """
     _check_keys(given)
     chosen = {key: value for key, value in given.items() if value is not None}
     if source is None and "dataset" not in chosen:
         raise UsageError("name a data set (--dataset digits) or a recipe file that does (--recipe FILE).")
-    values = _named(source if source is not None else _default_name(chosen["dataset"]))
+    values, exceptions = _named(source if source is not None else _default_name(chosen["dataset"]))
+    timed = {key: chosen.pop(key) for key in _TIMED if key in chosen}
     recipe = Recipe.from_dict({**values, **chosen})
-    if recipe.loss in PAPER_NAMES and recipe.epochs != _PAPER_EPOCHS:
-        return replace(recipe, loss=scaled_loss(recipe.loss, recipe.epochs / _PAPER_EPOCHS))
-    return recipe
+    for exception in exceptions:
+        recipe = _with_exception(recipe, exception, chosen)
+    recipe = _with_schedule_of_name(recipe, recipe.loss)
+    changed = recipe.shortened(timed.get("epochs", recipe.epochs))
+    if "loss" in chosen:
+        changed = _with_schedule_of_name(changed, chosen["loss"])
+    return replace(changed, **timed)
 
 
 def available_recipes() -> list[str]:
@@ -310,25 +332,67 @@ def scaled_loss(spec: str, scale: float) -> str:
     return str(replace(parsed, kwargs={**parsed.kwargs, "base": scaled_loss(base, scale)}))
 
 
+def _with_schedule_of_name(recipe: Recipe, loss: str) -> Recipe:
+    """Return a recipe with a loss as it was given; one that the paper named, with its schedule in proportion."""
+    if loss in PAPER_NAMES and recipe.epochs != _PAPER_EPOCHS:
+        loss = scaled_loss(loss, recipe.epochs / _PAPER_EPOCHS)
+    return replace(recipe, loss=loss)
+
+
+def _with_exception(recipe: Recipe, exception: Mapping[str, Any], chosen: Mapping[str, Any]) -> Recipe:
+    """Return what an exception makes of a recipe that it is meant for, but for what was chosen otherwise."""
+    meant = all(
+        _word(key, value) == _word(key, getattr(recipe, key)) for key, value in exception.items() if key in _WHAT
+    )
+    return (
+        replace(recipe, **{k: v for k, v in exception.items() if k not in _WHAT and k not in chosen})
+        if meant
+        else recipe
+    )
+
+
+def _word(key: str, spec: str) -> str:
+    """Return the name in a specification, without parameters and in its one spelling: "brier" for "Brier"."""
+    if key == "loss":
+        return get_loss(spec).name
+    name = parse_spec(spec).name
+    registry: Registry[Any] = MODELS if key == "model" else DATASETS
+    return registry.canonical(name) if name in registry else name
+
+
 def _default_name(dataset: str) -> str:
-    return _DEFAULTS.get(parse_spec(dataset).name, _OTHERWISE)
+    return _DEFAULTS.get(_word("dataset", dataset), _OTHERWISE)
 
 
 def _folder() -> Any:
     return resources.files("calkit_torch.training") / "recipes"
 
 
-def _named(source: str | Path) -> dict[str, Any]:
+def _named(source: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the keys of a recipe that ships or of a file, and its exceptions."""
+    values = _parse_toml(_text(source), str(source))
+    exceptions = values.pop(_EXCEPTIONS, [])
+    _check_keys(values)
+    if not isinstance(exceptions, list) or not all(isinstance(e, dict) and e.keys() & set(_WHAT) for e in exceptions):
+        raise InputError(
+            f"the exceptions of {source} must be tables, [[exceptions]], each with dataset, model or loss."
+        )
+    for exception in exceptions:
+        _check_keys(exception)
+    return values, exceptions
+
+
+def _text(source: str | Path) -> str:
     if isinstance(source, str) and source in available_recipes():
-        return _parse_toml((_folder() / f"{source}.toml").read_text(encoding="utf-8"), source)
+        found: str = (_folder() / f"{source}.toml").read_text(encoding="utf-8")
+        return found
     path = Path(source)
     if path.suffix != ".toml" and not path.is_file():
         raise unknown_name("recipe", str(source), available_recipes())
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FileFormatError(f"the recipe {path} cannot be read: {getattr(error, 'strerror', error)}.") from None
-    return _parse_toml(text, str(path))
 
 
 def _parse_toml(text: str, what: str) -> dict[str, Any]:
@@ -336,7 +400,6 @@ def _parse_toml(text: str, what: str) -> dict[str, Any]:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FileFormatError(f"{what} is not TOML: {error}.") from None
-    _check_keys(values)
     return values
 
 

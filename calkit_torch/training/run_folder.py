@@ -25,7 +25,7 @@ from calkit_torch.training.recipe import Recipe
 if sys.platform != "win32":  # Windows has no flock; there only the file itself tells.
     import fcntl
 
-__all__ = ["RunWriter", "check_same_recipe", "plain"]
+__all__ = ["RunWriter", "check_free", "check_same_recipe", "plain"]
 
 
 class RunWriter:
@@ -66,14 +66,14 @@ class RunWriter:
             If the folder cannot be made.
         """
         folder = Path(path)
-        _check_free(folder, resume=resume)
+        check_free(folder, resume=resume)
         try:
             (folder / "logits").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileFormatError(f"cannot make the folder {folder}: {error.strerror}.") from None
         with _locked(folder):
             # Only now is it certain that nobody else has begun here since.
-            _check_free(folder, resume=resume)
+            check_free(folder, resume=resume)
             if is_run_folder(folder):
                 there = (folder / "recipe.toml").read_text(encoding="utf-8")
                 check_same_recipe(Recipe.from_toml(there), recipe, folder)
@@ -203,7 +203,14 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _check_free(folder: Path, *, resume: bool) -> None:
+def check_free(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder in which no run can begin, or, with ``resume``, go on.
+
+    Raises
+    ------
+    UsageError
+        If it holds a run that is not to be resumed, or other things.
+    """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder for the run (--out DIR).")
     if is_run_folder(folder):

@@ -29,15 +29,18 @@ class Saver:
     callbacks : sequence of Callback
     folder : Path
         The run folder, for messages.
-    interruption : Interruption
-        Tells whether somebody wants training to end.
     every_batches, every_seconds : optional
         How often to write inside an epoch.
+
+    Attributes
+    ----------
+    interruption : Interruption
+        Tells whether somebody wants training to end.
 
     Raises
     ------
     InputError
-        If one of these is not positive.
+        If one of the periods is not positive.
     """
 
     def __init__(
@@ -45,7 +48,6 @@ class Saver:
         state: TrainingState,
         callbacks: Sequence[Callback],
         folder: Path,
-        interruption: Interruption,
         every_batches: int | None,
         every_seconds: float | None,
     ) -> None:
@@ -55,16 +57,17 @@ class Saver:
         self.state = state
         self.callbacks = callbacks
         self.folder = folder
-        self.interruption = interruption
+        self.interruption = Interruption()
         self.every_batches = every_batches
         self.every_seconds = every_seconds
+        self._n_batches = state.n_batches
         self._stride = 1 if state.device.type == "cpu" and state.world_size == 1 else _STRIDE
         self._written = time.monotonic()
 
     def after_batch(self) -> None:
         """Look at the loss now and then, write a checkpoint where one is due, and leave if that is wanted."""
         state = self.state
-        if state.batch == state.n_batches:
+        if state.batch == self._n_batches:
             # The end of the epoch is at hand, with a checkpoint of its own.
             self._check()
             return
@@ -120,9 +123,9 @@ class Saver:
     def _leave(self) -> None:
         state = self.state
         state.processes.barrier()
-        where = f"before epoch {state.epoch + 1}"
+        where = f"before epoch {state.epoch + 1}" if state.epoch < state.recipe.epochs else "before the final logits"
         if state.batch:
-            where = f"in epoch {state.epoch + 1}, after {state.batch} of {state.n_batches} batches"
+            where = f"in epoch {state.epoch + 1}, after {state.batch} of {self._n_batches} batches"
         raise TrainingInterrupted(
             f"stopped {where}; nothing is lost. Continue with: calkit train --resume --out {self.folder}"
         )

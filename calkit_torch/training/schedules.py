@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from calkit.errors import InputError, UsageError
 from calkit.registry import Registry
-from calkit.specs import Spec, call_with_spec, parse_spec
+from calkit.specs import Spec, Value, call_with_spec, parse_spec
 
 __all__ = ["SCHEDULES", "Schedule", "get_schedule", "scaled_epochs", "scaled_schedule"]
 
@@ -113,20 +113,26 @@ def scaled_schedule(spec: str, scale: float) -> str:
 
     Examples
     --------
-    >>> scaled_schedule("step:0.1@150,250", 0.1)
-    'step:0.1@15,25'
+    >>> scaled_schedule("step:0.1@150,250", 0.1), scaled_schedule("cosine:0,5", 2)
+    ('step:0.1@15,25', 'cosine:0,10')
     """
     parsed = parse_spec(spec)
-    changed: Spec = parsed
-    if parsed.at is not None:
-        changed = replace(changed, at=scaled_epochs(parsed.at, scale))
-    warmup = parsed.kwargs.get("warmup")
-    if isinstance(warmup, int | float) and warmup:
-        changed = replace(changed, kwargs={**parsed.kwargs, "warmup": round(warmup * scale)})
+
+    def scaled(name: str, value: Value) -> Value:
+        # Rounded down, so that it stays shorter than the run.
+        return math.floor(value * scale + 1e-9) if name == "warmup" and isinstance(value, int | float) else value
+
+    names = _own_parameters(SCHEDULES[parsed.name]).parameters
+    changed = Spec(
+        parsed.name,
+        tuple(scaled(name, value) for name, value in zip(names, parsed.args, strict=False)),
+        {name: scaled(name, value) for name, value in parsed.kwargs.items()},
+        None if parsed.at is None else scaled_epochs(parsed.at, scale),
+    )
     return spec if changed == parsed else str(changed)
 
 
-def _own_parameters(build: Callable[..., Schedule]) -> object:
+def _own_parameters(build: Callable[..., Schedule]) -> inspect.Signature:
     signature = inspect.signature(build)
     return signature.replace(parameters=list(signature.parameters.values())[2:])
 

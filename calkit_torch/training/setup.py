@@ -21,7 +21,7 @@ __all__ = ["build_state", "make_network"]
 _AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def build_state(recipe: Recipe, data: DataSet, processes: Processes, run: RunWriter | None) -> TrainingState:
+def build_state(recipe: Recipe, data: DataSet, processes: Processes, run: RunWriter | None = None) -> TrainingState:
     """Build network, loss and optimiser of a recipe, on the device of this process."""
     device = processes.device
     model = data.build_model(recipe.model, seed=recipe.seed).to(device)

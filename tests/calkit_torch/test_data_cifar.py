@@ -183,6 +183,43 @@ def test_an_archive_that_lacks_a_file_is_refused(tmp_path: Path) -> None:
         read_cifar(with_checksum_of(CIFAR10, archive), tmp_path)
 
 
+def real_folder(folder: Path, files: CifarFiles, place: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Write all images of the data folder as the extracted archive holds them; return those of training."""
+    names = sorted(folder.glob("*-train*.npz"))
+    parts = [load_shard(path) for path in names]
+    images, labels = np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
+    test_images, test_labels = load_shard(folder / f"{files.name}-test.npz")
+    with np.load(folder / f"{files.name}-labels.npz") as found:
+        class_names = found["classes"].tolist()
+    contents = {files.names_file: pickled(**{files.names_key: class_names})}
+    contents["test_batch" if files is CIFAR10 else "test"] = python2_batch(test_images, test_labels, files.label_key)
+    for name, x, y in zip(
+        files.train, np.split(images, len(files.train)), np.split(labels, len(files.train)), strict=True
+    ):
+        contents[name] = python2_batch(x, y, files.label_key)
+    write_folder(place / files.folder, contents)
+    return images, labels
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@BOTH
+def test_the_papers_split_of_the_real_images(data_folder: Path, tmp_path: Path, files: CifarFiles) -> None:
+    """45,000, 5,000 and 10,000; validation begins with the rows that the published code's seed puts first."""
+    images, labels = real_folder(data_folder / files.name, files, tmp_path)
+    data = get_dataset(files.name, folder=tmp_path)
+    assert tuple(map(len, (data.train, data.validation, data.test))) == (45_000, 5_000, 10_000)
+    first = [26247, 35067, 34590, 16668, 12196]
+    assert np.array_equal(data.validation.inputs[:5].numpy(), images[first].transpose(0, 3, 1, 2))
+    assert data.validation.labels[:5].tolist() == labels[first].tolist()
+    together = torch.cat([data.train.labels, data.validation.labels])
+    assert together.bincount().tolist() == [50_000 // data.n_classes] * data.n_classes
+    assert data.test.labels.bincount().tolist() == [10_000 // data.n_classes] * data.n_classes
+    if files is CIFAR10:
+        assert hashlib.md5(images.tobytes()).hexdigest() == "c5f00ff6ce3db7abd1d3678cac66a6c0"
+        assert data.class_names[:2] == ("airplane", "automobile")
+
+
 @pytest.mark.data
 def test_real_images_come_through_an_archive(data_folder: Path, tmp_path: Path) -> None:
     """The shard's own note gives the MD5 of all decoded images; the labels follow the official numbering."""

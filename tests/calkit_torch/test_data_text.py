@@ -260,6 +260,20 @@ def test_real_messages(data_folder: Path) -> None:
     assert len(set(found.labels)) == 20
 
 
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_division_of_the_real_messages(data_folder: Path) -> None:
+    """In the paper's proportion: 15,098, 900 and 3,999 of 19,997 become 14,229, 848 and 3,769 of 18,846."""
+    data = get_dataset("20newsgroups", folder=data_folder / "20newsgroups")
+    assert tuple(map(len, (data.train, data.validation, data.test))) == (14_229, 848, 3_769)
+    assert data.class_names[0] == "alt.atheism"
+    assert data.train.inputs.shape == (14_229, 1000)
+    assert data.options == {"vocabulary_size": 20_001}
+    together = torch.cat([part.labels for part in (data.train, data.validation, data.test)])
+    # The smallest and the largest group of the by-date set, 628 and 999 messages.
+    assert sorted(together.bincount().tolist())[:: data.n_classes - 1] == [628, 999]
+
+
 TREES = {
     "train": ["(3 (2 A) (4 (4 Good) (2 Film)))", "(2 (2 a) (2 film))", "(0 (1 bad) (2 film))"],
     "dev": ["(1 (0 worst) (2 film))"],
@@ -351,3 +365,19 @@ def test_the_real_treebank(data_folder: Path) -> None:
     loader = binary.loader("train", batch_size=25, train=True)
     assert sum(int((labels == -100).sum()) for _, labels in loader) == n_neutral > 100_000
     assert len(loader) == 277
+
+
+@pytest.mark.data
+def test_real_word_vectors_for_the_real_treebank(data_folder: Path, tmp_path: Path) -> None:
+    """The vocabulary holds the words of all splits; those that GloVe knows have its vectors."""
+    with np.load(data_folder / "glove" / "glove-twitter-25d-12k.npz") as found:
+        table = dict(zip([word.decode() for word in found["words"]], found["vectors"].astype(np.float32), strict=True))
+    rows = [f"{word} {' '.join(map(str, vector))}\n" for word, vector in table.items() if " " not in word]
+    (tmp_path / "glove.txt").write_text("".join(rows), encoding="utf-8")
+    data = get_dataset(f"sst:binary,glove={tmp_path / 'glove.txt'}", folder=data_folder / "sst")
+    weight = data.model_options["embedding"].weight
+    vocabulary = data.feed.vocabulary
+    known = [word for word in vocabulary if word in table]
+    assert len(known) > 5_000
+    for word in known[:100]:
+        np.testing.assert_allclose(weight[vocabulary[word]].detach().numpy(), table[word], rtol=1e-6)

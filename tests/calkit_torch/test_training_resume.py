@@ -67,6 +67,16 @@ def test_killed_and_resumed(name, moment, tmp_path, start, whole):
     assert [p.name for p in out.iterdir() if p.name.startswith(".")] == []
 
 
+def test_a_loss_that_learns_is_part_of_what_comes_back(whole):
+    """AdaFocal's state has moved in these runs, so that a resume without it would show."""
+    first, last = (whole["images"]["history"][i]["loss"] for i in (0, -1))
+    state = whole["images"]["checkpoint"]["loss"]
+    assert state
+    assert any(tensor.float().std() > 0 for tensor in state.values())
+    assert first.startswith("adafocal")
+    assert last.startswith("adafocal")
+
+
 def test_killed_again_and_again(tmp_path, start, whole):
     """At moments that nobody chose, until a try comes through; each makes a little way."""
     out = tmp_path / "run"

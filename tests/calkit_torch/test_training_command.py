@@ -1,0 +1,290 @@
+"""``calkit train`` as somebody uses it who has read its help and makes mistakes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from calkit.cli.app import run
+from calkit.runs import RunFolder
+from calkit_torch.cli import command
+from calkit_torch.data.cifar import CIFAR10
+from calkit_torch.data.files import md5_of
+from calkit_torch.training import Recipe, get_recipe
+from tests.calkit_torch.cifar_shards import members, write_archive, write_folder
+from tests.processes import interruptible
+
+TRAIN = ["train", "--dataset", "digits", "--model", "mlp:hidden=8", "--loss", "FLA-53", "--device", "cpu"]
+
+Called = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
+    """Call the command line in an empty folder; return exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CALKIT_DATA", str(tmp_path / "data"))
+
+    def called(*args: Any) -> tuple[int, str, str]:
+        code = run([str(arg) for arg in args])
+        return code, *capsys.readouterr()
+
+    return called
+
+
+def test_help_names_every_option_and_the_examples_in_it_are_commands(call: Called) -> None:
+    code, out, _ = call("train", "--help")
+    assert code == 0
+    for option in command.params:
+        assert max(option.opts, key=len) in out, option
+    assert "torchrun --nproc-per-node 4 -m calkit train" in out
+    assert "train" in call("--help")[1]
+
+
+def test_a_run_and_what_is_said_of_it(call: Called, tmp_path: Path) -> None:
+    code, out, err = call(*TRAIN, "--epochs", 2, "--out", "run")
+    assert (code, out, err) == (0, "run\n", "")
+    assert len(RunFolder("run").history) == 2
+    code, out, err = call("evaluate", "run", "-m", "temperature")
+    assert code == 0
+    assert "AdaECE" in out
+
+
+def test_without_out_the_folder_is_named_after_the_recipe(call: Called) -> None:
+    recipe = get_recipe(dataset="digits", model="mlp:hidden=8", loss="FLA-53", epochs=1)
+    assert call(*TRAIN, "--epochs", 1) == (0, f"runs/{recipe.folder_name}\n", "")
+    assert call(*TRAIN, "--epochs", 1)[0] == 2
+    assert call(*TRAIN, "--epochs", 1, "--resume") == (0, f"runs/{recipe.folder_name}\n", "")
+
+
+def test_all_options_reach_the_recipe(call: Called, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'dataset = "digits"\nmodel = "mlp:hidden=8"\nloss = "CE"\nlr_schedule = "step:0.1@10"\n'
+    )
+    options = ["--recipe", "mine.toml", "--loss", "focal:2", "--seed", 7, "--epochs", 3, "--batch-size", 200]
+    options += ["--optimiser", "adam:0.5", "--lr", 0.003, "--precision", "bfloat16", "--device", "cpu"]
+    options += [
+        "--set",
+        "clip_norm=2",
+        "--set",
+        "select=accuracy",
+        "--set",
+        "save_epochs=[1, 3]",
+        "--set",
+        "channels_last=true",
+    ]
+    code, _, err = call("train", *options, "--out", "run")
+    assert (code, err) == (0, "")
+    assert Recipe.from_dict(RunFolder("run").recipe) == Recipe(
+        "digits",
+        "mlp:hidden=8",
+        "focal:2",
+        optimiser="adam:0.003",
+        lr_schedule="step:0.1@1",
+        epochs=3,
+        batch_size=200,
+        seed=7,
+        precision="bfloat16",
+        clip_norm=2.0,
+        select="accuracy",
+        channels_last=True,
+        save_epochs=(1, 3),
+    )
+    assert RunFolder("run").logits_epochs == [1, 3]
+
+
+def test_epochs_by_set_are_those_of_the_option() -> None:
+    def recipe(*options: str) -> Recipe:
+        from calkit_torch.cli import _recipe
+
+        context = command.make_context("train", [*TRAIN[1:], *options])
+        names = ("recipe", "lr", "assignments", "dataset", "model", "loss", "seed", "epochs", "optimiser", "batch_size")
+        return _recipe(None, **{name: context.params[name] for name in names})
+
+    assert recipe("--set", "epochs=30") == recipe("--epochs", "30")
+    assert recipe("--epochs", "30").lr_schedule == "step:0.1@20,26"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["train"], 2, "name a data set (--dataset digits) or a recipe file that does (--recipe FILE)"),
+        (["train", "--dataset", "digits"], 2, "a recipe needs model, loss"),
+        ([*TRAIN, "--loss", "FLA-54"], 2, "unknown loss 'FLA-54'. Did you mean 'FLA-53'"),
+        ([*TRAIN, "--dataset", "digit"], 2, "unknown data set 'digit'. Did you mean 'digits'"),
+        ([*TRAIN, "--dataset", "cifar11", "--model", "resnet50"], 2, "Did you mean 'cifar10"),
+        ([*TRAIN, "--model", "small-resnett"], 2, "Did you mean 'small-resnet'"),
+        ([*TRAIN, "--model", "mlp:hiden=3"], 2, "Parameters: "),
+        ([*TRAIN, "--recipe", "digitz"], 2, "unknown recipe 'digitz'. Did you mean 'digits'"),
+        ([*TRAIN, "--recipe", "none.toml"], 1, "the recipe none.toml cannot be read: No such file"),
+        ([*TRAIN, "--set", "epoch=3"], 2, "unknown recipe key 'epoch'. Did you mean 'epochs'"),
+        ([*TRAIN, "--set", "clip_norm"], 2, "--set takes KEY=VALUE, for example --set clip_norm=2"),
+        ([*TRAIN, "--set", "clip_norm=two"], 1, "clip_norm must be a number, but is 'two'"),
+        ([*TRAIN, "--epochs", 0], 1, "epochs must be at least 1"),
+        ([*TRAIN, "--epochs", "many"], 2, "'many' is not a valid integer"),
+        ([*TRAIN, "--eposch", 3], 2, "Did you mean '--epochs'"),
+        ([*TRAIN, "--lr", 0], 1, "the learning rate must be a positive number"),
+        ([*TRAIN, "--checkpoint-seconds", 0], 1, "checkpoint_seconds must be positive"),
+        ([*TRAIN, "--device", "gpu"], 2, "device must be auto, cpu, cuda or cuda:N, but is 'gpu'"),
+        ([*TRAIN, "--precision", "half"], 2, "unknown precision 'half'"),
+        ([*TRAIN, "--resume", "--recipe", "none.toml"], 1, "none.toml cannot be read"),
+        (["train", "--resume", "--out", "nowhere"], 2, "nowhere holds no run to go on with; name its folder, or begin"),
+        (["train", "--resume"], 2, "name a data set"),
+    ],
+)
+def test_mistakes_have_one_clear_line(call: Called, options: list[Any], code: int, words: str) -> None:
+    found, out, err = call(*options)
+    assert (found, out) == (code, "")
+    assert words in err
+    assert "Traceback" not in err
+    assert not Path("runs").exists() or not list(Path("runs").glob("*/recipe.toml"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_asked_for_and_absent(call: Called) -> None:
+    code, out, err = call(*TRAIN, "--device", "cuda")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"calkit: error: device 'cuda' was asked for, but torch {torch.__version__} ")
+    assert "pass --device cpu" in err
+
+
+CIFAR = ["train", "--dataset", "cifar10", "--model", "small-resnet:width=4", "--loss", "CE", "--device", "cpu"]
+
+
+def test_a_data_set_that_is_missing(call: Called, tmp_path: Path) -> None:
+    code, out, err = call(*CIFAR)
+    assert (code, out) == (1, "")
+    place = tmp_path / "data" / "cifar10"
+    assert f"calkit: error: cifar10 is not in {place}: put cifar-10-python.tar.gz there, or the folder" in err
+    assert f"mkdir -p {place} && curl -L -o {place}/cifar-10-python.tar.gz https://www.cs.toronto.edu/~kriz/" in err
+    assert "calkit train --download does that" in err
+    assert f"cifar10 is not in {tmp_path / 'elsewhere'}" in call(*CIFAR, "--folder", tmp_path / "elsewhere")[2]
+    for dataset, model, words in (
+        ("sst", "tree-lstm", "unzip -j"),
+        ("20newsgroups", "global-pooling-cnn", "20newsgroups"),
+    ):
+        code, _, err = call("train", "--dataset", dataset, "--model", model, "--loss", "CE", "--device", "cpu")
+        assert code == 1
+        assert words in err
+        assert str(tmp_path / "data" / dataset) in err
+
+
+def test_a_data_set_with_the_wrong_checksum(call: Called, tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / CIFAR10.archive.name, CIFAR10.folder, members(CIFAR10))
+    code, _, err = call(*CIFAR, "--folder", tmp_path)
+    assert code == 1
+    assert f"has the MD5 checksum {md5_of(archive)}, and not {CIFAR10.archive.md5}: it is damaged or another" in err
+
+
+def test_images_from_a_folder(call: Called, tmp_path: Path) -> None:
+    """The published code's recipe on a few images: sums, clipped."""
+    write_folder(tmp_path / "there" / CIFAR10.folder, members(CIFAR10))
+    code, _, err = call(*CIFAR, "--folder", tmp_path / "there", "--epochs", 2, "--out", "run")
+    assert (code, err) == (0, "")
+    recipe = RunFolder("run").recipe
+    assert (recipe["reduction"], recipe["clip_norm"], recipe["lr_schedule"]) == (
+        "focal-calibration",
+        2.0,
+        "step:0.1@1,2",
+    )
+
+
+def test_a_run_of_another_recipe_is_not_resumed(call: Called) -> None:
+    assert call(*TRAIN, "--epochs", 1, "--out", "run")[0] == 0
+    code, _, err = call("train", "--resume", "--out", "run", "--seed", 5)
+    assert code == 2
+    assert "run holds a run of another recipe: seed = 1 there, 5 here. Resume it without these" in err
+
+
+def test_a_damaged_checkpoint(call: Called) -> None:
+    assert call(*TRAIN, "--epochs", 1, "--out", "run")[0] == 0
+    Path("run/checkpoint.pt").write_bytes(b"PK\x03\x04")
+    code, _, err = call("train", "--resume", "--out", "run")
+    assert code == 1
+    assert "the checkpoint run/checkpoint.pt cannot be read: " in err
+
+
+def test_a_run_that_diverges(call: Called) -> None:
+    code, _, err = call(*TRAIN, "--lr", 1e30, "--out", "run")
+    assert code == 1
+    assert err.startswith("calkit: error: the loss became nan in epoch 1, batch ")
+    assert "Lower the learning rate (--lr) or clip the gradient (clip_norm)" in err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("pipeline", ["resident", "dataloader"])
+def test_ctrl_c_and_on(tmp_path: Path, pipeline: str) -> None:
+    """The whole group of processes gets the signal, as from a terminal: workers of a DataLoader included."""
+    out = tmp_path / "run"
+    train = [sys.executable, "-m", "calkit", *TRAIN, "--epochs", "2000", "--out", str(out)]
+    if pipeline == "dataloader":
+        train += ["--set", "pipeline=dataloader", "--set", "workers=1"]
+    process = subprocess.Popen(
+        train,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=interruptible,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    history = out / "history.jsonl"
+    deadline = time.monotonic() + 120
+    while not (history.exists() and history.read_text().count("\n") >= 3):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert stdout == ""
+    assert stderr.startswith("calkit: stopped ")
+    assert stderr.endswith(f"nothing is lost. Continue with: calkit train --resume --out {out}\n")
+    assert "Traceback" not in stderr
+    done = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert done["epoch"] >= 3
+
+    again = [sys.executable, "-m", "calkit", "train", "--resume", "--out", str(out), "--device", "cpu"]
+    process = subprocess.Popen(again, start_new_session=True, preexec_fn=interruptible, stderr=subprocess.DEVNULL)
+    while history.read_text().count("\n") < done["epoch"] + 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    epochs = [record["epoch"] for record in RunFolder(out).history]
+    assert epochs == list(range(1, len(epochs) + 1))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_a_killed_command_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+    """Without options but --resume: the folder knows the rest."""
+
+    def calkit_train(*args: str, kill: bool = False) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen([sys.executable, "-m", "calkit", *args], env=environment, stdout=subprocess.DEVNULL)
+        if kill:
+            history = tmp_path / "run" / "history.jsonl"
+            while not (history.exists() and history.read_text().count("\n") >= 2):
+                assert process.poll() is None
+                time.sleep(0.005)
+            process.kill()
+        assert process.wait(120) == (-signal.SIGKILL if kill else 0)
+
+    calkit_train(*TRAIN, "--epochs", "40", "--out", str(tmp_path / "whole"))
+    calkit_train(*TRAIN, "--epochs", "40", "--out", str(tmp_path / "run"), kill=True)
+    calkit_train("train", "--resume", "--out", str(tmp_path / "run"), "--device", "cpu")
+    whole, again = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
+    assert again.logits().read_bytes() == whole.logits().read_bytes()
+    assert [r["test"] for r in again.history] == [r["test"] for r in whole.history]
