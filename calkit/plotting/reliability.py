@@ -31,6 +31,9 @@ _EDGE = "#1c3d5e"
 # So many diagrams stand in a row.
 _COLUMNS = 4
 
+# Bins of equal mass can be as narrow as a point; their bars are not.
+_LEAST_WIDTH = 0.004
+
 # Legends and notes stay legible where bars reach below them.
 _LEGEND: dict[str, Any] = {"loc": "upper left", "fontsize": "small", "framealpha": 0.85, "edgecolor": "none"}
 _NOTE: dict[str, Any] = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
@@ -250,7 +253,7 @@ class ReliabilityDisplay:
                 align="edge",
                 color=colour,
                 edgecolor="white",
-                linewidth=0.6,
+                linewidth=self._borders(),
                 label=label,
             )
         ax.hlines(accuracy, left, left + width, color=_EDGE, linewidth=1.6, zorder=2.5)
@@ -260,15 +263,16 @@ class ReliabilityDisplay:
         ax.tick_params(labelbottom=False)
         ax.legend(**_LEGEND)
         style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": _NOTE, "zorder": 4}
-        n_bins = self.bins.count.size
-        note = f"ECE {self.ece * 100:.2f} %\n{n_bins} bin{'s' * (n_bins > 1)}, n = {int(self.bins.count.sum()):,}"
+        n_bins, measure = self.bins.n_bins, "ECE" if self.bins.lower is None else "AdaECE"
+        bins = f"{n_bins} bin{'s' * (n_bins > 1)}"
+        note = f"{measure} {self.ece * 100:.2f} %\n{bins}, n = {int(self.bins.count.sum()):,}"
         ax.text(0.97, 0.03, note, transform=ax.transAxes, **style)
 
     def _draw_shares(self, ax: Axes) -> None:
         bins = self.bins
         left, width = self._spans()
         share = bins.share[bins.weight > 0] * 100
-        ax.bar(left, share, width, align="edge", color=_SHARE, edgecolor="white", linewidth=0.6)
+        ax.bar(left, share, width, align="edge", color=_SHARE, edgecolor="white", linewidth=self._borders())
         total = float(bins.total_weight)
         accuracy, confidence = float(bins.correct.sum()) / total, float(bins.confidence.sum()) / total
         ax.axvline(accuracy, color=_ACCURACY, linewidth=1.6, label=f"accuracy {accuracy * 100:.2f} %")
@@ -281,13 +285,21 @@ class ReliabilityDisplay:
         """Return left edges and widths of the bins that hold samples; bins of one value stay visible."""
         lower, upper = self.bins.edges
         filled = self.bins.weight > 0
-        return lower[filled], np.maximum((upper - lower)[filled], 0.004)
+        return lower[filled], np.maximum((upper - lower)[filled], _LEAST_WIDTH)
+
+    def _borders(self) -> Any:
+        """Return the line width of the bars' borders: none where they would cover the bar."""
+        _, width = self._spans()
+        return np.where(width > 4 * _LEAST_WIDTH, 0.6, 0.0)
 
 
 def plot_reliability(
-    displays: Mapping[str, ReliabilityDisplay] | list[ReliabilityDisplay], *, title: str | None = None
+    displays: Mapping[str, ReliabilityDisplay] | list[ReliabilityDisplay],
+    *,
+    title: str | None = None,
+    n_columns: int = _COLUMNS,
 ) -> Figure:
-    """Draw several reliability diagrams side by side, before and after scaling for instance; four make a row.
+    """Draw several reliability diagrams side by side, before and after scaling for instance.
 
     Parameters
     ----------
@@ -295,6 +307,8 @@ def plot_reliability(
         The keys, if any, are the titles.
     title : str, optional
         Title of the figure.
+    n_columns : int, default=4
+        So many diagrams, at most, stand in a row.
 
     Returns
     -------
@@ -320,7 +334,9 @@ def plot_reliability(
     named = list(displays.items()) if isinstance(displays, Mapping) else [(d.name or "", d) for d in displays]
     if not named:
         raise InputError("displays is empty: pass at least one ReliabilityDisplay.")
-    n_columns = min(len(named), _COLUMNS)
+    if n_columns < 1:
+        raise InputError(f"n_columns must be at least 1, but is {n_columns}.")
+    n_columns = min(len(named), n_columns)
     n_rows = math.ceil(len(named) / n_columns)
     figure = Figure(figsize=(4.6 * n_columns, 5.8 * n_rows), layout="constrained")
     axes = figure.subplots(2 * n_rows, n_columns, squeeze=False, height_ratios=(3, 1) * n_rows)

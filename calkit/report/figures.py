@@ -27,7 +27,7 @@ __all__ = ["Key", "Picture", "colour_of", "comparison_pictures", "history_pictur
 
 # Metrics that are compared in pictures, the first three of these that the report has.
 _COMPARED = ("ece", "nll", "error", "adaece", "brier", "mce")
-_NUMBER = re.compile(r" [\d.]+ %$")
+_NUMBER = re.compile(r"( by)?( [\d.]+ %)?$")
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,14 @@ def reliability_picture(
     ax, share_ax = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True, gridspec_kw={"hspace": 0.06})
     display = ReliabilityDisplay.from_bins(diagram.to_bins(), plot=False).plot(ax, share_ax=share_ax)
     legend = tuple({key.label: key for key in [*_taken_legend(share_ax), *_taken_legend(ax)]}.values())
-    if level is not None:
+    if level is not None and not diagram.weighted:
         _draw_intervals(ax, diagram, level)
     alt = f"Reliability diagram, {title}. {_reliability_in_words(diagram, display.ece)}"
     return Picture(title, inline_svg(figure, prefix=prefix, alt=alt, glyphs=glyphs), alt, legend)
 
 
 def _draw_intervals(ax: Axes, diagram: Diagram, level: float) -> None:
-    """Draw where the accuracy of each bin may lie; nothing for weighted samples, whose number tells less."""
-    if list(diagram.weight) != list(diagram.count):
-        return
+    """Draw where the accuracy of each bin may lie."""
     count, correct, lower, upper = (
         np.array(item)[np.array(diagram.count) > 0]
         for item in (diagram.weight, diagram.correct, diagram.lower, diagram.upper)

@@ -60,7 +60,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Diagram:
-    """Sums over bins of confidence: all that a reliability diagram shows.
+    """Sums over bins of confidence of equal width: all that a reliability diagram shows.
 
     Attributes
     ----------
@@ -93,9 +93,12 @@ class Diagram:
             np.array(self.weight),
             np.array(self.confidence),
             np.array(self.correct),
-            np.array(self.lower),
-            np.array(self.upper),
         )
+
+    @property
+    def weighted(self) -> bool:
+        """Whether some samples count more than others: then their number does not tell how sure a share is."""
+        return self.weight != tuple(map(float, self.count))
 
     @property
     def mean_accuracy(self) -> float:

@@ -24,6 +24,7 @@ from calkit.report.words import (
     label_of,
     notes,
     subject_sentences,
+    unlike,
     verdict,
 )
 from calkit.specs import parse_spec
@@ -74,7 +75,6 @@ def render_report(report: Report, form: str = "html") -> str:
 def _html(report: Report) -> str:
     style, script = (_static(f"report.{kind}") for kind in ("css", "js"))
     template = _environment().get_template("report.html")
-    results = [result for subject in report.subjects for result in subject.results]
     glyphs: dict[str, str] = {}
     pictures = _pictures(report, glyphs)
     return template.render(
@@ -82,7 +82,8 @@ def _html(report: Report) -> str:
         style=style,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        all_results=results,
+        ranked=() if unlike(report.subjects) else [item for subject in report.subjects for item in subject.results],
+        calibrated=any(subject.after for subject in report.subjects),
         glyphs=shared_glyphs(glyphs),
         sweeps={subject.name: _sweep(subject) for subject in report.subjects if subject.sweep is not None},
         **pictures,

@@ -110,15 +110,14 @@ def _flatten(root: ET.Element) -> None:
 
 
 def _take_page_colours(figure: Figure) -> None:
-    from matplotlib.text import Text
-
     for ax in figure.axes:
         ax.patch.set_facecolor("none")
         ax.tick_params(colors=_INK)
         for spine in ax.spines.values():
             spine.set_edgecolor(_SOFT)
-    for text in figure.findobj(Text):
-        text.set_color(_INK)
+        # Looking for texts among all artists would make the ticks several times over.
+        for text in (ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts):
+            text.set_color(_INK)
 
 
 def _without_namespaces(root: ET.Element) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "notes",
     "percent",
     "subject_sentences",
+    "unlike",
     "verdict",
 ]
 
@@ -107,14 +108,14 @@ def headline(subject: Subject, level: float | None = None) -> str:
 
 
 def brief(subject: Subject) -> str:
-    """Return the finding in a few words: ``over-confident by 12.3 points; ECE 13.0 %, with temperature 2.7 %``."""
+    """Return the finding in a few words: ``over-confident by 12.3 points; ECE 13.0 %, 2.7 % with temperature``."""
     spec = next((spec for spec in subject.before.values if parse_spec(spec).name == "ece"), None)
     said = verdict(subject.before)
     if spec is None:
         return f"{said}."
     results = subject.results[:2]
     shown = [f"{get_metric(spec).format(result.values[spec].value)}\N{NO-BREAK SPACE}%" for result in results]
-    after = "".join(f", {after_words([subject])} {text}" for text in shown[1:])
+    after = "".join(f", {text} {after_words([subject])}" for text in shown[1:])
     return f"{said}; ECE {shown[0]}{after}."
 
 
@@ -190,11 +191,11 @@ def comparison_sentences(report: Report) -> list[str]:
                 f"{when}, {best} has the lowest ECE ({low}) and {worst} the highest ({high})"
                 f"{_overlap(known[best], known[worst])}."
             )
-    return [*sentences, *_unlike(report.subjects)]
+    return [*sentences, *unlike(report.subjects)]
 
 
-def _unlike(subjects: Sequence[Subject]) -> list[str]:
-    """Return a caution where subjects cannot have been measured on the same samples."""
+def unlike(subjects: Sequence[Subject]) -> list[str]:
+    """Return a caution where subjects cannot have been measured on the same samples, and so cannot be ranked."""
     for what, found in (
         ("numbers of classes", {subject.n_classes for subject in subjects if subject.n_classes is not None}),
         ("numbers of samples", {subject.n_samples for subject in subjects}),

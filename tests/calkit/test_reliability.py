@@ -100,9 +100,18 @@ def test_equal_mass_bins_and_ties(no_pyplot_windows):
     display = ReliabilityDisplay.from_predictions(pairs, binning="quantile", n_bins=4)
     assert display.bins.count.sum() == 70
     assert (display.bins.count > 0).sum() == 2
-    display.figure_.canvas.draw()
+    assert display.ax_.texts[0].get_text() == "AdaECE 14.29 %\n4 bins, n = 70"
     with pytest.raises(InputError, match="drops samples"):
         ReliabilityDisplay.from_predictions(pairs, binning="focal-calibration")
+
+
+def test_narrow_bars_have_no_border_that_would_cover_them(no_pyplot_windows):
+    confidence = np.concatenate([np.linspace(0.2, 0.9, 50), np.linspace(0.99, 1, 450)])
+    pairs = calkit.Predictions.from_confidence(confidence, np.arange(500) % 2)
+    display = ReliabilityDisplay.from_predictions(pairs, binning="quantile", n_bins=10)
+    for axes in (display.ax_, display.share_ax_):
+        borders = [bar.get_linewidth() > 0 for bar in axes.patches[:10]]
+        assert borders == [True] + [False] * 9
 
 
 def test_weights_are_repeated_rows(no_pyplot_windows):
@@ -128,13 +137,19 @@ def test_two_classes_in_one_column_and_class_names(no_pyplot_windows):
     assert display.ece == calkit.ece([1, 0, 0, 1], p, n_bins=5)
 
 
+def rows(figure):
+    return [axes for axes in figure.axes if axes.get_ylabel() == "Accuracy"]
+
+
 def test_many_make_rows_of_four_and_equal_names_stay_apart(no_pyplot_windows):
     display = ReliabilityDisplay.from_predictions(load_digits_logits("test"), plot=False)
     figure = plot_reliability([display] * 6)
     figure.draw_without_rendering()
     assert len(figure.axes) == 12
-    lefts = [axes.get_position().x0 for axes in figure.axes if axes.get_ylabel() == "Accuracy"]
-    assert len(lefts) == 2
+    assert len(rows(figure)) == 2
+    assert len(rows(plot_reliability([display] * 6, n_columns=2))) == 3
+    with pytest.raises(InputError, match="n_columns must be at least 1"):
+        plot_reliability([display], n_columns=0)
     assert len({axes.get_ylim() for axes in figure.axes if axes.get_xlabel() == "Confidence"}) == 1
 
 

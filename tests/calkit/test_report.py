@@ -21,6 +21,7 @@ from calkit.cli.app import run as run_cli
 from calkit.datasets import digits_path, load_digits_logits
 from calkit.errors import InputError, NotFoundError, UsageError
 from calkit.report import Entry, make_report, render_report
+from calkit.report.build import REPORT_METRICS
 from calkit.report.words import METRIC_NOTES, brief, comparison_sentences, headline, verdict
 
 HOSTILE = "</style></title><script>alert(1)</script>\"'&$\\frac$"
@@ -63,13 +64,23 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split()).replace("\xa0", " ")
 
 
+def rows_of(table):
+    """The rows of a table: the text that heads one, and for each cell its text and, if it has one, its interval."""
+    rows = []
+    for row in re.findall(r"<tr.*?</tr>", table, re.S):
+        head = re.search(r"<th[^>]*>([^<]*)", row)[1]
+        cells = re.findall(r'<td[^>]*>([^<]*)(?:<span class="interval">([^<]*)</span>)?</td>', row)
+        rows.append((head, cells))
+    return rows
+
+
 def record(epoch):
     part = {
         f"{key}{outcome}": 0.1 * epoch
         for key in ("nll", "entropy", "confidence", "p_true", "error", "ece")
         for outcome in ("", "_correct", "_misclassified")
     }
-    return {"epoch": epoch, "last_layer_norm": 2.0 * epoch, "train": part, "test": part}
+    return {"epoch": epoch, "last_layer_norm": 2.0 * epoch, "train": part, "validation": part, "test": part}
 
 
 def digits(scale=1.0):
@@ -109,7 +120,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(runs):
-    return make_report(runs, metrics=["error", "ece", "nll"])
+    return make_report(runs)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +162,7 @@ class TestModel:
         assert [found.low, found.high] == pytest.approx([gaps.mean() - error, gaps.mean() + error], abs=0.15 * error)
         assert verdict(subject.before) == "over-confident by 13.0 points"
         assert "over-confident by 13.0 points (95\xa0% interval 10.8 to 15.3)" in headline(subject, 0.95)
-        assert brief(subject).startswith("over-confident by 13.0 points; ECE 12.96\xa0%, with temperature 2.72\xa0%.")
+        assert brief(subject).startswith("over-confident by 13.0 points; ECE 12.96\xa0%, 2.72\xa0% with temperature.")
 
     @pytest.mark.parametrize(
         ("temperature", "said"), [(0.4, "over-confident by"), (2.5, "under-confident by"), (1.0, "neither over-")]
@@ -201,6 +212,15 @@ class TestModel:
             # One more each for the fitted temperature and for 1.
             assert (subject.sweep and len(subject.sweep.temperature)) == (steps and steps + 2)
 
+    def test_rows_are_read_once_for_each_column_and_once_for_the_slider(self):
+        seen = []
+        validation = load_digits_logits("validation")
+        test = calkit.io.watch(load_digits_logits("test"), seen.append)
+        make_report(
+            [Entry.from_predictions("x", test, validation, methods=["temperature", "temperature:objective=ece"])]
+        )
+        assert seen[-1].n_passes == 3 + 1
+
     def test_diagrams_are_those_of_the_display(self):
         report = make_report([digits_path()], metrics=["ece:n_bins=25"], n_bins=25, confidence_level=None)
         before = report.subjects[0].before
@@ -208,7 +228,9 @@ class TestModel:
         found = before.diagram.to_bins()
         for name in ("count", "weight", "confidence", "correct"):
             np.testing.assert_array_equal(getattr(found, name), getattr(bins, name))
-        np.testing.assert_array_equal(found.edges, bins.edges)
+        np.testing.assert_array_equal((before.diagram.lower, before.diagram.upper), bins.edges)
+        # As the display writes it: these bins are those of the ECE, not of the AdaECE.
+        assert found.lower is None
         assert before.diagram.mean_accuracy == pytest.approx(calkit.evaluate(load_digits_logits("test"))["accuracy"])
         assert before.values["ece:n_bins=25"].low is None
 
@@ -296,6 +318,26 @@ class TestPage:
         assert "libraries.torch 2.13" in text
         assert "As they are, digits mlp FLA-53 has the lowest ECE" in text
 
+    def test_every_cell_is_what_evaluate_says(self, runs, page):
+        """The table of one run, and the same numbers in the table that compares both."""
+        tables = re.findall(r"<table>(.*?)</table>", page, re.S)
+        compared = [rows_of(body) for body in re.findall(r"<tbody>(.*?)</tbody>", tables[0], re.S)]
+        for run, group in zip(runs, compared, strict=True):
+            validation, test = (calkit.load_predictions(run, split=split) for split in ("validation", "test"))
+            after = calkit.TemperatureScaling().fit_predictions(validation).apply(test)
+            found = [
+                calkit.evaluate(item, REPORT_METRICS, confidence_level=0.95, random_state=0) for item in (test, after)
+            ]
+            expected = [[(m.format(e[m.spec]), e.interval_text(m)) for m in e.metrics] for e in found]
+            assert [cells for _, cells in group] == [[], *expected]
+            one = next(
+                table
+                for table in tables[1:]
+                if rows_of(table)[1:]
+                == [(m.heading, [values[k] for values in expected]) for k, m in enumerate(found[0].metrics)]
+            )
+            tables.remove(one)
+
     def test_its_script_is_the_one_it_allows(self, report, page):
         (script,) = re.findall(r"<script>(.*?)</script>", page, re.S)
         allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -335,6 +377,7 @@ class TestPage:
         short = Entry.from_path(tmp_path / "x.npz", methods=())
         report = make_report([runs[0], short], metrics=["ece"], confidence_level=None)
         assert comparison_sentences(report)[-1].startswith("They have different numbers of classes (3, 10)")
+        assert 'class="best"' not in render_report(report).partition("Metrics</h3>")[0]
         alike = make_report(runs, metrics=["ece"], confidence_level=None)
         assert not [sentence for sentence in comparison_sentences(alike) if "different" in sentence]
 
@@ -350,9 +393,7 @@ class TestPage:
         assert "prefers-color-scheme: dark" in page
         assert "@media print" in page
 
-    def test_is_the_same_each_time_and_changes_no_setting(self, runs):
-        report = make_report(runs[:1], metrics=["ece"], confidence_level=None)
-        page = render_report(report)
+    def test_is_the_same_each_time_and_changes_no_setting(self, report, page):
         before = dict(mpl.rcParams)
         assert render_report(report) == page
         assert dict(mpl.rcParams) == before
@@ -366,6 +407,16 @@ class TestPage:
         assert Page(page).tags.count("script") == 2
         (text,) = re.findall(r'<script type="application/json">(.*?)</script>', page)
         assert HOSTILE in [label for _, label in json.loads(text)["places"]]
+
+    def test_bins_of_weighted_samples_have_no_intervals(self):
+        """Clopper-Pearson counts samples; weights all alike count them too."""
+        test = load_digits_logits("test")
+        weights = np.ones(test.n_samples)
+        for first, hinted in ((1.0, True), (2.0, False)):
+            weights[0] = first
+            weighted = calkit.Predictions(test.scores, test.y_true, kind="logits", sample_weight=weights)
+            page = Page(render_report(make_report([Entry("x", weighted)], metrics=["error"]))).text
+            assert ("Thin lines: 95 % intervals of the accuracy of each bin" in page) == hinted
 
     def test_measuring_on_the_samples_of_the_fit_is_said(self):
         words = "These are the samples it was fitted on"
@@ -509,6 +560,26 @@ def test_the_guide_runs_and_says_the_truth(tmp_path, monkeypatch):
     assert "# 2.515" in page
     assert "# 0.1296, 0.0272" in page
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.png", "report.html"]
+
+
+def test_the_commands_of_the_guide_run(call, tmp_path, monkeypatch):
+    guide = (Path(__file__).parents[2] / "docs" / "user_guide" / "report.md").read_text(encoding="utf-8")
+    arrays = digits()
+    np.savez(tmp_path / "logits.npz", **arrays)
+    np.savez(tmp_path / "test.npz", logits=arrays["test_logits"], labels=arrays["test_labels"])
+    (tmp_path / "pairs.csv").write_text("confidence,correct\n0.9,1\n0.6,0\n0.7,1\n")
+    for name, loss in (("ce", "ce"), ("focal", "FLA-53")):
+        write_run(tmp_path / "runs" / name, loss)
+    monkeypatch.chdir(tmp_path)
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", guide, re.S) for line in block.splitlines()]
+    assert len(lines) >= 11
+    for line in lines:
+        program, *words = shlex.split(line, comments=True)
+        target = Path(words[words.index("-o") + 1])
+        target.unlink(missing_ok=True)
+        assert program == "calkit"
+        assert call(*words)[::2] == (0, ""), line
+        assert target.stat().st_size > 0
 
 
 def test_every_metric_is_explained():
