@@ -60,7 +60,7 @@ class Evaluation(Mapping[str, float]):
     def __getitem__(self, spec: str) -> float:
         if spec in self.values_by_spec:
             return self.values_by_spec[spec]
-        raise unknown_name("metric of this evaluation", str(spec), self.values_by_spec)
+        raise unknown_name("metric", str(spec), self.values_by_spec, of="this evaluation")
 
     def __contains__(self, spec: object) -> bool:
         return spec in self.values_by_spec

@@ -350,14 +350,12 @@ def _as_correct(correct: Any) -> NDArray[Any]:
     y = np.asarray(correct)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or y.dtype.kind not in "biuf":
-        raise InputError(
-            f"correct must be booleans or 0 and 1 of shape (n,), but has shape {y.shape} and type {y.dtype}."
-        )
-    wrong = (y != 0) & (y != 1)
+    if y.ndim != 1:
+        raise InputError(f"correct must have shape (n,), but has shape {y.shape}.")
+    wrong = (y != 0) & (y != 1) if y.dtype.kind in "biuf" else np.ones(y.shape, bool)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"correct must be booleans or 0 and 1, but row {row} is {y[row]}.")
+        raise InputError(f"correct must be booleans or 0 and 1, but row {row} is {y[row].item()!r}.")
     return y.astype(np.uint8)
 
 

@@ -13,7 +13,7 @@ __all__ = ["Registry", "unknown_name"]
 T = TypeVar("T")
 
 
-def unknown_name(what: str, name: str, known: Iterable[str]) -> NotFoundError:
+def unknown_name(what: str, name: str, known: Iterable[str], *, of: object = "") -> NotFoundError:
     """Build the error for an unknown name, with the nearest known one and the whole list.
 
     Parameters
@@ -24,6 +24,8 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> NotFoundError:
         The name that was not found.
     known : iterable of str
         The names that exist.
+    of : object, optional
+        To what they belong: the path of a file, say.
 
     Returns
     -------
@@ -35,7 +37,8 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> NotFoundError:
     near = difflib.get_close_matches(name.lower(), lowered, n=1)
     hint = f" Did you mean {lowered[near[0]]!r}?" if near else ""
     listing = ", ".join(known) if known else "none"
-    return NotFoundError(f"unknown {what} {name!r}.{hint} Known: {listing}.")
+    owner = f" of {of}" if str(of) else ""
+    return NotFoundError(f"unknown {what} {name!r}{owner}.{hint} Known: {listing}.")
 
 
 class Registry(Generic[T]):

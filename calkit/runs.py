@@ -126,7 +126,7 @@ class RunFolder:
         if epoch is not None:
             epochs = self.logits_epochs
             if epoch not in epochs:
-                raise unknown_name(f"epoch of {self.path}/logits", str(epoch), map(str, epochs))
+                raise unknown_name("epoch", str(epoch), map(str, epochs), of=self.path / "logits")
             return next(p for p in (self.path / "logits").glob("epoch-*.npz") if _number(p) == epoch)
         path = self.path / "logits" / "final.npz"
         if not path.is_file():

@@ -115,8 +115,10 @@ def run(args: list[str]) -> int:
         return leave.exit_code
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
+        message = " ".join(error.format_message().split())
+        stop = "" if message.endswith((".", "?", "?)")) else "."
         remedy = f" See '{context.command_path} --help'." if context else ""
-        click.echo(f"calkit: error: {' '.join(error.format_message().split())}{remedy}", err=True)
+        click.echo(f"calkit: error: {message}{stop}{remedy}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("calkit: interrupted; nothing was left half-written.", err=True)

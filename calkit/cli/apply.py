@@ -25,7 +25,11 @@ __all__ = ["command"]
     help="Write probabilities, or log-probabilities as logits.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="File to write: .npz, .csv or .tsv."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="File to write; 'calkit formats' lists the suffixes.",
 )
 def command(
     calibrator: str, file: str, source: InputOptions, written: Literal["probs", "logits"], output: Path

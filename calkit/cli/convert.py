@@ -15,9 +15,9 @@ __all__ = ["command"]
 @click.argument("output", metavar="OUTPUT")
 @input_options
 def command(file: str, output: str, source: InputOptions) -> None:
-    """Write the predictions of FILE to OUTPUT, in the format its suffix names.
+    """Write predictions in another format.
 
-    Of a file with several splits one is written: name it with --split.
+    The suffix of OUTPUT names the format. Of a file with several splits one is written: name it with --split.
 
     \b
     calkit convert logits.csv logits.parquet

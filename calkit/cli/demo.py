@@ -45,9 +45,10 @@ _COMMANDS = (
     help="Reliability diagram to write.",
 )
 def command(output: Path) -> None:
-    """Evaluate an over-confident classifier of handwritten digits, mend it, and draw both.
+    """Show the main job on data that ship with calkit.
 
-    The logits ship with calkit; the commands printed at the end do the same with a file of yours.
+    An over-confident classifier of handwritten digits is evaluated, mended, and drawn before and after. The commands
+    printed at the end do the same with a file of yours.
     """
     from calkit.calibrators import TemperatureScaling
     from calkit.datasets import digits_path, load_digits_logits

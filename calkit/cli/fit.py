@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from calkit.cli.options import InputOptions, input_options
+from calkit.cli.tables import fitted_text
 
 __all__ = ["command"]
 
@@ -44,6 +45,6 @@ def command(file: str, source: InputOptions, method: str, output: Path) -> None:
     predictions = source.load_preferred(file, "validation")
     calibrator.fit_predictions(predictions)
     save_calibrator(calibrator, output)
-    values = ", ".join(f"{name} = {value:.10g}" for name, value in calibrator.fitted_values().items())
+    values = fitted_text(calibrator.fitted_values(), digits=10)
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
     click.echo(f"{method}: {values}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}")

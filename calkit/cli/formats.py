@@ -15,7 +15,7 @@ __all__ = ["command"]
 
 @click.command()
 def command() -> None:
-    """List the formats of files, their suffixes, and which can be written."""
+    """List the formats of files, and which can be written."""
     rows = []
     for name in FORMATS:
         form = FORMATS[name]

@@ -89,7 +89,7 @@ _INPUT = [
     click.option(
         "--file-format",
         type=click.Choice(available_formats()),
-        help="Format of the file, if neither its suffix nor its first bytes tell (for - , standard input).",
+        help="Format of the file, if neither its suffix nor its first bytes tell; of standard input, '-'.",
     ),
     click.option(
         "--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own."
@@ -109,14 +109,14 @@ class FitOptions:
         if self.fit_on is not None and not self.methods:
             raise UsageError("--fit-on says where --method is fitted; add one (-m temperature), or leave --fit-on out.")
 
-    def fitted(self, path: str, source: InputOptions) -> list[tuple[str, Any]]:
+    def fitted(self, path: str, source: InputOptions, validation: Predictions | None = None) -> list[tuple[str, Any]]:
         """Return (label, calibrator) pairs: the methods fitted on the file's validation split or on ``fit_on``."""
         from calkit.calibrators import get_calibrator, load_calibrator
 
         pairs: list[tuple[str, Any]] = [(name, load_calibrator(name)) for name in self.calibrators]
         if self.methods:
             unfitted = [(method, get_calibrator(method)) for method in self.methods]
-            validation = self.validation(path, source)
+            validation = self.validation(path, source) if validation is None else validation
             pairs += [(method, calibrator.fit_predictions(validation)) for method, calibrator in unfitted]
         return pairs
 
@@ -127,6 +127,10 @@ class FitOptions:
             return plain.load(path, self.fit_split(path, source))
         if is_address(self.fit_on):
             return plain.load_preferred(self.fit_on, "validation")
+        splits = plain.splits(path)
+        if canonical_split(self.fit_on) not in splits:
+            known = ", ".join(split for split in splits if split) or "none"
+            raise UsageError(f"--fit-on {self.fit_on} is no file, nor a split of {path}; its splits: {known}.")
         return plain.load(path, self.fit_on)
 
     def fit_split(self, path: str, source: InputOptions) -> str | None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+# So many diagrams stand in a row, unless one file has more.
+_COLUMNS = 4
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -57,11 +60,12 @@ def command(
     part: str,
     output: Path,
 ) -> None:
-    """Draw a reliability diagram, with the share of the samples in each bin below.
+    """Draw reliability diagrams, or the history of training runs.
 
-    With --method or --calibrator, before and after stand side by side, and so do several files. Of a file with
-    several splits the test split is drawn, unless --split names another. With --history, FILE is the folder of a
-    training run, and curves over its epochs are drawn; those of several runs are laid over each other.
+    Below each diagram stands the share of the samples in each bin. With --method or --calibrator, before and after
+    stand side by side, and so do several files. Of a file with several splits the test split is drawn, unless --split
+    names another. With --history, FILE is the folder of a training run, and curves over its epochs are drawn; those of
+    several runs are laid over each other.
 
     \b
     calkit plot logits.npz --split test -m temperature -o reliability.png
@@ -98,7 +102,10 @@ def _reliability(files: tuple[str, ...], source: InputOptions, fit: FitOptions, 
                     item, n_bins=n_bins, binning=binning, name="\n".join(lines), plot=False
                 )
             )
-    return plot_reliability(displays, title=titles[0] if len(files) == 1 else None)
+    # What belongs to one file stands in one row.
+    each = len(displays) // len(files)
+    title = titles[0] if len(files) == 1 else None
+    return plot_reliability(displays, title=title, n_columns=each * max(1, _COLUMNS // each))
 
 
 def _history(runs: tuple[str, ...], fit: FitOptions, panels: str | None, part: str) -> Figure:

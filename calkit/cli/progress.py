@@ -26,7 +26,9 @@ def watched(predictions: Predictions, name: str) -> Predictions:
     scores = predictions.n_samples * (predictions.n_classes or 1)
     if scores < _LONG or not sys.stderr.isatty():
         return predictions
-    return watch(predictions, _Shown(Path(name).name))
+    shown = _Shown(Path(name).name)
+    click.get_current_context().call_on_close(shown.stop)
+    return watch(predictions, shown)
 
 
 class _Shown:
@@ -40,13 +42,13 @@ class _Shown:
 
     def __call__(self, progress: Progress) -> None:
         if progress.n_passes != self._pass:
-            self._stop()
+            self.stop()
             self._pass = progress.n_passes
             self._start(progress)
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, completed=progress.n_read)
         if progress.n_read >= progress.n_samples:
-            self._stop()
+            self.stop()
 
     def _start(self, progress: Progress) -> None:
         from rich import progress as rich_progress
@@ -69,9 +71,9 @@ class _Shown:
         self._bars = rich_progress.Progress(*columns, console=Console(stderr=True), transient=True)
         self._task = self._bars.add_task(f"{self._name}, pass {progress.n_passes}", total=progress.n_samples)
         self._bars.start()
-        click.get_current_context().call_on_close(self._stop)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Take the bar away."""
         if self._bars is not None:
             self._bars.stop()
             self._bars = None

@@ -56,7 +56,7 @@ def command(
     form: str,
     output: Path | None,
 ) -> None:
-    """Write a report on classifiers, before and after temperature scaling, as one HTML page.
+    """Report on classifiers, before and after scaling, in HTML.
 
     RUN_OR_FILE is a file of logits with a validation and a test split, or the folder of a training run. Calibrators
     (-m, as for 'calkit evaluate'; a temperature by default) are fitted on the validation split, and the figures are
@@ -100,15 +100,15 @@ def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:
             f"{path} has no validation split to fit {fit.methods[0]} on. Measure it as it is with --as-is, name a file "
             "or a split to fit on (-m temperature --fit-on ...), or pass what 'calkit fit' wrote (--calibrator)."
         )
-    calibrators = fit.fitted(file, source)
+    validation = fit.validation(file, source) if fit.methods else None
     return Entry(
         name=Path(path).name if run is None else run.label,
         predictions=source.load_preferred(file, "test"),
-        calibrators=calibrators,
+        calibrators=fit.fitted(file, source, validation),
         source=path,
         fitted_on=(fit.fit_on or f"the {fit.fit_split(file, source)} split") if fit.methods else None,
         run=run,
-        fit_samples=fit.validation(file, source).n_samples if fit.methods else None,
+        fit_samples=None if validation is None else validation.n_samples,
     )
 
 

@@ -35,17 +35,18 @@ _HEADING_WIDTH = 20
 _SYMBOLS = {"temperature": "T"}
 
 
-def fitted_text(fitted: Mapping[str, float]) -> str:
+def fitted_text(fitted: Mapping[str, float], *, digits: int = 4) -> str:
     """Return fitted values as people read them: ``T = 2.515``."""
-    return ", ".join(f"{_SYMBOLS.get(name, name)} = {value:.4g}" for name, value in fitted.items())
+    return ", ".join(f"{_SYMBOLS.get(name, name)} = {value:.{digits}g}" for name, value in fitted.items())
 
 
 def _labels(evaluations: Sequence[Evaluation]) -> dict[str, list[str]]:
     """Return what tells the evaluations apart, as columns; a column that is empty everywhere is left out."""
+    calibrators = [_calibrator(e) for e in evaluations]
     columns = {
         "file": [str(e.meta.get("file", "")) for e in evaluations],
         "split": [str(e.meta.get("split", "")) for e in evaluations],
-        "calibrator": [_calibrator(e) for e in evaluations],
+        "calibrator": [name or "as it is" for name in calibrators] if any(calibrators) else calibrators,
     }
     return {name: values for name, values in columns.items() if any(values)}
 
@@ -134,7 +135,10 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
         labels["file"] = [Path(name).name for name in labels["file"]]
     shared = {name: values[0] for name, values in labels.items() if len(set(values)) == 1}
     own = {name: values for name, values in labels.items() if name not in shared}
-    title = "  ".join(text for text in (*shared.values(), _level(evaluations)) if text)
+    titles = [text for text in (*shared.values(), _level(evaluations)) if text]
+    title = "  ".join(titles)
+    if len(title) > (_terminal_width() or len(title)):
+        title = "\n".join(titles)
     arrange = _side_by_side if len(evaluations) <= _SIDE_BY_SIDE else _one_a_row
     return (f"{title}\n\n" if title else "") + "\n".join(map(to_text, arrange(evaluations, own)))
 
@@ -147,7 +151,7 @@ def _side_by_side(evaluations: Sequence[Evaluation], labels: dict[str, list[str]
         table = _empty_table()
         table.add_column("")
         for i in columns:
-            words = [values[i] or "as it is" for values in labels.values()]
+            words = [values[i] for values in labels.values() if values[i]]
             table.add_column("\n".join(line for word in words for line in _broken(word)), justify="right")
         table.add_row("samples", *(f"{evaluations[i].n_samples:,}" for i in columns))
         for metric in metrics:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError, UsageError
 from calkit.io.guard import reading
-from calkit.io.limits import MAX_ARRAYS, check_count
+from calkit.io.limits import MAX_ARRAYS, check_count, check_name
 from calkit.io.sources import ConvertedSource, Source
 from calkit.registry import unknown_name
 
@@ -159,7 +159,7 @@ class Container:
         for key in (name, name.strip("/")):
             if key in self.fields:
                 return self.fields[key]
-        raise unknown_name(f"array of {self.path}", name, map(printable, self.fields))
+        raise unknown_name("array", name, map(printable, self.fields), of=self.path)
 
 
 def _guarded(load: Callable[[], Any], where: Path | str, what: str) -> Any:
@@ -182,11 +182,12 @@ def by_name(path: Path | str, fields: Iterable[Field]) -> dict[str, Field]:
     Raises
     ------
     FileFormatError
-        If two have the same name, or there are unreasonably many.
+        If two have the same name, one is unreasonably long, or there are unreasonably many.
     """
     found: dict[str, Field] = {}
     for whole in fields:
         for item in expand(whole):
+            check_name(path, item.name)
             if item.name in found:
                 raise FileFormatError(f"{path} holds the name {item.name!r} more than once; rename one of the two.")
             found[item.name] = item
@@ -222,14 +223,15 @@ def unreadable(where: Path | str, name: str, shape: tuple[int, ...], what: str, 
     where : Path or str
         The file, for the message.
     name, shape
-        Of the array.
+        Of the array; the name is empty where the file is the array.
     what : str
         What it holds, after "holds": ``"pickled Python objects"``.
     remedy : str
         What to do, as a sentence.
     """
+    whole = f"{where}:{name}" if name else where
 
     def refuse() -> Any:
-        raise FileFormatError(f"{where}:{name} holds {what}, which cannot be read. {remedy}")
+        raise FileFormatError(f"{whole} holds {what}, which cannot be read. {remedy}")
 
     return Field(name, shape, np.dtype(object), refuse, note=what)

@@ -156,9 +156,12 @@ def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_ro
     if found.kind != "confidence":
         labels = named.get("labels") or found.get("labels")
         if labels is None:
+            pairs = len(found.scores.shape) == 1 and found.candidates.get("correct")
+            hint = " If the scores are confidences in answers, say kind='confidence' (--kind confidence)."
             raise UsageError(
                 f"{container.path}: no array is named like labels (labels, y_true, targets). It holds "
                 f"{container.listing()}. Say where they are with labels='NAME or FILE' (--labels NAME or FILE)."
+                f"{hint if pairs else ''}"
             )
         return _labels(labels, n_rows, found.scores)
     correct = found.get("correct")
@@ -233,7 +236,7 @@ def _named(container: Container, name: str | Path, role: Role, *, trust_pickle: 
         return container.fields[text]
     path, member = split_address(text)
     if not is_address(path) and format_of_suffix(path) is None:
-        raise unknown_name(f"array of {container.path}", text, container.fields)
+        raise unknown_name("array", text, container.fields, of=container.path)
     other = open_container(path, trust_pickle=trust_pickle)
     if member is not None:
         return other.find(member)

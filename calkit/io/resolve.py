@@ -183,7 +183,7 @@ def _of_split(
     if wanted not in known:
         if known == [""]:
             raise UsageError(f"{container.path} does not name its splits, so split={split!r} cannot be chosen.")
-        raise unknown_name(f"split of {container.path}", split, known)
+        raise unknown_name("split", split, known, of=container.path)
     return [c for c in candidates if c[1].split == wanted]
 
 

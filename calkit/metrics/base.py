@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from calkit.errors import InputError, UsageError
 from calkit.metrics.intervals import IntervalMethod
 from calkit.predictions import Kind, Predictions
 from calkit.registry import Registry
@@ -116,7 +117,7 @@ def get_metric(metric: str | Metric) -> Metric:
     NotFoundError
         If no metric has that name.
     UsageError
-        If a parameter is unknown.
+        If a parameter is unknown or impossible.
 
     Examples
     --------
@@ -127,7 +128,10 @@ def get_metric(metric: str | Metric) -> Metric:
     if isinstance(metric, Metric):
         return metric
     spec = parse_spec(metric)
-    return call_with_spec(METRICS[spec.name], spec, "metric")
+    try:
+        return call_with_spec(METRICS[spec.name], spec, "metric")
+    except InputError as error:
+        raise UsageError(f"metric {metric!r}: {error}") from None
 
 
 def compute(metric: Metric, predictions: Predictions) -> float:

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,11 +14,12 @@ import numpy as np
 import pytest
 
 import calkit
-from calkit.cli import cli
+from calkit.cli import cli, tables
 from calkit.cli.app import run
 from calkit.cli.thresholds import parse_threshold
 from calkit.datasets import digits_path, load_digits_logits
-from calkit.errors import UsageError
+from calkit.errors import FileFormatError, UsageError
+from calkit.metrics import get_metric
 from tests.processes import interruptible
 
 DIGITS = str(digits_path())
@@ -56,6 +60,8 @@ def test_every_command_has_help(calkit_cli):
         code, text, _ = calkit_cli(name, "--help")
         assert code == 0
         assert "--debug" in text
+        summary = next(line for line in out.splitlines() if line.startswith(f"  {name} "))
+        assert not summary.endswith("...")
         assert "\\b" not in text  # click's mark of a paragraph to be left alone, shown if the docstring is raw
     assert calkit_cli("--version")[1].startswith("calkit, version ")
 
@@ -100,10 +106,35 @@ class TestEvaluate:
             expected = calkit.evaluate(calibrator.apply(load_digits_logits("test")), ["nll"])["nll"]
             assert row["metrics"]["nll"] == expected
 
-    def test_many_files_make_a_long_table(self, calkit_cli, small):
-        code, out, _ = calkit_cli("evaluate", *[small] * 5, "--metrics", "ece,nll")
+    def test_many_files_make_a_long_table(self, calkit_cli, small, tmp_path):
+        names = [f"run-{i}.npz" for i in range(5)]
+        for name in names:
+            shutil.copy(small, tmp_path / name)
+        code, out, _ = calkit_cli("evaluate", *[tmp_path / name for name in names], "--metrics", "ece,nll")
         assert code == 0
-        assert sum("small.npz" in line for line in out.splitlines()) == 5
+        assert [line.split()[0] for line in out.splitlines() if ".npz" in line] == names
+        assert out.splitlines()[0].split() == ["file", "samples", "ECE", "%", "NLL"]
+
+    @pytest.mark.parametrize("width", [45, 60, 100])
+    @pytest.mark.parametrize("n_files", [1, 6])
+    @pytest.mark.parametrize("level", [[], ["--confidence-level", "0.9", "--resamples", "20"]])
+    def test_tables_fit_the_terminal(self, calkit_cli, small, tmp_path, monkeypatch, width, n_files, level):
+        monkeypatch.setattr(tables, "_terminal_width", lambda: width)
+        files = [tmp_path / f"the-name-of-run-{i}.npz" for i in range(n_files)]
+        for file in files:
+            shutil.copy(small, file)
+        monkeypatch.chdir(tmp_path)
+        methods = ["-m", "temperature", "-m", "temperature:objective=ece", "--fit-on", "small.npz"]
+        command = ["evaluate", *(file.name for file in files), *methods, *level]
+        code, out, _ = calkit_cli(*command)
+        assert code == 0
+        assert max(map(len, out.splitlines())) <= width
+        # Nothing is left out: each value that programs get is there.
+        for evaluation in json.loads(calkit_cli(*command, "--format", "json")[1]):
+            for spec in ("mce", "nll"):
+                assert get_metric(spec).format(evaluation["metrics"][spec]) in out
+        assert "objective=ece" in out or width < 60
+        assert all(file.name in out for file in files) or width < 60
 
     def test_pairs_beside_full_scores(self, calkit_cli, small, tmp_path):
         np.savez(tmp_path / "pairs.npz", confidence=[0.9, 0.8], correct=[1, 0])
@@ -183,7 +214,7 @@ class TestFitAndApply:
         calkit_cli("fit", DIGITS, "-o", tmp_path / "cal.json")
         code, _, err = calkit_cli("apply", tmp_path / "cal.json", small, "-o", tmp_path / "out.npz")
         assert code == 1
-        assert "fitted on 10 classes, but X has 3" in err
+        assert f"fitted on 10 classes, but {small} has 3" in err
         assert not (tmp_path / "out.npz").exists()
 
 
@@ -209,16 +240,20 @@ class TestPlotShowDemo:
         line = next(line.split() for line in out.splitlines() if line.strip().startswith("val_logits"))
         assert line == ["val_logits", "598", "×", "10", "float32", "logits", "validation"]
 
-    def test_demo(self, tmp_path):
+    def test_demo(self, tmp_path, monkeypatch):
         done = process("demo", cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert (tmp_path / "calkit-demo.png").read_bytes().startswith(b"\x89PNG")
         assert "T = 2.5" in done.stdout
         # The commands it prints are run as they stand.
-        for line in done.stdout.splitlines():
-            if line.startswith("  calkit "):
-                arguments = line.split()[1:]
-                assert process(*arguments, cwd=tmp_path).returncode == 0, line
+        commands = done.stdout.rpartition("one of yours:\n")[2].splitlines()
+        assert len(commands) == 5
+        first = subprocess.run(shlex.split(commands[0]), cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert "val_logits" in first.stdout
+        program = commands[0].partition(" show ")[0]
+        monkeypatch.chdir(tmp_path)
+        for line in commands[1:]:
+            assert run(shlex.split(line.removeprefix(program))) == 0, line
         assert {"reliability.png", "cal.json", "calibrated.npz"} <= {p.name for p in tmp_path.iterdir()}
 
 
@@ -244,13 +279,13 @@ class TestManyFilesAndFormats:
             for name, value in calkit.evaluate(predictions).items():
                 assert row["metrics"][name] == pytest.approx(value, abs=1e-9), name
 
-    def test_on_the_workers_of_a_cluster(self, parts):
+    def test_on_the_workers_of_a_cluster(self, calkit_cli, parts):
         pytest.importorskip("distributed")
-        done = process("evaluate", parts, "-m", "temperature", "--fit-on", parts, "--dask", "local", "--format", "json")
+        arguments = ["evaluate", parts, "-m", "temperature", "--fit-on", parts, "--format", "json"]
+        done = process(*arguments, "--dask", "local")
         assert done.returncode == 0, done.stderr
         found = [row["metrics"] for row in json.loads(done.stdout)]
-        done = process("evaluate", parts, "-m", "temperature", "--fit-on", parts, "--format", "json")
-        for row, here in zip(found, json.loads(done.stdout), strict=True):
+        for row, here in zip(found, json.loads(calkit_cli(*arguments)[1]), strict=True):
             assert row == pytest.approx(here["metrics"], abs=1e-12)
 
     def test_jobs_must_be_a_number_of_threads(self, calkit_cli, parts):
@@ -315,7 +350,10 @@ class TestErrors:
             (["evaluate", DIGITS, "--split", "test", "--scores", "x"], 2, "unknown array"),
             (["evaluate", DIGITS, "-m", "temprature"], 2, "Did you mean 'temperature'"),
             (["evaluate", DIGITS, "--calibrator", "none.json"], 1, "none.json"),
+            (["evaluate", DIGITS, "--metrics", "ece:n_bins=0"], 2, "metric 'ece:n_bins=0': n_bins must be"),
+            (["evaluate", DIGITS, "-m", "temperature", "--fit-on", "v.npz"], 2, "v.npz is no file, nor a split of"),
             (["evaluate"], 2, "Missing argument"),
+            (["demo", "extra"], 2, "(extra). See 'calkit demo --help'."),
             (["evaluate", DIGITS, "--format", "xml"], 2, "'xml' is not one of"),
             (["evalute", DIGITS], 2, "evalute"),
             (["fit", DIGITS, "-o", "none/cal.json"], 1, "cannot write"),
@@ -339,7 +377,12 @@ class TestErrors:
             ({"probs": [[0.4, 0.4]], "labels": [0]}, 1, "sums to 0.8"),
             ({"logits": np.zeros((0, 2)), "labels": []}, 1, "no rows"),
             ({"logits": [[0.0, 1.0]]}, 2, "--labels"),
+            ({"probs": [0.9, 0.6], "correct": [1, 0]}, 2, "--kind confidence"),
             ({"x": [[0.0, 1.0]]}, 2, "--scores"),
+            ({"logits": np.zeros((2, 2, 2)), "labels": [0, 1]}, 1, "flatten the other axes"),
+            ({"logits": [[0.0, 1.0]], "labels": [0, 1]}, 1, "y_true has 2 rows, but the scores have 1"),
+            ({"confidence": [0.5, 1.5], "correct": [0, 1]}, 1, "row 1 holds 1.5"),
+            ({"confidence": [0.5, 0.5], "correct": ["yes", "no"]}, 1, "row 0 is 'yes'"),
             ({"scores": [[0.0, 1.0]], "labels": [0]}, 2, "--kind"),
         ],
     )
@@ -356,7 +399,8 @@ class TestErrors:
         done = process("evaluate", tmp_path / "none.npz", "--debug")
         assert done.returncode == 1
         assert "Traceback" in done.stderr
-        assert "Traceback" in process("--debug", "evaluate", tmp_path / "none.npz").stderr
+        with pytest.raises(FileFormatError, match="does not exist"):
+            run(["--debug", "evaluate", str(tmp_path / "none.npz")])
 
     def test_a_reader_that_leaves(self):
         done = subprocess.run(
@@ -370,21 +414,19 @@ class TestErrors:
 
     @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
     def test_interrupt_leaves_nothing(self, tmp_path):
-        rng = np.random.default_rng(0)
-        rows = 1_500_000
-        np.savez(tmp_path / "big.npz", logits=rng.standard_normal((rows, 10)), labels=rng.integers(0, 10, rows))
-        before = set(tmp_path.iterdir())
-        command = [sys.executable, "-m", "calkit", "fit", "big.npz", "-m", "temperature:objective=accuracy"]
-        running = subprocess.Popen(
-            [*command, "-o", "cal.json"],
-            cwd=tmp_path,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=interruptible,
-        )
-        time.sleep(4)
-        running.send_signal(2)
-        _, err = running.communicate(timeout=60)
+        source = tmp_path / "big.npz"
+        np.savez(source, logits=np.zeros((1_000_000, 10), np.float32), labels=np.zeros(1_000_000, np.uint8))
+        command = interruptible("calkit", "convert", source, tmp_path / "out.csv")
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+            try:
+                # As soon as it has begun to write, in a file of another name, it is interrupted.
+                while len(list(tmp_path.iterdir())) == 1:
+                    assert running.poll() is None
+                    time.sleep(0.01)
+                running.send_signal(signal.SIGINT)
+                _, err = running.communicate(timeout=120)
+            finally:
+                running.kill()
         assert running.returncode == 130
         assert err == "calkit: interrupted; nothing was left half-written.\n"
-        assert set(tmp_path.iterdir()) == before
+        assert list(tmp_path.iterdir()) == [source]

@@ -80,14 +80,23 @@ def test_from_python(name, data_folder, published):
     assert_equal_in_print(found, published[name])
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_from_the_command_line(name, data_folder, published):
-    path = data_folder / "focal-calibration-logits" / f"{name}.npz"
-    command = [sys.executable, "-m", "calkit", "evaluate", str(path), "--split", "test", "--format", "json"]
+@pytest.fixture(scope="module")
+def printed(data_folder):
+    """What one command tells of all files."""
+    paths = [str(data_folder / "focal-calibration-logits" / f"{name}.npz") for name in FILES]
+    command = [sys.executable, "-m", "calkit", "evaluate", *paths, "--split", "test", "--format", "json"]
     command += ["--metrics", ",".join(METRICS), "-m", "temperature:objective=ece"]
     command += ["-m", f"temperature:objective={ADAECE}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    before, by_ece, by_adaece = json.loads(done.stdout)
+    assert done.stderr == ""
+    rows = json.loads(done.stdout)
+    assert [row["file"] for row in rows] == [path for path in paths for _ in range(3)]
+    return {name: rows[3 * i : 3 * i + 3] for i, name in enumerate(FILES)}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_from_the_command_line(name, printed, published):
+    before, by_ece, by_adaece = printed[name]
     found = figures(
         before["metrics"],
         by_ece["metrics"],
@@ -96,4 +105,4 @@ def test_from_the_command_line(name, data_folder, published):
         by_adaece["calibrator"]["fitted"]["temperature"],
     )
     assert_equal_in_print(found, published[name])
-    assert (done.stderr, before["split"], before["n_samples"]) == ("", "test", 10_000)
+    assert (before["split"], before["n_samples"]) == ("test", 10_000)

@@ -212,7 +212,12 @@ class TestGrid:
     def test_pruning_finds_the_first_smallest(self, gaps, extras):
         gaps = sorted(gaps, reverse=True)
         values = [abs(g) + e for g, e in zip(gaps, extras, strict=False)]
-        found = pruned_minimum(lambda i: (float(values[i]), float(gaps[i])), len(values))
+
+        def evaluate(i):
+            bounds = [max(gaps[i], 0) if j <= i else max(-gaps[i], 0) for j in range(len(values))]
+            return float(values[i]), np.array(bounds, dtype=float)
+
+        found = pruned_minimum(evaluate, len(values), len(values) // 3)
         assert found.index == values.index(min(values))
         assert found.value == min(values)
         assert found.n_evaluations <= len(values)

@@ -226,7 +226,7 @@ def test_a_run_that_diverges(call: Called) -> None:
 def test_ctrl_c_and_on(tmp_path: Path, pipeline: str) -> None:
     """The whole group of processes gets the signal, as from a terminal: workers of a DataLoader included."""
     out = tmp_path / "run"
-    train = [sys.executable, "-m", "calkit", *TRAIN, "--epochs", "2000", "--out", str(out)]
+    train = interruptible("calkit", *TRAIN, "--epochs", "2000", "--out", out)
     if pipeline == "dataloader":
         train += ["--set", "pipeline=dataloader", "--set", "workers=1"]
     process = subprocess.Popen(
@@ -235,7 +235,6 @@ def test_ctrl_c_and_on(tmp_path: Path, pipeline: str) -> None:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=interruptible,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     history = out / "history.jsonl"
@@ -254,8 +253,8 @@ def test_ctrl_c_and_on(tmp_path: Path, pipeline: str) -> None:
     done = torch.load(out / "checkpoint.pt", weights_only=True)
     assert done["epoch"] >= 3
 
-    again = [sys.executable, "-m", "calkit", "train", "--resume", "--out", str(out), "--device", "cpu"]
-    process = subprocess.Popen(again, start_new_session=True, preexec_fn=interruptible, stderr=subprocess.DEVNULL)
+    again = interruptible("calkit", "train", "--resume", "--out", out, "--device", "cpu")
+    process = subprocess.Popen(again, start_new_session=True, stderr=subprocess.DEVNULL)
     while history.read_text().count("\n") < done["epoch"] + 2:
         assert process.poll() is None
         assert time.monotonic() < deadline
