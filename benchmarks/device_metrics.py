@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import torch
+from machine import machine
 from torch import nn
 
 from calkit_torch.bridge import CalibrationError, DeviceMetrics
@@ -110,6 +111,12 @@ def main():
     parser.add_argument("--json", help="write the figures to this file")
     options = parser.parse_args()
     rows = []
+    versions = ["torch", *(["torchmetrics"] if importlib.util.find_spec("torchmetrics") else [])]
+    where = torch.cuda.get_device_name() if options.device == "cuda" else f"{torch.get_num_threads()} thread(s)"
+    print(f"{machine(*versions)}; {where}; medians of {options.repeats}\n")
+    more = " host ms | MB |" if options.device == "cuda" else ""
+    print(f"| logits | what | ms | times calkit's update |{more}")
+    print("| --- | --- | ---: | ---: |" + (" ---: | ---: |" if more else ""))
     for setting, (size, k, model) in SETTINGS.items():
         contestants = jobs(size, k, model, options.device)
         found = race(contestants, options.device, options.repeats)
@@ -119,8 +126,8 @@ def main():
             rows.append(
                 {"setting": setting, "who": name, "seconds": seconds, "host": host, "ratio": ratio, "memory": memory}
             )
-            extra = "" if memory is None else f"{host * 1e3:10.3f} ms host {memory / 1e6:9.1f} MB"
-            print(f"{setting:28} {name:26} {seconds * 1e3:10.3f} ms {ratio:8.2f} x{extra}")
+            extra = "" if memory is None else f" {host * 1e3:.3f} | {memory / 1e6:.1f} |"
+            print(f"| {setting} | {name} | {seconds * 1e3:.3f} | {ratio:.2f} |{extra}", flush=True)
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
 

@@ -2,10 +2,11 @@
 
 Run from the root of the repository on a quiet machine::
 
-    OMP_NUM_THREADS=1 PYTHONPATH=. python benchmarks/losses.py [--shapes 128x100 ...] [--rounds 150] [--forward]
+    OMP_NUM_THREADS=1 python benchmarks/losses.py [--shapes 128x100 ...] [--rounds 150] [--forward]
 
-The losses take turns in an order that is drawn anew each time; printed are the ratios of the fastest and of the median
-turns to ``torch.nn.CrossEntropyLoss()``, the line that a calibrating loss replaces. Further yardsticks:
+The losses take turns in an order that is drawn anew each time; printed, as Markdown, are the ratios of the
+fastest and of the median turns to ``torch.nn.CrossEntropyLoss()``, the line that a calibrating loss replaces.
+Further yardsticks:
 
 ``cross_entropy``
     The function without the module around it: softmax, choice of the class and mean in one compiled operation.
@@ -31,12 +32,14 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
 import torch
+from machine import machine
 from torch import Tensor, nn
 from torch.nn import functional
 
 from calkit_torch.losses import get_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+REFERENCE = "CrossEntropyLoss"
 SPECS = ("ce", "FL-3", "FLA-53", "FLA-532", "focal:0.5", "focal-continuous:3", "brier", "dual-focal", "mmce-w:2")
 
 
@@ -66,11 +69,11 @@ def floor(logits: Tensor, y: Tensor) -> Tensor:
 
 def contestants() -> dict[str, Loss]:
     losses: dict[str, Loss] = {
-        "CrossEntropyLoss": nn.CrossEntropyLoss(),
-        "cross_entropy": functional.cross_entropy,
-        "cross_entropy, none": lambda z, y: functional.cross_entropy(z, y, reduction="none").mean(),
+        REFERENCE: nn.CrossEntropyLoss(),
+        "`cross_entropy`": functional.cross_entropy,
+        "`cross_entropy`, none": lambda z, y: functional.cross_entropy(z, y, reduction="none").mean(),
         "floor": floor,
-        **{spec: get_loss(spec) for spec in SPECS},
+        **{f"`{spec}`": get_loss(spec) for spec in SPECS},
         "published loop": published_loop,
         "sigmoid focal": sigmoid_focal,
     }
@@ -111,17 +114,20 @@ def main() -> None:
     options = parser.parse_args()
     losses = contestants()
     what = "forward" if options.forward else "forward and backward"
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), {what}; fastest (median)")
+    versions = ["torch", *(["kornia"] if find_spec("kornia") else [])]
+    print(f"{machine(*versions)}; {torch.get_num_threads()} thread(s); {what}; fastest turn (median)\n")
     columns = {}
     for shape in options.shapes:
         n, k = map(int, shape.split("x"))
         columns[shape] = race(losses, n, k, options.rounds, backward=not options.forward)
-    print(f"{'times CrossEntropyLoss':22}" + "".join(f"{shape:>18}" for shape in columns))
+    print(f"| times `{REFERENCE}` | " + " | ".join(shape.replace("x", " × ") for shape in columns) + " |")
+    print("| --- |" + " ---: |" * len(columns))
     for name in losses:
-        ratios = [[t / base for t, base in zip(c[name], c["CrossEntropyLoss"], strict=True)] for c in columns.values()]
-        print(f"{name:22}" + "".join(f"{f'{fastest:.2f} ({median:.2f})':>18}" for fastest, median in ratios))
-    for shape, found in columns.items():
-        print(f"CrossEntropyLoss at {shape}: {found['CrossEntropyLoss'][0] * 1e6:.0f} µs")
+        ratios = [[t / base for t, base in zip(c[name], c[REFERENCE], strict=True)] for c in columns.values()]
+        cells = " | ".join(f"{fastest:.2f} ({median:.2f})" for fastest, median in ratios)
+        print(f"| {name} | {cells} |")
+    times = (f"{found[REFERENCE][0] * 1e6:.0f}" for found in columns.values())
+    print(f"| `{REFERENCE}`, µs | {' | '.join(times)} |")
 
 
 if __name__ == "__main__":

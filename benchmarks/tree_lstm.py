@@ -22,6 +22,7 @@ from functools import partial
 from statistics import mean
 
 import torch
+from machine import machine
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -53,12 +54,17 @@ def main() -> None:
         "batch, collation included": lambda trees: model(collate_trees(trees, vocabulary)),
         "batch": lambda trees: model(collated[id(trees)]),
     }
-    print(f"{options.batches} batches of {options.batch_size} trees, {options.threads} threads; milliseconds a batch")
-    for what, step in (("forward", forward), ("forward and backward", partial(forward_and_backward, (model, oracle)))):
-        best = fastest(variants, step, batches, options.rounds)
-        print(f"\n{what:34}{'time':>8}{'ratio to batch':>17}")
-        for name in variants:
-            print(f"  {name:32}{1e3 * best[name]:8.2f}{best[name] / best['batch']:17.1f}")
+    steps: dict[str, Step] = {
+        "forward": forward,
+        "forward and backward": partial(forward_and_backward, (model, oracle)),
+    }
+    best = {what: fastest(variants, step, batches, options.rounds) for what, step in steps.items()}
+    print(f"{machine('torch')}; {options.batches} batches of {options.batch_size} trees, {options.threads} thread(s)\n")
+    print("| ms a batch (ratio) | " + " | ".join(steps) + " |")
+    print("| --- |" + " ---: |" * len(steps))
+    for name in variants:
+        cells = " | ".join(f"{1e3 * found[name]:.2f} ({found[name] / found['batch']:.1f})" for found in best.values())
+        print(f"| {name} | {cells} |")
 
 
 def treebank_like(n_batches: int, batch_size: int, n_words: int) -> tuple[list[list[Tree]], dict[str, int]]:

@@ -84,8 +84,8 @@ class CalibrationCallback(TrainerCallback):  # type: ignore[misc]
 
     Notes
     -----
-    Logits have the classes in their last axis: (n, K), or (n, length, K) for labels of tokens, each of which is a row. Half
-    precision is widened to float32.
+    Logits have the classes in their last axis: (n, K), or (n, length, K) for labels of tokens, each of which is a row.
+    Half precision is widened to float32.
     With ``load_best_model_at_end`` the calibrator is fitted on the logits of the best model. Trainer itself gathers the
     logits of all processes.
     """

@@ -4,16 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from calkit_torch.bridge import Accumulator, CalibrationError, DeviceMetrics, evaluate_model, predict
 from tests.calkit_torch import bridge_rank
+from tests.calkit_torch.ranks import ENVIRONMENT
 
 RANKS = 2
-ROOT = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,14 +27,14 @@ def ranks(tmp_path_factory):
     processes = [
         subprocess.Popen(
             [sys.executable, bridge_rank.__file__, str(rank), str(RANKS), str(folder)],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"},
+            env={**os.environ, **ENVIRONMENT},
             stderr=subprocess.PIPE,
             text=True,
         )
         for rank in range(RANKS)
     ]
     try:
-        errors = [process.communicate(timeout=120)[1] for process in processes]
+        errors = [process.communicate(timeout=600)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -221,10 +221,10 @@ def test_images_of_32_pixels_reach_the_last_stage_at_the_size_of_the_papers(name
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_weights_depend_on_the_seed_alone(name: str) -> None:
-    first = build(name, seed=3).state_dict()
+    first = frozen(name).state_dict()
     torch.rand(5)
     before = torch.get_rng_state()
-    second, other = build(name, seed=3).state_dict(), build(name, seed=4).state_dict()
+    second, other = build(name, seed=0).state_dict(), build(name, seed=4).state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
