@@ -98,11 +98,19 @@ def summable():
     return [m for m in available_metrics() if not isinstance(get_metric(m).statistic, MultiPass)]
 
 
+def report(p):
+    """Make a report with all figures, before and after a temperature fitted on the same rows; return its length."""
+    from calkit.report import Entry, make_report, render_report
+
+    return len(render_report(make_report([Entry.from_predictions("run", p, p)])))
+
+
 JOBS = {
     "read labels": lambda p: p.n_samples,
     "all summable metrics": lambda p: calkit.evaluate(p, summable())["ece"],
     "AdaECE, exact, two passes": lambda p: calkit.evaluate(p, ["adaece"])["adaece"],
     "temperature by NLL": lambda p: calkit.TemperatureScaling().fit_predictions(p).temperature_,
+    "report with figures": report,
     "temperature by ECE, grid": lambda p: calkit.TemperatureScaling("ece").fit_predictions(p).temperature_,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class ArrowColumns:
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise FileFormatError(f"{path} names the column {printable(twice)!r} more than once; rename one of them.")
-        self.columns: Mapping[str, Column] = {
+        self.columns: dict[str, Column] = {
             item.name: self._column(item.name, item.type, None if first is None else first.column(index))
             for index, item in enumerate(schema)
         }

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError
 from calkit.io.container import printable
 from calkit.io.guard import damaged
-from calkit.io.limits import MAX_COLUMNS, check_count
+from calkit.io.limits import MAX_COLUMNS, check_count, check_name
 from calkit.io.tables import Column, Table, bounded, from_words, group_columns, join, word_kind
 from calkit.io.text import LineBlock, beginning, compressed, line_blocks, plain_lines
 
@@ -90,6 +90,8 @@ class CsvTable(Table):
         else:
             # NumPy marks the line of names as a comment.
             self._names[0] = self._names[0].lstrip("# ")
+            for name in self._names:
+                check_name(self.path, name)
             self._check_names()
             for _ in range(reader.line_num):
                 self._data_start = first.data.find(b"\n", self._data_start) + 1 or len(first.data)
@@ -121,7 +123,7 @@ class CsvTable(Table):
     def take_for_numbers(self, names: Sequence[str]) -> None:
         """Note that columns are floats: the first rows may hold integers by chance."""
         self._numeric |= set(names)
-        self.columns = {**self.columns, **{name: Column(name, _FLOAT) for name in names}}
+        self.columns.update((name, Column(name, _FLOAT)) for name in names)
 
     def _column(self, name: str, words: Sequence[str]) -> Column:
         if name in self._numeric:

@@ -56,7 +56,7 @@ class RecordColumns:
         else:
             readers = [_reader(name, (), first)]
         self._readers = {reader.column.name: reader for reader in readers}
-        self.columns: Mapping[str, Column] = {word: reader.column for word, reader in self._readers.items()}
+        self.columns: dict[str, Column] = {word: reader.column for word, reader in self._readers.items()}
 
     def arrays(self, records: Sequence[Any], names: Sequence[str], row: int) -> dict[str, NDArray[Any]]:
         """Return columns of some records.

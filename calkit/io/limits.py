@@ -14,11 +14,14 @@ __all__ = [
     "MAX_COLUMNS",
     "MAX_EXPANSION",
     "MAX_LINE_BYTES",
+    "MAX_NAME",
     "MAX_TEXT_EXPANSION",
     "TEXT_BLOCK_BYTES",
     "WHOLE_BYTES",
+    "check_chunks",
     "check_claim",
     "check_count",
+    "check_name",
     "format_bytes",
 ]
 
@@ -43,12 +46,18 @@ MAX_ARRAYS = 10_000
 #: The largest vocabularies of language models have about half as many.
 MAX_COLUMNS = 1 << 19
 
+#: Characters in the name of an array or a column; messages print them.
+MAX_NAME = 1000
+
 #: Scores compress to a half or a tenth, one-hot rows to a hundredth. Bombs do better: deflate reaches 1032 to 1, and
 #: others much more.
 MAX_EXPANSION = 200
 
 #: The same for text, which takes longer to read.
 MAX_TEXT_EXPANSION = 64
+
+# Chunks that are not stored are made up one by one, which takes time.
+_FREE_CHUNKS = 10_000
 
 _FREE_BYTES = 256 << 20
 
@@ -105,3 +114,41 @@ def check_count(path: Path | str, n: int, what: str, largest: int) -> None:
     """
     if n > largest:
         raise FileFormatError(f"{path} holds {n:,} {what}; more than {largest:,} are not read. Is it damaged?")
+
+
+def check_chunks(where: Path | str, n: int, stored: int) -> None:
+    """Refuse an array of more chunks than what is stored can hold.
+
+    Parameters
+    ----------
+    where : Path or str
+        The array, for the message.
+    n : int
+        Number of chunks.
+    stored : int
+        Bytes that hold them, and perhaps more.
+
+    Raises
+    ------
+    FileFormatError
+        If there are more than 10,000 and more than one a byte.
+    """
+    if n > max(_FREE_CHUNKS, stored):
+        raise FileFormatError(
+            f"{where} announces {n:,} chunks, but {format_bytes(stored)} are stored: it is damaged, or made to take "
+            "time. If it is neither, write it with larger chunks."
+        )
+
+
+def check_name(path: Path | str, name: str) -> None:
+    """Refuse a name that no message could print.
+
+    Raises
+    ------
+    FileFormatError
+        If it is longer than 1,000 characters.
+    """
+    if len(name) > MAX_NAME:
+        raise FileFormatError(
+            f"{path} holds a name of {len(name):,} characters; more than {MAX_NAME:,} are not read. Is it damaged?"
+        )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import Field, by_name, printable, unreadable
-from calkit.io.limits import MAX_COLUMNS, check_count
+from calkit.io.limits import MAX_ARRAYS, MAX_COLUMNS, check_count
 from calkit.io.sources import StreamSource
 
 __all__ = [
@@ -41,7 +41,8 @@ __all__ = [
 _MATRIX = re.compile(
     r"(?P<name>(?:.*[_\-. ])?(?:logits?|log_?probs?|log_?likelihoods?|probs?|probabilit(?:y|ies)|scores?|p))"
     r"[_\-. ](?P<column>.+)",
-    re.IGNORECASE,
+    # A line end in a name must not make it be searched over and over.
+    re.IGNORECASE | re.DOTALL,
 )
 
 # The matrix of columns that are named 0..K-1.
@@ -87,7 +88,7 @@ class Table(ABC):
     what : str
         The format, for messages: ``".csv"``.
     path : Path
-    columns : mapping of str to Column
+    columns : dict of str to Column
     n_rows : int
     starts : sequence of int
         Rows at which reading can begin.
@@ -95,7 +96,7 @@ class Table(ABC):
 
     what: str
     path: Path
-    columns: Mapping[str, Column]
+    columns: dict[str, Column]
     n_rows: int
     starts: Sequence[int] = (0,)
 
@@ -233,7 +234,9 @@ def table_fields(table: Table) -> dict[str, Field]:
     """
     check_count(table.path, len(table.columns), "columns", MAX_COLUMNS)
     fields = []
-    for name, members in group_columns(table.columns).items():
+    groups = group_columns(table.columns)
+    check_count(table.path, len(groups), "arrays", MAX_ARRAYS)
+    for name, members in groups.items():
         if len(members) == 1:
             fields.append(_single(table, table.columns[members[0][1]]))
         else:

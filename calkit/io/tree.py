@@ -11,19 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.errors import FileFormatError
 from calkit.io.container import Field
 from calkit.io.limits import MAX_ARRAYS
 from calkit.io.sources import ConcatSource
-from calkit.io.tables import group_columns
+from calkit.io.tables import check_words, group_columns
 
-__all__ = ["AsField", "array_field", "object_fields", "tree_fields"]
+__all__ = ["AsField", "array_field", "check_tree", "object_fields", "tree_fields"]
 
 _MAX_DEPTH = 16
+
+_FREE_MEMBERS = 100_000
 
 # Two may as well be two splits.
 _MIN_BATCHES = 3
@@ -45,9 +49,36 @@ def array_field(name: str, leaf: Any, load: Callable[[], Any]) -> Field | None:
 
 def _is_written_out(node: Any) -> bool:
     """Tell whether a list begins like an array written out in numbers or words."""
+    if isinstance(node, list | tuple) and node and isinstance(node[0], str):
+        return True
     while isinstance(node, list | tuple) and node:
         node = node[0]
-    return isinstance(node, str | int | float | bool | np.generic)
+    return isinstance(node, int | float | bool | np.generic)
+
+
+def check_tree(path: Path, tree: Any) -> None:
+    """Refuse a tree with more members than its file has bytes: the same ones meant over and over, without end.
+
+    Raises
+    ------
+    FileFormatError
+        If so, or if it holds a list of texts that are too long to be labels.
+    """
+    most = max(_FREE_MEMBERS, path.stat().st_size)
+    count, pending = 0, [tree]
+    while pending:
+        node = pending.pop()
+        members = node.values() if isinstance(node, Mapping) else node if isinstance(node, list | tuple) else ()
+        count += len(members)
+        if count > most:
+            raise FileFormatError(
+                f"{path} repeats the same lists over and over: it is damaged, or made to exhaust memory. Save tensors "
+                "only, as in torch.save({'logits': …, 'labels': …}, path)."
+            )
+        if not isinstance(node, Mapping):
+            longest = max((len(member) for member in members if isinstance(member, str)), default=0)
+            check_words(f"{path}: a list", len(members), longest)
+        pending.extend(member for member in members if isinstance(member, Mapping | list | tuple))
 
 
 def object_fields(name: str, load: Callable[[], NDArray[Any]]) -> list[Field]:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from calkit.errors import FileFormatError
 from calkit.io.limits import format_bytes
 
-__all__ = ["COMPRESSORS", "check_chunk", "deflate_bound", "largest_chunk"]
+__all__ = ["COMPRESSORS", "check_chunk", "count_chunks", "deflate_bound", "largest_chunk"]
 
 # Deflate cannot do better than 1032 to 1.
 _DEFLATE = 1032
@@ -38,6 +39,11 @@ def deflate_bound(stored: int) -> int:
 def largest_chunk(raw: int) -> int:
     """Return the most bytes that a chunk of ``raw`` bytes may take, stored or unpacked."""
     return 2 * raw + _SLACK
+
+
+def count_chunks(shape: Sequence[int], chunk: Sequence[int]) -> int:
+    """Return how many chunks an array has."""
+    return math.prod(-(-length // step) for length, step in zip(shape, chunk, strict=True))
 
 
 def check_chunk(where: Path | str, compressor: str, data: bytes, raw: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,8 @@ def watch(predictions: Predictions, report: Callable[[Progress], None]) -> Predi
     ----------
     predictions : Predictions
     report : callable
-        Is given a :class:`Progress` after each block of rows: some thousands of times for a million rows.
+        Is given a :class:`Progress` after each block of rows: some thousands of times for a million rows. Perhaps in
+        another thread, but never in two at a time.
 
     Returns
     -------
@@ -68,13 +70,20 @@ class _WatchedScores(Source):
         self.has_random_access = has_random_access(source)
         self._source = source
         self._report = report
+        # Several threads may read, each the next block as it comes.
+        self._lock = threading.Lock()
         self._passes = 0
+        self._read = len(self)
+        self._begun = False
 
     def _rows(self, start: int, stop: int) -> NDArray[Any]:
         rows = np.asarray(self._source[start:stop])
-        if start == 0:
-            self._passes += 1
-        self._report(Progress(self._passes, stop, len(self)))
+        with self._lock:
+            if self._read >= len(self) or (start == 0 and self._begun):
+                self._passes, self._read, self._begun = self._passes + 1, 0, False
+            self._begun |= start == 0
+            self._read = min(self._read + stop - start, len(self))
+            self._report(Progress(self._passes, self._read, len(self)))
         return rows
 
     def _gather(self, numbers: NDArray[np.intp]) -> NDArray[Any]:

@@ -57,16 +57,14 @@ class HuggingFace(Format):
     def read(self, path: Path) -> Container:
         """Read the schemas; the arrays of a split are ``split/column``."""
         if (path / "dataset_dict.json").is_file():
-            splits = _read_json(path / "dataset_dict.json").get("splits", [])
-            fields = [
-                item.renamed(f"{split}/{item.name}") for split in splits for item in self._dataset(_inside(path, split))
-            ]
+            splits = _members(path, _read_json(path / "dataset_dict.json").get("splits", []))
+            fields = [item.renamed(f"{split.name}/{item.name}") for split in splits for item in self._dataset(split)]
         else:
             fields = self._dataset(path)
         return Container(path, self.name, by_name(path, fields))
 
     def _dataset(self, path: Path) -> list[Field]:
-        files = [_inside(path, entry["filename"]) for entry in _read_json(path / "state.json")["_data_files"]]
+        files = _members(path, [entry["filename"] for entry in _read_json(path / "state.json")["_data_files"]])
         if not files:
             raise FileFormatError(f"{path} lists no data files.")
         fields = list(table_fields(_ArrowTable(path, files)).values())
@@ -155,12 +153,15 @@ def _check_batches(file: Path) -> None:
             )
 
 
-def _inside(folder: Path, name: object) -> Path:
-    """Return a file or folder that a folder's own index names; it must lie in it."""
-    text = str(name)
-    if Path(text).name != text or text in ("", ".."):
-        raise FileFormatError(f"{folder} refers to {text[:80]!r}, which is outside of it.")
-    return folder / text
+def _members(folder: Path, names: Sequence[object]) -> list[Path]:
+    """Return the files or folders that a folder's own index names; they must lie in it, and each be named once."""
+    words = [str(name) for name in names]
+    for word in words:
+        if Path(word).name != word or word in ("", ".."):
+            raise FileFormatError(f"{folder} refers to {word[:80]!r}, which is outside of it.")
+    if len(set(words)) < len(words):
+        raise FileFormatError(f"{folder} refers to the same file more than once. Is it damaged?")
+    return [folder / word for word in words]
 
 
 def _read_json(path: Path) -> Any:

@@ -19,10 +19,10 @@ from calkit.errors import FileFormatError
 from calkit.io.container import Container, Field, by_name, printable, unreadable
 from calkit.io.formats import hdf5_text
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.limits import MAX_ARRAYS, MAX_CHUNK_BYTES, check_claim, check_count, format_bytes
+from calkit.io.limits import MAX_ARRAYS, MAX_CHUNK_BYTES, check_chunks, check_claim, check_count, format_bytes
 from calkit.io.sources import block_rows, sliced
 from calkit.io.tables import text_array
-from calkit.io.unpacking import check_chunk, deflate_bound
+from calkit.io.unpacking import check_chunk, count_chunks, deflate_bound
 
 __all__ = ["Hdf5", "hdf5_fields"]
 
@@ -133,6 +133,8 @@ def _load(path: Path, what: str, name: str, *, transposed: bool) -> Any:
             f"{where} is stored in chunks of {format_bytes(size)}, which cannot be read piece by piece. Write it "
             "with smaller chunks, or use h5repack."
         )
+    if chunk is not None:
+        check_chunks(where, count_chunks(dataset.shape, chunk), path.stat().st_size)
     shape = dataset.shape[::-1] if transposed else dataset.shape
     rows = _slice_rows(shape, dataset.dtype, None if chunk is None else chunk[-1 if transposed else 0])
 

@@ -97,7 +97,7 @@ class _Records(Table):
 
     def take_for_numbers(self, names: Sequence[str]) -> None:
         """Note that columns are floats: the first record may hold integers by chance."""
-        self.columns = {**self.columns, **{name: replace(self.columns[name], dtype=_FLOAT) for name in names}}
+        self.columns.update((name, replace(self.columns[name], dtype=_FLOAT)) for name in names)
 
     def read_column(self, name: str) -> NDArray[Any]:
         """Return a whole column; words that are all numbers become numbers."""

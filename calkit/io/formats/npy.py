@@ -134,7 +134,7 @@ class Npy(Format):
             header = read_header(stream, path)
         name = path.name.removesuffix(path.suffix)
         if header.dtype.hasobject:
-            items = object_fields("", partial(_unpickle, path)) if trusted else [pickled(path, name, header.shape)]
+            items = object_fields("", partial(_unpickle, path)) if trusted else [pickled(path, "", header.shape)]
             items = [item if item.name else item.renamed(name) for item in items]
         else:
             self._check_size(path, header)

@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.errors import FileFormatError
 from calkit.io.arrow_tables import ArrowColumns
 from calkit.io.container import Container
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.limits import BLOCK_BYTES, MAX_COLUMNS, check_claim, check_count
+from calkit.io.limits import BLOCK_BYTES, MAX_COLUMNS, check_claim, check_count, format_bytes
+from calkit.io.parquet_pages import read_pages
 from calkit.io.tables import Table, stack_columns, table_fields
 from calkit.predictions import Predictions
 
@@ -23,8 +25,10 @@ __all__ = ["Parquet"]
 
 _WHAT = ".parquet"
 
-
 _MAX_HEADER_BYTES = 64 << 20
+
+# A page of every column is unpacked at a time: in honest files of many columns more than this, but less than the file.
+_MAX_PAGES_BYTES = 512 << 20
 
 
 class Parquet(WritableFormat):
@@ -63,7 +67,7 @@ class _ParquetTable(Table):
         with self._open() as file:
             metadata = file.metadata
             check_count(path, len(file.schema_arrow), "columns", MAX_COLUMNS)
-            check_claim(path, _unpacked(metadata), path.stat().st_size)
+            _check_pages(path)
             self._texts = [item.name for item in file.schema_arrow if str(item.type) in ("string", "large_string")]
         with self._open() as file:
             lengths = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
@@ -110,9 +114,17 @@ class _ParquetTable(Table):
         return sum(column.dtype.itemsize * int(np.prod(column.shape)) or 8 for column in columns) or 8
 
 
-def _unpacked(metadata: Any) -> int:
-    """Return the bytes that all columns take once unpacked, as the file says."""
-    return sum(max(0, metadata.row_group(index).total_byte_size) for index in range(metadata.num_row_groups))
+def _check_pages(path: Path) -> None:
+    """Refuse pages that take unreasonably much when they are unpacked, before they are."""
+    groups, size = read_pages(path), path.stat().st_size
+    check_claim(path, sum(pages.unpacked for pages in groups), size)
+    check_claim(path, sum(pages.values for pages in groups), size)
+    largest = max((pages.at_once for pages in groups), default=0)
+    if largest > max(_MAX_PAGES_BYTES, size):
+        raise FileFormatError(
+            f"{path} is stored in pages that take {format_bytes(largest)} together, which cannot be read piece by "
+            "piece. Write it with smaller pages (data_page_size)."
+        )
 
 
 FORMATS.register("parquet")(Parquet())

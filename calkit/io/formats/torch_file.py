@@ -19,7 +19,7 @@ from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.guard import damaged
 from calkit.io.limits import check_claim
-from calkit.io.tree import array_field, tree_fields
+from calkit.io.tree import array_field, check_tree, tree_fields
 
 __all__ = ["Torch"]
 
@@ -55,7 +55,10 @@ class Torch(Format):
         import torch
 
         load = partial(_load, torch, path, trusted=trusted)
-        fields = by_name(path, tree_fields(load(), partial(_as_field, torch, path), load))
+        tree = load()
+        if not trusted:
+            check_tree(path, tree)
+        fields = by_name(path, tree_fields(tree, partial(_as_field, torch, path), load))
         if not fields:
             raise FileFormatError(f"{path} holds no tensors; write torch.save({{'logits': …, 'labels': …}}, path).")
         check_claim(path, sum(_nbytes(item) for item in fields.values()), path.stat().st_size)

@@ -62,7 +62,7 @@ def test_an_old_torch(tmp_path, monkeypatch):
 def test_missing_array(tmp_path):
     path = npz(tmp_path / "a.npz", logits=LOGITS, labels=LABELS)
     for address in ({"scores": "logit"}, {"labels": "label"}, {"sample_weight": "wait"}):
-        with pytest.raises(NotFoundError, match=r"unknown array of .*a\.npz .* Known: logits, labels"):
+        with pytest.raises(NotFoundError, match=r"unknown array .* of .*a\.npz\. .*Known: logits, labels"):
             load_predictions(path, **address)
     with pytest.raises(NotFoundError, match="Did you mean 'logits'"):
         load_predictions(f"{path}:logit")

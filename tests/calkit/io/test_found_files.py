@@ -152,8 +152,9 @@ class TestColumnsOfClasses:
             )
             return tmp_path / "a.jsonl"
         pa = pytest.importorskip("pyarrow")
+        from pyarrow import feather, parquet
 
-        write = {"parquet": pa.parquet.write_table, "feather": pa.feather.write_feather}[request.param]
+        write = {"parquet": parquet.write_table, "feather": feather.write_feather}[request.param]
         write(pa.table(columns), str(tmp_path / f"a.{request.param}"))
         return tmp_path / f"a.{request.param}"
 
@@ -171,7 +172,7 @@ class TestColumnsOfClasses:
             load_predictions(path)
         with pytest.raises(UsageError, match="'cat,dog,emu' does not tell logits from probabilities"):
             load_predictions(path, scores="cat,dog,emu")
-        with pytest.raises(NotFoundError, match=r"unknown array of .*'cow'.*Known: cat, dog"):
+        with pytest.raises(NotFoundError, match=r"unknown array 'cow' of .*Known: cat, dog"):
             load_predictions(path, scores="cat,cow", kind="probs")
         with pytest.raises(UsageError, match=r"label \(4 text\) is no column of numbers"):
             load_predictions(path, scores="cat,label", kind="probs")

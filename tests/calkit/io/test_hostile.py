@@ -229,6 +229,30 @@ class TestAbsurdHeaders:
             file["labels"] = np.zeros(40_000_000, np.int8)
         refused(tmp_path / "b.h5", "b.h5:logits is stored in chunks of 320 MB")
 
+    def test_chunks_without_number(self, tmp_path):
+        h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file.create_dataset("logits", shape=(10**6, 60), dtype="f4", chunks=(1, 1))
+            file["labels"] = np.zeros(10**6, np.int8)
+        refused(tmp_path / "a.h5", "logits announces 60,000,000 chunks, but .* are stored")
+        group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+        group.create_array("logits", shape=(10**6, 60), dtype="f4", chunks=(1, 1))
+        group.create_array("labels", data=np.zeros(10**6, np.int8))
+        refused(tmp_path / "a.zarr", "logits announces 60,000,000 chunks, but .* are stored")
+
+    def test_names_without_end(self, tmp_path):
+        (tmp_path / "a.csv").write_text('"' + "p_" * 50_000 + '\n",label\n1,0\n')
+        refused(tmp_path / "a.csv", "holds a name of 100,000 characters")
+        np.savez(tmp_path / "a.npz", **{"x" * 2000: LOGITS})
+        refused(tmp_path / "a.npz", "holds a name of 2,000 characters")
+        (tmp_path / "a.jsonl").write_text(json.dumps({"logits": [1, 2], "p_" * 10**6 + "\n": 1}))
+        refused(tmp_path / "a.jsonl", "holds a name of 2,000,001 characters")
+
+    def test_more_arrays_than_anyone_has(self, tmp_path):
+        names = [f"a{k}_p_{side}" for k in range(12_000) for side in "xy"]
+        (tmp_path / "a.csv").write_text(f"{','.join(names)},label\n" + "1," * 24_000 + "0\n")
+        refused(tmp_path / "a.csv", "holds 12,001 arrays; more than 10,000 are not read")
+
     def test_zarr(self, tmp_path):
         zarr = pytest.importorskip("zarr")
         group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
@@ -275,19 +299,97 @@ class TestBombs:
         path.write_bytes(data[:start] + entries + tail)
         refused(path, "not a readable .npz")
 
-    @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
-    def test_a_member_that_unpacks_to_more_than_it_says(self, tmp_path, method):
-        with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
-            archive.writestr("logits.npy", npy_header((4, 3)) + b"\0" * 200_000_000)
+    @pytest.mark.parametrize(
+        ("method", "size"), [(zipfile.ZIP_DEFLATED, 10**8), (zipfile.ZIP_LZMA, 10**5), (zipfile.ZIP_BZIP2, 10**5)]
+    )
+    def test_a_member_that_unpacks_to_more_than_it_says(self, tmp_path, method, size):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w", method, compresslevel=1) as archive:
+            archive.writestr("logits.npy", npy_header((4, 3)) + bytes(size))
             archive.writestr("labels.npy", npy_header((4,), "|i1") + b"\0" * 4)
         refused(tmp_path / "a.npz", "logits is damaged|compressed as NumPy never does")
 
     def test_packed_text(self, tmp_path):
-        (tmp_path / "a.csv.xz").write_bytes(lzma.compress(b"\n" * 50_000_000))
+        (tmp_path / "a.csv.xz").write_bytes(lzma.compress(b"\n" * 20_000_000, preset=0))
         refused(tmp_path / "a.csv.xz", "holds no rows")
         filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]
         (tmp_path / "b.csv.xz").write_bytes(lzma.compress(b"label\n0\n", filters=filters))
         refused(tmp_path / "b.csv.xz", "Memory usage limit")
+
+    def test_a_tree_of_the_same_lists(self, tmp_path):
+        torch = pytest.importorskip("torch")
+        arrays = {"logits": torch.zeros(4, 3), "labels": torch.zeros(4, dtype=torch.int64)}
+        for leaf in (0.0, []):
+            tree = [leaf]
+            for _ in range(12):
+                tree = [tree] * 20
+            torch.save({**arrays, "tree": tree}, tmp_path / "a.pt")
+            refused(tmp_path / "a.pt", "repeats the same lists over and over")
+        torch.save({**arrays, "words": ["x" * 10**6] * 10**4}, tmp_path / "b.pt")
+        refused(tmp_path / "b.pt", "holds 10,000 texts of up to 1,000,000 characters")
+        # What is merely meant twice is read.
+        torch.save({**arrays, "class_names": ["x", "y", "z"], "again": arrays}, tmp_path / "c.pt")
+        assert load_predictions(tmp_path / "c.pt", scores="logits").class_names == ("x", "y", "z")
+
+    def test_pages_that_hold_more_than_the_file_says(self, tmp_path, monkeypatch):
+        pa = pytest.importorskip("pyarrow")
+        import pyarrow.parquet as pq
+
+        monkeypatch.setattr("calkit.io.limits._FREE_BYTES", 10**6)
+        path = tmp_path / "a.parquet"
+        table = pa.table({"prob_0": [0.5, 0.5], "prob_1": [0.5, 0.5], "label": ["x" * 3_000_000, "y"]})
+        pq.write_table(table, path, compression="zstd", use_dictionary=False, write_statistics=False)
+        refused(path, "announces 3 MB of data, but holds")
+        group = pq.read_metadata(path).row_group(0)
+        data = path.read_bytes()
+        footer = len(data) - 8 - struct.unpack("<I", data[-8:-4])[0]
+        for size in (group.total_byte_size, group.column(2).total_uncompressed_size):
+            # A number of the same length in Thrift's compact protocol, which announces 50 bytes.
+            truth = bytes([2 * size & 127 | 128, 2 * size >> 7 & 127 | 128, 2 * size >> 14 & 127 | 128, 2 * size >> 21])
+            assert truth in data[footer:]
+            data = data[:footer] + data[footer:].replace(truth, b"\xe4\x80\x80\0")
+        path.write_bytes(data)
+        assert pq.read_metadata(path).row_group(0).total_byte_size == 50
+        refused(path, "announces 3 MB of data, but holds")
+        monkeypatch.setattr("calkit.io.formats.parquet._MAX_PAGES_BYTES", 10**6)
+        monkeypatch.setattr("calkit.io.limits._FREE_BYTES", 10**8)
+        refused(path, "stored in pages that take 3 MB together")
+
+    def test_a_schema_at_which_pyarrow_aborts(self, tmp_path):
+        pa = pytest.importorskip("pyarrow")
+        import pyarrow.parquet as pq
+
+        # The members of the lists are neither required, optional nor repeated, which the statistics do not fit: pyarrow
+        # ends the process where it is asked for the column.
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"logits": [[1.0, 2.0], [3.0, 4.0]], "label": [0, 1]}), path)
+        data = path.read_bytes()
+        assert data.count(b"\x25\x02\x18\x07element") == 1
+        path.write_bytes(data.replace(b"\x25\x02\x18\x07element", b"\x25\x0a\x18\x07element"))
+        refused(path, "not a readable .parquet file")
+
+    def test_lists_that_repeat_one_number(self, tmp_path, monkeypatch):
+        pa = pytest.importorskip("pyarrow")
+        import pyarrow.parquet as pq
+
+        monkeypatch.setattr("calkit.io.limits._FREE_BYTES", 10**6)
+        lists = pa.array([[1.0, 2.0], np.zeros(10**6)])
+        pq.write_table(pa.table({"logits": lists, "label": [0, 1]}), tmp_path / "a.parquet")
+        refused(tmp_path / "a.parquet", "announces 8 MB of data, but holds")
+
+    def test_zarr_shards(self, tmp_path):
+        zarr = pytest.importorskip("zarr")
+        from numcodecs import Zstd
+
+        group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+        logits = group.create_array("logits", shape=(1000, 2), dtype="f4", chunks=(100, 2), shards=(500, 2))
+        logits[:] = np.arange(2000).reshape(1000, 2)
+        logits[100:200] = 0
+        group.create_array("labels", data=np.zeros(1000, np.int8))
+        np.testing.assert_array_equal(load_predictions(tmp_path / "a.zarr").scores[:], logits[:])
+        bomb = Zstd().encode(bytes(10**6))
+        index = struct.pack("<QQ", 0, len(bomb)) * 5
+        (tmp_path / "a.zarr" / "logits" / "c" / "1" / "0").write_bytes(bomb + index + b"sum.")
+        refused(tmp_path / "a.zarr", "logits holds a chunk that unpacks to 1 MB or more, where 800 bytes are announced")
 
     def test_nested_json(self, tmp_path):
         for depth, match in ((10**5, "not a readable|longer"), (20, "nested more than 16 deep")):
@@ -326,6 +428,8 @@ class TestOtherFiles:
         for name in ("../secret.arrow", "/etc/passwd", "..", ""):
             (tmp_path / "run" / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
             refused(tmp_path / "run", "which is outside of it")
+        (tmp_path / "run" / "state.json").write_text(json.dumps({"_data_files": [{"filename": "a.arrow"}] * 2}))
+        refused(tmp_path / "run", "refers to the same file more than once")
 
     def test_devices(self):
         with pytest.raises(FileFormatError, match="/dev/zero is neither a file nor a folder but a device"):
