@@ -29,7 +29,7 @@ from calkit_torch.training.recipe import Recipe
 from calkit_torch.training.run_folder import RunWriter, check_free
 from calkit_torch.training.saving import Saver
 from calkit_torch.training.schedules import get_schedule
-from calkit_torch.training.setup import build_state, make_network
+from calkit_torch.training.setup import build_state, make_network, release_network
 from calkit_torch.training.state import Best, TrainingState
 
 __all__ = ["train"]
@@ -112,12 +112,15 @@ def train(
             _folder_of_main(folder, recipe, processes, resume) as state.run,
             noted_interruptions() as saver.interruption,
         ):
-            _start(state, chosen, folder)
-            while state.epoch < recipe.epochs and state.stop is None:
-                _train_epoch(state, chosen, saver)
-                _finish_epoch(state, chosen)
-                saver.after_epoch()
-            _end(state, chosen)
+            try:
+                _start(state, chosen, folder)
+                while state.epoch < recipe.epochs and state.stop is None:
+                    _train_epoch(state, chosen, saver)
+                    _finish_epoch(state, chosen)
+                    saver.after_epoch()
+                _end(state, chosen)
+            finally:
+                release_network(state)
     return RunFolder(folder)
 
 

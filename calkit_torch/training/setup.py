@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import cast
 
 import torch
@@ -16,7 +17,7 @@ from calkit_torch.training.recipe import Recipe
 from calkit_torch.training.run_folder import RunWriter
 from calkit_torch.training.state import TrainingState
 
-__all__ = ["build_state", "make_network"]
+__all__ = ["build_state", "make_network", "release_network"]
 
 _AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -58,3 +59,14 @@ def make_network(state: TrainingState) -> nn.Module:
         plain = isinstance(state.data.train.inputs, torch.Tensor)
         network = DistributedDataParallel(network, find_unused_parameters=not plain, gradient_as_bucket_view=True)
     return network
+
+
+def release_network(state: TrainingState) -> None:
+    """Let go of what :func:`make_network` made, while its process group is still there.
+
+    The reducer of DistributedDataParallel must not be the last to hold the group: it would end the threads of gloo
+    without releasing Python's lock, which they may be waiting for, and the process would hang.
+    """
+    state.network = state.model
+    if state.world_size > 1:
+        gc.collect()

@@ -1,5 +1,6 @@
 """Small runs for the tests of training, and what may happen to them."""
 
+import gc
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 import calkit
 from calkit.runs import RunFolder
@@ -219,6 +221,8 @@ def run_rank(rank, world_size, port, name, out, **options):
         "COMPARED": f"{out}-compared",
     }
     run_sample(name, out, **options)
+    # The group is gone. To free a reducer that holds it only now may end in a deadlock.
+    assert not [found for found in gc.get_objects() if type(found) is DistributedDataParallel]
 
 
 def run_sample(name, out, *, resume=False, kill=None, **options):
