@@ -1,8 +1,6 @@
-"""Training on one process or on two, with all that measures: started by test_callbacks_ranks.py through torchrun."""
+"""Training with all that measures, for test_callbacks_ranks.py: on one process or on two."""
 
 from __future__ import annotations
-
-import sys
 
 from calkit_torch.data import get_dataset
 from calkit_torch.training import Recipe, train
@@ -15,7 +13,3 @@ def main(folder: str) -> None:
     stopping = EarlyStopping("ece", patience=2, restore_best=True)
     callbacks = [CalibrationHistory(), GradientNorms([1]), stopping, SaveLogits([2]), TensorBoard()]
     train(recipe, get_dataset("digits"), out=folder, device="cpu", callbacks=callbacks)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import calkit
 from calkit.runs import RunFolder
-from tests.calkit_torch.callbacks_rank import main as train_on_one
-
-SCRIPT = Path(__file__).with_name("callbacks_rank.py")
-
-
-def run_on_two(folder):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", SCRIPT, folder]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return RunFolder(folder)
+from tests.calkit_torch.callbacks_rank import main as train_it
+from tests.calkit_torch.training_samples import together
 
 
 @pytest.mark.slow
 def test_two_ranks_measure_what_one_does(tmp_path):
-    train_on_one(str(tmp_path / "one"))
-    one, two = RunFolder(tmp_path / "one"), run_on_two(tmp_path / "two")
+    train_it(str(tmp_path / "one"))
+    assert together(2, train_it, str(tmp_path / "two")) == [0, 0]
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
     # The second epoch is no better than the first, nor is the third: it stops.
     assert len(one.history) == len(two.history) == 3
     for first, second in zip(one.history, two.history, strict=True):

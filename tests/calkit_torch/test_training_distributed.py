@@ -1,11 +1,9 @@
 """Two processes train as one does with the same global batches."""
 
 import json
-import multiprocessing
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 
@@ -16,7 +14,7 @@ import torch
 from calkit.errors import UsageError
 from calkit.runs import RunFolder
 from calkit_torch.training import Recipe, train
-from tests.calkit_torch.training_samples import contents, run_rank, run_sample, same, vectors
+from tests.calkit_torch.training_samples import contents, context, run_sample, same, together, vectors
 
 RANKS = 2
 
@@ -28,40 +26,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def start():
-    """Start one process, or several that train together; return their exit codes."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["calkit_torch.training", "calkit_torch.data", "torch._dynamo"])
-
-    def started(name, out, ranks=RANKS, **options):
-        if ranks == 1:
-            processes = [context.Process(target=run_sample, args=(name, out), kwargs=options)]
-        else:
-            with socket.socket() as free:
-                free.bind(("localhost", 0))
-                port = free.getsockname()[1]
-            processes = [
-                context.Process(target=run_rank, args=(rank, ranks, port, name, out), kwargs=options)
-                for rank in range(ranks)
-            ]
-        for process in processes:
-            process.start()
-        # A rank that was killed leaves the others waiting for it.
-        processes[0].join(120)
-        for process in processes[1:]:
-            process.join(120 if processes[0].exitcode == 0 else 0.1)
-            process.kill()
-        return [process.exitcode for process in processes]
-
-    return started
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, start):
+def runs(tmp_path_factory):
     """The same run by one process and by two, and what the two found."""
     folder = tmp_path_factory.mktemp("ranks")
-    assert start("batches", folder / "one", ranks=1) == [0]
-    assert start("batches", folder / "two") == [0, 0]
+    alone = context().Process(target=run_sample, args=("batches", folder / "one"))
+    alone.start()
+    assert together(RANKS, run_sample, "batches", folder / "two", compare=folder / "two-compared") == [0, 0]
+    alone.join(240)
+    assert alone.exitcode == 0
     found = [json.loads((folder / f"two-compared-{rank}.json").read_text()) for rank in range(RANKS)]
     return contents(folder / "one"), contents(folder / "two"), found
 
@@ -104,18 +76,19 @@ def test_a_part_may_be_empty(runs):
     assert [rank["test"]["rows of this rank"] for rank in found] == [256, 257]
 
 
-def test_a_training_batch_too_small_to_share_is_refused(tmp_path, start):
+def test_a_training_batch_too_small_to_share_is_refused():
     with pytest.raises(UsageError, match="too few for 2 processes"):
         vectors(33).loader("train", batch_size=16, train=True, world_size=2)
 
 
-def test_two_processes_resume_exactly(tmp_path, start):
+def test_two_processes_resume_exactly(tmp_path):
     """With batch normalisation, augmentation and a loss that learns; dropout draws other numbers on each rank."""
     for name in ("images", "vectors"):
         whole, out = tmp_path / f"{name}-whole", tmp_path / name
-        assert start(name, whole) == [0, 0]
-        assert start(name, out, kill=("after a batch", 6), checkpoint_batches=2)[0] == -signal.SIGKILL
-        assert start(name, out, resume=True) == [0, 0]
+        assert together(RANKS, run_sample, name, whole) == [0, 0]
+        killed = together(RANKS, run_sample, name, out, kill=("after a batch", 6), checkpoint_batches=2)
+        assert killed[0] == -signal.SIGKILL
+        assert together(RANKS, run_sample, name, out, resume=True) == [0, 0]
         same(contents(out), contents(whole))
 
 

@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import pickle
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -449,41 +448,6 @@ def test_a_disk_that_is_full_for_other_files(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(FileFormatError, match="cannot write .*: No space left on device"):
             run_of(out, RECIPE, Keep())
     same(contents(run_of(out, RECIPE, Keep(), resume=True).path), contents(whole.path))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="RLIMIT_FSIZE")
-def test_files_that_may_not_grow(tmp_path: Path) -> None:
-    """A real limit of the operating system, met in the middle of torch's own writing."""
-    out = tmp_path / "run"
-    code = f"""
-import resource
-from pathlib import Path
-from calkit.errors import FileFormatError
-from calkit_torch.data import get_dataset
-from calkit_torch.training import Callback, Recipe, train
-
-class Limit(Callback):
-    def on_epoch_start(self, state):
-        if state.epoch == 1:
-            size = (state.run.path / "checkpoint.pt").stat().st_size
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
-
-recipe = Recipe("digits", "mlp:hidden=256", "ce", optimiser="adam:0.001", epochs=3)
-try:
-    train(recipe, get_dataset("digits"), out={str(out)!r}, device="cpu", callbacks=[Limit()])
-except FileFormatError as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert f"cannot write {out / 'checkpoint.pt'}" in done.stdout
-    assert "the checkpoint before it is untouched" in done.stdout
-    assert [p.name for p in out.iterdir() if p.name.startswith(".")] == []
-    assert contents_of_checkpoint(RunFolder(out))["epoch"] == 1
-    recipe = Recipe.from_dict(RunFolder(out).recipe)
-    run = train(recipe, out=out, resume=True, device="cpu", callbacks=[SaveLogits()])
-    assert [record["epoch"] for record in run.history] == [1, 2, 3]
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:

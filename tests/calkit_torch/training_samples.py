@@ -2,8 +2,10 @@
 
 import gc
 import json
+import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 import calkit
+from calkit.errors import FileFormatError
 from calkit.runs import RunFolder
 from calkit_torch.bridge import DeviceMetrics
 from calkit_torch.data import Augmentation, DataSet
@@ -119,6 +122,9 @@ class Keep(Callback):
 class Compare(Callback):
     """Writes what the ranks find together, and what one finds on the same logits."""
 
+    def __init__(self, path):
+        self.path = path
+
     def on_end(self, state):
         names = ["error", "ece", "mce", "nll", "brier", "adaece"]
         found = {}
@@ -138,7 +144,7 @@ class Compare(Callback):
                 "labels": labels.tolist(),
                 "rows of this rank": len(state.scores(split)[1]),
             }
-        Path(f"{os.environ['COMPARED']}-{state.rank}.json").write_text(json.dumps(found))
+        Path(f"{self.path}-{state.rank}.json").write_text(json.dumps(found))
 
 
 class Kill(Callback):
@@ -169,6 +175,11 @@ class Kill(Callback):
 
     def on_epoch_start(self, state):
         self._now("between epochs", state.epoch)
+        if (self.moment, self.at) == ("a full disk", state.epoch):
+            import resource  # which Windows has not
+
+            size = (state.run.path / "checkpoint.pt").stat().st_size // 2
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     def on_epoch_end(self, state):
         self._now("at the end of an epoch", state.epoch)
@@ -209,8 +220,33 @@ def kill_before_rename(n):
     Path.replace = never
 
 
-def run_rank(rank, world_size, port, name, out, **options):
-    """Train one of the samples as one of several processes, as torchrun would start them."""
+def context():
+    """Return what starts real processes, forked from one that has torch loaded already."""
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["calkit_torch.training", "calkit_torch.data", "torch._dynamo"])
+    return found
+
+
+def together(ranks, target, *args, patience=240, **kwargs):
+    """Call a function in several processes that train together, as torchrun would start them; return exit codes."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    processes = [
+        context().Process(target=_as_rank, args=(rank, ranks, port, target, args, kwargs)) for rank in range(ranks)
+    ]
+    for process in processes:
+        process.start()
+    processes[0].join(patience)
+    for process in processes[1:]:
+        # A rank that was killed leaves the others waiting for it.
+        process.join(patience if processes[0].exitcode == 0 else 0.1)
+    for process in processes:
+        process.kill()
+    return [process.exitcode for process in processes]
+
+
+def _as_rank(rank, world_size, port, target, args, kwargs):
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -218,20 +254,20 @@ def run_rank(rank, world_size, port, name, out, **options):
         "MASTER_ADDR": "localhost",
         "MASTER_PORT": str(port),
         "GLOO_SOCKET_IFNAME": "lo",
-        "COMPARED": f"{out}-compared",
     }
-    run_sample(name, out, **options)
+    torch.set_num_threads(1)
+    target(*args, **kwargs)
     # The group is gone. To free a reducer that holds it only now may end in a deadlock.
     assert not [found for found in gc.get_objects() if type(found) is DistributedDataParallel]
 
 
-def run_sample(name, out, *, resume=False, kill=None, **options):
+def run_sample(name, out, *, resume=False, kill=None, compare=None, **options):
     """Train one of the samples, on one thread."""
     torch.set_num_threads(1)
     recipe, data = SAMPLES[name]
     callbacks = [Keep()]
-    if "COMPARED" in os.environ:
-        callbacks.append(Compare())
+    if compare is not None:
+        callbacks.append(Compare(compare))
     if kill is not None:
         moment, at = kill
         if moment == "while writing a checkpoint":
@@ -242,9 +278,9 @@ def run_sample(name, out, *, resume=False, kill=None, **options):
             callbacks.append(Kill(moment, at))
     try:
         train(recipe, data(), out=out, resume=resume, device="cpu", callbacks=callbacks, **options)
-    except TrainingInterrupted as stopped:
+    except (TrainingInterrupted, FileFormatError) as stopped:
         (Path(out).parent / "said").write_text(str(stopped))
-        sys.exit(130)
+        sys.exit(130 if isinstance(stopped, TrainingInterrupted) else 1)
 
 
 def contents(path):
