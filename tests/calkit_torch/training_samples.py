@@ -264,6 +264,8 @@ def _as_rank(rank, world_size, port, target, args, kwargs):
 def run_sample(name, out, *, resume=False, kill=None, compare=None, **options):
     """Train one of the samples, on one thread."""
     torch.set_num_threads(1)
+    # Ignored where the tests run as a background job.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     recipe, data = SAMPLES[name]
     callbacks = [Keep()]
     if compare is not None:
