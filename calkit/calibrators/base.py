@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -164,7 +164,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         ndarray of shape (n, K)
             In the precision of `X` if that is float32 or float64, else float64.
         """
-        return np.asarray(softmax(self._checked_scale(X), axis=1))
+        return softmax(self._checked_scale(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each row.
@@ -308,6 +308,17 @@ def as_logits(X: Any) -> NDArray[np.floating[Any]]:
         row = int(np.argmin(np.isfinite(logits).all(axis=1)))
         raise InputError(f"X must be finite, but row {row} holds {logits[row][~np.isfinite(logits[row])][0]}.")
     return logits
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return probabilities in an array of their own: SciPy's numbers, without its temporary arrays."""
+    # Along short rows NumPy's maximum is slow; it is the same number from the transposed array.
+    few = logits.shape[1] <= 32
+    top = np.ascontiguousarray(logits.T).max(axis=0) if few else logits.max(axis=1)
+    probs = logits - top[:, None]
+    np.exp(probs, out=probs)
+    probs /= probs.sum(axis=1, keepdims=True)
+    return probs
 
 
 def _as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:

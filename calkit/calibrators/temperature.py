@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.base import CALIBRATORS, Calibrator
-from calkit.calibrators.grid_search import GridMinimum, pruned_minimum
+from calkit.calibrators.grid_search import GridMinimum, grid_minimum
 from calkit.calibrators.nll_root import nll_root
 from calkit.errors import CalibrationWarning, InputError
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import Pairs, RowMean, Scaled, WeightedTotal, summarize
+from calkit.stats import Pairs, RowMean, Scaled, summarize
 from calkit.stats.base import MultiPass
 
 __all__ = ["PAPER_GRID", "TemperatureScaling", "temperature_curve"]
@@ -126,14 +126,16 @@ class TemperatureScaling(Calibrator):
         root = nll_root(predictions)
         if root.outcome != "converged":
             warnings.warn(_WARNINGS[root.outcome].format(root.temperature), CalibrationWarning, stacklevel=5)
+            statistic = RowMean("nll")
+            totals = summarize(predictions, [statistic], inverse_temperature=1 / root.temperature, check=False)
+            self.objective_value_ = totals[statistic].mean
+        else:
+            self.objective_value_ = root.nll
         self.temperature_ = root.temperature
         self.n_evaluations_ = root.n_passes
-        statistic = RowMean("nll")
-        totals = summarize(predictions, [statistic], inverse_temperature=1 / root.temperature, check=False)
-        self.objective_value_ = totals[statistic].mean
 
     def _fit_grid(self, predictions: Predictions | Shards, metric: Metric, grid: NDArray[np.float64]) -> None:
-        best = grid_minimum(predictions, metric, grid)
+        best = _best(predictions, metric, grid)
         self.temperature_ = float(grid[best.index])
         self.objective_value_ = best.value
         self.n_evaluations_ = best.n_evaluations
@@ -181,21 +183,11 @@ def as_grid(grid: Any) -> NDArray[np.float64]:
     return values
 
 
-def grid_minimum(predictions: Predictions | Shards, metric: Metric, grid: NDArray[np.float64]) -> GridMinimum:
+def _best(predictions: Predictions | Shards, metric: Metric, grid: NDArray[np.float64]) -> GridMinimum:
     """Find the temperature of a grid with the best value of a metric, the smallest of equally good ones."""
-    sign = -1.0 if metric.higher_is_better else 1.0
-    confidence, correct = RowMean("confidence"), RowMean("correct")
-    first = True
-
-    def evaluate(index: int) -> tuple[float, float]:
-        nonlocal first
-        wanted = [metric.statistic, confidence, correct]
-        found = summarize(predictions, wanted, inverse_temperature=1 / float(grid[index]), check=first)
-        first = False
-        return sign * metric.finish(found[metric.statistic]), _gap(found[confidence], found[correct])
-
     if metric.bounded_by_gap:
-        return pruned_minimum(evaluate, len(grid))
+        return grid_minimum(predictions, metric, grid)
+    sign = -1.0 if metric.higher_is_better else 1.0
     values = sign * _values(predictions, [metric], grid)[metric]
     best = int(np.nanargmin(values)) if not np.isnan(values).all() else 0
     return GridMinimum(best, float(sign * values[best]), len(grid))
@@ -218,10 +210,6 @@ def _values(
             passes = summarize(predictions, [metric.statistic], inverse_temperature=1 / temperature, check=index == 0)
             values[metric][index] = metric.finish(passes[metric.statistic])
     return values
-
-
-def _gap(confidence: WeightedTotal, correct: WeightedTotal) -> float:
-    return confidence.mean - correct.mean
 
 
 def temperature_curve(

@@ -12,6 +12,7 @@ from calkit.stats.groups import Grouped, Groups, GroupSums
 from calkit.stats.means import RowMean, WeightedTotal
 from calkit.stats.nll import LargestLogit, Maximum, NllDerivatives, NllModel, nll_derivatives
 from calkit.stats.pairs import ConfidencePairs, Pairs
+from calkit.stats.rescaled import RescaledConfidence, RescaledTotals
 from calkit.stats.rows import Rows, Workspace
 from calkit.stats.scaled import Scaled
 from calkit.stats.smoothing import ResidualGrid, Residuals
@@ -29,6 +30,8 @@ __all__ = [
     "NllDerivatives",
     "NllModel",
     "Pairs",
+    "RescaledConfidence",
+    "RescaledTotals",
     "ResidualGrid",
     "Residuals",
     "RowMean",

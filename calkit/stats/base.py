@@ -37,7 +37,10 @@ Passes = Generator["Statistic[Any]", Any, Any]
 
 @runtime_checkable
 class Statistic(Protocol[S_co]):
-    """What to count. Statistics are hashable, and equal ones are counted once in a pass."""
+    """What to count. Statistics are hashable, and equal ones are counted once in a pass.
+
+    One with a true `needs_squares` has sums of squares computed in the same go as the softmax.
+    """
 
     @property
     def needs_distribution(self) -> bool:
@@ -250,7 +253,7 @@ class _Pass:
         def count(block: RowBlock) -> _Totals:
             # Each thread has its own scratch memory.
             if not hasattr(spaces, "workspace"):
-                spaces.workspace = Workspace()
+                spaces.workspace = self._workspace()
             return self._over_block(block, spaces.workspace)
 
         slices = predictions.row_slices(self.block_rows)
@@ -269,8 +272,11 @@ class _Pass:
         # Differences of huge logits may overflow to infinity, whose exponential is the right 0; those of infinite ones
         # are no number, which is noticed. NumPy keeps this setting for each thread.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            rows = Rows(block, workspace or Workspace(), self.inverse_temperature, self.first_row)
+            rows = Rows(block, workspace or self._workspace(), self.inverse_temperature, self.first_row)
             return _Totals(tuple(statistic.measure(rows) for statistic in self.statistics))
+
+    def _workspace(self) -> Workspace:
+        return Workspace(squares=any(getattr(statistic, "needs_squares", False) for statistic in self.statistics))
 
     def _refuse_other_kinds(self, predictions: Predictions) -> None:
         kind = predictions.kind

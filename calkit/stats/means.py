@@ -58,6 +58,11 @@ class RowMean:
         """Whether the scores of all classes are needed."""
         return self.quantity in {"nll", "brier"}
 
+    @property
+    def needs_squares(self) -> bool:
+        """Whether sums of squares are needed."""
+        return self.quantity == "brier"
+
     def measure(self, rows: Rows) -> WeightedTotal:
         """Return the :class:`WeightedTotal` of one block."""
         return WeightedTotal(len(rows), rows.total_weight, rows.sum(getattr(rows, self.quantity)))

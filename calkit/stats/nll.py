@@ -22,7 +22,7 @@ class NllModel:
     weight : float
         Sum of the weights.
     derivatives : ndarray of float64, shape (5,)
-        Weighted sums of the NLL and its first four derivatives in β.
+        Weighted sums of the NLL and its first four derivatives in β; NaN where only two were asked for.
     slope_limits : ndarray of float64, shape (2,)
         Weighted sums of the slope at β = 0 and for β to infinity, between which the slope rises.
     """
@@ -76,19 +76,23 @@ class NllDerivatives:
         Logits are multiplied by 2^-exponent first, exactly, so that none overflows.
     single : bool
         Whether exponentials are computed in float32: faster, and good to about 1e-7.
+    orders : {4, 2}
+        How many derivatives: two are enough for a Newton step, and faster.
     """
 
     inverse_temperature: float
     exponent: int = 0
     single: bool = False
+    orders: int = 4
     needs_distribution = True
 
     def measure(self, rows: Rows) -> NllModel:
         """Return the :class:`NllModel` of one block."""
         precision = np.float32 if self.single else np.float64
-        found = rows.nll_moments(self.inverse_temperature, self.exponent, precision)
+        found = rows.nll_moments(self.inverse_temperature, self.exponent, precision, self.orders)
         value = np.log1p(found.rest) + self.inverse_temperature * found.true
-        derivatives = [value, *nll_derivatives(found.true, *found.moments)]
+        unknown = [np.nan] * (4 - self.orders)
+        derivatives = [value, *nll_derivatives(found.true, *found.moments, *unknown)]
         return NllModel(
             rows.total_weight,
             np.array([rows.sum(values) for values in derivatives]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from calkit.predictions import RowBlock, log_floored
 from calkit.stats.binning import uniform_edges
 from calkit.stats.kernels import NllMoments, SoftmaxSums, Workspace, blocked, choose_kernels, classwise
 from calkit.stats.kernels.classwise import ClassRows, ClassSums
+from calkit.stats.once import once
 
 __all__ = ["Rows", "Workspace"]
 
@@ -92,7 +92,7 @@ class Rows:
         rows.__dict__.pop("total_weight", None)
         return rows
 
-    @cached_property
+    @once
     def total_weight(self) -> float:
         """Sum of the weights."""
         return float(len(self)) if self.weight is None else float(self.weight.sum())
@@ -102,7 +102,7 @@ class Rows:
         """Precision the confidences were stored in; edges of bins are rounded to it before they are compared."""
         return np.dtype(np.float64) if self.kind == "logits" else self.scores.dtype
 
-    @cached_property
+    @once
     def confidence(self) -> NDArray[np.float64]:
         """Probability of the predicted class."""
         if self.kind == "confidence":
@@ -110,6 +110,20 @@ class Rows:
         if self.kind == "probs":
             return self.scores[np.arange(len(self)), self._predicted].astype(np.float64)
         return 1 / (1 + self._sums.rest)
+
+    @property
+    def rest(self) -> NDArray[np.float64]:
+        """Of logits: Σ e_j over all but the predicted class, with e_j = exp(β (z_j - z_top))."""
+        return self._sums.rest
+
+    @property
+    def squares(self) -> NDArray[np.float64]:
+        """Of logits: Σ e_j² over all but the predicted class."""
+        if not self._workspace.squares:
+            # From the next block on, the squares come with the sums.
+            self._workspace.squares = True
+            self.__dict__.pop("_sums", None)
+        return self._sums.squares
 
     @property
     def confidence_error(self) -> float:
@@ -124,7 +138,7 @@ class Rows:
         arguments = (self._beta, np.float64, False, self._workspace)
         return 1 / (1 + blocked.softmax_sums(self.scores[rows], self.y_true[rows], *arguments).rest)
 
-    @cached_property
+    @once
     def correct(self) -> NDArray[np.bool_]:
         """Whether the predicted class (the first of the largest scores) is the true one."""
         if self.kind == "confidence":
@@ -134,24 +148,20 @@ class Rows:
         self._block.check()
         return self._predicted == self.y_true
 
-    @cached_property
+    @once
     def nll(self) -> NDArray[np.float64]:
         """Negative log-likelihood: minus the log-probability of the true class, in nats."""
         if self.kind == "probs":
             return -log_floored(self._true)
         return np.log1p(self._sums.rest) - self._beta * self._sums.true_shift
 
-    @cached_property
+    @once
     def brier(self) -> NDArray[np.float64]:
         """Squared distance between the probabilities and the one-hot truth, in [0, 2]."""
         if self.kind == "probs":
             p = self.scores.astype(np.float64)
             return np.einsum("ij,ij->i", p, p) - 2 * self._true.astype(np.float64) + 1
-        if not self._workspace.squares:
-            # From the next block on, the squares come with the sums.
-            self._workspace.squares = True
-            self.__dict__.pop("_sums", None)
-        rest, squares = self._sums.rest, self._sums.squares
+        squares, rest = self.squares, self.rest
         total = 1 + rest
         p_true = np.exp(self._beta * self._sums.true_shift) / total
         # With the top class true, (1 - p)² + Σ p_j² is written without the difference of near-equal numbers.
@@ -159,14 +169,14 @@ class Rows:
         wrong = (1 + squares) / (total * total) - 2 * p_true + 1
         return np.where(self._sums.true_shift == 0, right, wrong)
 
-    @cached_property
+    @once
     def p_true(self) -> NDArray[np.float64]:
         """Probability of the true class."""
         if self.kind == "probs":
             return self._true.astype(np.float64)
         return np.exp(self._beta * self._sums.true_shift) / (1 + self._sums.rest)
 
-    @cached_property
+    @once
     def entropy(self) -> NDArray[np.float64]:
         """Entropy of the probabilities, in nats."""
         if self.kind == "probs":
@@ -180,18 +190,25 @@ class Rows:
         found = kernels.nll_moments(self.scores, self.y_true, beta, exponent, np.float64, self._workspace)
         return np.asarray(np.log1p(found.rest) + beta * found.moments[0])
 
-    @property
+    @once
     def largest_logit(self) -> float:
-        """Largest absolute value of the scores."""
-        self._block.check()
-        return float(max(self.scores.max(), -self.scores.min()))
+        """Largest absolute value of the scores; finite only if all are, so that it checks them."""
+        largest = float(max(self.scores.max(), -self.scores.min()))
+        if not np.isfinite(largest):
+            self._block.check()
+        return largest
 
     def nll_moments(
-        self, inverse_temperature: float, exponent: int = 0, precision: type[np.floating[Any]] = np.float64
+        self,
+        inverse_temperature: float,
+        exponent: int = 0,
+        precision: type[np.floating[Any]] = np.float64,
+        orders: int = 4,
     ) -> NllMoments:
-        """Return moments of the distances from the top logit, of logits times 2^-exponent."""
-        self._block.check()
-        arguments = (inverse_temperature, exponent, precision, self._workspace)
+        """Return so many moments (2 or 4) of the distances from the top logit, of logits times 2^-exponent."""
+        if "largest_logit" not in self.__dict__:
+            self._block.check()
+        arguments = (inverse_temperature, exponent, precision, self._workspace, orders)
         return self._kernels.nll_moments(self.scores, self.y_true, *arguments)
 
     @property
@@ -242,7 +259,7 @@ class Rows:
     def _softmax_precision(self) -> type[np.floating[Any]]:
         return np.float32 if self.scores.dtype.itemsize <= 4 else np.float64
 
-    @cached_property
+    @once
     def _sums(self) -> SoftmaxSums:
         self._workspace.sums = True
         arguments = (self._beta, self._softmax_precision, self._workspace.squares, self._workspace)
@@ -251,10 +268,10 @@ class Rows:
             self._block.check()
         return sums
 
-    @cached_property
+    @once
     def _predicted(self) -> NDArray[np.intp]:
         return self.scores.argmax(axis=1)
 
-    @cached_property
+    @once
     def _true(self) -> NDArray[Any]:
         return self.scores[np.arange(len(self)), self.y_true]

@@ -42,6 +42,11 @@ class Scaled(Generic[S]):
         """Always: (confidence, correct) pairs cannot be scaled."""
         return True
 
+    @property
+    def needs_squares(self) -> bool:
+        """Whether sums of squares are needed."""
+        return bool(getattr(self.statistic, "needs_squares", False))
+
     def measure(self, rows: Rows) -> Any:
         """Return the summary of one block."""
         return self.statistic.measure(rows.at(self.inverse_temperature))

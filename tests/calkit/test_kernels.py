@@ -87,6 +87,9 @@ def test_moments_equal_scalar_arithmetic(loops, k, exponent):
         assert found.moments[:, i] == pytest.approx(moments, rel=1e-11, abs=1e-14)
         assert found.mean[i] == pytest.approx(mean, rel=1e-13)
         assert found.true[i] == pytest.approx(true, rel=1e-15)
+    two = loops.nll_moments(np.ldexp(z, exponent), y, 0.37, exponent, np.float64, Workspace(), orders=2)
+    np.testing.assert_allclose(two.moments, found.moments[:2], rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(two.rest, found.rest, rtol=1e-13, atol=1e-15)
 
 
 @pytest.mark.parametrize("k", [5, 40, 100])

@@ -48,6 +48,26 @@ def test_nll_equals_bisection(n, k):
     assert TemperatureScaling().fit(logits, y).temperature_ == pytest.approx(expected, rel=1e-10)
 
 
+def test_a_row_far_larger_than_those_of_the_subsample_changes_nothing():
+    logits, y = overconfident(8000, 5, seed=4)
+    expected = TemperatureScaling().fit(logits, y).temperature_
+    # The second row is not in the subsample; sure and right at any temperature, it has no slope.
+    logits[1], y[1] = [1e30, 0, 0, 0, 0], 0
+    without = TemperatureScaling().fit(np.delete(logits, 1, axis=0), np.delete(y, 1)).temperature_
+    found = TemperatureScaling().fit(logits, y)
+    assert found.temperature_ == pytest.approx(without, rel=1e-10)
+    assert found.temperature_ == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_objective_is_the_nll_in_float64(dtype):
+    logits, y = overconfident(9000, 70, seed=5, dtype=dtype)
+    found = TemperatureScaling().fit(logits, y)
+    assert found.n_evaluations_ <= 3
+    scaled = logits.astype(np.float64) / found.temperature_
+    assert found.objective_value_ == pytest.approx(calkit.nll(y, scaled, from_logits=True), rel=1e-12)
+
+
 def test_nll_with_many_rows_starts_from_a_subsample_and_is_as_exact():
     logits, y = overconfident(40_000, 5, seed=9)
     calibrator = TemperatureScaling().fit(logits, y)

@@ -14,7 +14,7 @@ from calkit.errors import MissingDependencyError
 from calkit.registry import unknown_name
 from calkit.stats.kernels.workspace import Workspace
 
-__all__ = ["Kernels", "NllMoments", "SoftmaxSums", "choose_kernels"]
+__all__ = ["Kernels", "NllMoments", "SoftmaxSums", "choose_kernels", "compiled_are_wanted"]
 
 # numba takes most of a second to load: worth it from about this many scores on, or where it is loaded already.
 _NUMBA_SCORES = 100_000_000
@@ -53,8 +53,8 @@ class NllMoments(NamedTuple):
     ----------
     rest : ndarray of float64, shape (b,)
         As in :class:`SoftmaxSums`.
-    moments : ndarray of float64, shape (4, b)
-        Means of d, d², d³, d⁴.
+    moments : ndarray of float64, shape (m, b)
+        Means of d, d², … d^m.
     mean : ndarray of float64, shape (b,)
         Mean of d over the classes with equal weights: the first moment at β = 0.
     true : ndarray of float64, shape (b,)
@@ -89,15 +89,16 @@ class Kernels(Protocol):
         exponent: int,
         precision: type[np.floating[Any]],
         workspace: Workspace,
+        orders: int = 4,
     ) -> NllMoments:
-        """Return moments of the distances, of logits times 2^-exponent."""
+        """Return so many moments (2 or 4) of the distances, of logits times 2^-exponent."""
 
 
-def choose_kernels(n_scores: int) -> Kernels:
-    """Return the kernels for a job of so many scores.
+def compiled_are_wanted(*, worth_loading: bool) -> bool:
+    """Tell whether compiled kernels are to be used.
 
-    numba's are taken where it is installed and the job is large or numba is loaded already. The environment variable
-    ``CALKIT_KERNELS`` (``numpy`` or ``numba``) decides instead.
+    They are where numba is installed and the job is worth loading it, or it is loaded already. The environment
+    variable ``CALKIT_KERNELS`` (``numpy`` or ``numba``) decides instead.
 
     Raises
     ------
@@ -109,15 +110,23 @@ def choose_kernels(n_scores: int) -> Kernels:
     wanted = os.environ.get(_ENVIRONMENT, "")
     if wanted not in ("", "numpy", "numba"):
         raise unknown_name(f"value of {_ENVIRONMENT}", wanted, ["numpy", "numba"])
-    if wanted != "numpy" and (wanted or "numba" in sys.modules or n_scores >= _NUMBA_SCORES):
-        if importlib.util.find_spec("numba") is not None:
-            from calkit.stats.kernels import compiled
+    if wanted == "numpy" or not (wanted or worth_loading or "numba" in sys.modules):
+        return False
+    if importlib.util.find_spec("numba") is not None:
+        return True
+    if wanted:
+        raise MissingDependencyError(
+            f"{_ENVIRONMENT}=numba needs numba: pip install 'calkit-calibration[fast]', or unset the variable."
+        )
+    return False
 
-            return compiled
-        if wanted:
-            raise MissingDependencyError(
-                f"{_ENVIRONMENT}=numba needs numba: pip install 'calkit-calibration[fast]', or unset the variable."
-            )
+
+def choose_kernels(n_scores: int) -> Kernels:
+    """Return the kernels for a job of so many scores, by the rules of :func:`compiled_are_wanted`."""
+    if compiled_are_wanted(worth_loading=n_scores >= _NUMBA_SCORES):
+        from calkit.stats.kernels import compiled
+
+        return compiled
     from calkit.stats.kernels import blocked
 
     return blocked

@@ -68,10 +68,11 @@ def nll_moments(
     exponent: int,
     precision: type[np.floating[Any]],
     workspace: Workspace,
+    orders: int = 4,
 ) -> NllMoments:
-    """Return moments of the distances, of logits times 2^-exponent."""
+    """Return so many moments of the distances, of logits times 2^-exponent."""
     n = len(scores)
-    rest, moments, mean, true = np.empty(n), np.empty((4, n)), np.empty(n), np.empty(n)
+    rest, moments, mean, true = np.empty(n), np.empty((orders, n)), np.empty(n), np.empty(n)
     transposed, factor = scores.shape[1] <= _FEW_CLASSES, precision(beta)
     axis = 0 if transposed else 1
     for rows, indices in _sub_blocks(scores, precision, workspace):
@@ -82,15 +83,15 @@ def nll_moments(
         top = block[indices, predicted]
         np.subtract(top, block[indices, y_true[rows]], out=true[rows], dtype=np.float64)
         shifted = _shifted(block, top, precision, workspace, transposed)
-        np.add.reduce(shifted, axis=axis, out=mean[rows], dtype=np.float64)
+        np.add.reduce(shifted, axis=axis, out=mean[rows], dtype=precision)
         e = np.multiply(shifted, factor, out=workspace.array("exponentials", shifted.shape, precision))
         np.exp(e, out=e)
         e[(predicted, indices) if transposed else (indices, predicted)] = 0
         np.add.reduce(e, axis=axis, out=rest[rows], dtype=precision)
-        for order in range(4):
+        for order in range(orders):
             # The predicted class adds nothing to the moments: its own distance is 0.
             moments[order, rows] = _dot(e, shifted, transposed)
-            if order < 3:
+            if order < orders - 1:
                 np.multiply(e, shifted, out=e)
     moments /= 1 + rest
     moments[::2] *= -1  # odd powers of z - z_top, which is -d

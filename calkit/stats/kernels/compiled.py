@@ -229,6 +229,29 @@ def _moments_by_row(z: Any, y: Any, beta: Any, scale: Any, out: Any) -> None:
 
 
 @nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
+def _two_moments_by_row(z: Any, y: Any, beta: Any, scale: Any, out: Any) -> None:
+    """Many classes, and moments enough for a Newton step: the higher two rows of ``out`` stay as they are."""
+    zero = beta - beta
+    for i in range(z.shape[0]):
+        row = z[i]
+        peak = _largest(row) * scale
+        mean, s0, s1, s2 = zero, zero, zero, zero
+        for j in range(row.size):
+            d = peak - row[j] * scale
+            mean += d
+            e = _exp(-beta * d)
+            s0 += e
+            e = e * d
+            s1 += e
+            s2 += e * d
+        out[0, i] = np.float64(s0) - 1
+        out[1, i] = np.float64(s1) / np.float64(s0)
+        out[2, i] = np.float64(s2) / np.float64(s0)
+        out[5, i] = np.float64(mean) / row.size
+        out[6, i] = np.float64(peak) - np.float64(row[y[i]] * scale)
+
+
+@nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
 def _moments_by_lanes(z: Any, y: Any, beta: Any, scale: Any, lanes: Any, peak: Any, acc: Any, out: Any) -> None:
     """Few classes. ``acc`` is scratch (6, lanes) in the precision wanted."""
     n, k = z.shape
@@ -290,8 +313,9 @@ def nll_moments(
     exponent: int,
     precision: type[np.floating[Any]],
     workspace: Workspace,
+    orders: int = 4,
 ) -> NllMoments:
-    """Return moments of the distances, of logits times 2^-exponent."""
+    """Return so many moments of the distances, of logits times 2^-exponent."""
     z = _plain(scores)
     if abs(exponent) > _LARGEST_EXPONENT:
         # The factor itself could overflow in the precision wanted.
@@ -303,8 +327,9 @@ def nll_moments(
         acc = workspace.array("acc", (6, _LANES), precision)
         _moments_by_lanes(z, y_true, *factors, lanes, peak, acc, out)
     else:
-        _moments_by_row(z, y_true, *factors, out)
-    return NllMoments(out[0], out[1:5], out[5], out[6])
+        by_row = _two_moments_by_row if orders == 2 else _moments_by_row
+        by_row(z, y_true, *factors, out)
+    return NllMoments(out[0], out[1 : 1 + orders], out[5], out[6])
 
 
 def _plain(scores: NDArray[Any]) -> NDArray[Any]:

@@ -25,14 +25,14 @@ class Workspace:
     sums : bool
         Whether some statistic has asked for the softmax, so that correctness comes with it at no cost.
     squares : bool
-        Whether some statistic has asked for sums of squares, so that they are computed in the same go.
+        Whether some statistic asks for sums of squares, so that they are computed in the same go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, squares: bool = False) -> None:
         self._arrays: dict[str, NDArray[Any]] = {}
         self.kernels: Kernels | None = None
         self.sums = False
-        self.squares = False
+        self.squares = squares
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return an uninitialised array of this shape; its content lasts until the name is asked for again."""
