@@ -180,7 +180,7 @@ def torch_uncertainty_smooth(data):
 
     metric = SmoothCalibrationError(kernel_type="reflected")
     # It takes the confidence of binary predictions for max(p, 1 - p); handing over pairs goes past that.
-    metric.confidences.append(torch.from_numpy(data.top[0]))
+    metric.confidences.append(torch.from_numpy(data.top[0]).float())
     metric.accuracies.append(torch.from_numpy(data.top[1]).float())
     metric._update_count = 1
     return float(metric.compute())

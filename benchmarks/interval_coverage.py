@@ -1,13 +1,14 @@
 """How often intervals cover a known truth: simulated predictions whose calibration is known, beside plain percentiles.
 
-``OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py [--repeats 300] [--json FILE]``. The truth of each world is the value
-on four million rows; of the calibrated world it is 0. Below and above are the shares of intervals that lie wholly below
-and wholly above the truth; width is the median. The percentile bootstrap of ECE, which many packages offer, is there
-for comparison.
+``OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py [--repeats 200] [--results FILE]``. The truth of each world
+is the value on four million rows; of the calibrated world it is 0. Below and above are the shares of intervals that lie
+wholly below and wholly above the truth; width is the median. The percentile bootstrap of ECE, which many packages
+offer, is there for comparison.
 """
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,7 @@ import calkit
 
 METRICS = ["ece", "adaece", "smece", "mce", "accuracy", "nll"]
 SIZES = [100, 500, 2000, 20_000]
+RESULTS = Path(__file__).with_name("results") / "interval_coverage.json"
 
 # How often an answer of some confidence is right.
 WORLDS = {
@@ -67,12 +69,29 @@ def coverage(n, right, truth, repeats):
         }
 
 
+def table(rows):
+    """The least and the most coverage over the sizes, in percent, as Markdown."""
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    yield f"| confidence | {' | '.join(metrics)} |"
+    yield f"| --- |{' --: |' * len(metrics)}"
+    for world in WORLDS:
+        cells = []
+        for name in metrics:
+            found = [100 * row["covered"] for row in rows if (row["world"], row["metric"]) == (world, name)]
+            cells.append(f"{min(found):.0f}–{max(found):.0f}")
+        yield f"| {world} | {' | '.join(cells)} |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=300)
+    parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--json", help="write the figures to this file")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where figures are kept (default: %(default)s)")
+    parser.add_argument("--table", action="store_true", help="print the table of the docs, and simulate nothing")
     options = parser.parse_args()
+    if options.table:
+        print("\n".join(table(json.loads(options.results.read_text(encoding="utf-8")))))
+        return
     rows = []
     for world, right in WORLDS.items():
         truth = dict(calkit.evaluate(draw(np.random.default_rng(0), 4_000_000, right), METRICS))
@@ -86,9 +105,7 @@ def main():
                     f"(below {row['below']:.3f}, above {row['above']:.3f})  width {row['width']:.4f}",
                     flush=True,
                 )
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as stream:  # noqa: PTH123
-            json.dump(rows, stream, indent=1)
+    options.results.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
