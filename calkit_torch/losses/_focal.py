@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from calkit.errors import UsageError
 from calkit.specs import Spec
+from calkit_torch.losses._bands import Bands, bands_of
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import Targets, read_batch
 from calkit_torch.losses._fused import fused_focal
@@ -118,7 +118,7 @@ def inverse_focal(
 class FocalFamilyLoss(Loss):
     """Cross-entropy times a power, whose γ may depend on the probability of the true class but has no gradient."""
 
-    # Whether γ is known to NumPy and nowhere below 1, so that plain batches have a shorter way.
+    # Whether γ comes by bands and is nowhere below 1, so that plain batches have a shorter way.
     fusable = False
 
     @abstractmethod
@@ -143,8 +143,8 @@ class FocalFamilyLoss(Loss):
         """Compute the loss the general way."""
         return super().forward(logits, y)
 
-    def gamma_of(self, p: NDArray[Any]) -> Any:
-        """Return γ for probabilities of the true class, in NumPy; for fusable losses."""
+    def bands(self) -> dict[Any, Bands]:
+        """Return γ by bands of the probability of the true class, for logits of each dtype; for fusable losses."""
         raise NotImplementedError
 
 
@@ -165,9 +165,9 @@ class FocalLoss(FocalFamilyLoss):
         self.gamma = gamma
         self.fusable = gamma >= 1
 
-    def gamma_of(self, p: NDArray[Any]) -> float:  # noqa: ARG002
-        """Return γ."""
-        return self.gamma
+    def bands(self) -> dict[Any, Bands]:
+        """Return the one γ as a single band."""
+        return bands_of((self.gamma,))
 
     def modulation(self, p: Tensor) -> Tensor:
         """Return the factor of cross-entropy for probabilities of the true class."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from calkit.specs import Spec
+from calkit_torch.losses._bands import Bands, bands_of
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import read_batch
 from calkit_torch.losses._focal import FocalFamilyLoss, check_pieces, modulation, pieces_of
@@ -122,17 +121,11 @@ class AdaptiveFocalLoss(FocalFamilyLoss):
             check_number("a cut", cut, low=0, high=1)
         check_choice("closed", closed, CLOSED)
         self.closed = closed
-        self._side: Literal["left", "right"] = "left" if closed == "right" else "right"
-        self._tables = tuple(
-            (np.array(self.gammas, dtype), np.array(self.cuts, dtype)) for dtype in (np.float32, np.float64)
-        )
         self.fusable = min(self.gammas) >= 1
 
-    def gamma_of(self, p: NDArray[Any]) -> NDArray[Any]:
-        """Return γ for probabilities of the true class, in NumPy."""
-        gammas, cuts = self._tables[p.itemsize // 8]
-        found: NDArray[Any] = gammas.take(cuts.searchsorted(p, self._side))
-        return found
+    def bands(self) -> dict[Any, Bands]:
+        """Return the bands, for logits of each dtype."""
+        return bands_of(self.gammas, self.cuts, self.closed)
 
     @property
     def spec(self) -> str:

@@ -1,40 +1,38 @@
 """Focal losses of plain batches on the CPU, in one autograd node.
 
 At 128 x 100 a loss is all overhead: each PyTorch operation costs more in dispatch than in arithmetic, and each
-autograd node more again. So here the exponentials are PyTorch's, the sums over the classes and the dozen operations on
-one number a sample are NumPy's, which cost a third, and the gradient follows from Proposition 1: that of
-cross-entropy, times g(p, γ).
+autograd node more again. So value and gradient are computed together, the gradient by Proposition 1: that of
+cross-entropy, times g(p, γ). Where numba is installed one compiled call does it for small batches. Elsewhere the
+exponentials are PyTorch's, and the sums over the classes and the dozen operations on one number a sample are NumPy's,
+which cost a third.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calkit_torch.losses import _fused_numpy
+from calkit_torch.losses._bands import Bands
 from calkit_torch.losses._batch import is_transformed
 
 __all__ = ["Fusable", "fused_focal"]
 
 _DTYPES = (torch.float32, torch.float64)
-# Exponentials are not shifted by the largest logit. Below this, one of them or a quotient of two may have lost digits.
-_SMALLEST = 1e-30
-
-# Looked up once: in what follows, looking up a name takes as long as some of the arithmetic.
-_UNSIGNED = np.dtype(np.uint64)
+# Beyond, PyTorch's exponentials make up for the number of calls, on several threads at that.
+_COMPILED_SCORES = 100_000
 
 
 class Fusable(Protocol):
     """A focal loss as :func:`fused_focal` needs it."""
 
-    def gamma_of(self, p: NDArray[Any]) -> Any:
-        """Return γ, at least 1, for probabilities of the true class."""
+    def bands(self) -> dict[Any, Bands]:
+        """Return γ, nowhere below 1, by bands of the probability of the true class, for logits of each dtype."""
 
     def composed(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the loss, composed of PyTorch operations, for derivatives of the gradient."""
@@ -68,38 +66,19 @@ def fused_focal(logits: Tensor, y: Tensor, loss: Fusable, reduction: str) -> Ten
     ):
         return None
     n, k = logits.shape
-    labels = y.numpy()
-    if labels.shape != (n,) or n == 0 or k < 2:
+    if y.shape != (n,) or n == 0 or k < 2:
         return None
-    # Read without sign a negative label is huge, so that one comparison finds it, ignored labels included.
-    unsigned = labels.view(_UNSIGNED)
-    if unsigned.item(unsigned.argmax()) >= k:
-        return None
+    wanted = logits.requires_grad and torch.is_grad_enabled()
+    value_and_gradient = _way() if n * k <= _COMPILED_SCORES else _fused_numpy.value_and_gradient
     count = n if reduction == "mean" else 1
-    row_starts, ones_k, ones_n, counts = _constants(n, k, logits.dtype, count)
-    exps = torch.exp(logits.detach())
-    rows = exps.numpy()
-    total = exps.mv(ones_k).numpy()
-    # An overflow makes a sum infinite; a NaN makes it NaN, which argmax takes for the largest.
-    if not total.item(total.argmax()) < math.inf:
+    found = value_and_gradient(logits.detach(), y.numpy(), loss.bands()[logits.dtype], count, wanted)
+    if found is None:
         return None
-    flat, index = rows.reshape(-1), labels + row_starts
-    own = flat.take(index)
-    p = own / total
-    least = own * p
-    if not least.item(least.argmin()) > _SMALLEST:
-        return None
-    log_p, rest, gamma = np.log(p), ones_n - p, loss.gamma_of(p)
-    power = rest ** (gamma - 1)
-    value = np.asarray((power * rest).dot(log_p) / -count, rows.dtype)
-    if not (logits.requires_grad and torch.is_grad_enabled()):
+    value, gradient = found
+    if not wanted:
         return torch.from_numpy(value)
-    # The gradient of cross-entropy, softmax minus one-hot, is this divided by the total.
-    flat[index] = own - total
-    ratio = (rest - gamma * (p * log_p)) * power / (total * counts)
-    exps.mul_(torch.from_numpy(ratio[:, None]))
     # What the backward pass needs goes as one list, because autograd charges for every argument it is handed.
-    return _apply(logits, value, [loss, y, reduction, exps])
+    return _apply(logits, value, [loss, y, reduction, gradient])
 
 
 class _FusedFocal(torch.autograd.Function):
@@ -132,8 +111,13 @@ class _FusedFocal(torch.autograd.Function):
 _apply: Callable[..., Tensor] = super(torch.autograd.Function, _FusedFocal).apply
 
 
-@lru_cache(maxsize=16)
-def _constants(n: int, k: int, dtype: torch.dtype, count: int) -> tuple[Any, Tensor, NDArray[Any], NDArray[Any]]:
-    """Where the rows of an (n, k) matrix start, k and n ones, and n times the count: arrays, quicker than numbers."""
-    counts = torch.full((n,), count, dtype=dtype).numpy()
-    return np.arange(0, n * k, k), torch.ones(k, dtype=dtype), np.ones_like(counts), counts
+@cache
+def _way() -> Callable[..., tuple[NDArray[Any], Tensor | None] | None]:
+    """The way of small batches: compiled where that is wanted. Loading it takes most of a second, once a process."""
+    from calkit.stats.kernels import compiled_are_wanted
+
+    if compiled_are_wanted(worth_loading=True):
+        from calkit_torch.losses import _fused_compiled
+
+        return _fused_compiled.value_and_gradient
+    return _fused_numpy.value_and_gradient

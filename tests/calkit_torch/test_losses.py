@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
 from calkit import theory
+from calkit.errors import InputError
 from calkit_torch import losses
-from calkit_torch.losses import AdaFocalLoss, available_losses, get_loss
+from calkit_torch.losses import AdaFocalLoss, _fused, _fused_numpy, available_losses, get_loss
 from calkit_torch.losses._focal import FocalFamilyLoss
 from tests.calkit_torch.loss_oracles import (
     BATCH_ORACLES,
@@ -156,9 +158,22 @@ def test_ends_of_bands(p: float, text: float, code: float) -> None:
         loss = get_loss(f"focal-adaptive:5,3,2,closed={closed}@0.19,0.5")
         factor = loss.modulation(torch.tensor(p, dtype=torch.float64))
         assert factor.item() == pytest.approx((1 - p) ** gamma, rel=1e-12)
-        assert loss.gamma_of(np.array([p])) == [gamma]
+        assert loss.bands()[torch.float64].gamma_of(np.array([p])) == [gamma]
 
 
+@pytest.fixture(params=["numpy", "numba"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each of the two ways in which plain batches are computed in one node."""
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    monkeypatch.setenv("CALKIT_KERNELS", request.param)
+    _fused._way.cache_clear()
+    assert request.param in _fused._way().__module__.replace("compiled", "numba")
+    yield
+    _fused._way.cache_clear()
+
+
+@pytest.mark.usefixtures("way")
 def test_a_tie_of_two_classes_is_on_the_cut_at_one_half() -> None:
     """Equal logits give p = 0.5 exactly, as a zero-initialised head does at the first step."""
     logits, y = torch.zeros(4, 2), torch.tensor([0, 1, 0, 1])
@@ -169,6 +184,7 @@ def test_a_tie_of_two_classes_is_on_the_cut_at_one_half() -> None:
         assert left.item() == pytest.approx(focal([0, 0], 0, 2), rel=1e-6)
 
 
+@pytest.mark.usefixtures("way")
 class TestFusedFocal:
     """The short way of plain batches, against the general way it stands for."""
 
@@ -179,6 +195,7 @@ class TestFusedFocal:
         loss = get_loss(spec, reduction=reduction)
         return losses.Loss.forward(loss, logits, y)
 
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         seed=st.integers(0, 10**6),
         n=st.integers(1, 20),
@@ -281,6 +298,30 @@ class TestFusedFocal:
         (2 * get_loss("FLA-53")(y_z, y) + get_loss("FLA-53")(y_z, y)).backward()
         torch.testing.assert_close(y_z.grad, 3 * kept, rtol=1e-14, atol=0)
 
+    @pytest.mark.parametrize("label", [5, -1, -100, 2**40])
+    def test_labels_are_looked_at_before_they_are_used(self, label: int) -> None:
+        logits, y = batch()
+        y[-1] = label
+        if label == -100:
+            kept = get_loss("focal:3")(logits[:-1], y[:-1])
+            torch.testing.assert_close(get_loss("focal:3")(logits, y), kept, rtol=1e-14, atol=0)
+        else:
+            with pytest.raises(InputError, match=str(label)):
+                get_loss("focal:3")(logits, y)
+
+    def test_rows_of_many_blocks_and_strided_labels(self) -> None:
+        """Also with a last block that is not full."""
+        logits, y = batch(n=250, k=130)
+        labels = torch.stack([y, y], 1)[:, 0]
+        z = logits.clone().requires_grad_()
+        value = get_loss("FLA-532")(z, labels)
+        value.backward()
+        reference = logits.clone().requires_grad_()
+        self.composed("FLA-532", reference, y, "mean").backward()
+        torch.testing.assert_close(value.detach(), self.composed("FLA-532", logits, y, "mean"), rtol=1e-12, atol=0)
+        torch.testing.assert_close(z.grad, reference.grad, rtol=1e-12, atol=1e-15)
+        torch.testing.assert_close(get_loss("FLA-532")(logits, labels), value.detach(), rtol=0, atol=0)
+
     def test_logits_are_not_written_to(self) -> None:
         logits, y = batch()
         before = logits.clone()
@@ -302,6 +343,17 @@ class TestFusedFocal:
         torch.testing.assert_close(torch.func.grad(lambda z: loss(z, y))(logits), z.grad)
         per_sample = torch.func.vmap(torch.func.grad(lambda a, b: loss(a[None], b[None])))(logits, y)
         torch.testing.assert_close(per_sample / len(y), z.grad)
+
+
+def test_large_batches_and_installations_without_numba_compile_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, y = batch(n=400, k=300)
+    with monkeypatch.context() as patch:
+        patch.setattr(_fused, "_way", lambda: pytest.fail("a large batch asked for compiled code"))
+        value = get_loss("FLA-53")(logits, y)
+    torch.testing.assert_close(value, get_loss("FLA-53", reduction="none")(logits, y).mean(), rtol=1e-12, atol=0)
+    monkeypatch.delenv("CALKIT_KERNELS", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert _fused._way.__wrapped__() is _fused_numpy.value_and_gradient
 
 
 def test_the_paper_names_mmce_by_pairs() -> None:

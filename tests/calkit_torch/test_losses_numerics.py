@@ -158,10 +158,10 @@ def test_no_loss_waits_for_the_device(spec: str) -> None:
 
 
 def test_import_brings_torch_and_little_else() -> None:
-    """scipy, scikit-learn and pyplot stay out until something needs them."""
+    """scipy, scikit-learn, pyplot and numba stay out until something needs them."""
     code = (
         "import sys, torch; before = set(sys.modules); import calkit_torch.losses; "
-        "print([m for m in ('scipy', 'sklearn', 'matplotlib', 'pandas') if m in set(sys.modules) - before])"
+        "print([m for m in ('scipy', 'sklearn', 'matplotlib', 'pandas', 'numba') if m in set(sys.modules) - before])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
