@@ -8,13 +8,18 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["machine"]
+__all__ = ["machine", "processor"]
 
 
 def machine(*distributions: str) -> str:
     """Name the processor, Python and the versions of some distributions."""
-    cpu, known = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if known.is_file():
-        cpu = next(iter(re.findall(r"model name\s+: (.*)", known.read_text(encoding="utf-8"))), cpu)
     versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in distributions)]
-    return f"{cpu.strip()}, {os.cpu_count()} cores; {', '.join(versions)}"
+    return f"{processor()}, {os.cpu_count()} cores; {', '.join(versions)}"
+
+
+def processor() -> str:
+    """Name the processor."""
+    found, known = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if known.is_file():
+        found = next(iter(re.findall(r"model name\s+: (.*)", known.read_text(encoding="utf-8"))), found)
+    return found.strip()

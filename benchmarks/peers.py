@@ -32,6 +32,7 @@ for variable in ONE_THREAD:
 import numpy as np  # noqa: E402
 from contestants import JOBS, TEMPERATURES, Data, Pairs, newton_step, quiet  # noqa: E402
 from core import race, synthetic  # noqa: E402
+from machine import processor  # noqa: E402
 
 LIBRARIES = (
     "calkit-calibration",
@@ -195,10 +196,6 @@ def in_own_process(*arguments, folder=None):
 
 
 def machine():
-    cpu = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        models = re.findall(r"model name\s+: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-        cpu = models[0] if models else cpu
     found = []
     for name in LIBRARIES:
         try:
@@ -206,7 +203,7 @@ def machine():
         except importlib.metadata.PackageNotFoundError:
             continue
     compiler = subprocess.run(["gcc", "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
-    return {"cpu": cpu, "python": platform.python_version(), "gcc": compiler, "versions": found}
+    return {"cpu": processor(), "python": platform.python_version(), "gcc": compiler, "versions": found}
 
 
 def put(path, rows):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calkit.errors import InputError
 
-__all__ = ["HostBlocks", "as_row_source", "to_numpy"]
+__all__ = ["HostBlocks", "as_row_source", "refuse_gaps", "to_numpy"]
 
 # The number that the DLPack standard gives to ordinary memory.
 _DLPACK_CPU = 1
@@ -176,3 +176,26 @@ def _from_dlpack(array: Any) -> NDArray[Any]:
 
 #: How to convert the arrays of libraries that need more than DLPack: from their own device, or types of their own.
 _CONVERTERS: dict[str, Callable[[Any], NDArray[Any]]] = {"torch": _from_torch, "cupy": _from_cupy}
+
+
+def refuse_gaps(what: str, array: Any) -> None:
+    """Refuse arrays whose gaps NumPy would fill without a word: masked ones and sparse ones.
+
+    Parameters
+    ----------
+    what : str
+        What the caller calls the array, for the message.
+    array : object
+        Anything.
+
+    Raises
+    ------
+    InputError
+        If values are masked, or it is a sparse matrix.
+    """
+    if np.ma.is_masked(array):
+        raise InputError(
+            f"{what}: masked values would be taken for real ones; remove their rows, or give them sample_weight 0."
+        )
+    if hasattr(array, "toarray") and hasattr(array, "nnz"):
+        raise InputError(f"{what}: a sparse matrix does not serve; pass {what}.toarray().")

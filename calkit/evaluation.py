@@ -18,10 +18,13 @@ from calkit.registry import unknown_name
 from calkit.shards import Shards
 from calkit.stats import Statistic, summarize
 
-__all__ = ["DEFAULT_METRICS", "Evaluation", "choose_metrics", "evaluate"]
+__all__ = ["DEFAULT_METRICS", "Evaluation", "choose_metrics", "evaluate", "fitted_text"]
 
 #: What :func:`evaluate` computes unless told otherwise: the metrics of the paper.
 DEFAULT_METRICS = ("accuracy", "error", "ece", "adaece", "mce", "nll", "brier", "s99", "s99_accuracy")
+
+# What fitted values are called where people read them.
+_SYMBOLS = {"temperature": "T"}
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,24 @@ def evaluate(
         confidence_level,
         intervals,
     )
+
+
+def fitted_text(fitted: Mapping[str, float], *, digits: int = 4) -> str:
+    """Return what a calibrator has fitted as people read it.
+
+    Parameters
+    ----------
+    fitted : mapping of str to float
+        As an evaluation's ``meta["calibrator"]["fitted"]`` has it.
+    digits : int, default=4
+        Significant digits.
+
+    Examples
+    --------
+    >>> fitted_text({"temperature": 2.51489})
+    'T = 2.515'
+    """
+    return ", ".join(f"{_SYMBOLS.get(name, name)} = {value:.{digits}g}" for name, value in fitted.items())
 
 
 def as_resampling(confidence_level: float | None, n_resamples: int, random_state: int | None) -> Resampling | None:

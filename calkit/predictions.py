@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.arrays import as_row_source, to_numpy
+from calkit.arrays import as_row_source, refuse_gaps, to_numpy
 from calkit.errors import InputError, UsageError
 from calkit.labels import as_class_names, encode_labels
 
@@ -133,7 +133,7 @@ class Predictions:
     def __post_init__(self) -> None:
         as_kind(self.kind)
         for what, array in (("scores", self.scores), ("y_true", self.y_true), ("sample_weight", self.sample_weight)):
-            _refuse_gaps(what, array)
+            refuse_gaps(what, array)
         scores = _as_scores(self.scores, self.kind)
         n_classes = 2 if scores.ndim == 1 else int(scores.shape[1])
         names = as_class_names(self.class_names, n_classes) if self.kind != "confidence" else None
@@ -311,16 +311,6 @@ def not_predictions(found: Any) -> InputError:
     if isinstance(found, str | PurePath):
         remedy = f"read them with calkit.load_predictions({str(found)!r})"
     return InputError(f"predictions must be a Predictions, but have type {type(found).__name__}; {remedy}.")
-
-
-def _refuse_gaps(what: str, array: Any) -> None:
-    """Raise for arrays whose gaps NumPy would fill without a word: masked ones and sparse ones."""
-    if np.ma.is_masked(array):
-        raise InputError(
-            f"{what}: masked values would be taken for real ones; remove their rows, or give them sample_weight 0."
-        )
-    if hasattr(array, "toarray") and hasattr(array, "nnz"):
-        raise InputError(f"{what}: a sparse matrix does not serve; pass {what}.toarray().")
 
 
 def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from calkit.arrays import refuse_gaps
 from calkit.errors import InputError
 from calkit.predictions import Predictions, not_predictions
 from calkit.registry import Registry
@@ -290,8 +291,7 @@ class CalibratedScores:
 
 def as_logits(X: Any) -> NDArray[np.floating[Any]]:
     """Return logits as a finite float32 or float64 array of shape (n, K)."""
-    if hasattr(X, "toarray") and hasattr(X, "nnz"):
-        raise InputError("X is a sparse matrix; pass X.toarray().")
+    refuse_gaps("X", X)
     logits = np.asarray(X)
     if logits.dtype.kind not in "fiub" and str(logits.dtype) != "bfloat16":
         raise InputError(f"X must hold logits, real numbers, but its type is {logits.dtype}.")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from calkit.cli.pictures import check_picture, save_picture
-from calkit.cli.tables import fitted_text, render
+from calkit.cli.tables import render
+from calkit.evaluation import fitted_text
 
 if TYPE_CHECKING:
     from calkit.evaluation import Evaluation

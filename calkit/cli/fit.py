@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from calkit.cli.options import InputOptions, input_options
-from calkit.cli.tables import fitted_text
+from calkit.evaluation import fitted_text
 
 __all__ = ["command"]
 

@@ -9,8 +9,8 @@ import click
 
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.pictures import check_picture, save_picture
-from calkit.cli.tables import fitted_text
 from calkit.errors import UsageError
+from calkit.evaluation import fitted_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from calkit.evaluation import Evaluation
+from calkit.evaluation import Evaluation, fitted_text
 from calkit.metrics import Metric
 from calkit.registry import Registry
 
-__all__ = ["RENDERERS", "fitted_text", "print_table", "render"]
+__all__ = ["RENDERERS", "print_table", "render"]
 
 T = TypeVar("T")
 
@@ -30,14 +30,6 @@ _SIDE_BY_SIDE = 4
 
 # Words of headings are broken, where they may be, to lines of so many characters.
 _HEADING_WIDTH = 20
-
-#: What the fitted values of calibrators are called where people read them.
-_SYMBOLS = {"temperature": "T"}
-
-
-def fitted_text(fitted: Mapping[str, float], *, digits: int = 4) -> str:
-    """Return fitted values as people read them: ``T = 2.515``."""
-    return ", ".join(f"{_SYMBOLS.get(name, name)} = {value:.{digits}g}" for name, value in fitted.items())
 
 
 def _labels(evaluations: Sequence[Evaluation]) -> dict[str, list[str]]:

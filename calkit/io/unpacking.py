@@ -16,7 +16,7 @@ from typing import Any
 from calkit.errors import FileFormatError
 from calkit.io.limits import format_bytes
 
-__all__ = ["COMPRESSORS", "check_chunk", "count_chunks", "deflate_bound", "largest_chunk"]
+__all__ = ["COMPRESSORS", "check_chunk", "count_chunks", "is_harmless", "largest_chunk"]
 
 # Deflate cannot do better than 1032 to 1.
 _DEFLATE = 1032
@@ -31,9 +31,9 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _PIECE_BYTES = 1 << 20
 
 
-def deflate_bound(stored: int) -> int:
-    """Return the most that so many bytes can unpack to, if they are deflated."""
-    return _DEFLATE * stored
+def is_harmless(deflated: int) -> bool:
+    """Tell whether so many deflated bytes do no harm, whatever they unpack to."""
+    return _DEFLATE * deflated < _HARMLESS
 
 
 def largest_chunk(raw: int) -> int:
@@ -99,7 +99,7 @@ def _lz4(data: bytes, _most: int) -> int:
 
 def _inflated(wbits: int) -> Callable[[bytes, int], int]:
     def size(data: bytes, most: int) -> int:
-        if deflate_bound(len(data)) < _HARMLESS:
+        if is_harmless(len(data)):
             return 0
         return _streamed(zlib.decompressobj(wbits), data, most)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from calkit import evaluation
 from calkit.metrics import get_metric
 from calkit.report.model import Measure, MetricInfo, Report, Result, Subject
 from calkit.specs import parse_spec
@@ -45,8 +46,6 @@ METRIC_NOTES = {
     "s99_accuracy": "Accuracy of those samples. Where it is below 99 %, they are over-confident.",
 }
 
-_SYMBOLS = {"temperature": "T"}
-
 # What is shown with one decimal in percent is 0 below this.
 _UNSEEN = 0.0005
 
@@ -64,8 +63,7 @@ def label_of(result: Result) -> str:
 
 def fitted_text(result: Result) -> str:
     """Return what was fitted: ``T = 2.515``; empty where nothing is told."""
-    equals = "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
-    return ", ".join(f"{_SYMBOLS.get(name, name)}{equals}{value:.4g}" for name, value in result.fitted.items())
+    return evaluation.fitted_text(result.fitted).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
 def percent(share: float, decimals: int = 1) -> str:

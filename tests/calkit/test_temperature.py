@@ -315,6 +315,8 @@ class TestEstimator:
             TemperatureScaling().fit(np.where(np.arange(20)[:, None] == 2, np.nan, logits), y)
         with pytest.raises(InputError, match="sparse"):
             calibrator.predict_proba(scipy.sparse.csr_matrix(logits))
+        with pytest.raises(InputError, match="X: masked values"):
+            calibrator.predict_proba(np.ma.masked_less(logits, 0))
         with pytest.raises(InputError, match="have 5|has 5"):
             TemperatureScaling().fit(logits, y[:5])
         with pytest.raises(InputError, match="must be a Predictions, but have type ndarray"):

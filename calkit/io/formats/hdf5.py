@@ -22,7 +22,7 @@ from calkit.io.formats.base import FORMATS, Format
 from calkit.io.limits import MAX_ARRAYS, MAX_CHUNK_BYTES, check_chunks, check_claim, check_count, format_bytes
 from calkit.io.sources import block_rows, sliced
 from calkit.io.tables import text_array
-from calkit.io.unpacking import check_chunk, count_chunks, deflate_bound
+from calkit.io.unpacking import check_chunk, count_chunks, is_harmless
 
 __all__ = ["Hdf5", "hdf5_fields"]
 
@@ -32,9 +32,6 @@ _ELSEWHERE = "Only data in the file itself are read; copy them into it."
 # One row of chunks of this size stays unpacked while it is read in slices.
 _CACHE_BYTES = 32 << 20
 _MAX_SLICE_BYTES = 64 << 20
-
-# What a chunk may unpack to, whatever it should.
-_HARMLESS = 768 << 20
 
 _TEXT_SECONDS = 8.0
 _TEXT_SECONDS_PER_WORD = 1e-5
@@ -168,7 +165,7 @@ def _unpacks_to_much(dataset: Any) -> bool:
     # Older releases of h5py know of no chunks.
     if dataset.chunks is not None and dataset.compression == "gzip" and hasattr(dataset.id, "chunk_iter"):
         dataset.id.chunk_iter(note)
-    return deflate_bound(largest) > _HARMLESS
+    return not is_harmless(largest)
 
 
 def _check_chunks(where: str, dataset: Any, axis: int, start: int, stop: int) -> None:
