@@ -55,7 +55,7 @@ class Registry(Generic[T]):
     >>> @colours.register("red", aliases=("crimson",))
     ... def red():
     ...     return "#f00"
-    >>> colours["crimson"]()
+    >>> colours["Crimson"]()
     '#f00'
     >>> colours["rde"]
     Traceback (most recent call last):
@@ -87,23 +87,31 @@ class Registry(Generic[T]):
         return store
 
     def canonical(self, name: str) -> str:
-        """Return the name an alias stands for; a name stands for itself.
+        """Return the name an alias stands for; a name stands for itself, in capitals or not.
 
         Raises
         ------
         NotFoundError
             If nothing is registered under ``name``.
         """
-        name = self._aliases.get(name, name)
-        if name not in self._items:
+        found = self._find(name)
+        if found is None:
             raise unknown_name(self.what, name, self._items)
-        return name
+        return found
+
+    def _find(self, name: object) -> str | None:
+        for word in (name, name.lower()) if isinstance(name, str) else ():
+            if word in self._items:
+                return word
+            if word in self._aliases:
+                return self._aliases[word]
+        return None
 
     def __getitem__(self, name: str) -> T:
         return self._items[self.canonical(name)]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._items or name in self._aliases
+        return self._find(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.outputs import check_output
 from calkit.cli.pictures import check_picture, save_picture
 from calkit.errors import UsageError
 from calkit.evaluation import fitted_text
@@ -71,6 +72,7 @@ def command(
     calkit plot logits.npz --split test -m temperature -o reliability.png
     calkit plot runs/ce runs/focal --history -o history.png
     """  # noqa: D301
+    check_output(output, [*files, *source.files(), *fit.files()])
     check_picture(output)
     if history:
         figure = _history(files, fit, panels, part)
