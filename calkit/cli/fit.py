@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from calkit.cli.options import InputOptions, input_options
-from calkit.evaluation import fitted_text
 
 __all__ = ["command"]
 
@@ -45,6 +44,7 @@ def command(file: str, source: InputOptions, method: str, output: Path) -> None:
     predictions = source.load_preferred(file, "validation")
     calibrator.fit_predictions(predictions)
     save_calibrator(calibrator, output)
-    values = fitted_text(calibrator.fitted_values(), digits=10)
+    values = calibrator.describe().text(digits=10)
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
-    click.echo(f"{method}: {values}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}")
+    told = f"{method}: {values}" if values else method
+    click.echo(f"{told}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}")
