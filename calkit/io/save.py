@@ -11,7 +11,7 @@ from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, UsageError
 from calkit.io.address import STDIN
 from calkit.io.formats import FORMATS, Format, WritableFormat, check_libraries, format_of_suffix
-from calkit.io.guard import reading
+from calkit.io.hardening.guard import reading
 from calkit.predictions import Predictions
 
 __all__ = ["save_predictions"]
