@@ -168,7 +168,7 @@ def _is_full(error: OSError) -> bool:
 
 
 def _mode(target: Path) -> int:
-    """Return the mode of the file that is replaced, or that of any new file of this user; mkstemp makes private ones."""
+    """Return the mode of the file that is replaced, or that of this user's new files; mkstemp makes private ones."""
     with contextlib.suppress(FileNotFoundError):
         return stat.S_IMODE(target.stat().st_mode)
     umask = os.umask(0)

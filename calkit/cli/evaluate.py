@@ -133,7 +133,7 @@ def _evaluate_file(
         before = measure(predictions, wanted)
         evaluations.append(before)
         for label, calibrator in calibrators:
-            note = {"spec": label, "fitted": calibrator.fitted_values()}
+            note = {"spec": label, **calibrator.describe().to_dict()}
             after = measure(calibrator.apply(predictions), wanted)
             evaluations.append(replace(after, meta={**before.meta, "calibrator": note}))
     return evaluations

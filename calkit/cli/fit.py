@@ -9,7 +9,6 @@ import click
 from calkit.cli.options import InputOptions, input_options
 from calkit.cli.outputs import announce, check_output
 from calkit.errors import UsageError
-from calkit.evaluation import fitted_text
 from calkit.io.formats import format_of_suffix
 
 __all__ = ["command"]
@@ -50,9 +49,10 @@ def command(file: str, source: InputOptions, method: str, output: Path) -> None:
     predictions = source.load_preferred(file, "validation")
     calibrator.fit_predictions(predictions)
     save_calibrator(calibrator, output)
-    values = fitted_text(calibrator.fitted_values(), digits=10)
+    values = calibrator.describe().text(digits=10)
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
-    announce(f"{method}: {values}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}", output)
+    told = f"{method}: {values}" if values else method
+    announce(f"{told}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}", output)
 
 
 def _check_suffix(output: Path) -> None:

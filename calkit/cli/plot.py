@@ -11,7 +11,6 @@ from calkit.cli.options import FitOptions, InputOptions, fit_options, input_opti
 from calkit.cli.outputs import check_output
 from calkit.cli.pictures import check_picture, save_picture
 from calkit.errors import UsageError
-from calkit.evaluation import fitted_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +94,7 @@ def _reliability(files: tuple[str, ...], source: InputOptions, fit: FitOptions, 
         titles.append(f"{Path(file).name}{split}")
         shown = [("as it is" if calibrators else "", predictions)]
         for label, calibrator in calibrators:
-            values = fitted_text(calibrator.fitted_values())
+            values = calibrator.describe().text()
             shown.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
         for name, item in shown:
             lines = [titles[-1]] * (len(files) > 1) + [name] * bool(name)
