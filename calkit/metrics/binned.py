@@ -1,90 +1,76 @@
-"""Calibration errors over bins of confidence: ECE, AdaECE, MCE."""
+"""Calibration errors over bins: ECE, AdaECE, MCE, and the mean over classes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
 
 import numpy as np
 
-from calkit.metrics.base import METRICS, Metric, as_predictions, compute
-from calkit.metrics.intervals import GapInterval, IntervalMethod, LargestGapInterval
-from calkit.registry import Registry, unknown_name
-from calkit.stats import BinSums, Pairs, Statistic, UniformBins
+from calkit.errors import UsageError
+from calkit.estimators.binned import NORMS
+from calkit.inference.binned import GapInference
+from calkit.inference.counts import Cells
+from calkit.metrics.base import Recipe, mean_over_keys, metric
+from calkit.metrics.binnings import Binning, get_binning, unchanged
+from calkit.metrics.shared import SharedArguments
+from calkit.registry import unknown_name
+from calkit.stats import BinSums, ClasswiseBins
 from calkit.stats.binning import as_n_bins
-from calkit.stats.pairs import focal_calibration_bins
-from calkit.stats.ranks import EqualMass
 
-__all__ = ["BINNINGS", "Binning", "adaece", "ece", "expected_gap", "get_binning", "largest_gap", "mce"]
+__all__ = [
+    "NOISE",
+    "adaece",
+    "binned_recipe",
+    "classwise_ece",
+    "ece",
+    "expected_gap",
+    "largest_gap",
+    "mce",
+    "norm_of_gaps",
+]
 
 _NAEINI = "Naeini, Cooper & Hauskrecht, AAAI 2015"
 _PAPER = "The Intriguing Effects of Focal Loss on the Calibration of Deep Neural Networks, 2020"
+_NIXON = "Nixon, Dusenberry, Zhang, Jerfel & Tran, CVPR Workshops 2019 (static calibration error)"
+#: When errors over bins can be trusted.
+NOISE = "n well above 100 n_bins; compare it with its floor"
+
+# Norms that are never less than |mean confidence - accuracy|.
+_BOUNDED = {"l1", "l2", "max"}
+
+# Binning and norm of other code's measures, by name.
+_CONVENTIONS = {
+    "focal-calibration": ("focal-calibration", "l1"),
+    "r-cut": ("r-cut", "l1"),
+    "sklearn-l2": ("cbrt", "l2"),
+    "torchmetrics": ("torchmetrics", "l1"),
+    "netcal": ("netcal", "l1"),
+}
 
 
-@dataclass(frozen=True)
-class Binning:
-    """How confidences are put into bins: what is counted, and how that becomes sums over bins.
+def norm_of_gaps(bins: BinSums, norm: str = "l1", over_keys: Callable[..., Any] = np.mean) -> float:
+    """Return a norm of the gaps of the bins that hold samples; of several keys (classes, say), their mean.
 
-    Attributes
+    Parameters
     ----------
-    statistic : Statistic
-    to_bins : callable
-        Turns the summary of `statistic` into :class:`~calkit.stats.BinSums`.
-    covers_all : bool
-        Whether every row is in some bin.
-    gaps : Groupable or EqualMass, optional
-        What gives the gaps of each group of rows, for intervals.
+    bins : BinSums
+    norm : str
+        One of :data:`~calkit.estimators.binned.NORMS`.
+    over_keys : callable
+        Turns the values of the keys into one.
     """
-
-    statistic: Statistic[Any]
-    to_bins: Callable[[Any], BinSums]
-    covers_all: bool = True
-    gaps: Any = None
-
-
-#: Ways to bin, by name; each is a function of the number of bins.
-BINNINGS: Registry[Callable[[int], Binning]] = Registry("binning")
-
-
-@BINNINGS.register("uniform")
-def _uniform(n_bins: int) -> Binning:
-    statistic = UniformBins(n_bins)
-    return Binning(statistic, _unchanged, gaps=statistic)
-
-
-@BINNINGS.register("quantile")
-def _quantile(n_bins: int) -> Binning:
-    statistic = EqualMass(n_bins)
-    return Binning(statistic, statistic.to_bins, gaps=statistic)
-
-
-@BINNINGS.register("focal-calibration")
-def _focal_calibration(n_bins: int) -> Binning:
-    return Binning(Pairs(), partial(focal_calibration_bins, n_bins=n_bins), covers_all=False)
-
-
-def _unchanged(bins: BinSums) -> BinSums:
-    return bins
-
-
-def get_binning(binning: str, n_bins: int) -> Binning:
-    """Return the way to bin that a name stands for.
-
-    Raises
-    ------
-    InputError
-        If `n_bins` is not a positive whole number.
-    NotFoundError
-        If no way to bin has that name.
-    """
-    return BINNINGS[binning](as_n_bins(n_bins))
+    gap, weight = (part.reshape(-1, bins.n_bins) for part in (bins.confidence - bins.correct, bins.weight))
+    values = [float(NORMS[norm](g[w > 0], w[w > 0])) for g, w in zip(gap, weight, strict=True) if w.any()]
+    return float(over_keys(values))
 
 
 def expected_gap(bins: BinSums) -> float:
-    """Return the mean over samples of |accuracy - mean confidence| of their bin (paper, Equation 1)."""
-    return float(np.abs(bins.correct - bins.confidence).sum() / bins.total_weight)
+    """Return the mean over samples of |accuracy - mean confidence| of their bin (paper, Equation 1).
+
+    Bins of several keys (classes, say) give the mean over the keys, since every row is in one bin of each.
+    """
+    return float(np.abs(bins.correct - bins.confidence).sum() / bins.weight.sum())
 
 
 def largest_gap(bins: BinSums) -> float:
@@ -92,99 +78,76 @@ def largest_gap(bins: BinSums) -> float:
     return float(np.nanmax(np.abs(bins.gap)))
 
 
-def _binned_metric(
-    name: str, title: str, how: Callable[[BinSums], float], binning: Binning, reference: str, parameters: dict[str, Any]
-) -> Metric:
+def binned_recipe(binning: Binning, norm: str, *, largest: bool = False) -> Recipe:
+    """Return the recipe of a norm of the gaps; over keys, the mean of theirs or the largest."""
+    if norm not in NORMS:
+        raise unknown_name("norm", str(norm), NORMS)
+    over_keys: Callable[..., Any] = np.max if largest else np.mean
+
     def finish(summary: Any) -> float:
-        return how(binning.to_bins(summary))
+        bins = binning.to_bins(summary)
+        return expected_gap(bins) if norm == "l1" else norm_of_gaps(bins, norm, over_keys)
 
-    interval: IntervalMethod | None = None
-    if binning.gaps is not None:
-        largest = how is largest_gap
-        interval = LargestGapInterval(binning.statistic, binning.to_bins) if largest else GapInterval(binning.gaps)
-
-    return Metric(
-        name,
-        title,
-        binning.statistic,
-        finish,
-        bounded_by_gap=binning.covers_all,
-        reference=reference,
-        parameters=parameters,
-        interval=interval,
-    )
+    inference = None
+    if binning.cells is not None and binning.to_cells is not None:
+        inference = GapInference(
+            binning.cells, binning.to_cells, binning.statistic, binning.n_bins, norm, over_keys=over_keys
+        )
+    bounded = binning.covers_all and norm in _BOUNDED
+    return Recipe(binning.statistic, finish, inference, bounded_by_gap=bounded, over_keys=max if largest else mean_over_keys)
 
 
-def _changed(**values: tuple[Any, Any]) -> dict[str, Any]:
-    """Return the parameters whose value (first) is not the default (second)."""
-    return {key: value for key, (value, default) in values.items() if value != default}
-
-
-@METRICS.register("ece")
-def _ece(n_bins: int = 15, binning: str = "uniform") -> Metric:
-    changed = _changed(n_bins=(n_bins, 15), binning=(binning, "uniform"))
-    return _binned_metric("ece", "ECE", expected_gap, get_binning(binning, n_bins), f"{_NAEINI}; Eq. 1", changed)
-
-
-@METRICS.register("mce")
-def _mce(n_bins: int = 15, binning: str = "uniform") -> Metric:
-    changed = _changed(n_bins=(n_bins, 15), binning=(binning, "uniform"))
-    return _binned_metric("mce", "MCE", largest_gap, get_binning(binning, n_bins), f"{_NAEINI}; Eq. 2", changed)
-
-
-_CONVENTIONS = {"exact": "quantile", "focal-calibration": "focal-calibration"}
-
-
-@METRICS.register("adaece")
-def _adaece(n_bins: int = 15, convention: str = "exact") -> Metric:
+def _named(convention: str | None, binning: str | Sequence[float], norm: str) -> tuple[str | Sequence[float], str]:
+    """Return binning and norm, those of a convention if one is asked for."""
+    if convention is None:
+        return binning, norm
     if convention not in _CONVENTIONS:
         raise unknown_name("convention", str(convention), _CONVENTIONS)
-    changed = _changed(n_bins=(n_bins, 15), convention=(convention, "exact"))
-    binning = get_binning(_CONVENTIONS[convention], n_bins)
-    return _binned_metric("adaece", "AdaECE", expected_gap, binning, f"{_PAPER}; Eq. 3", changed)
+    if binning != "uniform" or norm != "l1":
+        raise UsageError(f"convention={convention!r} says how to bin and to sum; leave binning and norm out.")
+    return _CONVENTIONS[convention]
 
 
+@metric(
+    "ECE",
+    aliases=("expected_calibration_error",),
+    formula="Σ_b w_b |accuracy_b − confidence_b|",
+    reference=f"{_NAEINI}; Eq. 1",
+    trust=NOISE,
+)
 def ece(
     y_true: Any,
     y_proba: Any,
     *,
     n_bins: int = 15,
-    binning: str = "uniform",
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-) -> float:
+    binning: str | Sequence[float] = "uniform",
+    norm: str = "l1",
+    convention: str | None = None,
+    **shared: Unpack[SharedArguments],
+) -> Recipe:
     """Expected calibration error: the mean gap between confidence and accuracy, over bins of confidence.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
     n_bins : int, default=15
         Number of bins.
-    binning : {"uniform", "quantile", "focal-calibration"}, default="uniform"
+    binning : {"uniform", "quantile", "cbrt"} or sequence of float, default="uniform"
         Bins ``(k/n_bins, (k+1)/n_bins]`` of equal width, a confidence of 0 in the first; bins of equal mass (then it
-        is AdaECE); or those of the paper's published code.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights; a weight of 2 is a row given twice.
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
+        is AdaECE), or as many of them as the cube root of n; or edges of your own, from 0 to 1, as a sequence or in
+        parentheses (``ece:binning=(0,.5,.9,1)``). Also those of other code: "focal-calibration", "r-cut",
+        "torchmetrics", "netcal".
+    norm : {"l1", "l2", "max", "mean", "over", "under"}, default="l1"
+        The mean gap; its root mean square (RMSCE); the largest (MCE); the mean over bins, not samples (ACE); the part
+        of over-confident, or of under-confident bins.
+    convention : {"focal-calibration", "r-cut", "sklearn-l2", "torchmetrics", "netcal"}, optional
+        Binning and norm of other code: AdaECE of the paper's published code; edges ``k * 0.1`` as R's ``cut`` has
+        them; scikit-learn's calibration_error (L2 over cbrt bins); torchmetrics (``[a, b)``, float32 edges, 1 in a bin
+        of its own); netcal (``[a, b)``, the last closed).
 
     Returns
     -------
     float
         In [0, 1]; 0 is best.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
-    UsageError
-        If `binning` is unknown.
 
     References
     ----------
@@ -195,51 +158,41 @@ def ece(
     >>> from calkit import ece
     >>> round(ece([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
     0.35
+    >>> ece([1, 1], [0.3, 0.7], n_bins=10)
+    0.5
     """
-    metric = _ece(n_bins, binning)
-    return compute(metric, as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    binning, norm = _named(convention, binning, norm)
+    return binned_recipe(get_binning(binning, n_bins), norm)
 
 
+@metric(
+    "MCE",
+    aliases=("maximum_calibration_error",),
+    formula="max_b |accuracy_b − confidence_b|",
+    reference=f"{_NAEINI}; Eq. 2",
+    trust="every bin holds hundreds of rows; a bin of a few rows decides it",
+)
 def mce(
     y_true: Any,
     y_proba: Any,
     *,
     n_bins: int = 15,
-    binning: str = "uniform",
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-) -> float:
+    binning: str | Sequence[float] = "uniform",
+    **shared: Unpack[SharedArguments],
+) -> Recipe:
     """Maximum calibration error: the largest gap between confidence and accuracy among bins that hold samples.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
     n_bins : int, default=15
         Number of bins.
-    binning : {"uniform", "quantile", "focal-calibration"}, default="uniform"
+    binning : str or sequence of float, default="uniform"
         As for :func:`ece`.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights; a weight of 2 is a row given twice.
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
 
     Returns
     -------
     float
         In [0, 1]; 0 is best. A bin of a few samples can decide it, so it is noisy.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
-    UsageError
-        If `binning` is unknown.
 
     References
     ----------
@@ -251,52 +204,38 @@ def mce(
     >>> round(mce([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
     0.7
     """
-    metric = _mce(n_bins, binning)
-    return compute(metric, as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    return binned_recipe(get_binning(binning, n_bins), "max", largest=True)
 
 
+_ADAPTIVE = {"exact": "quantile", "focal-calibration": "focal-calibration"}
+
+
+@metric(
+    "AdaECE",
+    aliases=("adaptive_ece",),
+    formula="ECE over bins of equal mass",
+    reference=f"{_PAPER}; Eq. 3",
+    cost="one pass; two above 4 million rows",
+    trust=NOISE,
+)
 def adaece(
-    y_true: Any,
-    y_proba: Any,
-    *,
-    n_bins: int = 15,
-    convention: str = "exact",
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-) -> float:
+    y_true: Any, y_proba: Any, *, n_bins: int = 15, convention: str = "exact", **shared: Unpack[SharedArguments]
+) -> Recipe:
     """Adaptive expected calibration error: ECE over bins that each hold the same number of samples.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
     n_bins : int, default=15
         Number of bins.
     convention : {"exact", "focal-calibration"}, default="exact"
         "exact": every row is in the bin ``floor(n_bins * s)``, s the share of samples of lower confidence; equal
         confidences are never split. "focal-calibration": the bins of the paper's published code, which interpolate
-        between confidences and drop every row of the smallest one; it gives the published figures.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights; a weight of 2 is a row given twice. Not with "focal-calibration".
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
+        between confidences and drop every row of the smallest one; it gives the published figures and knows no weights.
 
     Returns
     -------
     float
         In [0, 1]; 0 is best.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
-    UsageError
-        If `convention` is unknown.
 
     References
     ----------
@@ -308,5 +247,48 @@ def adaece(
     >>> round(adaece([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]], n_bins=2), 12)
     0.15
     """
-    metric = _adaece(n_bins, convention)
-    return compute(metric, as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    if convention not in _ADAPTIVE:
+        raise unknown_name("convention", str(convention), _ADAPTIVE)
+    return binned_recipe(get_binning(_ADAPTIVE[convention], n_bins), "l1")
+
+
+@metric(
+    "Classwise ECE (static calibration error)",
+    aliases=("sce", "static_calibration_error"),
+    formula="(1/K) Σ_k ECE of the probability of class k",
+    reference=_NIXON,
+    trust="equal numbers of classes, and hundreds of rows of each class",
+    targets=("classwise", "multilabel"),
+)
+def classwise_ece(y_true: Any, y_proba: Any, *, n_bins: int = 15, **shared: Unpack[SharedArguments]) -> Recipe:
+    """Classwise ECE, or static calibration error: the mean over classes of the ECE of each class's probability.
+
+    For every class, all rows are put into bins by the probability of that class, and the mean probability of a bin is
+    compared with how often the class was the true one. Classes count alike, however rare; a class that is never true
+    counts with the probability it was given. Their number is that of the columns, whichever labels occur.
+
+    Parameters
+    ----------
+    n_bins : int, default=15
+        Number of bins ``(k/n_bins, (k+1)/n_bins]`` of each class, a probability of 0 in the first.
+
+    Returns
+    -------
+    float
+        In [0, 1], in fact at most 2/K; 0 is best. With many classes it is small, since most probabilities are: compare
+        it only for equal numbers of classes.
+
+    References
+    ----------
+    Nixon, Dusenberry, Zhang, Jerfel & Tran, "Measuring Calibration in Deep Learning", CVPR Workshops 2019. Kull et al.,
+    "Beyond temperature scaling", NeurIPS 2019, which names it classwise ECE.
+
+    Examples
+    --------
+    >>> from calkit import classwise_ece
+    >>> round(classwise_ece([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
+    0.35
+    """
+    statistic = ClasswiseBins(as_n_bins(n_bins))
+    inference = GapInference(Cells(statistic), unchanged, statistic, n_bins, view=statistic.view)
+    return Recipe(statistic, expected_gap, inference)
