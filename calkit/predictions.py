@@ -57,6 +57,14 @@ class RowBlock:
     unchecked : bool
         Whether logits may still hold values that are not finite: what computes with them notices that on the way
         and calls :meth:`check`, so that good data need no pass of their own.
+    one_column : bool
+        Whether the scores came as one column, P(y = 1); here they have two columns all the same.
+    multilabel : bool
+        Whether each column is a forecast of an event of its own.
+    votes : ndarray of float64, shape (b, K), or None
+        Share of each class in the labels of a row; of multi-label rows, 1 where the label is there, else 0.
+    columns : mapping of str to ndarray of shape (b,)
+        Other columns of the rows.
     """
 
     scores: NDArray[Any]
@@ -67,9 +75,25 @@ class RowBlock:
     n_total: int
     file: str | None = None
     unchecked: bool = False
+    one_column: bool = False
+    multilabel: bool = False
+    votes: NDArray[np.float64] | None = None
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def take(self, rows: NDArray[np.intp]) -> RowBlock:
+        """Return some of the rows, given by their places in the block."""
+        return replace(
+            self,
+            scores=self.scores[rows],
+            y_true=self.y_true[rows],
+            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
+            numbers=np.asarray(self.numbers, dtype=np.intp)[rows],
+            votes=None if self.votes is None else self.votes[rows],
+            columns={name: values[rows] for name, values in self.columns.items()},
+        )
 
     def check(self) -> None:
         """Raise for the first score that is impossible, unless the scores were checked before."""
@@ -104,6 +128,14 @@ class Predictions:
         A name per column.
     meta : mapping, optional
         Anything worth keeping with the data: the file it came from, the split.
+    columns : mapping of str to array-like of shape (n,), optional
+        Other columns of the rows (ids, groups), which travel with them: ``by="region"`` looks here.
+    multilabel : bool, default=False
+        Whether each column is a forecast of an event of its own, as in multi-label classification: then `y_true` has
+        shape (n, K) and holds 0 and 1, logits go through a sigmoid each, and rows of probabilities need not sum to 1.
+    one_column : bool, optional
+        Whether the scores are the forecast of one event, P(y = 1). By default they are if they have one column; two
+        columns that were made of one say so.
 
     Raises
     ------
@@ -129,6 +161,9 @@ class Predictions:
     sample_weight: Any = None
     class_names: Sequence[str] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] | None = None
+    multilabel: bool = False
+    one_column: bool | None = None
 
     def __post_init__(self) -> None:
         as_kind(self.kind)
@@ -138,7 +173,12 @@ class Predictions:
         n_classes = 2 if scores.ndim == 1 else int(scores.shape[1])
         names = as_class_names(self.class_names, n_classes) if self.kind != "confidence" else None
         labels = to_numpy(self.y_true)
-        y = _as_correct(labels) if self.kind == "confidence" else encode_labels(labels, n_classes, names)
+        if self.multilabel:
+            y = _as_label_matrix(labels, scores.shape)
+        elif self.kind == "confidence":
+            y = _as_correct(labels)
+        else:
+            y = encode_labels(labels, n_classes, names)
         n = int(scores.shape[0])
         if len(y) != n:
             raise InputError(f"y_true has {len(y)} rows, but the scores have {n}.")
@@ -150,6 +190,8 @@ class Predictions:
             "sample_weight": _as_weight(to_numpy(self.sample_weight), n),
             "class_names": names,
             "meta": MappingProxyType(dict(self.meta)),
+            "columns": MappingProxyType(_as_columns(self.columns, n)),
+            "one_column": self.kind != "confidence" and (scores.ndim == 1 or (bool(self.one_column) and n_classes == 2)),
         }.items():
             object.__setattr__(self, name, value)
 
@@ -216,7 +258,10 @@ class Predictions:
     def take(self, rows: Any) -> Predictions:
         """Return the chosen rows (a slice, a mask or indices) as predictions of their own."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return self.replace(scores=self.scores[rows], y_true=self.y_true[rows], sample_weight=weight)
+        columns = {name: values[rows] for name, values in (self.columns or {}).items()}
+        return self.replace(
+            scores=self.scores[rows], y_true=self.y_true[rows], sample_weight=weight, columns=columns
+        )
 
     def default_block_rows(self) -> int:
         """Return how many rows make a block of about 8 MB."""
@@ -258,24 +303,41 @@ class Predictions:
         scores = np.asarray(self.scores[rows])
         y = np.asarray(self.y_true[rows])
         weight = None if self.sample_weight is None else self.sample_weight[rows]
+        columns = {name: values[rows] for name, values in (self.columns or {}).items()}
         numbers: Sequence[int] | NDArray[np.intp] = range(rows.start, rows.stop)
         if weight is not None and not weight.all():
             present = weight > 0
             scores, y, weight = scores[present], y[present], weight[present]
+            columns = {name: values[present] for name, values in columns.items()}
             numbers = rows.start + np.flatnonzero(present)
         file = self.meta.get("file")
         if check and self.kind != "logits":
             # How the scores were rounded is told by the array they come from: the block may have been widened.
             itemsize = getattr(self.scores, "itemsize", scores.dtype.itemsize)
-            _check_scores(scores, self.kind, numbers, file, SUM_TOLERANCE if itemsize > 2 else SUM_TOLERANCE_HALF)
+            tolerance = SUM_TOLERANCE if itemsize > 2 else SUM_TOLERANCE_HALF
+            _check_scores(scores, self.kind, numbers, file, tolerance, sums_to_one=not self.multilabel)
         if scores.dtype.kind != "f":
             scores = scores.astype(np.float64)
         if scores.ndim == 1 and self.kind != "confidence":
             first = np.zeros_like(scores) if self.kind == "logits" else 1 - scores
             scores = np.stack([first, scores], axis=1)
         unchecked = check and self.kind == "logits"
-        y = y.astype(np.intp, copy=False)
-        return RowBlock(scores, y, weight, self.kind, numbers, self.n_samples, file, unchecked)
+        votes = y.astype(np.float64) if self.multilabel else None
+        y = np.zeros(len(y), np.intp) if self.multilabel else y.astype(np.intp, copy=False)
+        return RowBlock(
+            scores,
+            y,
+            weight,
+            self.kind,
+            numbers,
+            self.n_samples,
+            file,
+            unchecked,
+            bool(self.one_column),
+            self.multilabel,
+            votes,
+            columns,
+        )
 
     def logits(self) -> Predictions:
         """Return these predictions with logits for scores.
@@ -349,6 +411,30 @@ def _as_correct(correct: Any) -> NDArray[Any]:
     return y.astype(np.uint8)
 
 
+def _as_label_matrix(labels: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the labels of multi-label rows, 0 or 1 for each column of the scores."""
+    y = np.asarray(labels)
+    if len(shape) != 2:
+        raise InputError(f"multi-label scores must have shape (n, K), a column per label, but have shape {shape}.")
+    if y.ndim != 2 or y.shape[1] != shape[1]:
+        raise InputError(f"multi-label y_true must have shape (n, {shape[1]}), like the scores, but has {y.shape}.")
+    wrong = (y != 0) & (y != 1) if y.dtype.kind in "biuf" else np.ones(y.shape, bool)
+    if wrong.any():
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        raise InputError(f"multi-label y_true must hold 0 and 1, but row {row} holds {y[row, column].item()!r}.")
+    return y.astype(np.uint8)
+
+
+def _as_columns(columns: Any, n: int) -> dict[str, Any]:
+    """Return the other columns as arrays of one value per row."""
+    found = {str(name): to_numpy(values) for name, values in dict(columns or {}).items()}
+    found = {name: np.asarray(values) for name, values in found.items()}
+    for name, values in found.items():
+        if values.shape != (n,):
+            raise InputError(f"column {name!r} must have shape ({n},), one value per row, but has {values.shape}.")
+    return found
+
+
 def _as_weight(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
     if sample_weight is None:
         return None
@@ -377,11 +463,13 @@ def _check_scores(
     numbers: Sequence[int] | NDArray[np.intp],
     file: str | None,
     tolerance: float = SUM_TOLERANCE,
+    *,
+    sums_to_one: bool = True,
 ) -> None:
     """Raise for the first impossible score; ``numbers`` are the rows' places among all rows."""
     found = _not_finite(scores, numbers)
     if not found and kind != "logits":
-        found = _not_one(scores, numbers, tolerance) if scores.ndim == 2 else ""
+        found = _not_one(scores, numbers, tolerance) if scores.ndim == 2 and sums_to_one else ""
         found = found or _not_a_share(scores, kind, numbers, tolerance)
     if found:
         raise InputError(f"{file}: {found}" if file else found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -48,6 +50,13 @@ class Registry(Generic[T]):
     ----------
     what : str
         What is registered, in the singular, for error messages.
+    entry_points : str, optional
+        Group of the entry points by which other packages register things: ``"calkit.metrics"``. They are loaded when a
+        name is not known, or all names are asked for. What an entry point names is imported, and registers itself.
+
+    Notes
+    -----
+    Names ignore case.
 
     Examples
     --------
@@ -62,8 +71,9 @@ class Registry(Generic[T]):
     calkit.errors.NotFoundError: unknown colour 'rde'. Did you mean 'red'? Known: red.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, entry_points: str | None = None) -> None:
         self.what = what
+        self._group = entry_points
         self._items: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
 
@@ -78,7 +88,7 @@ class Registry(Generic[T]):
 
         def store(item: T) -> T:
             for word in (name, *aliases):
-                if word in self:
+                if self._known(word) is not None:
                     raise ValueError(f"{self.what} {word!r} is registered already")
             self._items[name] = item
             self._aliases.update(dict.fromkeys(aliases, name))
@@ -94,22 +104,52 @@ class Registry(Generic[T]):
         NotFoundError
             If nothing is registered under ``name``.
         """
-        name = self._aliases.get(name, name)
-        if name not in self._items:
+        known = self._known(name)
+        if known is None:
+            self._load()
+            known = self._known(name)
+        if known is None:
             raise unknown_name(self.what, name, self._items)
-        return name
+        return known
 
     def __getitem__(self, name: str) -> T:
         return self._items[self.canonical(name)]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._items or name in self._aliases
+        if self._known(name) is None:
+            self._load()
+        return self._known(name) is not None
 
     def __iter__(self) -> Iterator[str]:
+        self._load()
         return iter(self._items)
 
     def __len__(self) -> int:
+        self._load()
         return len(self._items)
+
+    def _known(self, name: object) -> str | None:
+        """Return the name that a word stands for, whatever its case; None if it stands for none."""
+        if not isinstance(name, str):
+            return None
+        for word in (name, name.lower()):
+            found = self._aliases.get(word, word)
+            if found in self._items:
+                return found
+        return None
+
+    def _load(self) -> None:
+        """Load what other packages register by entry points, once; one that fails is left out with a warning."""
+        group, self._group = self._group, None
+        for entry in importlib.metadata.entry_points(group=group) if group else ():
+            problem = ""
+            try:
+                entry.load()
+            except Exception as error:
+                problem = f"{type(error).__name__}: {error}"
+            if self._known(entry.name) is None:
+                problem = problem or f"{entry.value} registers no {self.what} of that name"
+                warnings.warn(f"{self.what} {entry.name!r} of another package is left out: {problem}", stacklevel=3)
 
     def aliases(self) -> dict[str, str]:
         """Return a copy of the map from each alias to its name."""
