@@ -14,8 +14,9 @@ from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from calkit.arrays import refuse_gaps
+from calkit.arrays import column_names, refuse_gaps, to_values
 from calkit.errors import InputError
+from calkit.labels import as_array, classes_from_fit
 from calkit.predictions import Predictions, not_predictions
 from calkit.registry import Registry
 from calkit.shards import Shards
@@ -133,7 +134,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         n_classes = logits.n_classes or 0
         names = logits.class_names
         self._fit(logits)
-        self.classes_ = np.arange(n_classes) if names is None else _as_classes(names, logits.meta)
+        self.classes_ = np.arange(n_classes) if names is None else as_array(names)
         self.n_features_in_ = n_classes
         return self
 
@@ -325,20 +326,8 @@ def _as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:
     """Build predictions whose class names are the classes of ``y``, where those are not the columns themselves."""
     shape = np.shape(X)
     n_classes = 2 if len(shape) == 1 or shape[1:] == (1,) else int(shape[1]) if len(shape) == 2 else 0
-    labels = np.asarray(y)
-    meta: dict[str, Any] = {}
-    names: tuple[str, ...] | None = None
-    if labels.ndim == 1 and labels.size and n_classes:
-        classes = np.unique(labels)
-        columns = labels.dtype.kind in "iub" and classes[0] >= 0 and classes[-1] < n_classes
-        if not columns and labels.dtype.kind in "iuUO" and len(classes) == n_classes:
-            names, meta = tuple(str(c) for c in classes), {"classes": classes}
-            labels = np.searchsorted(classes, labels)
-    return Predictions(X, labels, kind="logits", sample_weight=sample_weight, class_names=names, meta=meta)
-
-
-def _as_classes(names: Any, meta: Any) -> NDArray[Any]:
-    return np.asarray(meta["classes"] if "classes" in meta else list(names))
+    names = classes_from_fit(y, n_classes, column_names(X)) if n_classes else None
+    return Predictions(to_values(X), y, kind="logits", sample_weight=sample_weight, class_names=names)
 
 
 def _plain(value: Any) -> Any:
