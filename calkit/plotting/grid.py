@@ -11,12 +11,41 @@ from calkit.plotting.reliability import ReliabilityDisplay
 from calkit.plotting.style import wrapped
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_reliability"]
+__all__ = ["n_columns_for", "panels", "plot_reliability"]
 
 # As many diagrams stand in a row at most.
 _COLUMNS = 4
+
+
+def n_columns_for(n: int) -> int:
+    """Return how many of n panels stand in a row: rows of at most four that are equally long."""
+    return math.ceil(n / math.ceil(n / _COLUMNS))
+
+
+def panels(
+    n: int, cell: tuple[float, float], *, size: tuple[float, float] | None = None, n_columns: int | None = None
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of n Axes in rows, and these.
+
+    Parameters
+    ----------
+    n : int
+    cell : tuple of float
+        Width and height of each in inches.
+    size : tuple of float, optional
+        Width and height of the figure instead.
+    n_columns : int, optional
+        Number of Axes in a row.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(n, n_columns or n_columns_for(n))
+    rows = math.ceil(n / columns)
+    figure = Figure(figsize=size or (cell[0] * columns, cell[1] * rows), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
 
 
 def plot_reliability(
@@ -95,7 +124,7 @@ def _side_by_side(
 ) -> Figure:
     from matplotlib.figure import Figure
 
-    columns = min(len(named), n_columns or math.ceil(len(named) / math.ceil(len(named) / _COLUMNS)))
+    columns = min(len(named), n_columns or n_columns_for(len(named)))
     n_rows = math.ceil(len(named) / columns)
     figure = Figure(figsize=size or (4.6 * columns, 5.8 * n_rows), layout="constrained")
     axes = figure.subplots(2 * n_rows, columns, squeeze=False, height_ratios=(3, 1) * n_rows)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from calkit.errors import InputError
-from calkit.metrics.base import as_predictions
 from calkit.metrics.binned import expected_gap, get_binning
+from calkit.plotting.base import PLOTS, PredictionsDisplay, next_index, taken_predictions
 from calkit.plotting.reliability_styles import RELIABILITY_STYLES, borders, proportion_limits, spans
 from calkit.plotting.style import curve_style, wrapped
-from calkit.predictions import Predictions
 from calkit.stats import BinSums, UniformBins, summarize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["ReliabilityDisplay"]
 
@@ -31,10 +31,10 @@ _DOMINANT = 0.8
 
 # The histogram that belongs to a diagram, so that a second model joins the first one's; Axes that are gone drop out.
 _HISTOGRAMS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-_DRAWN: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
-class ReliabilityDisplay:
+@PLOTS.register("reliability")
+class ReliabilityDisplay(PredictionsDisplay):
     """Reliability diagram of one set of predictions; several can be drawn on the same Axes.
 
     Make one with :meth:`from_predictions`, :meth:`from_estimator` or :meth:`from_bins`.
@@ -133,12 +133,9 @@ class ReliabilityDisplay:
         InputError
             If the arrays do not fit each other, hold impossible values or are empty.
         """
-        if isinstance(y_true, Predictions):
-            if y_proba is not None:
-                raise InputError("y_proba must be left out when the first argument is a Predictions.")
-            predictions = y_true
-        else:
-            predictions = as_predictions(y_true, y_proba, from_logits, sample_weight, class_names)
+        predictions = taken_predictions(
+            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
+        )
         how = get_binning(binning, n_bins)
         if not how.covers_all:
             raise InputError(f"binning {binning!r} drops samples, so it cannot be drawn; use 'uniform' or 'quantile'.")
@@ -146,42 +143,6 @@ class ReliabilityDisplay:
         found = summarize(predictions, [how.statistic, *([] if binning == "uniform" else [shares])])
         display = cls(how.to_bins(found[how.statistic]), name=name, histogram=found.get(shares))
         return display.plot(ax, **plot_kwargs) if plot else display
-
-    @classmethod
-    def from_estimator(cls, estimator: Any, X: Any, y: Any, *, name: str | None = None, **kwargs: Any) -> Any:
-        """Draw the diagram of a fitted classifier with ``predict_proba`` (any of scikit-learn's, or a calibrator).
-
-        Parameters
-        ----------
-        estimator : classifier
-            Fitted; its ``classes_`` are the classes of its columns.
-        X : array-like of shape (n, n_features)
-        y : array-like of shape (n,)
-            True classes, as the estimator knows them.
-        name : str, optional
-            What the legend calls it; by default the estimator's class.
-        **kwargs
-            `n_bins`, `binning`, `sample_weight`, `ax`, `plot`, `style`, …, as for :meth:`from_predictions`.
-
-        Returns
-        -------
-        ReliabilityDisplay
-
-        Raises
-        ------
-        InputError
-            If the estimator has no ``predict_proba``, or `y` holds a class it does not know.
-        """
-        if not hasattr(estimator, "predict_proba"):
-            raise InputError(f"{type(estimator).__name__} has no predict_proba; fit one that gives probabilities.")
-        labels, classes = np.asarray(y), np.asarray(estimator.classes_)
-        column = {value: i for i, value in enumerate(classes.tolist())}
-        unknown = [value for value in labels.tolist() if value not in column]
-        if unknown:
-            raise InputError(f"y holds {unknown[0]!r}, which is not one of the estimator's classes {classes.tolist()}.")
-        y_true = np.array([column[value] for value in labels.tolist()])
-        title = type(estimator).__name__ if name is None else name
-        return cls.from_predictions(y_true, estimator.predict_proba(X), name=title, **kwargs)
 
     @classmethod
     def from_bins(
@@ -303,10 +264,10 @@ class ReliabilityDisplay:
             _, (ax, share_ax) = plt.subplots(
                 2, 1, figsize=(4.8, 5.8), height_ratios=(3, 1), sharex=True, layout="constrained"
             )
-        index = _DRAWN.get(ax, 0)
+        index = next_index(ax)
         if share_ax is None:
             share_ax = _HISTOGRAMS.get(ax) or _below(ax)
-        _DRAWN[ax], _HISTOGRAMS[ax] = index + 1, share_ax
+        _HISTOGRAMS[ax] = share_ax
         self.ax_, self.share_ax_, self.figure_ = ax, share_ax, ax.figure
         wanted = band if band is not None else not index and style == "line"
         for attribute, artist in draw(self, ax, index, wanted, curve_kwargs or {}).items():
@@ -317,6 +278,23 @@ class ReliabilityDisplay:
             ax.set_title(wrapped(self.name, 42))
         self._draw_shares(share_ax, index, dict(curve_kwargs or {}).get("color"))
         return self
+
+    @classmethod
+    def figure(
+        cls,
+        displays: Mapping[str, Self],
+        *,
+        title: str | None = None,
+        n_columns: int | None = None,
+        overlay: bool = False,
+        style: str = "line",
+        size: tuple[float, float] | None = None,
+    ) -> Figure:
+        """Draw several diagrams in one figure; see :func:`~calkit.plotting.plot_reliability`."""
+        from calkit.plotting.grid import plot_reliability
+
+        named = dict(displays)
+        return plot_reliability(named, title=title, n_columns=n_columns, overlay=overlay, style=style, size=size)
 
     def _draw_shares(self, ax: Axes, index: int, colour: Any) -> None:
         """Draw the histogram: filled for the first model, outlines for those after it."""
@@ -330,8 +308,6 @@ class ReliabilityDisplay:
                 bins.share * 100, edges, color=colour or curve_style(index)["color"], linewidth=1.4
             )
         else:
-            n = f"n = {int(bins.count.sum()):,}"
-            ax.annotate(n, (1, 1), (-5, -5), "axes fraction", "offset points", fontsize="small", ha="right", va="top")
             fill = {"color": _SHARE, "edgecolor": "white", "linewidth": borders(width)}
             self.share_artist_ = ax.bar(left, share, width, align="edge", **fill)
         ax.set(xlim=(0, 1), xlabel=self.x_label, ylabel="% of samples")

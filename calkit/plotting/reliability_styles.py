@@ -9,7 +9,7 @@ import numpy as np
 
 from calkit.errors import InputError
 from calkit.metrics.intervals import clopper_pearson
-from calkit.plotting.style import curve_style, place_legend
+from calkit.plotting.style import curve_style, foreground, note_box, place_legend
 from calkit.registry import Registry
 from calkit.stats import BinSums
 
@@ -24,8 +24,7 @@ _ACCURACY = "#4878a8"
 _OVER = "#c8504a"
 _UNDER = "#e0a526"
 _BAND = "#9aa5b5"
-_DIAGONAL: dict[str, Any] = {"color": "0.25", "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
-_NOTE: dict[str, Any] = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+_DIAGONAL: dict[str, Any] = {"linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
 
 #: Bins of equal mass can be as narrow as a point; their bars are not.
 LEAST_WIDTH = 0.004
@@ -108,7 +107,7 @@ def _line(
     style = {**curve_style(index), "linewidth": 1.6, "markersize": 4.5, **curve_kwargs}
     artists: dict[str, Any] = {}
     if not index:
-        artists["reference_line_"] = ax.plot([0, 1], [0, 1], **_DIAGONAL)[0]
+        artists["reference_line_"] = ax.plot([0, 1], [0, 1], color=foreground(), **_DIAGONAL)[0]
     if band:
         low, high = consistency_band(bins)
         label = "95 % of calibrated models" if not index else f"calibrated, {display.name or index}"
@@ -126,9 +125,13 @@ def _line(
         zorder=4,
     )
     artists["line_"] = ax.plot(x, y, label=display.label, zorder=5, clip_on=False, **style)[0]
-    drawn = [line.get_xydata() for line in ax.lines if line.get_label() and not line.get_label().startswith("_")]
+    drawn = [line.get_xydata() for line in ax.lines if not str(line.get_label()).startswith("_")]
     points = np.concatenate([np.asarray(each) for each in drawn])
     artists["legend_"] = place_legend(ax, points[:, 0], points[:, 1])
+    if not index:
+        note: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": "small", "bbox": note_box(), "zorder": 4}
+        n = f"n = {int(bins.count.sum()):,}"
+        display.share_ax_.text(0.02, 0.93, n, transform=display.share_ax_.transAxes, **note)
     return artists
 
 
@@ -143,7 +146,7 @@ def _bars(
     left, width = spans(bins)
     filled = bins.weight > 0
     accuracy, confidence = bins.accuracy[filled], bins.mean_confidence[filled]
-    artists: dict[str, Any] = {"reference_line_": ax.plot([0, 1], [0, 1], **_DIAGONAL)[0]}
+    artists: dict[str, Any] = {"reference_line_": ax.plot([0, 1], [0, 1], color=foreground(), **_DIAGONAL)[0]}
     common = {"align": "edge", "linewidth": borders(width), **curve_kwargs}
     artists["bars_"] = ax.bar(
         left, accuracy, width, **{"color": _ACCURACY, "edgecolor": "white", "label": display.y_label.lower(), **common}
@@ -171,14 +174,20 @@ def _bars(
         low, high = consistency_band(bins)
         middle = left + width / 2
         artists["band_"] = ax.errorbar(
-            middle, confidence, [confidence - low, high - confidence], fmt="none", ecolor="0.3", capsize=2, zorder=4
+            middle,
+            confidence,
+            [confidence - low, high - confidence],
+            fmt="none",
+            ecolor=foreground(),
+            capsize=2,
+            zorder=4,
         )
     # A frequency of 0 is a bar of no height: its mark lies on the axis.
     artists["marks_"] = ax.hlines(
-        accuracy, left, left + width, color="#1c3d5e", linewidth=1.6, zorder=3.5, clip_on=False
+        accuracy, left, left + width, color=foreground(1.0), linewidth=1.2, zorder=3.5, clip_on=False
     )
     artists["legend_"] = ax.legend(loc="upper left", fontsize="small", framealpha=0.85, edgecolor="none")
-    style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": _NOTE, "zorder": 6}
+    style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": note_box(), "zorder": 6}
     ax.text(0.97, 0.03, display.note, transform=ax.transAxes, **style)
     _mark_means(display)
     return artists

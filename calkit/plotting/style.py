@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "DASHES", "MARKERS", "curve_style", "place_legend", "wrapped"]
+__all__ = ["COLOURS", "DASHES", "MARKERS", "curve_style", "foreground", "note_box", "place_legend", "wrapped"]
 
 #: Colours of models and runs, in order. Any two differ by 17 or more in CIELAB as the colour-blind of all kinds see
 #: them, and stand out from white and from the dark of the report's page by a contrast of 2.9 or more.
@@ -31,6 +31,20 @@ def curve_style(index: int) -> dict[str, Any]:
         "marker": MARKERS[index % len(MARKERS)],
         "linestyle": DASHES[index % len(DASHES)],
     }
+
+
+def foreground(alpha: float = 0.75) -> tuple[str, float]:
+    """Return the colour of reference lines: that of the text, so that they show in light and dark styles."""
+    from matplotlib import rcParams
+
+    return rcParams["text.color"], alpha
+
+
+def note_box() -> dict[str, Any]:
+    """Return the box behind a note, in the colour of the Axes, so that it stays legible over bars."""
+    from matplotlib import rcParams
+
+    return {"boxstyle": "round,pad=0.3", "facecolor": rcParams["axes.facecolor"], "edgecolor": "none", "alpha": 0.85}
 
 
 def wrapped(text: str, width: int) -> str:
