@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.outputs import check_output
 from calkit.cli.pictures import as_size, check_picture, picture_style, save_picture
 from calkit.errors import UsageError
-from calkit.evaluation import fitted_text
 from calkit.specs import call_with_spec, parse_spec
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def command(
     calkit plot a.npz b.npz --what risk-coverage -o selective.png
     calkit plot runs/ce runs/focal --history -o history.png
     """  # noqa: D301
+    check_output(output, [*files, *source.files(), *fit.files()])
     check_picture(output)
     counting = {"n_bins": n_bins, "binning": binning}
     drawing = {"style": style, "overlay": overlay or None, "n_columns": n_columns}
@@ -153,7 +154,7 @@ def _displays(
         heading = f"{Path(file).name}{split}"
         shown = [("uncalibrated" if calibrators else "", predictions)]
         for label, calibrator in calibrators:
-            values = fitted_text(calibrator.fitted_values())
+            values = calibrator.describe().text()
             shown.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
         for name, item in shown:
             lines = [heading] * (several or not name) + [name] * bool(name)
