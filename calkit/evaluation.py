@@ -17,7 +17,7 @@ from calkit.metrics.intervals import Limits, Resampling
 from calkit.predictions import Predictions, not_predictions
 from calkit.registry import unknown_name
 from calkit.shards import Shards
-from calkit.stats import By, Statistic, View, get_view, summarize
+from calkit.stats import By, Statistic, View, summarize
 from calkit.stats.views import Layout
 
 __all__ = ["DEFAULT_METRICS", "Evaluation", "asked_metrics", "choose_metrics", "evaluate", "fitted_text"]
@@ -26,7 +26,6 @@ __all__ = ["DEFAULT_METRICS", "Evaluation", "asked_metrics", "choose_metrics", "
 DEFAULT_METRICS = ("accuracy", "error", "ece", "adaece", "mce", "nll", "brier", "s99", "s99_accuracy")
 
 # What fitted values are called where people read them.
-_SYMBOLS = {"temperature": "T"}
 
 
 @dataclass(frozen=True)
@@ -204,7 +203,8 @@ def evaluate(
     NotFoundError
         If a metric, a target, an executor or the column `by` is unknown.
     UsageError
-        If a metric is not defined for the target, `n_jobs` is no number of threads, `random_state` no seed, or Dask is asked for and does not answer.
+        If a metric is not defined for the target, `n_jobs` is no number of threads, `random_state` no seed, or Dask is
+        asked for and does not answer.
 
     Examples
     --------
@@ -231,22 +231,28 @@ def evaluate(
     return replace(whole, meta=dict(predictions.meta), by=by, groups=groups)
 
 
-def fitted_text(fitted: Mapping[str, float], *, digits: int = 4) -> str:
+def fitted_text(
+    fitted: Mapping[str, float | int | str], symbols: Mapping[str, str] | None = None, *, digits: int = 4
+) -> str:
     """Return what a calibrator has fitted as people read it.
 
     Parameters
     ----------
     fitted : mapping of str to float
         As an evaluation's ``meta["calibrator"]["fitted"]`` has it.
+    symbols : mapping of str to str, optional
+        What to call a value instead of its name: ``{"temperature": "T"}``.
     digits : int, default=4
         Significant digits.
 
     Examples
     --------
-    >>> fitted_text({"temperature": 2.51489})
+    >>> fitted_text({"temperature": 2.51489}, {"temperature": "T"})
     'T = 2.515'
     """
-    return ", ".join(f"{_SYMBOLS.get(name, name)} = {value:.{digits}g}" for name, value in fitted.items())
+    names = symbols or {}
+    shown = {name: f"{value:.{digits}g}" if isinstance(value, float) else f"{value}" for name, value in fitted.items()}
+    return ", ".join(f"{names.get(name, name)} = {value}" for name, value in shown.items())
 
 
 def as_resampling(confidence_level: float | None, n_resamples: int, random_state: int | None) -> Resampling | None:
@@ -307,20 +313,15 @@ def choose_metrics(
     NotFoundError
         If a metric is unknown.
     """
-    chosen = [metric.bind(layout) for metric in asked_metrics(metrics, layout.kind, target)]
+    chosen = [metric.bind(layout, target) for metric in asked_metrics(metrics, layout.kind)]
     return tuple({metric.spec: metric for metric in chosen}.values())
 
 
-def asked_metrics(
-    metrics: Iterable[str | Metric] | None, kind: str, target: str | View | None = None
-) -> list[Metric]:
+def asked_metrics(metrics: Iterable[str | Metric] | None, kind: str) -> list[Metric]:
     """Return the metrics asked for, each once; see :func:`choose_metrics`, which also binds them to predictions."""
     pairs_only = kind == "confidence"
     names: Iterable[str | Metric] = DEFAULT_METRICS if metrics is None else metrics
     asked = [get_metric(name) for name in ([names] if isinstance(names, str) else names)]
-    if target is not None:
-        word = get_view(target).spec
-        asked = [metric if metric.target else replace(metric, target=word) for metric in asked]
     if metrics is None and pairs_only:
         asked = [metric for metric in asked if not metric.needs_distribution]
     for metric in asked:
@@ -373,4 +374,3 @@ def groups_of(
         found = {statistic: parts[statistic].summaries[label] for statistic in statistics}
         groups[label] = evaluation_of(whole.metrics, found, counts[label], layout, resampling)
     return groups
-

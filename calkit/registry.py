@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
@@ -51,12 +50,13 @@ class Registry(Generic[T]):
     what : str
         What is registered, in the singular, for error messages.
     entry_points : str, optional
-        Group of the entry points by which other packages register things: ``"calkit.metrics"``. They are loaded when a
-        name is not known, or all names are asked for. What an entry point names is imported, and registers itself.
+        Group of entry points by which other packages add to it: each names a module whose import registers. They are
+        loaded when the registry is listed, or a name is not found.
 
-    Notes
+    Warns
     -----
-    Names ignore case.
+    UserWarning
+        If such a module cannot be imported.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class Registry(Generic[T]):
     >>> @colours.register("red", aliases=("crimson",))
     ... def red():
     ...     return "#f00"
-    >>> colours["crimson"]()
+    >>> colours["Crimson"]()
     '#f00'
     >>> colours["rde"]
     Traceback (most recent call last):
@@ -88,7 +88,7 @@ class Registry(Generic[T]):
 
         def store(item: T) -> T:
             for word in (name, *aliases):
-                if self._known(word) is not None:
+                if word in self._items or word in self._aliases:
                     raise ValueError(f"{self.what} {word!r} is registered already")
             self._items[name] = item
             self._aliases.update(dict.fromkeys(aliases, name))
@@ -97,60 +97,60 @@ class Registry(Generic[T]):
         return store
 
     def canonical(self, name: str) -> str:
-        """Return the name an alias stands for; a name stands for itself.
+        """Return the name an alias stands for; a name stands for itself, in capitals or not.
 
         Raises
         ------
         NotFoundError
             If nothing is registered under ``name``.
         """
-        known = self._known(name)
-        if known is None:
-            self._load()
-            known = self._known(name)
-        if known is None:
+        if name not in self:
             raise unknown_name(self.what, name, self._items)
-        return known
+        return self._find(name) or name
+
+    def _find(self, name: object) -> str | None:
+        for word in (name, name.lower()) if isinstance(name, str) else ():
+            if word in self._items:
+                return word
+            if word in self._aliases:
+                return self._aliases[word]
+        return None
+
+    def _load_plugins(self) -> None:
+        """Import what other packages have announced, once."""
+        group, self._group = self._group, None
+        if group is None:
+            return
+        from importlib.metadata import entry_points
+
+        for entry in entry_points(group=group):
+            try:
+                entry.load()
+            except Exception as error:
+                warnings.warn(
+                    f"the {self.what} {entry.name!r} of another package ({entry.value}) cannot be loaded: "
+                    f"{type(error).__name__}: {error}",
+                    UserWarning,
+                    stacklevel=3,
+                )
 
     def __getitem__(self, name: str) -> T:
         return self._items[self.canonical(name)]
 
     def __contains__(self, name: object) -> bool:
-        if self._known(name) is None:
-            self._load()
-        return self._known(name) is not None
+        if self._find(name) is None:
+            self._load_plugins()
+        return self._find(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        self._load()
+        self._load_plugins()
         return iter(self._items)
 
     def __len__(self) -> int:
-        self._load()
+        self._load_plugins()
         return len(self._items)
-
-    def _known(self, name: object) -> str | None:
-        """Return the name that a word stands for, whatever its case; None if it stands for none."""
-        if not isinstance(name, str):
-            return None
-        for word in (name, name.lower()):
-            found = self._aliases.get(word, word)
-            if found in self._items:
-                return found
-        return None
-
-    def _load(self) -> None:
-        """Load what other packages register by entry points, once; one that fails is left out with a warning."""
-        group, self._group = self._group, None
-        for entry in importlib.metadata.entry_points(group=group) if group else ():
-            problem = ""
-            try:
-                entry.load()
-            except Exception as error:
-                problem = f"{type(error).__name__}: {error}"
-            if self._known(entry.name) is None:
-                problem = problem or f"{entry.value} registers no {self.what} of that name"
-                warnings.warn(f"{self.what} {entry.name!r} of another package is left out: {problem}", stacklevel=3)
 
     def aliases(self) -> dict[str, str]:
         """Return a copy of the map from each alias to its name."""
+        self._load_plugins()
         return dict(self._aliases)

@@ -28,7 +28,7 @@ class Layout:
     kind : {"logits", "probs", "confidence"}
     n_classes : int or None
         None for (confidence, correct) pairs.
-    class_names : tuple of str, or None
+    class_names : tuple, or None
     one_column : bool
         Whether the scores are one column, P(y = 1).
     multilabel : bool
@@ -37,7 +37,7 @@ class Layout:
 
     kind: Kind
     n_classes: int | None
-    class_names: tuple[str, ...] | None
+    class_names: tuple[Any, ...] | None
     one_column: bool = False
     multilabel: bool = False
 
@@ -181,7 +181,7 @@ class Shards:
         return self.layout().n_classes
 
     @property
-    def class_names(self) -> tuple[str, ...] | None:
+    def class_names(self) -> tuple[Any, ...] | None:
         """Names of the classes, as the first shard has them."""
         return self.layout().class_names
 

@@ -16,6 +16,7 @@ from calkit.arrays import as_row_source, to_numpy
 from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, InputError, UsageError
 from calkit.evaluation import Evaluation, as_resampling, asked_metrics, evaluation_of, groups_of, statistics_of
+from calkit.labels import as_class_names
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Kind, Predictions, as_kind
 from calkit.shards import Layout
@@ -44,7 +45,7 @@ class StreamingEvaluation:
         row (AdaECE) unless `keep_pairs`.
     kind : {"logits", "probs", "confidence"}, default="logits"
         What the scores are.
-    class_names : sequence of str, optional
+    class_names : sequence, optional
         A name per column, needed where the labels are strings.
     target : str, optional
         What is judged, as for :func:`~calkit.evaluate`. With ``"multilabel"``, `y_true` has shape (n, K).
@@ -100,7 +101,7 @@ class StreamingEvaluation:
         metrics: Iterable[str | Metric] | None = None,
         *,
         kind: str = "logits",
-        class_names: Sequence[str] | None = None,
+        class_names: Sequence[Any] | None = None,
         target: str | None = None,
         by: str | None = None,
         keep_pairs: bool = False,
@@ -109,7 +110,7 @@ class StreamingEvaluation:
         random_state: int | None = None,
     ) -> None:
         self.kind: Kind = as_kind(kind)
-        chosen = asked_metrics(metrics, self.kind, target)
+        chosen = asked_metrics(metrics, self.kind)
         if metrics is None and not keep_pairs:
             chosen = [metric for metric in chosen if metric.statistic.is_sum]
         for metric in chosen:
@@ -119,14 +120,16 @@ class StreamingEvaluation:
                     "keep_pairs=True if 9 bytes a row are no trouble."
                 )
         self.metrics = tuple(chosen)
-        self.class_names = None if class_names is None else tuple(class_names)
+        self.class_names = as_class_names(class_names)
         self.by = by
         self.keep_pairs = keep_pairs
         self.n_classes: int | None = (
             None if class_names is None or kind == "confidence" else len(self.class_names or ())
         )
         self.n_samples = 0
-        self._multilabel = any(metric.target and get_view(metric.target) == MultiLabel() for metric in chosen)
+        self.target = target
+        targets = [metric.target or target for metric in chosen]
+        self._multilabel = MultiLabel() in [get_view(word) for word in targets if word is not None]
         self._resampling = as_resampling(confidence_level, n_resamples, random_state)
         self._layout: Layout | None = None
         self._totals: dict[Statistic[Any], PairwiseSum[Any]] = {}
@@ -136,7 +139,7 @@ class StreamingEvaluation:
     def _bind(self, layout: Layout) -> None:
         """Take the metrics as they apply to the first batch, and make room for what they count."""
         self._layout = layout
-        self.metrics = tuple(metric.bind(layout) for metric in self.metrics)
+        self.metrics = tuple(metric.bind(layout, self.target) for metric in self.metrics)
         self._totals = {statistic.streamed: PairwiseSum() for statistic in self._statistics()}
 
     def _statistics(self) -> list[Statistic[Any]]:
@@ -180,7 +183,7 @@ class StreamingEvaluation:
             kind=self.kind,
             sample_weight=sample_weight,
             class_names=self.class_names,
-            columns=columns,
+            columns=columns or {},
             multilabel=self._multilabel,
         )
         if self.n_classes not in (None, batch.n_classes):
@@ -220,6 +223,7 @@ class StreamingEvaluation:
             ("numbers of classes", self.n_classes or other.n_classes, other.n_classes or self.n_classes),
             ("class names", self.class_names, other.class_names),
             ("layouts", self._layout or other._layout, other._layout or self._layout),
+            ("targets", self.target, other.target),
             ("columns for groups", self.by, other.by),
             ("confidence levels", self._interval_options()[:1], other._interval_options()[:1]),
         ):
@@ -230,13 +234,13 @@ class StreamingEvaluation:
             self.metrics,
             kind=self.kind,
             class_names=self.class_names,
+            target=self.target,
             by=self.by,
             keep_pairs=self.keep_pairs,
             confidence_level=level,
             n_resamples=n_resamples,
             random_state=seed,
         )
-        merged._multilabel = self._multilabel
         layout = self._layout or other._layout
         if layout is not None:
             merged._bind(layout)
@@ -266,7 +270,7 @@ class StreamingEvaluation:
             If nothing has been counted yet, or the metric needs other sums.
         """
         wanted = get_metric(metric)
-        bound = wanted if wanted.view or self._layout is None else wanted.bind(self._layout)
+        bound = wanted if wanted.view or self._layout is None else wanted.bind(self._layout, self.target)
         if bound.statistic not in {own.statistic for own in self.metrics}:
             name = metric if isinstance(metric, str) else metric.spec
             raise InputError(f"{name} needs other sums than this stream keeps; name it when the stream is made.")
@@ -315,6 +319,7 @@ class StreamingEvaluation:
             "format": _FORMAT,
             "version": _VERSION,
             "metrics": [metric.spec for metric in self.metrics],
+            "target": self.target,
             "by": self.by,
             "one_column": None if self._layout is None else self._layout.one_column,
             "kind": self.kind,
@@ -362,6 +367,7 @@ class StreamingEvaluation:
                 specs,
                 kind=kind,
                 class_names=class_names,
+                target=header.get("target"),
                 by=header.get("by"),
                 keep_pairs=keep_pairs,
                 confidence_level=level,
@@ -371,8 +377,8 @@ class StreamingEvaluation:
             stream.n_classes, stream.n_samples = header["n_classes"], int(header["n_samples"])
             one_column = header.get("one_column")
             if one_column is not None:
-                names = stream.class_names
-                stream._bind(Layout(stream.kind, stream.n_classes, names, bool(one_column), stream._multilabel))
+                seen = Layout(stream.kind, stream.n_classes, stream.class_names, bool(one_column), stream._multilabel)
+                stream._bind(seen)
             stream._take(stream._rebuilt(arrays))
         except FileNotFoundError:
             raise FileFormatError(f"{path} does not exist.") from None
@@ -412,4 +418,3 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         names = archive.namelist()
         arrays = (np.lib.format.read_array(archive.open(name), allow_pickle=False) for name in names)
         return {name.removesuffix(".npy"): array for name, array in zip(names, arrays, strict=True)}
-

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from calkit.registry import Registry
 
-__all__ = ["EXECUTORS", "Executor", "P", "S", "PairwiseSum"]
+__all__ = ["EXECUTORS", "Executor", "P", "PairwiseSum", "S"]
 
 P = TypeVar("P")
 S = TypeVar("S")

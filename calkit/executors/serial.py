@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from calkit.executors.base import EXECUTORS, P, S, PairwiseSum
+from calkit.executors.base import EXECUTORS, P, PairwiseSum, S
 
 __all__ = ["SerialExecutor"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from calkit.errors import UsageError
-from calkit.executors.base import EXECUTORS, P, S, PairwiseSum
+from calkit.executors.base import EXECUTORS, P, PairwiseSum, S
 from calkit.executors.cores import available_threads
 
 __all__ = ["ThreadExecutor"]

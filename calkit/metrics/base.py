@@ -148,12 +148,14 @@ class Metric:
         """Whether the scores of all classes are needed, not only confidence and correctness."""
         return self.statistic.needs_distribution
 
-    def bind(self, layout: Layout) -> Metric:
+    def bind(self, layout: Layout, target: str | View | None = None) -> Metric:
         """Return the metric as it applies to some predictions: of the target asked for, or of their own.
 
         Parameters
         ----------
         layout : Predictions, Shards or anything with their layout
+        target : str or View, optional
+            What is judged if the metric does not say it itself.
 
         Raises
         ------
@@ -162,10 +164,11 @@ class Metric:
         UsageError
             If the metric is not defined for it.
         """
-        view = default_view(layout) if self.target is None else get_view(self.target).bind(layout)
+        asked = target if self.target is None else self.target
+        view = default_view(layout) if asked is None else get_view(asked).bind(layout)
         allowed = None if self.definition is None else self.definition.targets
         possible = self.statistic.sees_views if allowed is None else view.name in allowed
-        if self.target is None and (view == TOP or not (possible or layout.multilabel)):
+        if asked is None and (view == TOP or not (possible or layout.multilabel)):
             return self
         if not possible:
             known = " or ".join(allowed or (TOP.name,))
@@ -279,9 +282,7 @@ class MetricDefinition:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        own = [
-            p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in split_arguments(self.declared).values()
-        ]
+        own = [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in split_arguments(self.declared).values()]
         return inspect.Signature([*own, inspect.Parameter("target", inspect.Parameter.KEYWORD_ONLY, default=None)])
 
     def recipe(self, parameters: Mapping[str, Any]) -> Recipe:
@@ -346,9 +347,11 @@ def metric(title: str, **about: Any) -> Callable[[Callable[P, Recipe]], Callable
         definition = MetricDefinition(function.__name__, title, function, **about)
         METRICS.register(definition.name, aliases=definition.aliases)(definition)
 
+        value_of: Callable[..., float] = functools.partial(_computed, definition)
+
         @functools.wraps(function)
         def compute(*args: P.args, **kwargs: P.kwargs) -> float:
-            return _computed(definition, *args, **kwargs)
+            return value_of(*args, **kwargs)
 
         documented(compute, function)
         return compute
@@ -447,6 +450,6 @@ def as_predictions(
         kind=kind,
         sample_weight=sample_weight,
         class_names=class_names,
-        columns=None if by is None else {"by": by},
+        columns={} if by is None else {"by": by},
         multilabel=target is not None and isinstance(get_view(target), MultiLabel),
     )

@@ -74,14 +74,14 @@ def split_arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter
     return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
-def documented(
-    function: Callable[..., Any], declared: Callable[..., Any], *, without: tuple[str, ...] = ()
-) -> None:
+def documented(function: Callable[..., Any], declared: Callable[..., Any], *, without: tuple[str, ...] = ()) -> None:
     """Give a function the signature and the docstring of a declared one, with the shared arguments written out."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     declared_signature = inspect.signature(declared)
     own = [p for p in declared_signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    shared = [inspect.Parameter(name, keyword, default=value) for name, value in _DEFAULTS.items() if name not in without]
+    shared = [
+        inspect.Parameter(name, keyword, default=value) for name, value in _DEFAULTS.items() if name not in without
+    ]
     returns = float if declared_signature.return_annotation == "Recipe" else declared_signature.return_annotation
     function.__signature__ = inspect.Signature([*own, *shared], return_annotation=returns)  # type: ignore[attr-defined]
     shared_text = "".join(text for name, text in _SHARED.items() if name not in without)

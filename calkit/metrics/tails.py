@@ -84,7 +84,8 @@ def high_confidence(
     >>> high_confidence([0, 1, 1], [[0.995, 0.005], [0.2, 0.8], [0.99, 0.01]])
     HighConfidence(share=0.6666666666666666, accuracy=0.5, n_samples=2)
     """
-    predictions = _predictions(y_true, y_proba, **shared)
+    arguments: dict[str, Any] = {**shared}
+    predictions = _predictions(y_true, y_proba, **arguments)
     _tail(threshold)
     share = METRICS["s99"](threshold=threshold, target=shared.get("target")).bind(predictions)
     found: Any = summarize(predictions, [share.statistic])[share.statistic]

@@ -1,7 +1,7 @@
 """Statistics that add up: what is counted in one pass over the rows, and how it is added.
 
-A *view* picks the forecasts of a row, a *statistic* turns those of a block of rows into a small *summary*; summaries add
-with ``+``. Metrics are pure functions of summaries (:mod:`calkit.metrics`), so arrays in memory, files and streams
+A *view* picks the forecasts of a row, a *statistic* turns those of a block of rows into a small *summary*; summaries
+add with ``+``. Metrics are pure functions of summaries (:mod:`calkit.metrics`), so arrays in memory, files and streams
 differ only in how they are read.
 """
 

@@ -94,8 +94,7 @@ class FoldSums:
     def __add__(self, other: FoldSums) -> FoldSums:
         if self.total.shape != other.total.shape:
             raise InputError(
-                f"only sums over the same folds can be added, not of shapes {self.total.shape} and "
-                f"{other.total.shape}."
+                f"only sums over the same folds can be added, not of shapes {self.total.shape} and {other.total.shape}."
             )
         return FoldSums(self.weight + other.weight, self.total + other.total, self.n_keys)
 
@@ -146,7 +145,7 @@ class Folded(Statistic[FoldSums]):
     statistic: Any
     folds: Folds
     is_sum: ClassVar[bool] = True
-    needs_places: ClassVar[bool] = True
+    needs_places = True
 
     @property
     def needs_distribution(self) -> bool:  # type: ignore[override]

@@ -35,6 +35,8 @@ class Forecasts:
         Bound on the error of the probabilities; 0 where they are as good as float64 has them.
     exact : callable, optional
         Returns the probabilities of a few rows in float64; needed where there is an error.
+    logs : callable, optional
+        Returns the logarithms of the probability and of its complement, where they are known without loss.
     """
 
     probability: NDArray[np.float64]
@@ -44,6 +46,7 @@ class Forecasts:
     decided: bool = False
     error: float = 0.0
     exact: Callable[[NDArray[np.intp]], NDArray[np.float64]] | None = None
+    logs: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]] | None = None
 
     def __len__(self) -> int:
         return len(self.probability)
@@ -59,6 +62,7 @@ class Forecasts:
             self,
             probability=np.ascontiguousarray(self.probability[:, key]),
             outcome=np.ascontiguousarray(self.outcome[:, key]),
+            logs=lambda: (self._logs[0][:, key], self._logs[1][:, key]),
         )
 
     def sum(self, values: NDArray[Any]) -> float:
@@ -93,12 +97,21 @@ class Forecasts:
     @property
     def logarithmic(self) -> NDArray[np.float64]:
         """Minus the logarithm of the probability of what came; with soft labels, its mean over the votes."""
+        yes, no = self._logs
+        if self.outcome.dtype == bool:
+            return -np.where(self.outcome, yes, no)
+        # A product with 0 would spoil the sum where a logarithm is infinite.
+        some, others = self.outcome > 0, self.outcome < 1
+        return -(np.where(some, self.outcome * yes, 0) + np.where(others, (1 - self.outcome) * no, 0))
+
+    @once
+    def _logs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if self.logs is not None:
+            return self.logs()
+        # A stored probability of 0 counts as the smallest normal number of its precision.
         floor = float(np.finfo(self.precision if self.precision.kind == "f" else np.float64).tiny)
         p = np.clip(self.probability, 0, 1)
-        yes, no = -np.log(np.maximum(p, floor)), -np.log(np.maximum(1 - p, floor))
-        if self.outcome.dtype == bool:
-            return np.where(self.outcome, yes, no)
-        return np.asarray(self.outcome * yes + (1 - self.outcome) * no)
+        return np.log(np.maximum(p, floor)), np.log(np.maximum(1 - p, floor))
 
     def near(self, edge: float) -> NDArray[np.intp]:
         """Return the rows whose probability is too near to an edge to tell on which side it is."""

@@ -88,6 +88,8 @@ class RowMean(Statistic[Any]):
     def _values(self, rows: Rows) -> NDArray[Any]:
         if self.view is None:
             return np.asarray(getattr(rows, "hit" if self.quantity == "correct" else self.quantity))
+        if self.quantity == "nll" and self.view.tells_all(rows):
+            return rows.nll
         values: NDArray[Any] = getattr(rows.forecasts(self.view), _OF_FORECASTS[self.quantity])
         return values if values.ndim == 1 else values.mean(axis=1, dtype=np.float64)
 

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from calkit.errors import InputError
-from calkit.executors import Executor, SerialExecutor, PairwiseSum, automatic_executor, open_executor
+from calkit.executors import Executor, PairwiseSum, SerialExecutor, automatic_executor, open_executor
 from calkit.predictions import Predictions, RowBlock
 from calkit.stats.rows import Rows, Workspace
 from calkit.stats.statistic import Passes, Statistic, Summary
 
-__all__ = ["Part", "PairwiseSum", "Sharded", "Statistic", "Summaries", "Summary", "summarize"]
+__all__ = ["PairwiseSum", "Part", "Sharded", "Statistic", "Summaries", "Summary", "summarize"]
 
 _SERIAL = SerialExecutor()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class EqualMassFolds(ForecastStatistic[Any]):
     folds: Folds
     max_rows: int = MAX_ROWS
     view: View = TOP
-    needs_places: ClassVar[bool] = True
+    needs_places = True
 
     @property
     def streamed(self) -> Statistic[Any]:

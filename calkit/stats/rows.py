@@ -54,10 +54,10 @@ class Rows:
         self, block: RowBlock, workspace: Workspace, inverse_temperature: float = 1.0, first_row: int = 0
     ) -> None:
         self.scores = block.scores
-        self.y_true = block.y_true
+        self.y_true = block.require_labels()
+        self.votes = block.votes
         self.weight = block.sample_weight
         self.kind = block.kind
-        self.votes = block.votes
         self.multilabel = block.multilabel
         self._block = block
         self._workspace = workspace
@@ -160,7 +160,7 @@ class Rows:
         if self.kind == "confidence":
             return self.scores.astype(np.float64)
         if self.kind == "probs":
-            return self.scores[np.arange(len(self)), self._predicted].astype(np.float64)
+            return self.scores[np.arange(len(self)), self.predicted].astype(np.float64)
         return 1 / (1 + self._sums.rest)
 
     @property
@@ -198,12 +198,17 @@ class Rows:
         if self.kind == "logits" and (self._workspace.sums or "_sums" in self.__dict__):
             return self._sums.correct
         self._block.check()
-        return self._predicted == self.y_true
+        return self.predicted == self.y_true
 
     @property
     def hit(self) -> NDArray[Any]:
         """As :attr:`correct`; with soft labels, the share of the votes for the predicted class."""
-        return self.correct if self.votes is None else self.votes[np.arange(len(self)), self._predicted]
+        return self.correct if self.votes is None else self.votes[np.arange(len(self)), self.predicted]
+
+    @property
+    def beta(self) -> float:
+        """Inverse temperature by which logits are to be multiplied."""
+        return self._beta
 
     @property
     def plain(self) -> bool:
@@ -232,9 +237,12 @@ class Rows:
         return np.asarray(p)
 
     @once
-    def _log_probabilities(self) -> NDArray[np.float64]:
+    def log_probabilities(self) -> NDArray[np.float64]:
+        """Logarithms of the probabilities of all classes, of shape (b, K); from logits without loss."""
         if self.kind == "probs":
             return log_floored(self.scores)
+        if self.multilabel:
+            return -np.logaddexp(0, -self._beta * self.scores.astype(np.float64))
         shift = self._beta * (self.scores.astype(np.float64) - self.scores.max(axis=1, keepdims=True))
         return np.asarray(shift - np.log(np.exp(shift).sum(axis=1, keepdims=True)))
 
@@ -242,7 +250,7 @@ class Rows:
     def nll(self) -> NDArray[np.float64]:
         """Negative log-likelihood: minus the log-probability of the true class, in nats; the mean over the votes."""
         if self.votes is not None:
-            return -np.where(self.votes > 0, self.votes * self._log_probabilities, 0).sum(axis=1)
+            return -np.where(self.votes > 0, self.votes * self.log_probabilities, 0).sum(axis=1)
         if self.kind == "probs":
             return -log_floored(self._true)
         return np.log1p(self._sums.rest) - self._beta * self._sums.true_shift
@@ -364,7 +372,8 @@ class Rows:
         return sums
 
     @once
-    def _predicted(self) -> NDArray[np.intp]:
+    def predicted(self) -> NDArray[np.intp]:
+        """The predicted class: the first of the largest scores."""
         return self.scores.argmax(axis=1)
 
     @once

@@ -13,6 +13,7 @@ from calkit.stats.views import View
 
 __all__ = ["By", "EachKey", "split_passes"]
 
+
 @dataclass(frozen=True)
 class By(Statistic[Parts[Any]]):
     """Statistic: another one, for the rows of each value of a column.

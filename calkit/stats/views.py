@@ -7,7 +7,9 @@ statistics count them; ``target=`` of every metric names one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -104,9 +106,46 @@ class View(ABC):
     def of(self, rows: Rows, /) -> Forecasts:
         """Return the forecasts of a block of rows."""
 
+    def tells_all(self, rows: Rows, /) -> bool:  # noqa: ARG002
+        """Whether the probability of the view's one event tells those of all classes."""
+        return False
+
 
 #: Views by name; what follows the colon of a spec is passed to them.
 VIEWS: Registry[Any] = Registry("target")
+
+
+Logs = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _class_logs(rows: Rows) -> Logs:
+    """Return the logarithms of the probability of each class and of all others together, each of shape (b, K)."""
+    logs = rows.log_probabilities
+    if rows.multilabel:
+        return logs, np.logaddexp(0, rows.beta * rows.scores.astype(np.float64)) * -1
+    if logs.shape[1] == 2:
+        return logs, logs[:, ::-1]
+    # Only the largest can be above 1/2; what is not is summed over the others, so that nothing small is lost.
+    with np.errstate(divide="ignore"):
+        others = np.log1p(-np.minimum(np.exp(logs), 1))
+    each, best = np.arange(len(logs)), logs.argmax(axis=1)
+    rest = logs.copy()
+    rest[each, best] = -np.inf
+    others[each, best] = np.logaddexp.reduce(rest, axis=1)
+    return logs, others
+
+
+def _pick(rows: Rows, columns: Any) -> Callable[[], Logs] | None:
+    """Return what gives the logarithms of one class of each row, from logits or from the scores of two classes."""
+    if rows.kind == "confidence" or (rows.kind == "probs" and (rows.scores.shape[1] != 2 or rows.multilabel)):
+        return None
+
+    def logs() -> Logs:
+        yes, no = _class_logs(rows)
+        each = np.arange(len(rows))
+        return yes[each, columns], no[each, columns]
+
+    return logs
 
 
 def _outcome(rows: Rows) -> NDArray[Any]:
@@ -126,7 +165,8 @@ class TopLabel(View):
         """Return confidence and correctness."""
         error = rows.confidence_error
         exact = rows.exact_confidence if error else None
-        return Forecasts(rows.confidence, rows.hit, rows.weight, rows.precision, True, error, exact)
+        logs = _pick(rows, rows.predicted) if rows.kind == "logits" else None
+        return Forecasts(rows.confidence, rows.hit, rows.weight, rows.precision, True, error, exact, logs)
 
 
 #: The view of K columns, unless another is asked for.
@@ -179,12 +219,16 @@ class Positive(View):
             raise InputError(f"target={self.spec!r}: there is no class {self.label!r}; the classes are {listing}.")
         return replace(self, column=found[0])
 
+    def tells_all(self, rows: Rows) -> bool:
+        """Whether there are two classes."""
+        return not rows.multilabel and rows.scores.shape[1] == 2
+
     def of(self, rows: Rows) -> Forecasts:
         """Return the forecasts of the class."""
         column = 1 if self.column is None else self.column
         p = np.ascontiguousarray(rows.probabilities[:, column])
         outcome = rows.y_true == column if rows.votes is None else np.ascontiguousarray(rows.votes[:, column])
-        return Forecasts(p, outcome, rows.weight, rows.precision)
+        return Forecasts(p, outcome, rows.weight, rows.precision, logs=_pick(rows, column))
 
 
 @VIEWS.register("classwise", aliases=("class-wise",))
@@ -197,7 +241,8 @@ class Classwise(View):
 
     def of(self, rows: Rows) -> Forecasts:
         """Return the forecasts of all classes, a column each."""
-        return Forecasts(rows.probabilities, _outcome(rows), rows.weight, rows.precision)
+        logs = partial(_class_logs, rows) if rows.kind == "logits" or rows.scores.shape[1] == 2 else None
+        return Forecasts(rows.probabilities, _outcome(rows), rows.weight, rows.precision, logs=logs)
 
 
 @VIEWS.register("top-k", aliases=("topk",))
@@ -233,7 +278,13 @@ class TopK(View):
             outcome = (best == rows.y_true[:, None]).any(axis=1)
         else:
             outcome = np.take_along_axis(rows.votes, best, axis=1).sum(axis=1)
-        return Forecasts(np.minimum(p, 1), outcome, rows.weight, np.dtype(np.float64), decided=True)
+
+        def logs() -> Logs:
+            ranked = np.take_along_axis(rows.log_probabilities, np.argsort(-rows.scores, axis=1, kind="stable"), axis=1)
+            yes, no = ranked[:, : self.k], ranked[:, self.k :]
+            return np.logaddexp.reduce(yes, axis=1), np.logaddexp.reduce(no, axis=1, initial=-np.inf)
+
+        return Forecasts(np.minimum(p, 1), outcome, rows.weight, np.dtype(np.float64), decided=True, logs=logs)
 
 
 @VIEWS.register("ordinal", aliases=("cumulative",))
@@ -251,7 +302,13 @@ class Ordinal(View):
             outcome: NDArray[Any] = rows.y_true[:, None] <= np.arange(p.shape[1])
         else:
             outcome = np.cumsum(rows.votes, axis=1)[:, :-1]
-        return Forecasts(p, outcome, rows.weight, np.dtype(np.float64))
+
+        def logs() -> Logs:
+            each = rows.log_probabilities
+            yes = np.logaddexp.accumulate(each, axis=1)[:, :-1]
+            return yes, np.logaddexp.accumulate(each[:, ::-1], axis=1)[:, ::-1][:, 1:]
+
+        return Forecasts(p, outcome, rows.weight, np.dtype(np.float64), logs=logs)
 
 
 @VIEWS.register("multilabel", aliases=("multi-label",))
@@ -273,7 +330,8 @@ class MultiLabel(View):
 
     def of(self, rows: Rows) -> Forecasts:
         """Return the forecasts of all labels, a column each."""
-        return Forecasts(rows.probabilities, _outcome(rows), rows.weight, rows.precision)
+        logs = partial(_class_logs, rows) if rows.kind == "logits" else None
+        return Forecasts(rows.probabilities, _outcome(rows), rows.weight, rows.precision, logs=logs)
 
 
 @dataclass(frozen=True)

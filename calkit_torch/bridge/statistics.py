@@ -80,11 +80,11 @@ class Counter(ABC, Generic[S, R]):
 COUNTERS: dict[tuple[type[Any], type[Any]], type[Counter[Any, Any]]] = {}
 
 
-def counts(statistic: type[Any], view: type[Any] = type(None)) -> Callable[[type[C]], type[C]]:
+def counts(statistic: type[Any], view: type[Any] | None = None) -> Callable[[type[C]], type[C]]:
     """Return a class decorator that makes a counter known for a class of statistics and of views, if they see one."""
 
     def store(counter: type[C]) -> type[C]:
-        COUNTERS[statistic, view] = counter
+        COUNTERS[statistic, view or type(None)] = counter
         return counter
 
     return store

@@ -18,9 +18,9 @@ import calkit
 from calkit.errors import CalkitError, FileFormatError, InputError, MissingDependencyError, NotFoundError, UsageError
 from calkit.executors import (
     DaskExecutor,
+    PairwiseSum,
     SerialExecutor,
     ThreadExecutor,
-    PairwiseSum,
     automatic_executor,
     available_threads,
     open_executor,
