@@ -1,0 +1,87 @@
+"""Calibrators of two classes: the logit of class 1 is linear in a few functions of the logit."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.calibrators.description import Curve, Description, FittedValue
+from calkit.calibrators.parametric.base import DEFAULT_RIDGE, Parametric, as_ridge
+from calkit.calibrators.parametric.maps import BinaryMap
+from calkit.calibrators.parametric.problem import Penalty
+from calkit.calibrators.parametric.totals import DataTotals
+from calkit.errors import InputError
+
+__all__ = ["Binary", "PolynomialMap"]
+
+Floats = NDArray[np.floating[Any]]
+
+_CURVE_POINTS = 201
+
+
+class PolynomialMap(BinaryMap):
+    """Features 1, s, … of the logit s = x₁ - x₀.
+
+    Parameters
+    ----------
+    degree : int
+    """
+
+    def __init__(self, degree: int) -> None:
+        self.degree = degree
+
+    def identity(self, n_classes: int) -> NDArray[np.float64]:
+        """Return the coefficients of s itself."""
+        return np.eye(1, self.degree + 1, 1)[0]
+
+    def basis(self, x: Floats, masked: NDArray[np.bool_] | None) -> Floats:
+        """Return powers of the logit."""
+        s = x[:, 1] - x[:, 0]
+        return np.stack([s**power for power in range(self.degree + 1)], axis=1)
+
+
+class Binary(Parametric):
+    """Base of calibrators of two classes.
+
+    A subclass has a map of few features, and lists names of their coefficients in `_names`.
+    """
+
+    supports: ClassVar[frozenset[str]] = Parametric.supports | {"pairs"}
+    _state: ClassVar[tuple[str, ...]] = ("coef_", *Parametric._certificate)
+    _names: ClassVar[tuple[str, ...]]
+
+    coef_: NDArray[np.float64]
+
+    def __init__(self, ridge: float | None = None, tol: float = 1e-9) -> None:
+        self.ridge = ridge
+        self.tol = tol
+
+    def _check_classes(self, n_classes: int) -> None:
+        if n_classes != 2:
+            raise InputError(
+                f"{self.name} calibrates two classes, but the data have {n_classes}; take 'temperature', 'svs' or 'sms', "
+                "or calibrate each class against the rest."
+            )
+
+    def _penalty(self, totals: DataTotals) -> Penalty:
+        center = self._map().identity(totals.n_classes)
+        return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
+
+    def _default_ridge(self, totals: DataTotals) -> float:
+        return DEFAULT_RIDGE if self.ridge is None else 0.0
+
+    def _unpack(self, theta: NDArray[np.float64], n_classes: int) -> None:
+        self.coef_ = theta
+
+    def _pack(self) -> NDArray[np.float64]:
+        return self.coef_
+
+    def describe(self) -> Description:
+        """Return the coefficients, and the map of probabilities."""
+        p = np.linspace(0, 1, _CURVE_POINTS)[1:-1]
+        mapped = self._proba(np.stack([np.log1p(-p), np.log(p)], axis=1))[:, 1]
+        curve = Curve("map", tuple(p.tolist()), tuple(mapped.tolist()))
+        values = tuple(FittedValue(name, float(c), name) for name, c in zip(self._names, self.coef_, strict=True))
+        return Description(self._title, values, (curve,), self._notes())
