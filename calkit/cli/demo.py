@@ -14,7 +14,6 @@ import click
 
 from calkit.cli.pictures import check_picture, save_picture
 from calkit.cli.tables import render
-from calkit.evaluation import fitted_text
 
 if TYPE_CHECKING:
     from calkit.evaluation import Evaluation
@@ -59,10 +58,10 @@ def command(output: Path) -> None:
     check_picture(output)
     test = load_digits_logits("test").replace(meta={"file": "handwritten digits", "split": "test split"})
     calibrator = TemperatureScaling().fit_predictions(load_digits_logits("validation"))
-    note = {"spec": "temperature", "fitted": calibrator.fitted_values()}
+    note = {"spec": "temperature", **calibrator.describe().to_dict()}
     mended = calibrator.apply(test).replace(meta={**test.meta, "calibrator": note})
     before, after = evaluate(test), evaluate(mended)
-    shown = {"as it is": test, fitted_text(calibrator.fitted_values()): mended}
+    shown = {"as it is": test, calibrator.describe().text(): mended}
     displays = {name: ReliabilityDisplay.from_predictions(item, plot=False) for name, item in shown.items()}
     save_picture(plot_reliability(displays, title="handwritten digits, test split"), output)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.outputs import check_output
 from calkit.cli.pictures import check_picture, save_picture
 from calkit.errors import UsageError
-from calkit.evaluation import fitted_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,6 +71,7 @@ def command(
     calkit plot logits.npz --split test -m temperature -o reliability.png
     calkit plot runs/ce runs/focal --history -o history.png
     """  # noqa: D301
+    check_output(output, [*files, *source.files(), *fit.files()])
     check_picture(output)
     if history:
         figure = _history(files, fit, panels, part)
@@ -93,7 +94,7 @@ def _reliability(files: tuple[str, ...], source: InputOptions, fit: FitOptions, 
         titles.append(f"{Path(file).name}{split}")
         shown = [("as it is" if calibrators else "", predictions)]
         for label, calibrator in calibrators:
-            values = fitted_text(calibrator.fitted_values())
+            values = calibrator.describe().text()
             shown.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
         for name, item in shown:
             lines = [titles[-1]] * (len(files) > 1) + [name] * bool(name)

@@ -12,7 +12,7 @@ from calkit.errors import CalkitError, InputError, UsageError
 from calkit.io.address import is_address, split_address
 from calkit.io.container import Container, Field
 from calkit.io.formats import format_of_suffix
-from calkit.io.limits import MAX_COLUMNS, WHOLE_BYTES, check_count
+from calkit.io.hardening.limits import WHOLE_BYTES, check
 from calkit.io.names import Role, read_name
 from calkit.io.opening import open_container
 from calkit.io.resolve import Resolved, resolve
@@ -142,7 +142,7 @@ def _check_scores(container: Container, item: Field) -> None:
             f"{item.name!r} has {shape}. For pixels, move the classes last and flatten the other axes."
         )
     if len(item.shape) == 2:
-        check_count(container.path, item.shape[1], f"columns in {item.name!r}", MAX_COLUMNS)
+        check(f"{container.path}:{item.name}", columns=item.shape[1])
 
 
 def _load_scores(item: Field) -> Any:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from calkit.atomic import atomic_write
-from calkit.calibrators import Calibrator, save_calibrator
-from calkit.calibrators.base import get_calibrator
+from calkit.calibrators import Calibrator, get_calibrator, save_calibrator
 from calkit.errors import UsageError
 from calkit.evaluation import Evaluation, choose_metrics, evaluate
 from calkit.metrics import Metric
