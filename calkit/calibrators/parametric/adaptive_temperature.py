@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.description import Description, FittedValue
-from calkit.calibrators.parametric.base import DEFAULT_RIDGE, Parametric, as_ridge
+from calkit.calibrators.parametric.base import Parametric, as_ridge
 from calkit.calibrators.parametric.features import Block
 from calkit.calibrators.parametric.maps import LinearMap, PerRowMap
 from calkit.calibrators.parametric.problem import Penalty
@@ -28,19 +28,22 @@ _LEAST = 0.01
 class _AdaptiveMap(PerRowMap):
     """Features 1, the largest log-probabilities, and the negative entropy."""
 
-    def identity(self, n_classes: int) -> NDArray[np.float64]:
-        return np.eye(1, min(_TOP, n_classes) + 2)[0]
+    def identity(self) -> NDArray[np.float64]:
+        return np.eye(1, min(_TOP, self.n_classes) + 2)[0]
 
-    def basis(self, x: Floats, masked: NDArray[np.bool_] | None) -> Floats:
-        m, n_classes = x.shape
-        top = min(_TOP, n_classes)
+    def apply(self, theta: Floats, block: Block) -> Floats:
+        scale = np.maximum(block.basis @ theta, block.x.dtype.type(_LEAST))
+        return block.x * scale[:, None]
+
+    def basis(self, block: Block) -> Floats:
+        x, masked, top = block.x, block.masked, min(_TOP, self.n_classes)
         if masked is not None:
             # Where fewer classes are possible, the least probable of these stands for those that lack.
             least = np.where(masked, np.inf, x).min(axis=1)
             x = np.where(masked, least[:, None], x)
-        h = np.empty((m, top + 2), x.dtype, order="F")
+        h = np.empty((len(x), top + 2), x.dtype, order="F")
         h[:, 0] = 1
-        h[:, 1:-1] = np.sort(np.partition(x, n_classes - top, axis=1)[:, -top:], axis=1)
+        h[:, 1:-1] = np.sort(np.partition(x, self.n_classes - top, axis=1)[:, -top:], axis=1)
         e = np.exp(x)
         if masked is not None:
             e[masked] = 0
@@ -98,6 +101,7 @@ class AdaptiveTemperatureScaling(Parametric):
     _title: ClassVar[str] = "adaptive temperature scaling"
     _state: ClassVar[tuple[str, ...]] = ("coef_", *Parametric._certificate)
     _temperature_first: ClassVar[bool] = True
+    _is_per_class: ClassVar[bool] = False
 
     coef_: NDArray[np.float64]
 
@@ -105,29 +109,18 @@ class AdaptiveTemperatureScaling(Parametric):
         self.ridge = ridge
         self.tol = tol
 
-    def _map(self) -> LinearMap:
-        return _AdaptiveMap()
+    def _map(self, n_classes: int) -> LinearMap:
+        return _AdaptiveMap(n_classes)
 
     def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map().identity(totals.n_classes)
+        center = self._map(totals.n_classes).identity()
         return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
 
-    def _default_ridge(self, totals: DataTotals) -> float:
-        # An absent class leaves nothing open: no parameter is its own.
-        return DEFAULT_RIDGE if self.ridge is None else 0.0
-
-    def _absent(self, totals: DataTotals) -> NDArray[np.intp]:
-        return np.empty(0, np.intp)
-
-    def _unpack(self, theta: NDArray[np.float64], n_classes: int) -> None:
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
         self.coef_ = theta
 
     def _pack(self) -> NDArray[np.float64]:
         return self.coef_
-
-    def _push(self, mapping: LinearMap, parameters: Floats, block: Block) -> Floats:
-        scale = np.maximum(block.basis @ parameters, block.x.dtype.type(_LEAST))
-        return block.x * scale[:, None]
 
     def describe(self) -> Description:
         """Return the first temperature and the coefficients."""

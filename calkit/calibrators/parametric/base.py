@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from calkit.predictions import Predictions
 from calkit.shards import Shards
 from calkit.stats import summarize
 
-__all__ = ["DEFAULT_RIDGE", "Parametric", "Penalty", "as_ridge", "as_strength"]
+__all__ = ["DEFAULT_RIDGE", "Parametric", "Penalty", "as_ridge", "as_strength", "truth_is_possible"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -88,8 +89,11 @@ class Parametric(Calibrator):
     n_passes_: int
     converged_: bool
 
+    #: Whether a class without rows leaves parameters open.
+    _is_per_class: ClassVar[bool] = True
+
     @abstractmethod
-    def _map(self) -> LinearMap:
+    def _map(self, n_classes: int) -> LinearMap:
         """Return the map."""
 
     @abstractmethod
@@ -97,63 +101,46 @@ class Parametric(Calibrator):
         """Return the penalty for such data."""
 
     @abstractmethod
-    def _unpack(self, theta: NDArray[np.float64], n_classes: int) -> None:
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
         """Set the named attributes from the parameters."""
 
     @abstractmethod
     def _pack(self) -> NDArray[np.float64]:
         """Return the parameters made of the named attributes."""
 
-    def _targets(self, totals: DataTotals) -> NDArray[np.float64] | None:
+    def _targets(self, totals: DataTotals) -> NDArray[np.float64] | None:  # noqa: ARG002 - for subclasses
         """Return the shares of the classes (K, K) that true classes stand for; None for themselves."""
         return None
 
-    def _default_ridge(self, totals: DataTotals) -> float:
-        """Return the ridge to add where the data do not determine the parameters; 0 where a penalty does."""
-        return DEFAULT_RIDGE
-
-    def _check_classes(self, n_classes: int) -> None:
-        """Raise InputError if the method is not for so many classes."""
-
-    def _absent(self, totals: DataTotals) -> NDArray[np.intp]:
-        """Return the classes without a row, if these leave parameters open."""
-        return np.flatnonzero(totals.by_class == 0)
-
-    def _choose(self, problem: Problem, start: NDArray[np.float64]) -> Penalty:
+    def _choose(self, problem: Problem, start: NDArray[np.float64]) -> Penalty:  # noqa: ARG002 - for subclasses
         """Return the penalty, after looking for its strength where the data are to tell."""
         return self._penalty(problem.totals)
 
     def _fit(self, data: Predictions | Shards) -> None:
-        self._check_classes(int(data.n_classes or 0))
         tol = as_strength("tol", self.tol, positive=True)
-        totals = self._penalty_totals(data)
+        totals = truth_is_possible(data)
         first = self._penalty(totals)
         root = nll_root(data)
         self.inverse_temperature_ = 1 / root.temperature if self._temperature_first else 1.0
         self.mix_ = 1 / (totals.weight + 1) if self._mixes else 0.0
         kept = Kept(active=can_be_kept(data))
-        model = Model(self._map(), self.inverse_temperature_, self.mix_, self._targets(totals), kept=kept)
+        model = Model(
+            self._map(totals.n_classes), self.inverse_temperature_, self.mix_, self._targets(totals), kept=kept
+        )
         problem = Problem(data, model, totals, tol)
-        scaled = first.center * (1.0 if self._temperature_first or root.outcome != "converged" else 1 / root.temperature)
+        scaled = first.center * (
+            1.0 if self._temperature_first or root.outcome != "converged" else 1 / root.temperature
+        )
         start = scaled if first.free is None else np.where(first.free, scaled, first.center)
         solution = self._solve(problem, self._choose(problem, start), start)
         self.n_passes_ = problem.n_passes + root.n_passes
-        self._unpack(solution.theta, totals.n_classes)
-
-    def _penalty_totals(self, data: Predictions | Shards) -> DataTotals:
-        statistic = ClassTotals(int(data.n_classes or 0))
-        found: DataTotals = summarize(data, [statistic])[statistic]
-        if found.impossible is not None:
-            raise InputError(
-                f"row {found.impossible} gives its true class probability 0 (a logit of -inf), so its log-loss is "
-                "infinite whatever the calibrator; leave such rows out, or pass probabilities, in which 0 counts as "
-                "the smallest number of their precision."
-            )
-        return found
+        self._unpack(solution.theta)
 
     def _solve(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64]) -> Solution:
         """Minimise; with a small ridge, and a warning, where the data do not determine the parameters."""
-        totals, absent, default = problem.totals, self._absent(problem.totals), self._default_ridge(problem.totals)
+        totals = problem.totals
+        default = DEFAULT_RIDGE if getattr(self, "ridge", None) is None and not penalty.ridge.all() else 0.0
+        absent = np.flatnonzero(totals.by_class == 0) if self._is_per_class else np.empty(0, np.intp)
         self.ridge_, solution = 0.0, None
         if not (default and len(absent)):
             least = -np.inf if penalty.ridge.any() else np.log(2) * totals.least_weight / totals.weight
@@ -179,16 +166,16 @@ class Parametric(Calibrator):
         self.gradient_norm_ = float(abs(solution.gradient).max())
         self.n_iter_, self.converged_ = solution.n_iter, solution.outcome == "converged"
         if solution.outcome == "undetermined":
-            self._warn(f"the data do not determine the parameters of {self._title}; choose a ridge, or fit on more data.")
+            self._warn(
+                f"the data do not determine the parameters of {self._title}; choose a ridge, or fit on more data."
+            )
         elif not self.converged_:
             self._warn(
                 f"{self._title} ended {solution.gap:.2g} nats a row from the minimum, more than tol={self.tol:g}; a "
                 "larger penalty helps where the data hardly determine the parameters."
             )
 
-    def _minimise(
-        self, problem: Problem, penalty: Penalty, start: NDArray[np.float64], least: float
-    ) -> Solution:
+    def _minimise(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64], least: float) -> Solution:
         return problem.minimise(penalty, start, least=least)
 
     def _warn(self, message: str) -> None:
@@ -214,21 +201,17 @@ class Parametric(Calibrator):
 
     def _map_piece(self, logits: Floats, parameters: Floats) -> Floats:
         """Return the mapped logits of some rows, in an array of their own."""
-        mapping = self._map()
+        mapping = self._map(logits.shape[1])
         x, masked = log_probabilities(logits, self.inverse_temperature_, self.mix_, logits.dtype)
-        block = Block(x, np.empty(0, np.intp), mapping.basis(x, masked), masked)
-        u = self._push(mapping, parameters, block)
+        block = Block(x, np.empty(0, np.intp), masked=masked)
+        u = mapping.apply(parameters, replace(block, basis=mapping.basis(block)))
         if masked is not None:
             u[masked] = -np.inf
         return u
 
-    def _push(self, mapping: LinearMap, parameters: Floats, block: Block) -> Floats:
-        """Return J(x) θ for a prediction."""
-        return mapping.push(parameters, block)
-
     def _check_state(self) -> None:
         parameters = self._pack()
-        if parameters.shape != (self._map().size(self.n_features_in_),) or not np.isfinite(parameters).all():
+        if parameters.shape != (self._map(self.n_features_in_).size,) or not np.isfinite(parameters).all():
             raise ValueError("its parameters are not finite, or not as many as its classes need")
 
     def describe(self) -> Description:
@@ -242,6 +225,25 @@ class Parametric(Calibrator):
         if not self.ridge_:
             return ()
         return (f"The data do not determine all parameters; a ridge of {self.ridge_:g} on them was added.",)
+
+
+def truth_is_possible(data: Predictions | Shards) -> DataTotals:
+    """Return the totals of the data, in the pass that checks the scores.
+
+    Raises
+    ------
+    InputError
+        If a true class has probability 0.
+    """
+    statistic = ClassTotals(int(data.n_classes or 0))
+    found: DataTotals = summarize(data, [statistic])[statistic]
+    if found.impossible is not None:
+        raise InputError(
+            f"row {found.impossible} gives its true class probability 0 (a logit of -inf), so its log-loss is infinite "
+            "whatever the calibrator; leave such rows out, or pass probabilities, in which 0 counts as the smallest "
+            "number of their precision."
+        )
+    return found
 
 
 def as_ridge(value: float | None) -> float:
@@ -258,7 +260,7 @@ def as_strength(name: str, value: Any, *, positive: bool = False) -> float:
         If it is not.
     """
     number = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
-    if not number or not (0 < value if positive else 0 <= value) or not value < np.inf:
+    if not number or not (value > 0 if positive else value >= 0) or not value < np.inf:
         least = "above" if positive else "at least"
         raise UsageError(f"{name} must be a finite number, {least} 0, but is {value!r:.60}.")
     return float(value)

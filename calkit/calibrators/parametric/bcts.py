@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.description import Description, FittedValue
-from calkit.calibrators.parametric.base import DEFAULT_RIDGE, Parametric, as_ridge
+from calkit.calibrators.parametric.base import Parametric, as_ridge
 from calkit.calibrators.parametric.maps import LinearMap, PerClassMap
 from calkit.calibrators.parametric.problem import Penalty
 from calkit.calibrators.parametric.totals import DataTotals
@@ -68,17 +68,14 @@ class BiasCorrectedTemperatureScaling(Parametric):
         self.ridge = ridge
         self.tol = tol
 
-    def _map(self) -> LinearMap:
-        return PerClassMap(tied=True)
+    def _map(self, n_classes: int) -> LinearMap:
+        return PerClassMap(n_classes, tied=True)
 
     def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map().identity(totals.n_classes)
+        center = self._map(totals.n_classes).identity()
         return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
 
-    def _default_ridge(self, totals: DataTotals) -> float:
-        return DEFAULT_RIDGE if self.ridge is None else 0.0
-
-    def _unpack(self, theta: NDArray[np.float64], n_classes: int) -> None:
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
         self.scale_, self.bias_ = float(theta[0]), theta[1:]
 
     def _pack(self) -> NDArray[np.float64]:
@@ -86,5 +83,8 @@ class BiasCorrectedTemperatureScaling(Parametric):
 
     def describe(self) -> Description:
         """Return the inverse temperature, and how many biases there are."""
-        values = (FittedValue("scale", self.scale_, "1/T"), FittedValue("n_parameters", len(self.bias_) + 1, "parameters"))
+        values = (
+            FittedValue("scale", self.scale_, "1/T"),
+            FittedValue("n_parameters", len(self.bias_) + 1, "parameters"),
+        )
         return Description(self._title, values, notes=self._notes())

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.parametric.binary import Binary
+from calkit.calibrators.parametric.features import Block
 from calkit.calibrators.parametric.maps import BinaryMap, LinearMap
 from calkit.calibrators.parametric.problem import Penalty, Problem
 from calkit.calibrators.parametric.solver import Solution
@@ -24,10 +25,11 @@ _FACES = ((True, True, True), (True, False, True), (True, True, False), (True, F
 class _BetaMap(BinaryMap):
     """Features 1, log q and -log(1 - q), of the probability q of class 1."""
 
-    def identity(self, n_classes: int) -> NDArray[np.float64]:
+    def identity(self) -> NDArray[np.float64]:
         return np.array([0.0, 1.0, 1.0])
 
-    def basis(self, x: Floats, masked: NDArray[np.bool_] | None) -> Floats:
+    def basis(self, block: Block) -> Floats:
+        x = block.x
         return np.stack([np.ones_like(x[:, 0]), x[:, 1], -x[:, 0]], axis=1)
 
 
@@ -86,12 +88,10 @@ class BetaCalibration(Binary):
     _title: ClassVar[str] = "beta calibration"
     _names: ClassVar[tuple[str, ...]] = ("c", "a", "b")
 
-    def _map(self) -> LinearMap:
-        return _BetaMap()
+    def _map(self, n_classes: int) -> LinearMap:
+        return _BetaMap(n_classes)
 
-    def _minimise(
-        self, problem: Problem, penalty: Penalty, start: NDArray[np.float64], least: float
-    ) -> Solution:
+    def _minimise(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64], least: float) -> Solution:
         found: list[Solution] = []
         for face in _FACES:
             free = np.array(face)

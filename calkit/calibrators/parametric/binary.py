@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.description import Curve, Description, FittedValue
-from calkit.calibrators.parametric.base import DEFAULT_RIDGE, Parametric, as_ridge
+from calkit.calibrators.parametric.base import Parametric, as_ridge
+from calkit.calibrators.parametric.features import Block
 from calkit.calibrators.parametric.maps import BinaryMap
 from calkit.calibrators.parametric.problem import Penalty
 from calkit.calibrators.parametric.totals import DataTotals
-from calkit.errors import InputError
 
 __all__ = ["Binary", "PolynomialMap"]
 
@@ -26,19 +26,22 @@ class PolynomialMap(BinaryMap):
 
     Parameters
     ----------
+    n_classes : int
+        Two.
     degree : int
     """
 
-    def __init__(self, degree: int) -> None:
+    def __init__(self, n_classes: int, degree: int) -> None:
+        super().__init__(n_classes)
         self.degree = degree
 
-    def identity(self, n_classes: int) -> NDArray[np.float64]:
+    def identity(self) -> NDArray[np.float64]:
         """Return the coefficients of s itself."""
         return np.eye(1, self.degree + 1, 1)[0]
 
-    def basis(self, x: Floats, masked: NDArray[np.bool_] | None) -> Floats:
+    def basis(self, block: Block) -> Floats:
         """Return powers of the logit."""
-        s = x[:, 1] - x[:, 0]
+        s = block.x[:, 1] - block.x[:, 0]
         return np.stack([s**power for power in range(self.degree + 1)], axis=1)
 
 
@@ -50,6 +53,7 @@ class Binary(Parametric):
 
     supports: ClassVar[frozenset[str]] = Parametric.supports | {"pairs"}
     _state: ClassVar[tuple[str, ...]] = ("coef_", *Parametric._certificate)
+    binary_only: ClassVar[bool] = True
     _names: ClassVar[tuple[str, ...]]
 
     coef_: NDArray[np.float64]
@@ -58,21 +62,11 @@ class Binary(Parametric):
         self.ridge = ridge
         self.tol = tol
 
-    def _check_classes(self, n_classes: int) -> None:
-        if n_classes != 2:
-            raise InputError(
-                f"{self.name} calibrates two classes, but the data have {n_classes}; take 'temperature', 'svs' or 'sms', "
-                "or calibrate each class against the rest."
-            )
-
     def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map().identity(totals.n_classes)
+        center = self._map(totals.n_classes).identity()
         return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
 
-    def _default_ridge(self, totals: DataTotals) -> float:
-        return DEFAULT_RIDGE if self.ridge is None else 0.0
-
-    def _unpack(self, theta: NDArray[np.float64], n_classes: int) -> None:
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
         self.coef_ = theta
 
     def _pack(self) -> NDArray[np.float64]:

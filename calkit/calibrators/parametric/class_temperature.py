@@ -72,19 +72,14 @@ class ClassTemperatureScaling(Parametric):
         self.strength = strength
         self.tol = tol
 
-    def _map(self) -> LinearMap:
-        return PerPredictionMap()
+    def _map(self, n_classes: int) -> LinearMap:
+        return PerPredictionMap(n_classes)
 
     def _penalty(self, totals: DataTotals) -> Penalty:
         center = np.ones(totals.n_classes)
         return Penalty(center * as_strength("strength", self.strength, positive=True) / totals.weight, center)
 
-    def _default_ridge(self, totals: DataTotals) -> float:
-        return 0.0
-
-    def _minimise(
-        self, problem: Problem, penalty: Penalty, start: NDArray[np.float64], least: float
-    ) -> Solution:
+    def _minimise(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64], least: float) -> Solution:
         solution = super()._minimise(problem, penalty, start, least)
         low = solution.theta < _LEAST
         if not low.any():
@@ -94,7 +89,7 @@ class ClassTemperatureScaling(Parametric):
             problem, Penalty(penalty.ridge, penalty.center, ~low), np.where(low, _LEAST, solution.theta), least
         )
 
-    def _unpack(self, theta: NDArray[np.float64], n_classes: int) -> None:
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
         self.weights_ = theta
 
     def _pack(self) -> NDArray[np.float64]:

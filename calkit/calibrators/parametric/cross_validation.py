@@ -21,9 +21,7 @@ _TOL = 1e-6
 _RISES = 2
 
 
-def choose_penalty(
-    problem: Problem, path: Mapping[float, Penalty], start: NDArray[np.float64], n_folds: int
-) -> float:
+def choose_penalty(problem: Problem, path: Mapping[float, Penalty], start: NDArray[np.float64], n_folds: int) -> float:
     """Return the key of the penalty with the least log-loss of rows held out.
 
     Parameters
@@ -63,8 +61,8 @@ class _Fold:
             problem, model=replace(problem.model, split=held_out, kept=Kept(active=False)), n_passes=0
         )
         self._theta = start
-        self._rows = self._held_out.n_rows()
-        self.is_usable = self._rows > 0 and self._rest.n_rows() > 0
+        _, weight = self._held_out.losses(start)
+        self.is_usable = 0 < weight < problem.totals.weight
 
     @property
     def n_passes(self) -> int:
@@ -74,4 +72,4 @@ class _Fold:
     def loss(self, penalty: Penalty) -> float:
         """Fit to the rest; return the sum of the log-losses of the rows held out."""
         self._theta = self._rest.minimise(penalty, self._theta).theta
-        return self._held_out.mean_loss(self._theta, np.float32) * self._rows
+        return self._held_out.losses(self._theta)[0]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from calkit.calibrators.parametric.base import DEFAULT_RIDGE, as_strength
+from calkit.calibrators.parametric.base import as_strength
 from calkit.calibrators.parametric.matrix import MatrixBased
 from calkit.calibrators.parametric.problem import Penalty
 from calkit.calibrators.parametric.totals import DataTotals
@@ -90,11 +89,8 @@ class DirichletCalibration(MatrixBased):
         ridge = np.full((len(k), len(k) + 1), as_strength("off_diagonal", self.off_diagonal))
         ridge[:, -1] = as_strength("bias", self.bias)
         ridge[k, k] = 0
-        center = self._map().identity(totals.n_classes).reshape(ridge.shape)
+        center = self._map(totals.n_classes).identity().reshape(ridge.shape)
         if self.convention is None:
             return Penalty(ridge.ravel(), center.ravel())
         free = np.broadcast_to((k < len(k) - 1)[:, None], ridge.shape)
         return Penalty((ridge * free).ravel(), (center * free).ravel(), free.ravel())
-
-    def _default_ridge(self, totals: DataTotals) -> float:
-        return DEFAULT_RIDGE

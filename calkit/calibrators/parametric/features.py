@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,9 +66,8 @@ class Kept:
 
     def __init__(self, *, active: bool = True) -> None:
         self.active = active
-        self.blocks: dict[tuple[int, int], Block] = {}
+        self.blocks: dict[tuple[int, int], list[Block]] = {}
         self.probabilities: dict[tuple[int, int], Floats] = {}
-        self.lock = threading.Lock()
 
     def __reduce__(self) -> Any:
         return _nothing_kept, ()

@@ -23,19 +23,27 @@ class LinearMap(ABC):
 
     With p = softmax(u), S = diag(p) - p pᵀ and the rows' weights w, the NLL has the gradient ``Σ w Jᵀ (p - e_y)`` and
     the Hessian ``Σ w Jᵀ S J``.
+
+    Parameters
+    ----------
+    n_classes : int
     """
 
-    @abstractmethod
-    def size(self, n_classes: int) -> int:
-        """Return the number of parameters."""
+    def __init__(self, n_classes: int) -> None:
+        self.n_classes = n_classes
 
     @abstractmethod
-    def identity(self, n_classes: int) -> NDArray[np.float64]:
-        """Return the parameters that change no probability."""
+    def identity(self) -> NDArray[np.float64]:
+        """Return the parameters that change no probability, of shape (P,)."""
 
-    def basis(self, x: Floats, masked: NDArray[np.bool_] | None) -> Any:
-        """Return what is computed of the features once."""
-        return None
+    @property
+    def size(self) -> int:
+        """Number of parameters, P."""
+        return len(self.identity())
+
+    def basis(self, block: Block) -> Any:
+        """Return what is computed of the features once; kept in the block."""
+        return block.x
 
     @abstractmethod
     def push(self, theta: Floats, block: Block) -> Floats:
@@ -57,7 +65,11 @@ class LinearMap(ABC):
         """Return an approximate inverse of the Hessian of the mean NLL plus ``Σ ridge θ²``."""
         raise NotImplementedError(f"{type(self).__name__} has few parameters, for which the whole Hessian is used")
 
-    def null_space(self, n_classes: int) -> NDArray[np.float64] | None:
+    def apply(self, theta: Floats, block: Block) -> Floats:
+        """Return the mapped logits of a prediction."""
+        return self.push(theta, block)
+
+    def null_space(self) -> NDArray[np.float64] | None:
         """Return a matrix (P, P) that is positive on directions which change no probability; None if there are none."""
         return None
 
@@ -73,24 +85,20 @@ class PerClassMap(LinearMap):
         Whether there are b_k.
     """
 
-    def __init__(self, *, tied: bool = False, bias: bool = True) -> None:
+    def __init__(self, n_classes: int, *, tied: bool = False, bias: bool = True) -> None:
+        super().__init__(n_classes)
         self.tied, self.bias = tied, bias
+        self.n_scales = 1 if tied else n_classes
 
-    def size(self, n_classes: int) -> int:
-        """Return the number of parameters."""
-        return (1 if self.tied else n_classes) + (n_classes if self.bias else 0)
-
-    def identity(self, n_classes: int) -> NDArray[np.float64]:
+    def identity(self) -> NDArray[np.float64]:
         """Return scales of 1 and biases of 0."""
-        scales = 1 if self.tied else n_classes
-        return np.concatenate([np.ones(scales), np.zeros(self.size(n_classes) - scales)])
+        return np.concatenate([np.ones(self.n_scales), np.zeros(self.n_classes if self.bias else 0)])
 
     def push(self, theta: Floats, block: Block) -> Floats:
         """Return a x + b."""
-        scales = 1 if self.tied else block.x.shape[1]
-        u = block.x * theta[:scales]
+        u = block.x * theta[: self.n_scales]
         if self.bias:
-            u += theta[scales:]
+            u += theta[self.n_scales :]
         return u
 
     def pull(self, t: Floats, block: Block) -> Floats:
@@ -99,7 +107,7 @@ class PerClassMap(LinearMap):
 
     def hessian(self, p: Floats, block: Block) -> Floats:
         """Return the Hessian, by products of (p x, p) with itself."""
-        x, n_classes = block.x, block.x.shape[1]
+        x, n_classes = block.x, self.n_classes
         px = p * x
         root = None if block.weight is None else np.sqrt(block.weight).astype(p.dtype)[:, None]
         a = np.concatenate([px, p], axis=1)
@@ -114,7 +122,7 @@ class PerClassMap(LinearMap):
         h[k + n_classes, k + n_classes] += pw.sum(axis=0)
         return self._fold(self._fold(h).T)
 
-    def curvature(self, p: Floats, block: Block, ridge: NDArray[np.float64]) -> Sums:
+    def curvature(self, p: Floats, block: Block, ridge: NDArray[np.float64]) -> Sums:  # noqa: ARG002
         """Return sums of q x², q x and q, with q = p (1 - p)."""
         q = p - p * p
         q = q if block.weight is None else q * block.weight.astype(q.dtype)[:, None]
@@ -128,7 +136,7 @@ class PerClassMap(LinearMap):
             diagonal = self._fold(np.concatenate([second, zeroth])) + 2 * ridge
             diagonal = diagonal + 1e-9 * diagonal.max()
             return lambda g: g / diagonal
-        n_classes = len(second)
+        n_classes = self.n_classes
         a, c = second + 2 * ridge[:n_classes], zeroth + 2 * ridge[n_classes:]
         tiny = 1e-9 * max(a.max(), c.max())
         a, c = a + tiny, c + tiny
@@ -140,26 +148,20 @@ class PerClassMap(LinearMap):
 
         return solve
 
-    def null_space(self, n_classes: int) -> NDArray[np.float64] | None:
+    def null_space(self) -> NDArray[np.float64] | None:
         """Return the direction in which all biases move together."""
-        if not self.bias:
-            return None
-        scales = self.size(n_classes) - n_classes
-        return np.pad(np.ones((n_classes, n_classes)) / n_classes, (scales, 0))
+        shape = (self.n_classes, self.n_classes)
+        return np.pad(np.full(shape, 1 / self.n_classes), (self.n_scales, 0)) if self.bias else None
 
     def _fold(self, a: Floats) -> Floats:
         """Return sums for all scales and biases as sums for the parameters there are, along the first axis."""
-        n_classes = len(a) // 2
-        scales = a[:n_classes].sum(axis=0)[None] if self.tied else a[:n_classes]
-        return np.concatenate([scales, a[n_classes:]]) if self.bias else scales
+        scales = a[: self.n_classes]
+        scales = scales.sum(axis=0)[None] if self.tied else scales
+        return np.concatenate([scales, a[self.n_classes :]]) if self.bias else scales
 
 
 class PerRowMap(LinearMap):
     """``u = (h(x) · θ) x``: an inverse temperature for each row, linear in features h that name no class."""
-
-    def size(self, n_classes: int) -> int:
-        """Return the number of features."""
-        return len(self.identity(n_classes))
 
     def push(self, theta: Floats, block: Block) -> Floats:
         """Return x times the inverse temperatures."""
@@ -180,17 +182,14 @@ class PerRowMap(LinearMap):
 class PerPredictionMap(LinearMap):
     """``u = θ_c x`` with c the most probable class: an inverse temperature for each predicted class."""
 
-    def size(self, n_classes: int) -> int:
-        """Return the number of classes."""
-        return n_classes
-
-    def identity(self, n_classes: int) -> NDArray[np.float64]:
+    def identity(self) -> NDArray[np.float64]:
         """Return inverse temperatures of 1."""
-        return np.ones(n_classes)
+        return np.ones(self.n_classes)
 
-    def basis(self, x: Floats, masked: NDArray[np.bool_] | None) -> NDArray[np.intp]:
+    def basis(self, block: Block) -> NDArray[np.intp]:
         """Return the predicted classes."""
-        return (x if masked is None else np.where(masked, -np.inf, x)).argmax(axis=1)
+        x = block.x if block.masked is None else np.where(block.masked, -np.inf, block.x)
+        return np.asarray(x.argmax(axis=1))
 
     def push(self, theta: Floats, block: Block) -> Floats:
         """Return x times the inverse temperatures."""
@@ -198,13 +197,14 @@ class PerPredictionMap(LinearMap):
 
     def pull(self, t: Floats, block: Block) -> Floats:
         """Return, for each predicted class, Σ t · x."""
-        return np.bincount(block.basis, np.einsum("mk,mk->m", t, block.x), block.x.shape[1])
+        sums = np.bincount(block.basis, np.einsum("mk,mk->m", t, block.x), self.n_classes)
+        return sums.astype(np.float64)
 
     def hessian(self, p: Floats, block: Block) -> Floats:
         """Return a diagonal matrix."""
         return np.diag(self._variances(p, block))
 
-    def curvature(self, p: Floats, block: Block, ridge: NDArray[np.float64]) -> Sums:
+    def curvature(self, p: Floats, block: Block, ridge: NDArray[np.float64]) -> Sums:  # noqa: ARG002
         """Return the diagonal of the Hessian."""
         return (self._variances(p, block),)
 
@@ -218,15 +218,11 @@ class PerPredictionMap(LinearMap):
         px = p * block.x
         mean = px.sum(axis=1)
         variance = np.einsum("mk,mk->m", px, block.x) - mean * mean
-        return np.bincount(block.basis, block.over_rows(variance), block.x.shape[1])
+        return np.bincount(block.basis, block.over_rows(variance), self.n_classes).astype(np.float64)
 
 
 class BinaryMap(LinearMap):
     """Two classes: the logit of class 1 is ``h(x) · θ``."""
-
-    def size(self, n_classes: int) -> int:
-        """Return the number of features."""
-        return len(self.identity(n_classes))
 
     def push(self, theta: Floats, block: Block) -> Floats:
         """Return logits of which the first is 0."""

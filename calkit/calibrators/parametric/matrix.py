@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -29,10 +30,11 @@ class MatrixBased(Parametric):
     matrix_: NDArray[np.float64]
     bias_: NDArray[np.float64]
 
-    def _map(self) -> LinearMap:
-        return MatrixMap()
+    def _map(self, n_classes: int) -> LinearMap:
+        return MatrixMap(n_classes)
 
-    def _unpack(self, theta: NDArray[np.float64], n_classes: int) -> None:
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
+        n_classes = math.isqrt(len(theta))
         table = theta.reshape(n_classes, n_classes + 1)
         self.matrix_, self.bias_ = table[:, :-1].copy(), table[:, -1].copy()
 
@@ -97,7 +99,7 @@ class MatrixScaling(MatrixBased):
         self.tol = tol
 
     def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map().identity(totals.n_classes)
+        center = self._map(totals.n_classes).identity()
         many = totals.n_classes > _MOST_CLASSES
         ridge = DEFAULT_RIDGE if many and self.ridge is None else as_ridge(self.ridge)
         if many and not ridge:

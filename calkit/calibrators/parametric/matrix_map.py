@@ -30,18 +30,18 @@ _HESSIAN_ROWS = 512
 class MatrixMap(LinearMap):
     """``u = W x + b``; θ is (W, b) as an array (K, K + 1), flattened."""
 
-    def size(self, n_classes: int) -> int:
-        """Return K (K + 1)."""
-        return n_classes * (n_classes + 1)
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of (W, b)."""
+        return self.n_classes, self.n_classes + 1
 
-    def identity(self, n_classes: int) -> NDArray[np.float64]:
+    def identity(self) -> NDArray[np.float64]:
         """Return the identity matrix and biases of 0."""
-        return np.eye(n_classes, n_classes + 1).ravel()
+        return np.eye(*self.shape).ravel()
 
     def push(self, theta: Floats, block: Block) -> Floats:
         """Return W x + b."""
-        n_classes = block.x.shape[1]
-        matrix = theta.reshape(n_classes, n_classes + 1)
+        matrix: Floats = theta.reshape(self.shape)
         # The layout of the features, which is that of the result.
         if block.x.flags.f_contiguous:
             u = (np.ascontiguousarray(matrix[:, :-1]) @ block.x.T).T
@@ -56,9 +56,9 @@ class MatrixMap(LinearMap):
 
     def hessian(self, p: Floats, block: Block) -> Floats:
         """Return the Hessian, by products of p ⊗ (x, 1) with itself."""
-        n_classes = p.shape[1]
+        n_classes = self.n_classes
         root = None if block.weight is None else np.sqrt(block.weight).astype(p.dtype)
-        total = np.zeros((self.size(n_classes),) * 2, p.dtype)
+        total = np.zeros((n_classes * (n_classes + 1),) * 2, p.dtype)
         own = np.zeros((n_classes, n_classes + 1, n_classes + 1), p.dtype)
         for start in range(0, len(p), _HESSIAN_ROWS):
             part = slice(start, start + _HESSIAN_ROWS)
@@ -78,35 +78,31 @@ class MatrixMap(LinearMap):
         """Return moments of (x, 1) under q = p (1 - p): of each class's block, or of its diagonal."""
         q = p - p * p
         q = q if block.weight is None else q * block.weight.astype(q.dtype)[:, None]
-        if self._is_diagonal(ridge, p.shape[1]):
+        if np.median(ridge) > _HEAVY_RIDGE or self.n_classes > _BLOCK_CLASSES:
             return self.pull(q, block), self.pull(q, _squared(block))
         x1 = np.hstack([block.x, np.ones((len(q), 1), q.dtype)])
-        moments = np.empty((p.shape[1], *[x1.shape[1]] * 2), q.dtype)
+        moments = np.empty((*self.shape, self.n_classes + 1), q.dtype)
         few = q > _COUNTS
-        for k in range(p.shape[1]):
+        for k in range(self.n_classes):
             xk = x1[few[:, k]]
             moments[k] = xk.T @ (xk * q[few[:, k], k, None])
-        return moments, q.sum(axis=0) - np.where(few, q, 0).sum(axis=0), x1.T @ x1, np.float64(len(q))[None]
+        return moments, q.sum(axis=0) - np.where(few, q, 0).sum(axis=0), x1.T @ x1, np.array([float(len(q))])
 
     def preconditioner(self, sums: Sums, total: float, ridge: NDArray[np.float64]) -> Preconditioner:
         """Return the inverse of each class's block, or of a diagonal plus rank one in its place."""
-        n_classes = len(sums[0]) if len(sums) == 4 else int(np.sqrt(len(sums[0])))
-        lam = ridge.reshape(n_classes, n_classes + 1)
+        lam = ridge.reshape(self.shape)
         if len(sums) == 2:
-            return _diagonal_plus_rank_one(*(a.reshape(lam.shape) / total for a in sums), lam)
+            return _diagonal_plus_rank_one(sums[0].reshape(lam.shape) / total, sums[1].reshape(lam.shape) / total, lam)
         moments, rest, pool, n = sums
         h = (moments + (rest / n)[:, None, None] * pool) / total
-        i = np.arange(n_classes + 1)
+        i = np.arange(self.n_classes + 1)
         h[:, i, i] = (h[:, i, i] + 2 * lam) * (1 + 1e-5) + 1e-12
         inverse = np.linalg.inv(h.astype(np.float32))
         return lambda g: np.matmul(inverse, g.astype(np.float32).reshape(*lam.shape, 1)).ravel().astype(np.float64)
 
-    def null_space(self, n_classes: int) -> NDArray[np.float64]:
+    def null_space(self) -> NDArray[np.float64]:
         """Return the directions in which all rows of W, and all biases, move together."""
-        return np.kron(np.ones((n_classes, n_classes)) / n_classes, np.eye(n_classes + 1))
-
-    def _is_diagonal(self, ridge: NDArray[np.float64], n_classes: int) -> bool:
-        return bool(np.median(ridge) > _HEAVY_RIDGE) or n_classes > _BLOCK_CLASSES
+        return np.kron(np.full((self.n_classes,) * 2, 1 / self.n_classes), np.eye(self.n_classes + 1))
 
 
 def _squared(block: Block) -> Block:

@@ -79,7 +79,7 @@ class Model:
             return
         made = []
         for block in pieces(rows, self.beta, self.mix, dtype, self.split):
-            full = replace(block, basis=self.map.basis(block.x, block.masked))
+            full = replace(block, basis=self.map.basis(block))
             if self.targets is not None:
                 shares = self.targets.astype(dtype)
                 full = replace(full, votes=shares[full.y] if full.votes is None else full.votes @ shares)
@@ -128,7 +128,7 @@ class _Statistic:
         return total
 
     def _slope(self, theta: Floats, block: Block) -> tuple[Any, ...]:
-        value, p, t = self._residuals(theta, block, keep=self.model.kept.active)
+        value, _, t = self._residuals(theta, block, keep=self.model.kept.active)
         return value, self.model.map.pull(t, block).astype(np.float64)
 
     def _newton(self, theta: Floats, block: Block) -> tuple[Any, ...]:
@@ -210,9 +210,12 @@ class Objective:
         value, gradient = (array / found.total for array in found.arrays)
         return self._penalised(theta, value, gradient)
 
-    def newton(
-        self, theta: NDArray[np.float64], dtype: Any
-    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    def losses(self, theta: NDArray[np.float64]) -> tuple[float, float]:
+        """Return the sum of the log-losses, in float32, and that of the weights; both are 0 without rows."""
+        found = self._sum("slope", theta, np.float32)
+        return (float(found.arrays[0]), found.total) if found.arrays else (0.0, 0.0)
+
+    def newton(self, theta: NDArray[np.float64], dtype: Any) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
         """Return the value, the gradient and the Hessian."""
         found = self._sum("newton", theta, dtype)
         value, gradient, hessian = (array / found.total for array in found.arrays)
@@ -246,7 +249,7 @@ def can_be_kept(data: Predictions | Shards, n_times: int = 1) -> bool:
     """Tell whether blocks of the data may be kept between passes, so many times: arrays in memory, not too large."""
     if not isinstance(data, Predictions) or type(data.scores) is not np.ndarray:
         return False
-    base = data.scores
+    base: Any = data.scores
     while base is not None:
         if isinstance(base, np.memmap):
             return False

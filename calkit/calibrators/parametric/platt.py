@@ -59,8 +59,8 @@ class AffineScaling(Binary):
     _title: ClassVar[str] = "affine scaling"
     _names: ClassVar[tuple[str, ...]] = ("a", "b")
 
-    def _map(self) -> LinearMap:
-        return PolynomialMap(1)
+    def _map(self, n_classes: int) -> LinearMap:
+        return PolynomialMap(n_classes, 1)
 
 
 @register_calibrator("platt", aliases=("sigmoid",))
@@ -111,11 +111,9 @@ class PlattScaling(AffineScaling):
     """
 
     _title: ClassVar[str] = "Platt scaling"
+    _is_per_class: ClassVar[bool] = False
 
     def _targets(self, totals: DataTotals) -> NDArray[np.float64]:
         first, second = totals.by_class
         low, high = 1 / (first + 2), (second + 1) / (second + 2)
         return np.array([[1 - low, low], [1 - high, high]])
-
-    def _absent(self, totals: DataTotals) -> NDArray[np.intp]:
-        return np.empty(0, np.intp)

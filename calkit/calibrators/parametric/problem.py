@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,20 +63,14 @@ class Problem:
             start,
             tol=self.tol,
             free=penalty.free,
-            null_space=self.model.map.null_space(self.totals.n_classes) if n_free <= DENSE_PARAMETERS else None,
+            null_space=self.model.map.null_space() if n_free <= DENSE_PARAMETERS else None,
             least=least,
         )
         self.n_passes += objective.n_passes
         return solution
 
-    def mean_loss(self, theta: NDArray[np.float64], dtype: Any = np.float64) -> float:
-        """Return the mean log-loss."""
+    def losses(self, theta: NDArray[np.float64]) -> tuple[float, float]:
+        """Return the sum of the log-losses of the rows that the model counts, in float32, and that of their weights."""
         zero = np.zeros(len(theta))
         self.n_passes += 1
-        return Objective(self.data, self.model, zero, zero).slope(theta, dtype)[0]
-
-    def n_rows(self) -> float:
-        """Return the weight of the rows that the model counts."""
-        statistic = SplitWeight(self.model.split)
-        self.n_passes += 1
-        return float(summarize(self.data, [statistic], check=False)[statistic].value)
+        return Objective(self.data, self.model, zero, zero).losses(theta)

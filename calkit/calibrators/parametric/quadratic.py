@@ -59,5 +59,5 @@ class QuadraticScaling(Binary):
     _title: ClassVar[str] = "quadratic scaling"
     _names: ClassVar[tuple[str, ...]] = ("a", "b", "c")
 
-    def _map(self) -> LinearMap:
-        return PolynomialMap(2)
+    def _map(self, n_classes: int) -> LinearMap:
+        return PolynomialMap(n_classes, 2)

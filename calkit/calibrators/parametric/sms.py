@@ -127,10 +127,7 @@ class StructuredMatrixScaling(MatrixBased):
         unit = as_strength("strength", self.strength) * n_classes / totals.weight
         ridge = np.full((n_classes, n_classes + 1), unit * (n_classes - 1) * off_diagonal)
         ridge[:, -1] = ridge[k, k] = unit
-        return Penalty(ridge.ravel(), self._map().identity(n_classes))
-
-    def _default_ridge(self, totals: DataTotals) -> float:
-        return 0.0
+        return Penalty(ridge.ravel(), self._map(n_classes).identity())
 
     def describe(self) -> Description:
         """Return the temperature, the multiplier and the number of parameters."""

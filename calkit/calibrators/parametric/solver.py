@@ -127,10 +127,10 @@ class _DenseSteps:
         value, gradient, self._next = self._problem.newton(theta, dtype)
         return value, gradient
 
-    def accept(self) -> None:
+    def accept(self, theta: Vector) -> None:  # noqa: ARG002 - the Hessian came with the slope there
         self._hessian = self._next[np.ix_(self._free, self._free)]
 
-    def step(self, theta: Vector, value: float, gradient: Vector) -> Vector:
+    def step(self, gradient: Vector) -> Vector:
         h = self._hessian
         scale = h.diagonal().max() or 1.0
         if self._null_space is not None:
@@ -159,10 +159,11 @@ class _ProductSteps:
     def slope(self, theta: Vector, dtype: Any) -> tuple[float, Vector]:
         return self._problem.slope(theta, dtype)
 
-    def accept(self) -> None:
-        pass
+    def accept(self, theta: Vector) -> None:
+        self._theta = theta
 
-    def step(self, theta: Vector, value: float, gradient: Vector) -> Vector:
+    def step(self, gradient: Vector) -> Vector:
+        theta = self._theta
         if self._count in (0, 2, 5) or self._count % 8 == 0:
             inverse = self._problem.preconditioner(theta)
             self._solve = lambda g: np.where(self._free, inverse(g), 0.0)
@@ -181,8 +182,8 @@ def conjugate_gradients(
     """Solve H v = -g, to a tenth and then superlinearly, or until what is left to gain is less than the goal."""
     v, r = np.zeros_like(g), -g
     m = solve(r)
-    left, p = r @ m, m.copy()
-    aim = max(goal, min(1e-2, left**0.5) * left) if left > 0 else 0.0
+    left, p = float(r @ m), m.copy()
+    aim = max(goal, min(1e-2, float(left) ** 0.5) * left) if left > 0 else 0.0
     for _ in range(_MAX_PRODUCTS):
         if not left > 0:
             break
@@ -194,7 +195,7 @@ def conjugate_gradients(
         v += a * p
         r -= a * hp
         m = solve(r)
-        left, before = r @ m, left
+        left, before = float(r @ m), left
         if left <= aim:
             break
         p = m + (left / before) * p
@@ -215,14 +216,14 @@ class _Descent:
         if not np.isfinite(value) or not np.isfinite(gradient).all():
             dtype = np.float64
             value, gradient = self._slope(theta, dtype)
-        self._steps.accept()
+        self._steps.accept(theta)
         gap, v = np.inf, np.zeros_like(theta)
         for n_iter in range(1, _MAX_STEPS + 1):
             if dtype is np.float64 and self._strong > 0:
                 gap = float(gradient @ gradient) / self._strong
                 if gap <= self._steps.goal:
                     return self._end(theta, value, gradient, gap, n_iter - 1, v)
-            v = self._steps.step(theta, value, gradient)
+            v = self._steps.step(gradient)
             decrement = max(0.0, -float(gradient @ v) / 2)
             if dtype is np.float64:
                 gap = min(decrement, gap) if self._strong > 0 else decrement
@@ -237,7 +238,7 @@ class _Descent:
             elif dtype is np.float32 and decrement <= 30 * _NOISE[dtype] * abs(value):
                 dtype = np.float64
             theta, value, gradient = taken
-            self._steps.accept()
+            self._steps.accept(theta)
         return self._end(theta, value, gradient, gap, _MAX_STEPS, v)
 
     def _search(

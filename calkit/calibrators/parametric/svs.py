@@ -76,19 +76,16 @@ class StructuredVectorScaling(Parametric):
         self.strength = strength
         self.tol = tol
 
-    def _map(self) -> LinearMap:
-        return PerClassMap()
+    def _map(self, n_classes: int) -> LinearMap:
+        return PerClassMap(n_classes)
 
     def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map().identity(totals.n_classes)
+        center = self._map(totals.n_classes).identity()
         ridge = as_strength("strength", self.strength) * totals.n_classes / totals.weight
         return Penalty(np.full(len(center), ridge), center)
 
-    def _default_ridge(self, totals: DataTotals) -> float:
-        return 0.0
-
-    def _unpack(self, theta: NDArray[np.float64], n_classes: int) -> None:
-        self.weights_, self.bias_ = theta[:n_classes], theta[n_classes:]
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
+        self.weights_, self.bias_ = np.split(theta, 2)
 
     def _pack(self) -> NDArray[np.float64]:
         return np.concatenate([self.weights_, self.bias_])

@@ -66,7 +66,7 @@ class ClassTotals:
         weight = np.ones(len(rows)) if rows.weight is None else rows.weight
         votes = getattr(rows, "votes", None)
         if votes is None:
-            by_class = np.bincount(rows.y_true, weight, self.n_classes)
+            by_class = np.bincount(rows.y_true, weight, self.n_classes).astype(np.float64)
             impossible = np.isneginf(rows.scores[np.arange(len(rows)), rows.y_true])
         else:
             by_class = weight @ votes

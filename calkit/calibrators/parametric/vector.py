@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.calibrators.parametric.base import DEFAULT_RIDGE, Parametric, as_ridge
+from calkit.calibrators.parametric.base import Parametric, as_ridge
 from calkit.calibrators.parametric.maps import LinearMap, PerClassMap
 from calkit.calibrators.parametric.problem import Penalty
 from calkit.calibrators.parametric.totals import DataTotals
@@ -70,18 +70,15 @@ class VectorScaling(Parametric):
         self.ridge = ridge
         self.tol = tol
 
-    def _map(self) -> LinearMap:
-        return PerClassMap()
+    def _map(self, n_classes: int) -> LinearMap:
+        return PerClassMap(n_classes)
 
     def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map().identity(totals.n_classes)
+        center = self._map(totals.n_classes).identity()
         return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
 
-    def _default_ridge(self, totals: DataTotals) -> float:
-        return DEFAULT_RIDGE if self.ridge is None else 0.0
-
-    def _unpack(self, theta: NDArray[np.float64], n_classes: int) -> None:
-        self.weights_, self.bias_ = theta[:n_classes], theta[n_classes:]
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
+        self.weights_, self.bias_ = np.split(theta, 2)
 
     def _pack(self) -> NDArray[np.float64]:
         return np.concatenate([self.weights_, self.bias_])
@@ -128,10 +125,10 @@ class NoBiasVectorScaling(VectorScaling):
     _title: ClassVar[str] = "no-bias vector scaling"
     _state: ClassVar[tuple[str, ...]] = ("weights_", *Parametric._certificate)
 
-    def _map(self) -> LinearMap:
-        return PerClassMap(bias=False)
+    def _map(self, n_classes: int) -> LinearMap:
+        return PerClassMap(n_classes, bias=False)
 
-    def _unpack(self, theta: NDArray[np.float64], n_classes: int) -> None:
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
         self.weights_ = theta
 
     def _pack(self) -> NDArray[np.float64]:
