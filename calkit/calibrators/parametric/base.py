@@ -269,7 +269,7 @@ def as_strength(name: str, value: Any, *, positive: bool = False) -> float:
 def _absent_classes(absent: NDArray[np.intp]) -> str:
     few = ", ".join(str(k) for k in absent[:5].tolist())
     more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-    return f"class {few} is not" if len(absent) == 1 else f"classes {few}{more} are not"
+    return f"class {few} is not in the data" if len(absent) == 1 else f"classes {few}{more} are not in the data"
 
 
 def _softmax(u: Floats) -> Floats:

@@ -145,10 +145,10 @@ class EnsembleTemperatureScaling(Calibrator):
         for _ in range(_MAX_STEPS):
             found = sums(_LogLosses(beta, weights))
             value, gradient, hessian = (array / found.total for array in found.arrays)
-            # By convexity no point of the simplex lies lower than this.
-            gap = float(gradient @ weights - gradient.min())
             step = _least_on_simplex(hessian, gradient - hessian @ weights) - weights
-            if gap <= _EXACT * max(1.0, abs(value)) or -float(gradient @ step) <= _EXACT * max(1.0, abs(value)):
+            # No point of the simplex lies lower by more than the first, by convexity, or the second, near the minimum.
+            gap = min(float(gradient @ weights - gradient.min()), max(0.0, -float(gradient @ step)))
+            if gap <= _EXACT * max(1.0, abs(value)):
                 break
             weights = self._search(sums, beta, weights, step, float(value), float(gradient @ step))
         return weights, float(value), gap

@@ -29,6 +29,9 @@ Floats = NDArray[np.floating[Any]]
 
 _PIECE_BYTES = 1 << 18
 
+# Where 1 - q is less than this, quotients of differences are replaced by their series.
+_NEAR_ONE = 1e-4
+
 
 @register_calibrator("focal-map", aliases=("focal-temperature",))
 class FocalMap(Calibrator):
@@ -150,10 +153,11 @@ def _mapped(scores: Floats, beta: float, gamma: float, dtype: Any) -> tuple[Floa
     rest = 1 - q
     rest[rows, top] = np.maximum(others.sum(axis=1), np.finfo(dtype).tiny)
     log_rest = np.log(rest)
-    shrinkage = q * np.where(rest > 1e-4, -x / rest, 1 + rest / 2)
+    near, away = rest <= _NEAR_ONE, np.maximum(rest, _NEAR_ONE)
+    shrinkage = q * np.where(near, 1 + rest / 2, -x / away)
     u = x - gamma * log_rest - np.log1p(gamma * shrinkage)
     # d shrinkage / d log q, which is q (q - 1 - log q) / (1 - q)²; near q = 1 that is a half.
-    bend = q * np.where(rest > 1e-4, (-rest - x) / (rest * rest), 0.5 + rest / 3)
+    bend = q * np.where(near, 0.5 + rest / 3, (-rest - x) / (away * away))
     slope = 1 + gamma * q / rest - gamma * bend / (1 + gamma * shrinkage)
     if masked is not None:
         u[masked] = -np.inf

@@ -41,10 +41,10 @@ class MatrixMap(LinearMap):
 
     def push(self, theta: Floats, block: Block) -> Floats:
         """Return W x + b."""
-        matrix: Floats = theta.reshape(self.shape)
+        matrix = theta.reshape(self.shape)
         # The layout of the features, which is that of the result.
         if block.x.flags.f_contiguous:
-            u = (np.ascontiguousarray(matrix[:, :-1]) @ block.x.T).T
+            u: Floats = (np.ascontiguousarray(matrix[:, :-1]) @ block.x.T).T
         else:
             u = block.x @ np.ascontiguousarray(matrix[:, :-1].T)
         u += matrix[:, -1]

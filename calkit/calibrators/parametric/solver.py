@@ -23,7 +23,11 @@ _NOISE = {np.float32: 3e-7, np.float64: 1e-14}
 # Newton steps of the dense method end where a step would gain less than this, in nats a row.
 _EXACT = 1e-16
 
+# What float32 leaves for float64 to gain, in units of its noise.
+_LEFT = 30
+
 _MAX_STEPS = 100
+_MAX_SINGLE_STEPS = 30
 _MAX_PRODUCTS = 250
 _SMALLEST_STEP = 1e-6
 
@@ -235,9 +239,12 @@ class _Descent:
             if taken is None:
                 dtype = np.float64
                 taken = (theta, *self._slope(theta, dtype))
-            elif dtype is np.float32 and decrement <= 30 * _NOISE[dtype] * abs(value):
+            elif dtype is np.float32 and decrement <= _LEFT * _NOISE[dtype] * abs(value):
                 dtype = np.float64
             theta, value, gradient = taken
+            if dtype is np.float32 and (value < self._least or n_iter >= _MAX_SINGLE_STEPS):
+                dtype = np.float64
+                value, gradient = self._slope(theta, dtype)
             self._steps.accept(theta)
         return self._end(theta, value, gradient, gap, _MAX_STEPS, v)
 
@@ -247,7 +254,7 @@ class _Descent:
         """Return the point that a step leads to; None if no step of some size lowers the value."""
         noise = _NOISE[dtype] * abs(value)
         fall = float(gradient @ v)
-        if dtype is np.float32 and decrement <= 30 * noise:  # the rest is for float64 to tell
+        if dtype is np.float32 and decrement <= _LEFT * noise:  # the rest is for float64 to tell
             return (theta + v, *self._slope(theta + v, np.float64))
         t = 1.0
         while t >= _SMALLEST_STEP:
