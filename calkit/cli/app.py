@@ -53,7 +53,7 @@ class _LazyGroup(click.Group):
             raise unknown_name("command", args[0], self.list_commands(ctx))
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and command is not None and not ctx.resilient_parsing:
-            ctx.default_map = {**(ctx.default_map or {}), name: settings_for(command, Path.cwd())}
+            ctx.default_map = {**(ctx.default_map or {}), name: settings_for(name, command, Path.cwd())}
         return name, command, rest
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002

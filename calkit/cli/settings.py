@@ -52,7 +52,7 @@ def read_settings(folder: Path) -> tuple[dict[str, Any], Path | None]:
     return settings, path
 
 
-def settings_for(command: click.Command, folder: Path) -> dict[str, Any]:
+def settings_for(name: str, command: click.Command, folder: Path) -> dict[str, Any]:
     """Return the defaults of a command's options, by the names of its parameters.
 
     Keys of ``[tool.calkit]`` are long options without their dashes and apply to every command that has them; those of
@@ -65,20 +65,20 @@ def settings_for(command: click.Command, folder: Path) -> dict[str, Any]:
     """
     settings, path = read_settings(folder)
     options = {
-        name.removeprefix("--"): parameter
+        word.removeprefix("--"): parameter
         for parameter in command.params
         if isinstance(parameter, click.Option)
-        for name in parameter.opts
-        if name.startswith("--")
+        for word in parameter.opts
+        if word.startswith("--")
     }
     shared = {key: value for key, value in settings.items() if not isinstance(value, dict)}
-    own = settings.get(command.name or "", {})
+    own = settings.get(name, {})
     for key in [*own, *shared]:
         if key in _NEVER:
             raise UsageError(f"{key!r} cannot be set in {path}; give it on the command line.")
     unknown = [key for key in own if key not in options]
     if unknown:
-        raise unknown_name("setting", unknown[0], options, of=f"[tool.calkit.{command.name}] in {path}")
+        raise unknown_name("setting", unknown[0], options, of=f"[tool.calkit.{name}] in {path}")
     chosen = {key: value for key, value in {**shared, **own}.items() if key in options}
     return {str(options[key].name): _as_given(options[key], value) for key, value in chosen.items()}
 
