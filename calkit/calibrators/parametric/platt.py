@@ -53,7 +53,7 @@ class AffineScaling(Binary):
     >>> from calkit.calibrators import AffineScaling
     >>> logits, labels = [-2.0, -1.0, 1.0, -0.5, 3.0, 0.5], [0, 0, 0, 1, 1, 1]
     >>> AffineScaling().fit(logits, labels).coef_.round(2).tolist()
-    [-0.06, 0.82]
+    [-0.07, 0.86]
     """
 
     _title: ClassVar[str] = "affine scaling"
@@ -107,7 +107,7 @@ class PlattScaling(AffineScaling):
     >>> from calkit.calibrators import PlattScaling
     >>> logits, labels = [-2.0, -1.0, 1.0, -0.5, 3.0, 0.5], [0, 0, 0, 1, 1, 1]
     >>> PlattScaling().fit(logits, labels).coef_.round(2).tolist()
-    [-0.02, 0.36]
+    [-0.06, 0.42]
     """
 
     _title: ClassVar[str] = "Platt scaling"
