@@ -108,9 +108,9 @@ class Keep(Callback):
         state.record["seen"] = self.seen
 
     def on_end(self, state):
-        found = state.predictions("validation"), state.predictions("test")
+        found = {split: state.predictions(split) for split in ("validation", "test")}
         if state.run is not None:
-            state.run.write_logits(*found)
+            state.run.write_logits(found)
 
     def state_dict(self):
         return {"seen": self.seen}
