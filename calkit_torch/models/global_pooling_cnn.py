@@ -100,7 +100,7 @@ class GlobalPoolingCNN(Classifier[Tensor]):
         rows = functional.pad(text, (0, missing), value=PADDING).unfold(0, _ROW + _WINDOW - 1, _ROW)
         windows = self._windows(rows).flatten(0, 1)
         lengths = sizes.tolist()
-        parts = windows[: sum(lengths) - _WINDOW + 1].split([*lengths[:-1], lengths[-1] - _WINDOW + 1])
+        parts = torch.split(windows[: sum(lengths) - _WINDOW + 1], [*lengths[:-1], lengths[-1] - _WINDOW + 1])
         return torch.stack([part[: n - _WINDOW + 1].amax(dim=0) for part, n in zip(parts, lengths, strict=True)])
 
     def _windows(self, words: Tensor) -> Tensor:

@@ -49,7 +49,8 @@ def train(
     """Train a network and leave a run folder.
 
     Started by torchrun, each process takes its part of every batch, and the result is that of one process up to
-    rounding (batch normalisation apart, which sees the part).
+    rounding. Two things are apart: batch normalisation sees the part, and dropout draws other masks on each rank, so
+    that with either the networks differ as those of two seeds do.
 
     Parameters
     ----------

@@ -96,7 +96,7 @@ class RunWriter:
         return self.path / "logits" / ("final.npz" if epoch is None else f"epoch-{epoch:04d}.npz")
 
     def write_logits(self, splits: Mapping[str, Predictions], epoch: int | None = None) -> Path:
-        """Keep logits and labels of some splits, of an epoch counted from 1 or of the final network; return the file."""
+        """Keep logits and labels of splits, of an epoch counted from 1 or of the final network; return the file."""
         path = self.logits_path(epoch)
         arrays = {}
         for split, predictions in splits.items():

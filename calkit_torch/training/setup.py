@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
+from torch.utils.data import Dataset
 
 from calkit.errors import UsageError
 from calkit_torch.data import DataSet
@@ -77,9 +78,9 @@ def make_network(state: TrainingState) -> nn.Module:
     if state.recipe.compile:
         network = cast("nn.Module", torch.compile(network))
     if state.world_size > 1:
-        # Trees of one word, or parts of a user's network, may leave parameters out of a step.
-        plain = isinstance(state.data.train.inputs, torch.Tensor)
-        network = DistributedDataParallel(network, find_unused_parameters=not plain, gradient_as_bucket_view=True)
+        # A user's Dataset may feed parts of a network, which leave parameters out of a step; tensors and trees do not.
+        partial = isinstance(state.data.train.inputs, Dataset)
+        network = DistributedDataParallel(network, find_unused_parameters=partial, gradient_as_bucket_view=True)
     return network
 
 
