@@ -7,7 +7,7 @@ import click
 from calkit.cli.tables import print_table
 from calkit.io import FORMATS
 from calkit.io.formats.base import Format, WritableFormat
-from calkit.io.guard import extra_of
+from calkit.io.hardening.guard import extra_of
 from calkit.io.text import COMPRESSIONS
 
 __all__ = ["command"]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import printable
-from calkit.io.tables import Column, check_words, text_array
+from calkit.io.hardening.limits import check
+from calkit.io.tables import Column, text_array
 
 __all__ = ["ArrowColumns"]
 
@@ -104,14 +105,14 @@ class ArrowColumns:
         where = f"{self._path}:{printable(name)}"
         if self._pa.types.is_dictionary(values.type):
             words = self._words(name, values.dictionary)
-            check_words(where, len(values), words.dtype.itemsize // 4)
+            check(where, words=(len(values), words.dtype.itemsize // 4))
             return words[values.indices.to_numpy(zero_copy_only=False)] if len(words) else np.empty(0, str)
         from pyarrow import compute
 
         if self._pa.types.is_string_view(values.type):
             values = values.cast(self._pa.large_string())
         # Before they become Python's strings, which take more.
-        check_words(where, len(values), compute.max(compute.utf8_length(values)).as_py() or 0)
+        check(where, words=(len(values), compute.max(compute.utf8_length(values)).as_py() or 0))
         return text_array(values.to_pylist(), where)
 
     def _lists(self, name: str, values: Any, column: Column, row: int) -> NDArray[Any]:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError, UsageError
-from calkit.io.guard import reading
-from calkit.io.limits import MAX_ARRAYS, check_count, check_name
+from calkit.io.hardening.guard import reading
+from calkit.io.hardening.limits import check
 from calkit.io.sources import ConvertedSource, Source
 from calkit.registry import unknown_name
 
@@ -187,11 +187,11 @@ def by_name(path: Path | str, fields: Iterable[Field]) -> dict[str, Field]:
     found: dict[str, Field] = {}
     for whole in fields:
         for item in expand(whole):
-            check_name(path, item.name)
+            check(path, name=item.name)
             if item.name in found:
                 raise FileFormatError(f"{path} holds the name {item.name!r} more than once; rename one of the two.")
             found[item.name] = item
-        check_count(path, len(found), "arrays", MAX_ARRAYS)
+        check(path, arrays=len(found))
     return found
 
 

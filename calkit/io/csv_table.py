@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import printable
-from calkit.io.guard import damaged
-from calkit.io.limits import MAX_COLUMNS, check_count, check_name
+from calkit.io.hardening.guard import damaged
+from calkit.io.hardening.limits import check
 from calkit.io.tables import Column, Table, bounded, from_words, group_columns, join, word_kind
 from calkit.io.text import LineBlock, beginning, compressed, line_blocks, plain_lines
 
@@ -81,7 +81,7 @@ class CsvTable(Table):
     def _read_header(self, first: LineBlock) -> None:
         reader = csv.reader(self._lines(first, first.data), delimiter=self._delimiter, strict=True)
         row = next(row for row in reader if row)
-        check_count(self.path, len(row), "columns", MAX_COLUMNS)
+        check(self.path, columns=len(row))
         self._names = [name.strip() for name in row]
         self.has_header = not all(_is_number(name) or self._is_comma_number(name) for name in self._names)
         self._data_start = 0
@@ -91,7 +91,7 @@ class CsvTable(Table):
             # NumPy marks the line of names as a comment.
             self._names[0] = self._names[0].lstrip("# ")
             for name in self._names:
-                check_name(self.path, name)
+                check(self.path, name=name)
             self._check_names()
             for _ in range(reader.line_num):
                 self._data_start = first.data.find(b"\n", self._data_start) + 1 or len(first.data)

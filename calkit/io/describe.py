@@ -11,7 +11,7 @@ import numpy as np
 from calkit.io.address import split_address
 from calkit.io.container import Container, Field, printable
 from calkit.io.fields import row_blocks
-from calkit.io.limits import format_bytes
+from calkit.io.hardening.limits import format_bytes
 from calkit.io.names import read_name
 from calkit.io.opening import open_container
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import printable
-from calkit.io.limits import MAX_COLUMNS, check_count
+from calkit.io.hardening.limits import MAX_COLUMNS, check
 from calkit.io.names import read_name
-from calkit.io.tables import Column, check_words, text_array, word_kind
+from calkit.io.tables import Column, text_array, word_kind
 
 __all__ = ["RecordColumns"]
 
@@ -51,7 +51,7 @@ class RecordColumns:
         self._path = path
         if isinstance(first, dict):
             leaves = list(islice(_leaves(first, ()), MAX_COLUMNS + 1))
-            check_count(path, len(leaves), "columns", MAX_COLUMNS)
+            check(path, columns=len(leaves))
             readers = [_reader("/".join(keys), keys, value) for keys, value in leaves]
         else:
             readers = [_reader(name, (), first)]
@@ -80,7 +80,7 @@ class RecordColumns:
             values.append(value)
         if reader.column.dtype.kind == "U":
             longest = max((len(value) for value in values if isinstance(value, str)), default=0)
-            check_words(f"{self._path}:{name}", len(values), longest)
+            check(f"{self._path}:{name}", words=(len(values), longest))
         try:
             array = reader.convert(values)
             if array.shape[1:] == reader.column.shape:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from calkit.errors import FileFormatError
-from calkit.io.limits import MAX_LINE_BYTES, TEXT_BLOCK_BYTES, format_bytes
+from calkit.io.hardening.limits import MAX_LINE_BYTES, TEXT_BLOCK_BYTES, format_bytes
 from calkit.io.text import open_bytes
 
 __all__ = ["Element", "Place", "TrailingDataError", "walk"]

@@ -22,7 +22,7 @@ import numpy as np
 
 from calkit.errors import FileFormatError
 from calkit.io.container import Field, unreadable
-from calkit.io.limits import MAX_ARRAYS, check_count
+from calkit.io.hardening.limits import check
 from calkit.io.sources import ConvertedSource
 from calkit.io.spilling import column_major
 from calkit.io.tables import text_array
@@ -81,7 +81,7 @@ def mat5_fields(path: Path) -> list[Field]:
             if kind not in (_MATRIX, _COMPRESSED):
                 raise ValueError(f"an element of type {kind} stands where a variable is needed")
             fields.append(_field(path, order, place))
-            check_count(path, len(fields), "variables", MAX_ARRAYS)
+            check(path, arrays=len(fields))
             place += 8 + length
     return [item for item in fields if item.name]
 
@@ -230,7 +230,7 @@ class _Element:
 
     def cell_of_text(self, shape: tuple[int, ...]) -> list[str] | None:
         """Return the words of a cell array, or None if it holds anything else."""
-        check_count(self._path, math.prod(shape), "cells", MAX_ARRAYS)
+        check(self._path, arrays=math.prod(shape))
         words = []
         for _ in range(math.prod(shape)):
             kind, length, _ = self.tag()

@@ -14,7 +14,7 @@ from calkit.errors import CalkitError, FileFormatError
 from calkit.io.address import STDIN, shard_paths, spool
 from calkit.io.container import Container, Field
 from calkit.io.formats import FORMATS, Format, check_libraries, format_of_file, format_of_stream
-from calkit.io.guard import reading
+from calkit.io.hardening.guard import reading
 from calkit.io.shards import files_of_folder, join_files
 from calkit.runs import RunFolder, is_run_folder
 

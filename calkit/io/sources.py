@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
-from calkit.io.guard import reading
-from calkit.io.limits import BLOCK_BYTES
+from calkit.io.hardening.guard import reading
+from calkit.io.hardening.limits import BLOCK_BYTES
 
 __all__ = ["ConcatSource", "ConvertedSource", "Source", "StreamSource", "block_rows", "has_random_access", "sliced"]
 

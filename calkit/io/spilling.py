@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.io.limits import WHOLE_BYTES
+from calkit.io.hardening.limits import WHOLE_BYTES
 
 __all__ = ["column_major"]
 

@@ -20,15 +20,13 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import Field, by_name, printable, unreadable
-from calkit.io.limits import MAX_ARRAYS, MAX_COLUMNS, check_count
+from calkit.io.hardening.limits import check
 from calkit.io.sources import StreamSource
 
 __all__ = [
-    "MAX_TEXT_BYTES",
     "Column",
     "Table",
     "bounded",
-    "check_words",
     "from_words",
     "group_columns",
     "join",
@@ -51,9 +49,6 @@ _NUMBERED = "scores"
 _TRUTH = {"true": True, "false": False}
 
 _FLOAT = np.dtype(np.float64)
-
-#: Arrays of text give every word the room of the longest; labels need little.
-MAX_TEXT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -145,32 +140,8 @@ def bounded(where: Path | str, parts: Iterable[NDArray[Any]]) -> Iterator[NDArra
     for part in parts:
         if part.dtype.kind in "US":
             rows, longest = rows + len(part), max(longest, part.dtype.itemsize // 4)
-            check_words(where, rows, longest)
+            check(where, words=(rows, longest))
         yield part
-
-
-def check_words(where: Path | str, n: int, longest: int) -> None:
-    """Refuse texts that would take unreasonable room as an array.
-
-    Parameters
-    ----------
-    where : Path or str
-        The column, for the message.
-    n : int
-        Number of texts.
-    longest : int
-        Characters of the longest.
-
-    Raises
-    ------
-    FileFormatError
-        If all together take more than 256 MiB, each with the room of the longest.
-    """
-    if 4 * n * longest > MAX_TEXT_BYTES:
-        raise FileFormatError(
-            f"{where} holds {n:,} texts of up to {longest:,} characters, which are too long to be labels. Write the "
-            "number of the class instead."
-        )
 
 
 def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
@@ -232,10 +203,10 @@ def table_fields(table: Table) -> dict[str, Field]:
     FileFormatError
         If names repeat, or there are unreasonably many columns.
     """
-    check_count(table.path, len(table.columns), "columns", MAX_COLUMNS)
+    check(table.path, columns=len(table.columns))
     fields = []
     groups = group_columns(table.columns)
-    check_count(table.path, len(groups), "arrays", MAX_ARRAYS)
+    check(table.path, arrays=len(groups))
     for name, members in groups.items():
         if len(members) == 1:
             fields.append(_single(table, table.columns[members[0][1]]))
@@ -348,5 +319,5 @@ def text_array(words: Sequence[str], where: Path | str = "a column of text") -> 
     FileFormatError
         If they are too long to be labels.
     """
-    check_words(where, len(words), max(map(len, words), default=0))
+    check(where, words=(len(words), max(map(len, words), default=0)))
     return np.array([word.strip() for word in words], dtype=str)

@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from calkit.errors import FileFormatError
-from calkit.io.limits import MAX_LINE_BYTES, MAX_TEXT_EXPANSION, TEXT_BLOCK_BYTES, check_claim, format_bytes
+from calkit.io.hardening.limits import MAX_LINE_BYTES, TEXT_BLOCK_BYTES, check, format_bytes
 
 __all__ = [
     "COMPRESSIONS",
@@ -99,7 +99,7 @@ class _Bounded:
         """Return up to ``size`` bytes; none at the end."""
         data = self._stream.read(size)
         self._unpacked += len(data)
-        check_claim(self._path, self._unpacked, self._stored, MAX_TEXT_EXPANSION)
+        check(self._path, stored=self._stored, unpacked=self._unpacked)
         return data
 
 

@@ -17,17 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.errors import FileFormatError
 from calkit.io.container import Field
-from calkit.io.limits import MAX_ARRAYS
+from calkit.io.hardening.limits import MAX_ARRAYS, check
 from calkit.io.sources import ConcatSource
-from calkit.io.tables import check_words, group_columns
+from calkit.io.tables import group_columns
 
 __all__ = ["AsField", "array_field", "check_tree", "object_fields", "tree_fields"]
 
 _MAX_DEPTH = 16
-
-_FREE_MEMBERS = 100_000
 
 # Two may as well be two splits.
 _MIN_BATCHES = 3
@@ -64,20 +61,16 @@ def check_tree(path: Path, tree: Any) -> None:
     FileFormatError
         If so, or if it holds a list of texts that are too long to be labels.
     """
-    most = max(_FREE_MEMBERS, path.stat().st_size)
+    stored = path.stat().st_size
     count, pending = 0, [tree]
     while pending:
         node = pending.pop()
         members = node.values() if isinstance(node, Mapping) else node if isinstance(node, list | tuple) else ()
         count += len(members)
-        if count > most:
-            raise FileFormatError(
-                f"{path} repeats the same lists over and over: it is damaged, or made to exhaust memory. Save tensors "
-                "only, as in torch.save({'logits': …, 'labels': …}, path)."
-            )
+        check(path, stored=stored, members=count)
         if not isinstance(node, Mapping):
             longest = max((len(member) for member in members if isinstance(member, str)), default=0)
-            check_words(f"{path}: a list", len(members), longest)
+            check(f"{path}: a list", words=(len(members), longest))
         pending.extend(member for member in members if isinstance(member, Mapping | list | tuple))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from calkit.errors import FileFormatError
-from calkit.io.limits import format_bytes
+from calkit.io.hardening.limits import format_bytes
 
 __all__ = ["COMPRESSORS", "check_chunk", "count_chunks", "is_harmless", "largest_chunk"]
 

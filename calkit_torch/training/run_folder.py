@@ -102,7 +102,7 @@ class RunWriter:
         for split, predictions in splits.items():
             word = _WORDS.get(split, split)
             arrays[f"{word}_logits"] = np.asarray(predictions.scores)
-            arrays[f"{word}_labels"] = np.asarray(predictions.y_true)
+            arrays[f"{word}_labels"] = np.asarray(predictions.named_labels)
             if predictions.class_names is not None:
                 arrays["class_names"] = np.asarray(list(predictions.class_names), dtype=np.str_)
         with atomic_write(path, durable=True) as temporary:

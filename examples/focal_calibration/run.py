@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from calkit import load_predictions
 from calkit.atomic import atomic_write
 from calkit.runs import RunFolder, read_history
 from calkit_torch.data import DataSet, get_dataset
@@ -107,11 +108,8 @@ def keep(cell: Cell, run: RunFolder, results: Path) -> None:
     target = results / f"{cell.name}.npz"
     target.parent.mkdir(parents=True, exist_ok=True)
     for path in sorted((run.path / "logits").glob("epoch-*.npz")):
-        with np.load(path) as found, atomic_write(target.with_name(f"{target.stem}-{path.name}")) as temporary:
-            logits, labels = found["train_logits"].astype(np.float16), found["train_labels"].astype(np.uint8)
-            np.savez_compressed(temporary, train_logits=logits, train_labels=labels)
-    with np.load(run.logits()) as found:
-        arrays = {k: v.astype(np.uint8) if k.endswith("labels") else v for k, v in found.items()}
+        with atomic_write(target.with_name(f"{target.stem}-{path.name}")) as temporary:
+            np.savez_compressed(temporary, **arrays_of(path, ["train"], np.float16))
     about = {
         "recipe": Recipe.from_toml((run.path / "recipe.toml").read_text()).to_dict(),
         "versions": json.loads((run.path / "versions.json").read_text()),
@@ -121,7 +119,17 @@ def keep(cell: Cell, run: RunFolder, results: Path) -> None:
         temporary.write_text(json.dumps(rounded(about), indent=0) + "\n")
     # The logits come last: a cell that has them is done.
     with atomic_write(target) as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, **arrays_of(run.logits(), ["val", "test"], np.float32))
+
+
+def arrays_of(path: Path, splits: list[str], dtype: type) -> dict[str, Any]:
+    """Return logits and labels, as places among the classes, of a file that training wrote."""
+    found = {}
+    for split in splits:
+        predictions = load_predictions(path, split=split)
+        found[f"{split}_logits"] = np.asarray(predictions.scores, dtype)
+        found[f"{split}_labels"] = np.asarray(predictions.y_true, np.uint8)
+    return found
 
 
 def rounded(value: Any) -> Any:

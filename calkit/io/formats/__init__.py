@@ -22,7 +22,7 @@ from calkit.io.formats import (
     zarr_folder,
 )
 from calkit.io.formats.base import FORMATS, Format, WritableFormat
-from calkit.io.guard import need
+from calkit.io.hardening.guard import need
 from calkit.io.text import COMPRESSIONS
 
 __all__ = [

@@ -17,8 +17,8 @@ from calkit.io.arrow_claims import unpacked_batches
 from calkit.io.arrow_tables import ArrowColumns
 from calkit.io.container import Container, Field, by_name
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.guard import reading
-from calkit.io.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_LINE_BYTES, check_claim, check_count, format_bytes
+from calkit.io.hardening.guard import reading
+from calkit.io.hardening.limits import BLOCK_BYTES, MAX_LINE_BYTES, check, format_bytes
 from calkit.io.names import read_name
 from calkit.io.tables import Table, stack_columns, table_fields
 
@@ -88,7 +88,7 @@ class _ArrowTable(Table):
         for file in files:
             _check_batches(file)
         schema, first = self._beginning()
-        check_count(path, len(schema), "columns", MAX_COLUMNS)
+        check(path, columns=len(schema))
         self._indices = {name: index for index, name in enumerate(schema.names)}
         self._arrow = ArrowColumns(path, schema, first)
         self.columns = self._arrow.columns
@@ -97,7 +97,7 @@ class _ArrowTable(Table):
         self.n_rows = sum(lengths)
         self.starts = [0, *accumulate(lengths[:-1])]
         claimed = self.n_rows * self._row_bytes(self.columns)
-        check_claim(path, claimed, sum(file.stat().st_size for file in files))
+        check(path, stored=sum(file.stat().st_size for file in files), nbytes=claimed)
 
     def _row_bytes(self, names: Iterable[str]) -> int:
         columns = [self.columns[name] for name in names]
@@ -145,7 +145,7 @@ def _check_batches(file: Path) -> None:
     """Refuse batches that take unreasonably much when they are unpacked, before they are."""
     with reading(file, _WHAT):
         sizes = unpacked_batches(file)
-        check_claim(file, sum(sizes), file.stat().st_size)
+        check(file, stored=file.stat().st_size, nbytes=sum(sizes))
         if max(sizes, default=0) > _MAX_BATCH_BYTES:
             raise FileFormatError(
                 f"{file} is stored in compressed record batches of {format_bytes(max(sizes))}, which cannot be read "

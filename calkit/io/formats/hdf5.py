@@ -15,11 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.errors import FileFormatError
 from calkit.io.container import Container, Field, by_name, printable, unreadable
 from calkit.io.formats import hdf5_text
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.limits import MAX_ARRAYS, MAX_CHUNK_BYTES, check_chunks, check_claim, check_count, format_bytes
+from calkit.io.hardening.limits import check
 from calkit.io.sources import block_rows, sliced
 from calkit.io.tables import text_array
 from calkit.io.unpacking import check_chunk, count_chunks, is_harmless
@@ -67,9 +66,9 @@ def hdf5_fields(path: Path, what: str, *, transposed: bool = False) -> list[Fiel
         for name, dataset in _datasets(file):
             item = _field(path, what, name, dataset, transposed=transposed)
             fields.append(item)
-            check_count(path, len(fields), "arrays", MAX_ARRAYS)
+            check(path, arrays=len(fields))
             claimed += math.prod(item.shape) * item.dtype.itemsize
-    check_claim(path, claimed, path.stat().st_size)
+    check(path, stored=path.stat().st_size, nbytes=claimed)
     return fields
 
 
@@ -89,7 +88,7 @@ def _datasets(file: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(name, bytes):
             raise ValueError(f"the name {name!r} is not UTF-8")
         if isinstance(item, h5py.Dataset):
-            check_count(file.filename, len(names), "arrays", MAX_ARRAYS)
+            check(file.filename, arrays=len(names))
             names.append(name)
 
     file.visititems(note)
@@ -125,13 +124,9 @@ def _load(path: Path, what: str, name: str, *, transposed: bool) -> Any:
     if not dataset.shape:
         return dataset[()]
     chunk = dataset.chunks
-    if chunk is not None and (size := math.prod(chunk) * dataset.dtype.itemsize) > MAX_CHUNK_BYTES:
-        raise FileFormatError(
-            f"{where} is stored in chunks of {format_bytes(size)}, which cannot be read piece by piece. Write it "
-            "with smaller chunks, or use h5repack."
-        )
     if chunk is not None:
-        check_chunks(where, count_chunks(dataset.shape, chunk), path.stat().st_size)
+        check(where, chunk=math.prod(chunk) * dataset.dtype.itemsize)
+        check(where, stored=path.stat().st_size, chunks=count_chunks(dataset.shape, chunk))
     shape = dataset.shape[::-1] if transposed else dataset.shape
     rows = _slice_rows(shape, dataset.dtype, None if chunk is None else chunk[-1 if transposed else 0])
 

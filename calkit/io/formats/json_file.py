@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError
 from calkit.io.container import Container, Field, by_name
 from calkit.io.formats.base import FORMATS, Format
+from calkit.io.hardening.limits import TEXT_BLOCK_BYTES, check
 from calkit.io.json_columns import RecordColumns
 from calkit.io.json_stream import Place, TrailingDataError, walk
-from calkit.io.limits import MAX_ARRAYS, TEXT_BLOCK_BYTES, check_count
 from calkit.io.tables import Table, from_words, stack_columns, table_fields
 from calkit.io.text import compressed, line_blocks, with_compressions
 
@@ -73,7 +73,7 @@ def _survey(path: Path) -> tuple[dict[Place, tuple[int, Any]], dict[Place, NDArr
             lists[item.place] = (count + 1, first)
         elif item.place and item.value is not None:
             values[item.place] = np.asarray(item.value if item.size <= _MAX_NOTE else str(item.value)[:_MAX_NOTE])
-        check_count(path, len(lists) + len(values), "values", MAX_ARRAYS)
+        check(path, arrays=len(lists) + len(values))
     if not lists:
         raise FileFormatError(
             f"{path} holds no lists. Write rows as elements of a list, or as lines (.jsonl); pandas does so with "

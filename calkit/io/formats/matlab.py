@@ -10,8 +10,8 @@ from calkit.errors import FileFormatError
 from calkit.io.container import Container, by_name
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.formats.hdf5 import hdf5_fields
-from calkit.io.guard import need
-from calkit.io.limits import check_claim
+from calkit.io.hardening.guard import need
+from calkit.io.hardening.limits import check
 from calkit.io.mat5 import mat5_fields
 
 __all__ = ["Matlab"]
@@ -38,7 +38,7 @@ class Matlab(Format):
         else:
             fields = mat5_fields(path)
             claimed = sum(math.prod(item.shape) * item.dtype.itemsize for item in fields)
-            check_claim(path, claimed, path.stat().st_size)
+            check(path, stored=path.stat().st_size, nbytes=claimed)
         if not fields:
             raise FileFormatError(f"{path} holds no variables.")
         return Container(path, self.name, by_name(path, fields))

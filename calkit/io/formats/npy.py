@@ -17,8 +17,8 @@ from calkit.errors import FileFormatError
 from calkit.io.bfloat16 import bfloat16_field
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.guard import damaged
-from calkit.io.limits import format_bytes
+from calkit.io.hardening.guard import damaged
+from calkit.io.hardening.limits import format_bytes
 from calkit.io.sources import ConvertedSource, Source
 from calkit.io.tree import object_fields
 

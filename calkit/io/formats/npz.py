@@ -18,8 +18,8 @@ from calkit.io.container import Container, Field, by_name
 from calkit.io.fields import fields_of, row_blocks
 from calkit.io.formats.base import FORMATS, WritableFormat
 from calkit.io.formats.npy import NpyHeader, mapped, number_field, pickled, read_header
-from calkit.io.guard import damaged
-from calkit.io.limits import MAX_ARRAYS, check_claim, check_count, format_bytes
+from calkit.io.hardening.guard import damaged
+from calkit.io.hardening.limits import check, format_bytes
 from calkit.io.sources import StreamSource, block_rows
 from calkit.io.spilling import column_major
 from calkit.io.tree import object_fields
@@ -59,7 +59,7 @@ class Npz(WritableFormat):
             if _WORKBOOK in archive.NameToInfo:
                 raise FileFormatError(f"{path} is an Excel workbook; save the sheet as CSV.")
             members = [info for info in archive.infolist() if info.filename.endswith(_SUFFIX)]
-            check_count(path, len(members), "arrays", MAX_ARRAYS)
+            check(path, arrays=len(members))
             _check_sizes(path, members)
             fields = by_name(path, [item for info in members for item in _fields(path, archive, info, trusted=trusted)])
         if not fields:
@@ -80,7 +80,7 @@ def _check_sizes(path: Path, members: list[zipfile.ZipInfo]) -> None:
         raise damaged(path, ".npz", "its members are compressed as NumPy never does")
     if sum(info.compress_size for info in members) > size:
         raise damaged(path, ".npz", "its members overlap or exceed the file")
-    check_claim(path, sum(info.file_size for info in members), size)
+    check(path, stored=size, nbytes=sum(info.file_size for info in members))
 
 
 def _fields(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, trusted: bool) -> list[Field]:

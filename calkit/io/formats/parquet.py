@@ -16,7 +16,7 @@ from calkit.io.arrow_tables import ArrowColumns
 from calkit.io.container import Container
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.limits import BLOCK_BYTES, MAX_COLUMNS, check_claim, check_count, format_bytes
+from calkit.io.hardening.limits import BLOCK_BYTES, MAX_COLUMNS, check, format_bytes
 from calkit.io.parquet_pages import read_pages
 from calkit.io.tables import Table, stack_columns, table_fields
 from calkit.predictions import Predictions
@@ -66,7 +66,7 @@ class _ParquetTable(Table):
         self._texts: list[str] = []
         with self._open() as file:
             metadata = file.metadata
-            check_count(path, len(file.schema_arrow), "columns", MAX_COLUMNS)
+            check(path, columns=len(file.schema_arrow))
             _check_pages(path)
             self._texts = [item.name for item in file.schema_arrow if str(item.type) in ("string", "large_string")]
         with self._open() as file:
@@ -76,7 +76,7 @@ class _ParquetTable(Table):
             self.n_rows = metadata.num_rows
             self._arrow = ArrowColumns(path, file.schema_arrow, self._first(file) if self.n_rows else None)
         self.columns = self._arrow.columns
-        check_claim(path, self.n_rows * self._row_bytes(list(self.columns)), path.stat().st_size)
+        check(path, stored=path.stat().st_size, nbytes=self.n_rows * self._row_bytes(list(self.columns)))
         self.starts = [0, *np.cumsum(lengths).tolist()[:-1]] if lengths else [0]
 
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
@@ -117,8 +117,8 @@ class _ParquetTable(Table):
 def _check_pages(path: Path) -> None:
     """Refuse pages that take unreasonably much when they are unpacked, before they are."""
     groups, size = read_pages(path), path.stat().st_size
-    check_claim(path, sum(pages.unpacked for pages in groups), size)
-    check_claim(path, sum(pages.values for pages in groups), size)
+    check(path, stored=size, nbytes=sum(pages.unpacked for pages in groups))
+    check(path, stored=size, nbytes=sum(pages.values for pages in groups))
     largest = max((pages.at_once for pages in groups), default=0)
     if largest > max(_MAX_PAGES_BYTES, size):
         raise FileFormatError(

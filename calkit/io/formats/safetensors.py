@@ -18,8 +18,8 @@ from calkit.io.bfloat16 import bfloat16_field
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.fields import fields_of, row_blocks
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.guard import damaged
-from calkit.io.limits import MAX_ARRAYS, check_count
+from calkit.io.hardening.guard import damaged
+from calkit.io.hardening.limits import check
 from calkit.predictions import Predictions
 
 __all__ = ["Safetensors"]
@@ -69,7 +69,7 @@ class Safetensors(WritableFormat):
         if not isinstance(header, dict):
             raise damaged(path, _WHAT, "its header is no table")
         metadata = header.pop("__metadata__", {})
-        check_count(path, len(header), "tensors", MAX_ARRAYS)
+        check(path, arrays=len(header))
         fields = [_field(path, name, entry, 8 + length, size) for name, entry in header.items()]
         if _CLASS_NAMES in metadata and _CLASS_NAMES not in header:
             names = np.array([str(word) for word in json.loads(metadata[_CLASS_NAMES])], dtype=str)

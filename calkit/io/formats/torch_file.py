@@ -17,8 +17,8 @@ from calkit.errors import FileFormatError, MissingDependencyError
 from calkit.io.bfloat16 import bfloat16_field
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.guard import damaged
-from calkit.io.limits import check_claim
+from calkit.io.hardening.guard import damaged
+from calkit.io.hardening.limits import check
 from calkit.io.tree import array_field, check_tree, tree_fields
 
 __all__ = ["Torch"]
@@ -61,7 +61,7 @@ class Torch(Format):
         fields = by_name(path, tree_fields(tree, partial(_as_field, torch, path), load))
         if not fields:
             raise FileFormatError(f"{path} holds no tensors; write torch.save({{'logits': …, 'labels': …}}, path).")
-        check_claim(path, sum(_nbytes(item) for item in fields.values()), path.stat().st_size)
+        check(path, stored=path.stat().st_size, nbytes=sum(_nbytes(item) for item in fields.values()))
         named = len(fields) > 1 or next(iter(fields)) != "0"
         return Container(path, self.name, fields if named else _after_file(path, fields["0"]), named=named)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.limits import MAX_ARRAYS, MAX_CHUNK_BYTES, check_chunks, check_claim, check_count, format_bytes
+from calkit.io.hardening.limits import check
 from calkit.io.sources import block_rows, sliced
 from calkit.io.tables import text_array
 from calkit.io.unpacking import COMPRESSORS, check_chunk, count_chunks, largest_chunk
@@ -62,13 +62,13 @@ class Zarr(Format):
         arrays = [("", root)] if alone else list(_arrays(zarr, path, root))
         fields = [_field(path, name or path.name.split(".")[0], array) for name, array in arrays]
         stored = sum(array.nbytes_stored() for _, array in arrays)
-        check_claim(path, sum(math.prod(f.shape) * f.dtype.itemsize for f in fields), stored)
+        check(path, stored=stored, nbytes=sum(math.prod(f.shape) * f.dtype.itemsize for f in fields))
         return Container(path, self.name, by_name(path, fields), named=not alone)
 
 
 def _arrays(zarr: Any, path: Path, root: Any) -> Iterator[tuple[str, Any]]:
     for index, (name, item) in enumerate(root.members(max_depth=None)):
-        check_count(path, index, "members", MAX_ARRAYS)
+        check(path, arrays=index)
         if isinstance(item, zarr.Array):
             yield name, item
 
@@ -102,13 +102,8 @@ def _codec_name(codec: Any) -> str:
 
 def _load(path: Path, name: str, array: Any, compressor: str) -> Any:
     where = f"{path}:{name}"
-    check_chunks(where, count_chunks(array.shape, array.chunks), array.nbytes_stored())
-    chunk = math.prod(array.chunks) * array.dtype.itemsize
-    if chunk > MAX_CHUNK_BYTES:
-        raise FileFormatError(
-            f"{where} is stored in chunks of {format_bytes(chunk)}, which cannot be read piece by piece. Write it with "
-            "smaller chunks."
-        )
+    check(where, stored=array.nbytes_stored(), chunks=count_chunks(array.shape, array.chunks))
+    check(where, chunk=math.prod(array.chunks) * array.dtype.itemsize)
     if not array.shape:
         return np.asarray(array[()])
     rows = max(1, block_rows(array.shape, array.dtype) // array.chunks[0]) * array.chunks[0]

@@ -9,7 +9,7 @@ import pytest
 
 import calkit
 from calkit.io import describe, watch
-from calkit.io.limits import format_bytes
+from calkit.io.hardening.limits import format_bytes
 
 LOGITS = np.arange(36.0).reshape(12, 3) % 7
 LABELS = np.arange(12) % 3

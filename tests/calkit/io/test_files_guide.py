@@ -10,7 +10,7 @@ import pytest
 
 from calkit.cli.app import run
 from calkit.io import FORMATS, available_formats
-from calkit.io.limits import MAX_ARRAYS, MAX_COLUMNS, MAX_EXPANSION, MAX_TEXT_EXPANSION
+from calkit.io.hardening.limits import MAX_ARRAYS, MAX_COLUMNS, MAX_EXPANSION, MAX_TEXT_EXPANSION
 from calkit.io.names import read_name
 from calkit.io.text import COMPRESSIONS
 
