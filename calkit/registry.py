@@ -64,7 +64,7 @@ class Registry(Generic[T]):
     >>> @colours.register("red", aliases=("crimson",))
     ... def red():
     ...     return "#f00"
-    >>> colours["crimson"]()
+    >>> colours["Crimson"]()
     '#f00'
     >>> colours["rde"]
     Traceback (most recent call last):
@@ -97,7 +97,7 @@ class Registry(Generic[T]):
         return store
 
     def canonical(self, name: str) -> str:
-        """Return the name an alias stands for; a name stands for itself.
+        """Return the name an alias stands for; a name stands for itself, in capitals or not.
 
         Raises
         ------
@@ -106,7 +106,15 @@ class Registry(Generic[T]):
         """
         if name not in self:
             raise unknown_name(self.what, name, self._items)
-        return self._aliases.get(name, name)
+        return self._find(name) or name
+
+    def _find(self, name: object) -> str | None:
+        for word in (name, name.lower()) if isinstance(name, str) else ():
+            if word in self._items:
+                return word
+            if word in self._aliases:
+                return self._aliases[word]
+        return None
 
     def _load_plugins(self) -> None:
         """Import what other packages have announced, once."""
@@ -130,9 +138,9 @@ class Registry(Generic[T]):
         return self._items[self.canonical(name)]
 
     def __contains__(self, name: object) -> bool:
-        if not (name in self._items or name in self._aliases):
+        if self._find(name) is None:
             self._load_plugins()
-        return name in self._items or name in self._aliases
+        return self._find(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         self._load_plugins()

@@ -7,6 +7,9 @@ from pathlib import Path
 import click
 
 from calkit.cli.options import InputOptions, input_options
+from calkit.cli.outputs import announce, check_output
+from calkit.errors import UsageError
+from calkit.io.formats import format_of_suffix
 
 __all__ = ["command"]
 
@@ -40,6 +43,8 @@ def command(file: str, source: InputOptions, method: str, output: Path) -> None:
     """  # noqa: D301
     from calkit.calibrators import get_calibrator, save_calibrator
 
+    check_output(output, [file, *source.files()])
+    _check_suffix(output)
     calibrator = get_calibrator(method)
     predictions = source.load_preferred(file, "validation")
     calibrator.fit_predictions(predictions)
@@ -47,4 +52,11 @@ def command(file: str, source: InputOptions, method: str, output: Path) -> None:
     values = calibrator.describe().text(digits=10)
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
     told = f"{method}: {values}" if values else method
-    click.echo(f"{told}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}")
+    announce(f"{told}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}", output)
+
+
+def _check_suffix(output: Path) -> None:
+    """Refuse names that promise data: whoever reads them later would not find any."""
+    form = format_of_suffix(output)
+    if form is not None and form.name != "json":
+        raise UsageError(f"{output}: calibrators are JSON, not {form.what}; name the file .json.")

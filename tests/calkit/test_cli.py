@@ -26,18 +26,6 @@ DIGITS = str(digits_path())
 
 
 @pytest.fixture
-def calkit_cli(capsys):
-    """Run the command line in this process; return (exit code, stdout, stderr)."""
-
-    def call(*args):
-        code = run([str(a) for a in args])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
-@pytest.fixture
 def small(tmp_path):
     """A file with plain logits and labels."""
     rng = np.random.default_rng(0)
