@@ -70,7 +70,9 @@ class LazyArray(ABC):
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, tuple):
             rows, *rest = key
-            return self[rows][(slice(None), *rest)] if rest else self[rows]
+            found = self[rows]
+            # One row by its number has lost its axis.
+            return found[(*(slice(None),) * (np.ndim(rows) > 0 or isinstance(rows, slice)), *rest)] if rest else found
         if isinstance(key, slice):
             start, stop, step = key.indices(len(self))
             return self._rows(start, max(start, stop)) if step == 1 else self._gather(np.arange(start, stop, step))

@@ -322,7 +322,13 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
                 f"{self.name} takes two classes, but the scores have {predictions.n_classes}; use 'one-vs-rest' around "
                 "it, or a calibrator of many classes."
             )
-        return predictions.logits()
+        if isinstance(predictions, Shards):
+            return predictions.logits()
+        predictions.require_labels()
+        logits = predictions.logits()
+        # A fit passes over the rows several times: the logarithms of what is in memory are computed once.
+        in_memory = type(predictions.scores) is np.ndarray
+        return logits.replace(scores=np.asarray(logits.scores)) if in_memory else logits
 
     def _restore(self, state: dict[str, Any], classes: NDArray[Any], features: Any, pairs: bool) -> None:
         """Set what a file holds."""
