@@ -16,8 +16,8 @@ from calkit.io.hardening.limits import WHOLE_BYTES, check
 from calkit.io.names import Role, read_name
 from calkit.io.opening import open_container
 from calkit.io.resolve import Resolved, resolve
-from calkit.io.sources import Source, block_rows
 from calkit.labels import TrueColumns, encode_labels
+from calkit.lazy import LazyArray, block_rows
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
 
@@ -148,7 +148,7 @@ def _check_scores(container: Container, item: Field) -> None:
 def _load_scores(item: Field) -> Any:
     source = item.load()
     # An array could not tell that its numbers were widened from something coarser.
-    once = isinstance(source, Source) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
+    once = isinstance(source, LazyArray) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
     return np.asarray(source) if once else source
 
 
@@ -194,7 +194,7 @@ def _labels(item: Field, n_rows: int, scores: Field) -> Any:
 
 def _narrow(source: Any, n_classes: int) -> NDArray[Any]:
     """Return labels; those that are not mapped are kept in the smallest type that holds them."""
-    if not isinstance(source, Source) or source.dtype.kind not in "iu":
+    if not isinstance(source, LazyArray) or source.dtype.kind not in "iu":
         return np.asarray(source)
     narrow = np.min_scalar_type(n_classes)
     step = block_rows(source.shape, source.dtype)

@@ -23,9 +23,9 @@ import numpy as np
 from calkit.errors import FileFormatError
 from calkit.io.container import Field, unreadable
 from calkit.io.hardening.limits import check
-from calkit.io.sources import ConvertedSource
 from calkit.io.spilling import column_major
 from calkit.io.tables import text_array
+from calkit.lazy import Converted
 
 __all__ = ["mat5_fields"]
 
@@ -110,7 +110,7 @@ def _load(path: Path, order: str, place: int, shape: tuple[int, ...]) -> Any:
     if stored.newbyteorder("=") == wanted:
         return values
     # MATLAB stores whole numbers as the smallest integers that hold them.
-    return ConvertedSource(values, lambda rows: rows.astype(wanted), shape, wanted)
+    return Converted(values, lambda rows: rows.astype(wanted), shape, wanted)
 
 
 @contextmanager

@@ -19,9 +19,10 @@ from calkit.io.container import Container, Field, by_name, printable, unreadable
 from calkit.io.formats import hdf5_text
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.hardening.limits import check
-from calkit.io.sources import block_rows, sliced
+from calkit.io.sources import sliced
 from calkit.io.tables import text_array
 from calkit.io.unpacking import check_chunk, count_chunks, is_harmless
+from calkit.lazy import block_rows
 
 __all__ = ["Hdf5", "hdf5_fields"]
 

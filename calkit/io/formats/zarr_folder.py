@@ -16,9 +16,10 @@ from calkit.errors import FileFormatError
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.hardening.limits import check
-from calkit.io.sources import block_rows, sliced
+from calkit.io.sources import sliced
 from calkit.io.tables import text_array
 from calkit.io.unpacking import COMPRESSORS, check_chunk, count_chunks, largest_chunk
+from calkit.lazy import block_rows
 
 __all__ = ["Zarr"]
 
