@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
+import shutil
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from calkit.errors import FileFormatError
 
-__all__ = ["atomic_write"]
+__all__ = ["STDOUT", "atomic_write", "is_stdout", "is_stream"]
+
+#: Stands for standard output.
+STDOUT = "-"
+
+# Names of open files, which may be files themselves: they are written to where they stand.
+_DESCRIPTORS = re.compile(r"/dev/fd/(\d+)|/proc/self/fd/(\d+)")
+_STREAMS = {STDOUT: 1, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, *, durable: bool = False, suffix: str | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it there when the block ends well, else remove it.
+
+    A symbolic link is followed: the file it leads to is replaced. A file that is replaced keeps its mode. What cannot
+    be replaced, a device, a pipe or standard output, is written to when the block ends well.
 
     Parameters
     ----------
     path : str or Path
-        The file to write. Its folder must exist; a file that is there already is replaced at the end.
+        The file to write, or ``"-"`` for standard output. Its folder must exist; a file that is there already is
+        replaced at the end.
     durable : bool, default=False
         Wait until the file is on the disk before it is renamed, so that not even a power failure leaves half of it.
+    suffix : str, optional
+        Of the temporary path; by default that of ``path``.
 
     Yields
     ------
     Path
-        Where to write. It has the suffix of ``path``.
+        Where to write.
 
     Raises
     ------
     FileFormatError
-        If the folder does not exist or cannot be written to.
+        If the folder does not exist or cannot be written to, or the disk is full.
 
     Examples
     --------
@@ -45,29 +64,116 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     '1 2 3'
     """
     path = Path(path)
+    suffix = path.suffix if suffix is None else suffix
+    with _errors_of(path):
+        streamed = is_stream(path)
+    way = _through_copy(path, suffix) if streamed else _beside(path, suffix, durable=durable)
+    with way as temporary:
+        yield temporary
+
+
+def is_stream(path: str | Path) -> bool:
+    """Tell whether something can only be written to, not replaced: a device, a pipe, standard output."""
+    path = Path(path)
+    if _descriptor(path) is not None:
+        return True
     try:
-        if path.is_dir():
-            raise FileFormatError(f"cannot write {path}: it is a folder; name a file in it.")
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    except OSError as error:
-        raise FileFormatError(f"cannot write {path}: {error.strerror or error} ({path.parent}).") from None
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise FileFormatError(f"cannot write {path}: it is a folder; name a file in it.")
+    return not stat.S_ISREG(mode)
+
+
+def is_stdout(path: str | Path) -> bool:
+    """Tell whether a name stands for standard output."""
+    return _descriptor(Path(path)) == 1
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the number of the open file that a name stands for, or None."""
+    match = _DESCRIPTORS.fullmatch(str(path))
+    return int(match[1] or match[2]) if match else _STREAMS.get(str(path))
+
+
+@contextlib.contextmanager
+def _beside(path: Path, suffix: str, *, durable: bool) -> Iterator[Path]:
+    """Yield a file in the same folder, which takes the place of the target."""
+    with _errors_of(path, path.parent):
+        target = Path(os.path.realpath(path))
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        # mkstemp makes files private; give the file the rights any new file of this user has.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        if durable:
-            _sync(temporary)
-        temporary.replace(path)
-        if durable and os.name == "posix":
-            _sync(path.parent)
-    except OSError as error:
-        raise FileFormatError(f"cannot write {path}: {error.strerror or error}.") from None
+        with _errors_of(path):
+            yield temporary
+            temporary.chmod(_mode(target))
+            if durable:
+                _sync(temporary)
+            temporary.replace(target)
+            if durable and os.name == "posix":
+                _sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _through_copy(path: Path, suffix: str) -> Iterator[Path]:
+    """Yield a file in the folder of temporary files, which is copied to where it cannot be put."""
+    with _errors_of(path, Path(tempfile.gettempdir())):
+        folder = tempfile.TemporaryDirectory(prefix="calkit-")
+    with folder as name:
+        temporary = Path(name) / f"copy{suffix}"
+        with _errors_of(path, Path(name).parent):
+            yield temporary
+        with _errors_of(path), temporary.open("rb") as source, _opened(path) as stream:
+            shutil.copyfileobj(source, stream)
+            stream.flush()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    number = _descriptor(path)
+    if number == 1:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        return
+    # Neither created, if it has gone meanwhile, nor cut, as a file would be.
+    with os.fdopen(os.open(path, os.O_WRONLY) if number is None else os.dup(number), "wb") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _errors_of(path: Path, folder: Path | None = None) -> Iterator[None]:
+    """Turn errors of the system into one that names the file, and the folder that they are about."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Whoever read it has gone; that is no error of the file's.
+        raise
+    except FileFormatError:
+        raise
+    except OSError as error:
+        name = "standard output" if is_stdout(path) else path
+        where = "" if folder is None else f" ({folder})"
+        room = " Free some room, or set TMPDIR to a folder that has it." if _is_full(error) else ""
+        raise FileFormatError(f"cannot write {name}: {error.strerror or error}{where}.{room}") from None
+
+
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _mode(target: Path) -> int:
+    """Return the mode of the file that is replaced, or that of this user's new files; mkstemp makes private ones."""
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_IMODE(target.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _sync(path: Path) -> None:

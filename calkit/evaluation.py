@@ -24,7 +24,6 @@ __all__ = ["DEFAULT_METRICS", "Evaluation", "choose_metrics", "evaluate", "fitte
 DEFAULT_METRICS = ("accuracy", "error", "ece", "adaece", "mce", "nll", "brier", "s99", "s99_accuracy")
 
 # What fitted values are called where people read them.
-_SYMBOLS = {"temperature": "T"}
 
 
 @dataclass(frozen=True)
@@ -188,22 +187,28 @@ def evaluate(
     )
 
 
-def fitted_text(fitted: Mapping[str, float], *, digits: int = 4) -> str:
+def fitted_text(
+    fitted: Mapping[str, float | int | str], symbols: Mapping[str, str] | None = None, *, digits: int = 4
+) -> str:
     """Return what a calibrator has fitted as people read it.
 
     Parameters
     ----------
     fitted : mapping of str to float
         As an evaluation's ``meta["calibrator"]["fitted"]`` has it.
+    symbols : mapping of str to str, optional
+        What to call a value instead of its name: ``{"temperature": "T"}``.
     digits : int, default=4
         Significant digits.
 
     Examples
     --------
-    >>> fitted_text({"temperature": 2.51489})
+    >>> fitted_text({"temperature": 2.51489}, {"temperature": "T"})
     'T = 2.515'
     """
-    return ", ".join(f"{_SYMBOLS.get(name, name)} = {value:.{digits}g}" for name, value in fitted.items())
+    names = symbols or {}
+    shown = {name: f"{value:.{digits}g}" if isinstance(value, float) else f"{value}" for name, value in fitted.items()}
+    return ", ".join(f"{names.get(name, name)} = {value}" for name, value in shown.items())
 
 
 def as_resampling(confidence_level: float | None, n_resamples: int, random_state: int | None) -> Resampling | None:

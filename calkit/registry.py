@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -48,6 +49,14 @@ class Registry(Generic[T]):
     ----------
     what : str
         What is registered, in the singular, for error messages.
+    entry_points : str, optional
+        Group of entry points by which other packages add to it: each names a module whose import registers. They are
+        loaded when the registry is listed, or a name is not found.
+
+    Warns
+    -----
+    UserWarning
+        If such a module cannot be imported.
 
     Examples
     --------
@@ -55,15 +64,16 @@ class Registry(Generic[T]):
     >>> @colours.register("red", aliases=("crimson",))
     ... def red():
     ...     return "#f00"
-    >>> colours["crimson"]()
+    >>> colours["Crimson"]()
     '#f00'
     >>> colours["rde"]
     Traceback (most recent call last):
     calkit.errors.NotFoundError: unknown colour 'rde'. Did you mean 'red'? Known: red.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, entry_points: str | None = None) -> None:
         self.what = what
+        self._group = entry_points
         self._items: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
 
@@ -78,7 +88,7 @@ class Registry(Generic[T]):
 
         def store(item: T) -> T:
             for word in (name, *aliases):
-                if word in self:
+                if word in self._items or word in self._aliases:
                     raise ValueError(f"{self.what} {word!r} is registered already")
             self._items[name] = item
             self._aliases.update(dict.fromkeys(aliases, name))
@@ -87,30 +97,60 @@ class Registry(Generic[T]):
         return store
 
     def canonical(self, name: str) -> str:
-        """Return the name an alias stands for; a name stands for itself.
+        """Return the name an alias stands for; a name stands for itself, in capitals or not.
 
         Raises
         ------
         NotFoundError
             If nothing is registered under ``name``.
         """
-        name = self._aliases.get(name, name)
-        if name not in self._items:
+        if name not in self:
             raise unknown_name(self.what, name, self._items)
-        return name
+        return self._find(name) or name
+
+    def _find(self, name: object) -> str | None:
+        for word in (name, name.lower()) if isinstance(name, str) else ():
+            if word in self._items:
+                return word
+            if word in self._aliases:
+                return self._aliases[word]
+        return None
+
+    def _load_plugins(self) -> None:
+        """Import what other packages have announced, once."""
+        group, self._group = self._group, None
+        if group is None:
+            return
+        from importlib.metadata import entry_points
+
+        for entry in entry_points(group=group):
+            try:
+                entry.load()
+            except Exception as error:
+                warnings.warn(
+                    f"the {self.what} {entry.name!r} of another package ({entry.value}) cannot be loaded: "
+                    f"{type(error).__name__}: {error}",
+                    UserWarning,
+                    stacklevel=3,
+                )
 
     def __getitem__(self, name: str) -> T:
         return self._items[self.canonical(name)]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._items or name in self._aliases
+        if self._find(name) is None:
+            self._load_plugins()
+        return self._find(name) is not None
 
     def __iter__(self) -> Iterator[str]:
+        self._load_plugins()
         return iter(self._items)
 
     def __len__(self) -> int:
+        self._load_plugins()
         return len(self._items)
 
     def aliases(self) -> dict[str, str]:
         """Return a copy of the map from each alias to its name."""
+        self._load_plugins()
         return dict(self._aliases)

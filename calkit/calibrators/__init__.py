@@ -1,16 +1,27 @@
-"""Calibrators: scikit-learn estimators that take logits and give probabilities that can be believed."""
+"""Calibrators: scikit-learn estimators that take logits and give calibrated probabilities."""
 
-from calkit.calibrators.base import CALIBRATORS, Calibrator, available_calibrators, get_calibrator
+from calkit.calibrators.base import Calibrator
+from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.persistence import load_calibrator, save_calibrator
+from calkit.calibrators.registration import (
+    CALIBRATORS,
+    available_calibrators,
+    get_calibrator,
+    register_calibrator,
+)
 from calkit.calibrators.temperature import TemperatureScaling, temperature_curve
 
 __all__ = [
     "CALIBRATORS",
     "Calibrator",
+    "Curve",
+    "Description",
+    "FittedValue",
     "TemperatureScaling",
     "available_calibrators",
     "get_calibrator",
     "load_calibrator",
+    "register_calibrator",
     "save_calibrator",
     "temperature_curve",
 ]

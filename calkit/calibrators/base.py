@@ -1,90 +1,111 @@
-"""What all calibrators share: logits checked once at the door, probabilities out, JSON in between."""
+"""What all calibrators share: logits checked once, log-probabilities out, typed state in between."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from calkit.arrays import refuse_gaps
+from calkit.calibrators.description import Description
+from calkit.calibrators.inputs import as_binary, as_classes, as_fit_predictions, as_logits, warn_of_probabilities
+from calkit.calibrators.persistence import fingerprint, save_calibrator, to_document
+from calkit.calibrators.state import Store, inline
 from calkit.errors import InputError
-from calkit.predictions import Predictions, not_predictions
-from calkit.registry import Registry
+from calkit.lazy import Converted
+from calkit.predictions import Kind, Predictions, not_predictions
 from calkit.shards import Shards
-from calkit.specs import call_with_spec, parse_spec
 
-__all__ = ["CALIBRATORS", "Calibrator", "available_calibrators", "get_calibrator"]
+__all__ = ["Calibrator"]
 
-#: Calibrator classes by name.
-CALIBRATORS: Registry[Callable[..., Calibrator]] = Registry("calibrator")
+Floats = NDArray[np.floating[Any]]
 
-
-def available_calibrators() -> list[str]:
-    """Return the names of all calibrators."""
-    return list(CALIBRATORS)
-
-
-def get_calibrator(spec: str) -> Calibrator:
-    """Return the (not yet fitted) calibrator a string stands for.
-
-    Parameters
-    ----------
-    spec : str
-        A name, with parameters after a colon: ``"temperature:objective=ece"``.
-
-    Returns
-    -------
-    Calibrator
-
-    Raises
-    ------
-    NotFoundError
-        If no calibrator has that name.
-    UsageError
-        If a parameter is unknown.
-
-    Examples
-    --------
-    >>> from calkit.calibrators import get_calibrator
-    >>> get_calibrator("temperature:objective=ece")
-    TemperatureScaling(objective='ece')
-    """
-    parsed = parse_spec(spec)
-    return call_with_spec(CALIBRATORS[parsed.name], parsed, "calibrator")
+_LACKING = {
+    "weights": "takes no sample_weight; leave it out, or repeat rows",
+    "shards": "needs all rows at hand; load the files into one Predictions",
+    "pairs": "needs the scores of all classes, which (confidence, correct) pairs do not hold",
+    "soft": "takes one true class per row, not shares of classes; pass the class of each row",
+}
 
 
 class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """Base of all calibrators: a scikit-learn classifier, and transformer, whose features are logits.
 
-    A subclass sets `name`, fits in :meth:`_fit`, maps logits in :meth:`_transform`, and lists in `_state` the fitted
-    attributes that :meth:`to_dict` stores.
+    A subclass is registered with :func:`~calkit.calibrators.register_calibrator`, fits in :meth:`_fit`, maps logits to
+    log-probabilities in :meth:`_log_proba`, and lists in `_state` the fitted attributes that files hold. All else is
+    done here: checks, names of features and classes, pairs, probabilities, saving.
 
     Attributes
     ----------
+    name : str
+        The registered name.
+    supports : frozenset of {"weights", "shards", "pairs", "soft"}
+        What :meth:`fit_predictions` takes beside plain rows: weights, files larger than memory, (confidence, correct)
+        pairs, shares of classes as labels. `_fit` is never handed what is not listed here.
+    keeps_order : bool
+        Whether the order of the classes of a row never changes (two may become equal).
+    binary_only : bool
+        Whether two classes are all it takes.
+    law_exceptions : mapping of str to str
+        Laws of :mod:`calkit.testing` that do not hold, with the reason.
     classes_ : ndarray of shape (K,)
         The class each column of the logits stands for.
     n_features_in_ : int
         Number of columns of the logits.
+    feature_names_in_ : ndarray of str
+        Names of the columns, where `X` was a frame with names.
+    fitted_on_pairs_ : bool
+        Whether it was fitted on (confidence, correct) pairs, and so maps these.
     """
 
     name: ClassVar[str]
-    _state: ClassVar[tuple[str, ...]]
+    supports: ClassVar[frozenset[str]] = frozenset({"weights"})
+    keeps_order: ClassVar[bool] = False
+    binary_only: ClassVar[bool] = False
+    law_exceptions: ClassVar[Mapping[str, str]] = {}
+    _state: ClassVar[tuple[str, ...]] = ()
+
+    classes_: NDArray[Any]
+    fitted_on_pairs_: bool
 
     @abstractmethod
-    def _fit(self, predictions: Predictions | Shards) -> None:
-        """Set the fitted attributes from predictions of kind "logits"."""
+    def _fit(self, data: Predictions | Shards) -> None:
+        """Set the fitted attributes from predictions of kind "logits".
+
+        Sums over their rows are taken with :func:`calkit.stats.summarize`, which sees to threads, shards and Dask, or
+        block by block from ``data.blocks()``.
+        """
 
     @abstractmethod
-    def _scale(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        """Return calibrated logits of the same shape and precision."""
+    def _log_proba(self, logits: Floats) -> Floats:
+        """Return log-probabilities of shape (b, K), in the precision of the logits; -inf is a probability of 0."""
+
+    def _proba(self, logits: Floats) -> Floats:
+        """Return probabilities of shape (b, K). Override it where they are had more directly than by `exp`."""
+        log_proba = self._log_proba(logits)
+        return np.asarray(np.exp(log_proba))
+
+    def _logits(self, logits: Floats) -> Floats:
+        """Return calibrated logits: the log-probabilities, or what differs from them by a constant per row."""
+        return self._log_proba(logits)
+
+    def _check_state(self) -> None:
+        """Raise ValueError if the fitted attributes, read from a file, are impossible."""
+
+    def describe(self) -> Description:
+        """Return what was fitted, as plain data for tables, titles and reports.
+
+        Returns
+        -------
+        Description
+        """
+        return Description(self.name)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit on logits of data the classifier was not trained on.
@@ -92,7 +113,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         Parameters
         ----------
         X : array-like of shape (n, K), (n,) or (n, 1)
-            Logits, a column per class; a single column is the logit of class 1 of two.
+            Logits, a column per class; a single column is the logit of class 1 of two. -inf is a probability of 0.
         y : array-like of shape (n,)
             True classes: integers in 0..K-1 are columns (absent classes are no trouble); strings or other integers
             must all be present, their sorted order being that of the columns; or one-hot rows.
@@ -107,8 +128,17 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         ------
         InputError
             If the arrays do not fit each other, hold impossible values or are empty.
+
+        Warns
+        -----
+        CalibrationWarning
+            If every row of `X` lies in [0, 1] and sums to 1: these are probabilities, not logits.
         """
-        return self.fit_predictions(_as_fit_predictions(X, y, sample_weight))
+        predictions = as_fit_predictions(X, y, sample_weight)
+        warn_of_probabilities(X)
+        self.fit_predictions(predictions)
+        _check_feature_names(self, X, reset=True)
+        return self
 
     def fit_predictions(self, predictions: Predictions | Shards) -> Self:
         """Fit on predictions; probabilities are turned into their logarithms first.
@@ -116,7 +146,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         Parameters
         ----------
         predictions : Predictions or Shards
-            Of kind "logits" or "probs".
+            Of kind "logits" or "probs"; or (confidence, correct) pairs, where the calibrator takes them.
 
         Returns
         -------
@@ -125,19 +155,20 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         Raises
         ------
         InputError
-            For (confidence, correct) pairs, or impossible scores.
+            If scores are impossible, or the calibrator does not support what is there: weights, shards, pairs.
         """
         if not isinstance(predictions, Predictions | Shards):
             raise not_predictions(predictions)
-        logits = predictions.logits()
-        n_classes = logits.n_classes or 0
-        names = logits.class_names
-        self._fit(logits)
-        self.classes_ = np.arange(n_classes) if names is None else _as_classes(names, logits.meta)
+        data = self._supported(predictions)
+        self._fit(data)
+        n_classes = data.n_classes or 0
+        self.classes_ = as_classes(data.class_names, n_classes)
         self.n_features_in_ = n_classes
+        self.fitted_on_pairs_ = predictions.kind == "confidence"
+        self.__dict__.pop("feature_names_in_", None)
         return self
 
-    def transform(self, X: Any) -> NDArray[np.floating[Any]]:
+    def transform(self, X: Any) -> Floats:
         """Return calibrated log-probabilities, which are logits again, so that calibrators chain.
 
         Parameters
@@ -148,11 +179,25 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         Returns
         -------
         ndarray of shape (n, K)
-            In the precision of `X` if that is float32 or float64, else float64.
+            In the precision of `X` if that is float32 or float64, else float64; -inf where the probability is 0.
         """
-        return np.asarray(log_softmax(self._checked_scale(X), axis=1))
+        return self.predict_log_proba(X)
 
-    def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]:
+    def predict_log_proba(self, X: Any) -> Floats:
+        """Return calibrated log-probabilities; the same as :meth:`transform`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, K) or (n,)
+            Logits.
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+        """
+        return self._log_proba(self._checked(X))
+
+    def predict_proba(self, X: Any) -> Floats:
         """Return calibrated probabilities.
 
         Parameters
@@ -165,10 +210,10 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         ndarray of shape (n, K)
             In the precision of `X` if that is float32 or float64, else float64.
         """
-        return softmax(self._checked_scale(X))
+        return self._proba(self._checked(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most probable class of each row.
+        """Return the most probable class of each row, the first of equal ones.
 
         Parameters
         ----------
@@ -179,7 +224,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         -------
         ndarray of shape (n,)
         """
-        columns = self._checked_scale(X).argmax(axis=1)
+        columns = self._logits(self._checked(X)).argmax(axis=1)
         return np.asarray(self.classes_[columns])
 
     @overload
@@ -196,9 +241,10 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         Parameters
         ----------
         predictions : Predictions or Shards
-            Of kind "logits" or "probs", with the number of classes the calibrator was fitted on.
+            Of kind "logits" or "probs", with the number of classes the calibrator was fitted on; (confidence, correct)
+            pairs if it was fitted on such.
         kind : {"logits", "probs"}, default="logits"
-            What the calibrated scores shall be.
+            What the calibrated scores shall be; those of pairs are confidences.
 
         Returns
         -------
@@ -210,44 +256,113 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
             return predictions.map(partial(self.apply, kind=kind))
         if not isinstance(predictions, Predictions):
             raise not_predictions(predictions)
+        if (predictions.kind == "confidence") != self.fitted_on_pairs_:
+            given = "(confidence, correct) pairs" if self.fitted_on_pairs_ else "the scores of all classes"
+            raise InputError(
+                f"this calibrator was fitted on {given}, and maps nothing else; fit one on data like this."
+            )
+        if self.fitted_on_pairs_:
+            return predictions.replace(scores=self._calibrated(as_binary(predictions).logits(), "confidence"))
         logits = predictions.logits()
         self._check_columns(logits.n_classes or 0, str(logits.meta.get("file", "the data")))
-        convert = self.predict_proba if kind == "probs" else self._checked_scale
-        return logits.replace(scores=CalibratedScores(convert, logits.scores), kind=kind)
+        return logits.replace(scores=self._calibrated(logits, kind), kind=kind)
 
-    def fitted_values(self) -> dict[str, float]:
-        """Return the few numbers that tell what was fitted, for tables and titles."""
-        return {}
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:  # noqa: ARG002
+        """Return names of the columns of :meth:`transform`, which are logits again.
+
+        Parameters
+        ----------
+        input_features : ignored
+            As scikit-learn's interface has it.
+
+        Returns
+        -------
+        ndarray of str, shape (K,)
+            Those of the columns of `X` where it was a frame, else ``logit_<class>``.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if names is None or len(names) != len(self.classes_):
+            names = [f"logit_{label}" for label in self.classes_.tolist()]
+        return np.asarray(names, dtype=object)
 
     def to_dict(self) -> dict[str, Any]:
         """Return parameters and fitted state as plain data, ready for JSON."""
         check_is_fitted(self)
-        state = {name: _plain(getattr(self, name)) for name in self._state}
-        return {
-            "calibrator": self.name,
-            "parameters": {name: _plain(value) for name, value in self.get_params(deep=False).items()},
-            "classes": _plain(self.classes_),
-            "state": state,
-        }
+        return self.to_document()
 
-    def _set_state(self, classes: list[Any], state: dict[str, Any]) -> None:
-        """Undo :meth:`to_dict`."""
-        for name in self._state:
-            setattr(self, name, state[name])
-        self.classes_ = np.asarray(classes)
-        self.n_features_in_ = len(classes)
+    def to_document(self, store: Store = inline) -> dict[str, Any]:
+        """Return parameters, and fitted state if there is one; `store` says where the numbers of arrays go."""
+        return to_document(self, store)
+
+    def fingerprint(self) -> str:
+        """Return a hash of parameters, classes and state: equal for calibrators that are equal to the bit."""
+        check_is_fitted(self)
+        return fingerprint(self)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted calibrator to a JSON file; see :func:`calkit.load_calibrator`."""
-        from calkit.calibrators.persistence import save_calibrator
-
         save_calibrator(self, path)
 
-    def _checked_scale(self, X: Any) -> NDArray[np.floating[Any]]:
+    def _supported(self, predictions: Predictions | Shards) -> Predictions | Shards:
+        """Return predictions as logits; refuse what is not in `supports`."""
+        found = {
+            "shards": isinstance(predictions, Shards),
+            "pairs": predictions.kind == "confidence",
+            "weights": getattr(predictions, "sample_weight", None) is not None,
+            "soft": getattr(predictions, "votes", None) is not None,
+        }
+        for what, present in found.items():
+            if present and what not in self.supports:
+                raise InputError(f"{self.name} {_LACKING[what]}.")
+        if found["pairs"]:
+            predictions = predictions.map(as_binary) if isinstance(predictions, Shards) else as_binary(predictions)
+        if self.binary_only and predictions.n_classes != 2:
+            raise InputError(
+                f"{self.name} takes two classes, but the scores have {predictions.n_classes}; use 'one-vs-rest' around "
+                "it, or a calibrator of many classes."
+            )
+        if isinstance(predictions, Shards):
+            return predictions.logits()
+        predictions.require_labels()
+        logits = predictions.logits()
+        # A fit passes over the rows several times: the logarithms of what is in memory are computed once.
+        in_memory = type(predictions.scores) is np.ndarray
+        return logits.replace(scores=np.asarray(logits.scores)) if in_memory else logits
+
+    def _restore(self, state: dict[str, Any], classes: NDArray[Any], features: Any, pairs: bool) -> None:
+        """Set what a file holds."""
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.classes_, self.n_features_in_, self.fitted_on_pairs_ = classes, len(classes), pairs
+        if features is not None:
+            self.feature_names_in_ = features
+
+    def _check_restored(self) -> None:
+        """Raise ValueError, or what arithmetic raises, if what a file holds cannot be."""
+        self._check_state()
+        probs = self._proba(np.zeros((1, self.n_features_in_)))
+        if probs.shape != (1, self.n_features_in_) or not np.allclose(probs.sum(axis=1), 1):
+            raise ValueError("its state gives no probabilities")
+
+    def _calibrated(self, logits: Predictions, kind: Kind) -> Converted:
+        """Return calibrated scores of some kind that are computed when they are read."""
+        shape = (logits.n_samples,) if kind == "confidence" else (logits.n_samples, self.n_features_in_)
+        return Converted(logits.scores, partial(self._convert, kind=kind), shape, np.float64)
+
+    def _convert(self, rows: Any, kind: Kind) -> Floats:
+        logits = as_logits(np.asarray(rows, dtype=np.float64))
+        if kind == "logits":
+            return self._logits(logits)
+        probs = self._proba(logits)
+        return probs[:, 1] if kind == "confidence" else probs
+
+    def _checked(self, X: Any) -> Floats:
         check_is_fitted(self)
+        _check_feature_names(self, X, reset=False)
         logits = as_logits(X)
         self._check_columns(logits.shape[1])
-        return self._scale(logits)
+        return logits
 
     def _check_columns(self, n_columns: int, found: str = "X") -> None:
         if n_columns != self.n_features_in_:
@@ -255,98 +370,3 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
                 f"this calibrator was fitted on {self.n_features_in_} classes, but {found} has {n_columns}; fit one on "
                 "scores of the same classes."
             )
-
-
-class CalibratedScores:
-    """Calibrated scores, computed in float64 for the rows that are asked for.
-
-    Looks like an array of shape (n, K) that can be sliced by rows.
-
-    Parameters
-    ----------
-    convert : callable
-        Turns logits (b, K) into the scores of those rows.
-    source : array-like of shape (n, K) or (n,)
-        Logits.
-    """
-
-    ndim = 2
-    dtype = np.dtype(np.float64)
-
-    def __init__(self, convert: Callable[[Any], NDArray[np.floating[Any]]], source: Any) -> None:
-        self._convert = convert
-        self._source = source
-        columns = 2 if source.ndim == 1 else int(source.shape[1])
-        self.shape = (int(source.shape[0]), columns)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> NDArray[np.floating[Any]]:
-        return self._convert(np.asarray(self._source[rows], dtype=np.float64))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
-
-
-def as_logits(X: Any) -> NDArray[np.floating[Any]]:
-    """Return logits as a finite float32 or float64 array of shape (n, K)."""
-    refuse_gaps("X", X)
-    logits = np.asarray(X)
-    if logits.dtype.kind not in "fiub" and str(logits.dtype) != "bfloat16":
-        raise InputError(f"X must hold logits, real numbers, but its type is {logits.dtype}.")
-    if logits.dtype not in (np.float32, np.float64):
-        logits = logits.astype(np.float64)
-    if logits.ndim == 2 and logits.shape[1] == 1:
-        logits = logits[:, 0]
-    if logits.ndim == 1:
-        logits = np.stack([np.zeros_like(logits), logits], axis=1)
-    if logits.ndim != 2 or logits.shape[1] < 2:
-        raise InputError(f"X must have shape (n, K), or (n,) for two classes, but has shape {logits.shape}.")
-    # The sum is finite if all terms are (and a sum that overflows is looked into), so one cheap reduction clears most.
-    if not np.isfinite(logits.sum()) and not np.isfinite(logits).all():
-        row = int(np.argmin(np.isfinite(logits).all(axis=1)))
-        raise InputError(f"X must be finite, but row {row} holds {logits[row][~np.isfinite(logits[row])][0]}.")
-    return logits
-
-
-def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Return probabilities in an array of their own: SciPy's numbers, without its temporary arrays."""
-    # Along short rows NumPy's maximum is slow; it is the same number from the transposed array.
-    few = logits.shape[1] <= 32
-    top = np.ascontiguousarray(logits.T).max(axis=0) if few else logits.max(axis=1)
-    probs = logits - top[:, None]
-    np.exp(probs, out=probs)
-    probs /= probs.sum(axis=1, keepdims=True)
-    return probs
-
-
-def _as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:
-    """Build predictions whose class names are the classes of ``y``, where those are not the columns themselves."""
-    shape = np.shape(X)
-    n_classes = 2 if len(shape) == 1 or shape[1:] == (1,) else int(shape[1]) if len(shape) == 2 else 0
-    labels = np.asarray(y)
-    meta: dict[str, Any] = {}
-    names: tuple[str, ...] | None = None
-    if labels.ndim == 1 and labels.size and n_classes:
-        classes = np.unique(labels)
-        columns = labels.dtype.kind in "iub" and classes[0] >= 0 and classes[-1] < n_classes
-        if not columns and labels.dtype.kind in "iuUO" and len(classes) == n_classes:
-            names, meta = tuple(str(c) for c in classes), {"classes": classes}
-            labels = np.searchsorted(classes, labels)
-    return Predictions(X, labels, kind="logits", sample_weight=sample_weight, class_names=names, meta=meta)
-
-
-def _as_classes(names: Any, meta: Any) -> NDArray[Any]:
-    return np.asarray(meta["classes"] if "classes" in meta else list(names))
-
-
-def _plain(value: Any) -> Any:
-    """Return numpy values as what JSON knows."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value

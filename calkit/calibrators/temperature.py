@@ -8,10 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
-from calkit.calibrators.base import CALIBRATORS, Calibrator
+from calkit.calibrators.base import Calibrator, Floats
+from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.grid_search import GridMinimum, grid_minimum
+from calkit.calibrators.inputs import softmax
 from calkit.calibrators.nll_root import nll_root
+from calkit.calibrators.registration import register_calibrator
 from calkit.errors import CalibrationWarning, InputError
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
@@ -23,6 +27,9 @@ __all__ = ["PAPER_GRID", "TemperatureScaling", "temperature_curve"]
 
 #: The grid of the paper: 0.1, 0.2, … 10.0.
 PAPER_GRID = np.arange(1, 101) / 10
+
+# A temperature this close to 1 shows in no figure.
+_UNSEEN = 0.0005
 
 _WARNINGS = {
     "separable": (
@@ -37,7 +44,7 @@ _WARNINGS = {
 }
 
 
-@CALIBRATORS.register("temperature")
+@register_calibrator("temperature")
 class TemperatureScaling(Calibrator):
     """Divide the logits by a temperature.
 
@@ -97,7 +104,8 @@ class TemperatureScaling(Calibrator):
     True
     """
 
-    name: ClassVar[str] = "temperature"
+    supports: ClassVar[frozenset[str]] = frozenset({"weights", "shards", "pairs"})
+    keeps_order: ClassVar[bool] = True
     _state: ClassVar[tuple[str, ...]] = (
         "temperature_",
         "inverse_temperature_",
@@ -147,18 +155,43 @@ class TemperatureScaling(Calibrator):
                 stacklevel=5,
             )
 
-    def _set_state(self, classes: list[Any], state: dict[str, Any]) -> None:
-        super()._set_state(classes, state)
-        if not self.temperature_ > 0:
-            raise ValueError(f"temperature_ is {self.temperature_!r}, but must be a positive number")
+    def _check_state(self) -> None:
+        if not (isinstance(self.temperature_, float) and self.temperature_ > 0):
+            raise ValueError(f"temperature_ is {self.temperature_!r:.40}, but must be a positive number")
 
-    def fitted_values(self) -> dict[str, float]:
-        """Return the temperature."""
-        return {"temperature": self.temperature_}
+    def describe(self) -> Description:
+        """Return the temperature, and what it does."""
+        notes = []
+        if abs(self.temperature_ - 1) >= _UNSEEN:
+            how = "less" if self.temperature_ > 1 else "more"
+            notes = [f"Dividing the logits by T makes it {how} sure and changes none of its answers."]
+        value = FittedValue("temperature", self.temperature_, "T")
+        return Description("temperature scaling", (value,), notes=tuple(notes), temperature=self.temperature_)
 
-    def _scale(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    def inverse_transform(self, X: Any) -> Floats:
+        """Return logits that :meth:`transform` maps to ``X``, up to a constant per row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, K)
+            Calibrated logits or log-probabilities.
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+        """
+        logits = self._checked(X)
+        return logits * logits.dtype.type(self.temperature_)
+
+    def _logits(self, logits: Floats) -> Floats:
         # The result stays in the precision of the logits; dividing keeps a temperature of 1 exact.
         return logits / logits.dtype.type(self.temperature_)
+
+    def _log_proba(self, logits: Floats) -> Floats:
+        return np.asarray(log_softmax(self._logits(logits), axis=1))
+
+    def _proba(self, logits: Floats) -> Floats:
+        return softmax(self._logits(logits))
 
 
 def as_grid(grid: Any) -> NDArray[np.float64]:

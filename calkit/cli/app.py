@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from calkit._version import __version__
+from calkit.cli.settings import settings_for
 from calkit.errors import CalibrationWarning, CalkitError
 from calkit.registry import unknown_name
 
@@ -46,7 +51,10 @@ class _LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None:
             raise unknown_name("command", args[0], self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None and not ctx.resilient_parsing:
+            ctx.default_map = {**(ctx.default_map or {}), name: settings_for(name, command, Path.cwd())}
+        return name, command, rest
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         command: click.Command
@@ -85,7 +93,7 @@ def _debug_option() -> click.Option:
 )
 @click.version_option(__version__, prog_name="calkit")
 def cli() -> None:
-    """Measure, show and mend the calibration of classifiers."""
+    """Measure, show and improve the calibration of classifiers."""
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -96,12 +104,40 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     args : sequence of str, optional
         Arguments; by default those of the process.
     """
-    sys.exit(run(sys.argv[1:] if args is None else list(args)))
+    with _signals_raise():
+        sys.exit(run(sys.argv[1:] if args is None else list(args)))
+
+
+class _Terminated(BaseException):
+    """The process was asked to end; temporary files are removed on the way out."""
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Make the signals that end a process raise, so that nothing is left half-written."""
+
+    def end(number: int, _: object) -> NoReturn:
+        raise _Terminated(number)
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [
+        number for number in (getattr(signal, name) for name in names) if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def run(args: list[str]) -> int:
     """Run the command line and return its exit code."""
     meta: dict[str, Any] = {}
+    if "_CALKIT_COMPLETE" in os.environ:
+        # The shell asks for a completion script, or for completions.
+        cli.main(args, prog_name="calkit")
     args = args or ["--help"]
     try:
         with warnings.catch_warnings():
@@ -110,6 +146,8 @@ def run(args: list[str]) -> int:
             with cli.make_context("calkit", args) as ctx:
                 meta = ctx.meta
                 cli.invoke(ctx)
+        # What cannot be written is said here, and not by Python as it ends.
+        sys.stdout.flush()
         return 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
@@ -127,12 +165,22 @@ def run(args: list[str]) -> int:
         # Whoever read our output has gone; keep Python from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except _Terminated as ended:
+        click.echo("calkit: terminated; nothing was left half-written.", err=True)
+        return 128 + int(ended.args[0])
     except CalkitError as error:
         if meta.get("calkit.debug"):
             raise
         for line in error.args if isinstance(error, ThresholdBrokenError) else [f"error: {error}"]:
             click.echo(f"calkit: {line}", err=True)
         return error.exit_code
+    except OSError as error:
+        if meta.get("calkit.debug") or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+            raise
+        # The streams hold what could not be written; without them Python does not try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"calkit: error: cannot write standard output: {error.strerror}.", err=True)
+        return 1
     except MemoryError:
         if meta.get("calkit.debug"):
             raise

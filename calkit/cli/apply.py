@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from calkit.cli.options import InputOptions, input_options
+from calkit.cli.outputs import announce, check_output
 
 __all__ = ["command"]
 
@@ -44,8 +45,9 @@ def command(
     from calkit.calibrators import load_calibrator
     from calkit.io import save_predictions
 
+    check_output(output, [calibrator, file, *source.files()])
     fitted = load_calibrator(calibrator)
     predictions = source.load_preferred(file, "test")
     save_predictions(fitted.apply(predictions, kind=written), output)
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
-    click.echo(f"wrote {predictions.n_samples:,} calibrated rows of {file}{split} as {written} to {output}")
+    announce(f"wrote {predictions.n_samples:,} calibrated rows of {file}{split} as {written} to {output}", output)

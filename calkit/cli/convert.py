@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from calkit.cli.options import InputOptions, input_options
+from calkit.cli.outputs import announce, check_output
 from calkit.io import save_predictions
 
 __all__ = ["command"]
@@ -23,7 +24,7 @@ def command(file: str, output: str, source: InputOptions) -> None:
     calkit convert logits.csv logits.parquet
     calkit convert run.h5 test.npz --split test
     """  # noqa: D301
+    check_output(output, [file, *source.files()])
     predictions = source.load(file)
     save_predictions(predictions, output)
-    if output != "-":
-        click.echo(f"wrote {predictions.n_samples:,} rows of {file} to {output}")
+    announce(f"wrote {predictions.n_samples:,} rows of {file} to {output}", output)

@@ -14,7 +14,6 @@ import click
 
 from calkit.cli.pictures import check_picture, save_picture
 from calkit.cli.tables import render
-from calkit.evaluation import fitted_text
 
 if TYPE_CHECKING:
     from calkit.evaluation import Evaluation
@@ -48,8 +47,8 @@ _COMMANDS = (
 def command(output: Path) -> None:
     """Show the main job on data that ship with calkit.
 
-    An over-confident classifier of handwritten digits is evaluated, mended, and drawn before and after. The commands
-    printed at the end do the same with a file of yours.
+    An over-confident classifier of handwritten digits is evaluated, recalibrated, and drawn before and after. The
+    commands printed at the end do the same with a file of yours.
     """
     from calkit.calibrators import TemperatureScaling
     from calkit.datasets import digits_path, load_digits_logits
@@ -59,10 +58,10 @@ def command(output: Path) -> None:
     check_picture(output)
     test = load_digits_logits("test").replace(meta={"file": "handwritten digits", "split": "test split"})
     calibrator = TemperatureScaling().fit_predictions(load_digits_logits("validation"))
-    note = {"spec": "temperature", "fitted": calibrator.fitted_values()}
-    mended = calibrator.apply(test).replace(meta={**test.meta, "calibrator": note})
-    before, after = evaluate(test), evaluate(mended)
-    shown = {"as it is": test, fitted_text(calibrator.fitted_values()): mended}
+    note = {"spec": "temperature", **calibrator.describe().to_dict()}
+    recalibrated = calibrator.apply(test).replace(meta={**test.meta, "calibrator": note})
+    before, after = evaluate(test), evaluate(recalibrated)
+    shown = {"uncalibrated": test, calibrator.describe().text(): recalibrated}
     displays = {name: ReliabilityDisplay.from_predictions(item, plot=False) for name, item in shown.items()}
     save_picture(plot_reliability(displays, title="handwritten digits, test split"), output)
 

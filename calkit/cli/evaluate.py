@@ -13,6 +13,7 @@ import click
 from calkit.atomic import atomic_write
 from calkit.cli.app import ThresholdBrokenError
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.outputs import check_output
 from calkit.cli.tables import RENDERERS, render
 from calkit.cli.thresholds import broken, parse_threshold
 from calkit.errors import UsageError
@@ -82,6 +83,7 @@ def command(
     calkit evaluate logits.npz --confidence-level 0.95
     calkit evaluate probs.csv --kind probs --format json --fail-if 'ece>0.05'
     """  # noqa: D301
+    check_output(output, [*files, *source.files(), *fit.files()])
     thresholds = [parse_threshold(text) for text in conditions]
     chosen = [get_metric(name) for name in split_specs(metrics)] if metrics is not None else None
     evaluations: list[Evaluation] = []
@@ -131,7 +133,7 @@ def _evaluate_file(
         before = measure(predictions, wanted)
         evaluations.append(before)
         for label, calibrator in calibrators:
-            note = {"spec": label, "fitted": calibrator.fitted_values()}
+            note = {"spec": label, **calibrator.describe().to_dict()}
             after = measure(calibrator.apply(predictions), wanted)
             evaluations.append(replace(after, meta={**before.meta, "calibrator": note}))
     return evaluations

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from calkit.cli.options import InputOptions, input_options
-from calkit.evaluation import fitted_text
+from calkit.cli.outputs import announce, check_output
+from calkit.errors import UsageError
+from calkit.io.formats import format_of_suffix
 
 __all__ = ["command"]
 
@@ -41,10 +43,20 @@ def command(file: str, source: InputOptions, method: str, output: Path) -> None:
     """  # noqa: D301
     from calkit.calibrators import get_calibrator, save_calibrator
 
+    check_output(output, [file, *source.files()])
+    _check_suffix(output)
     calibrator = get_calibrator(method)
     predictions = source.load_preferred(file, "validation")
     calibrator.fit_predictions(predictions)
     save_calibrator(calibrator, output)
-    values = fitted_text(calibrator.fitted_values(), digits=10)
+    values = calibrator.describe().text(digits=10)
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
-    click.echo(f"{method}: {values}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}")
+    told = f"{method}: {values}" if values else method
+    announce(f"{told}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}", output)
+
+
+def _check_suffix(output: Path) -> None:
+    """Refuse names that promise data: whoever reads them later would not find any."""
+    form = format_of_suffix(output)
+    if form is not None and form.name != "json":
+        raise UsageError(f"{output}: calibrators are JSON, not {form.what}; name the file .json.")

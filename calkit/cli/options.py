@@ -42,6 +42,10 @@ class InputOptions:
         """Return the files that a pattern or a folder stands for, to be read where they are worked on."""
         return Shards(path, **self._arguments(split))
 
+    def files(self) -> list[str]:
+        """Return the words of the options that may name files, beside the one that is read."""
+        return [word for word in (self.labels, self.sample_weight) if word is not None]
+
     def _arguments(self, split: str | None) -> dict[str, Any]:
         return {**asdict(self), "split": split or self.split}
 
@@ -114,6 +118,10 @@ class FitOptions:
     def __post_init__(self) -> None:
         if self.fit_on is not None and not self.methods:
             raise UsageError("--fit-on says where --method is fitted; add one (-m temperature), or leave --fit-on out.")
+
+    def files(self) -> list[str]:
+        """Return the words of the options that may name files."""
+        return [*self.calibrators, *([] if self.fit_on is None else [self.fit_on])]
 
     def fitted(self, path: str, source: InputOptions, validation: Predictions | None = None) -> list[tuple[str, Any]]:
         """Return (label, calibrator) pairs: the methods fitted on the file's validation split or on ``fit_on``."""

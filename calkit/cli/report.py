@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from calkit.atomic import atomic_write
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.outputs import check_output
 from calkit.errors import UsageError
 from calkit.report import REPORT_FORMATS, Entry, make_report, render_report
 from calkit.runs import RunFolder, is_run_folder
@@ -73,6 +74,7 @@ def command(
         raise UsageError("--as-is fits nothing; leave it out, or --method and --calibrator.")
     if not (as_is or fit.methods or fit.calibrators):
         fit = replace(fit, methods=("temperature",))
+    check_output(output, [*inputs, *source.files(), *fit.files()])
     report = make_report(
         [_entry(path, source, fit) for path in inputs],
         metrics=split_specs(metrics) if metrics is not None else None,

@@ -47,7 +47,7 @@ def _calibrator(evaluation: Evaluation) -> str:
     calibrator = evaluation.meta.get("calibrator")
     if not calibrator:
         return ""
-    fitted = fitted_text(calibrator["fitted"])
+    fitted = fitted_text(calibrator["fitted"], calibrator.get("symbols"))
     return f"{calibrator['spec']}; {fitted}" if fitted else str(calibrator["spec"])
 
 

@@ -59,11 +59,12 @@ def parse_threshold(text: str) -> Threshold:
     Raises
     ------
     UsageError
-        If it is not of the form METRIC OPERATOR NUMBER, the number is not finite, or the metric is unknown.
+        If it is not of the form METRIC OPERATOR NUMBER, the metric is unknown, or no value of the metric can be on
+        that side of the number: such a condition would never hold.
 
     Examples
     --------
-    >>> threshold = parse_threshold("ece > 5%")
+    >>> threshold = parse_threshold("ECE > 5%")
     >>> threshold.metric.name, threshold.operator, threshold.limit
     ('ece', '>', 0.05)
     """
@@ -76,7 +77,24 @@ def parse_threshold(text: str) -> Threshold:
         raise UsageError(f"--fail-if {text!r}: {match['limit']!r} is not a number.") from None
     if not math.isfinite(limit):
         raise UsageError(f"--fail-if {text!r}: the limit must be finite, but is {match['limit']}.")
-    return Threshold(get_metric(match["metric"].strip()), match["operator"], limit / 100 if match["percent"] else limit)
+    metric = get_metric(match["metric"].strip())
+    threshold = Threshold(metric, match["operator"], limit / 100 if match["percent"] else limit)
+    if not _can_break(threshold):
+        low, high = metric.bounds
+        fraction = Threshold(metric, match["operator"], limit / 100)
+        hint = "" if match["percent"] or not _can_break(fraction) else f" Did you mean {match['limit']}%?"
+        raise UsageError(
+            f"--fail-if {text!r} can never hold: {metric.name} lies in [{low:g}, {high:g}]. A limit is a fraction, or "
+            f"has a percent sign.{hint}"
+        )
+    return threshold
+
+
+def _can_break(threshold: Threshold) -> bool:
+    """Tell whether the limit lies in the range of the metric, with room for a value that breaks it."""
+    low, high = threshold.metric.bounds
+    end = high if threshold.operator in (">", ">=") else low
+    return low <= threshold.limit <= high and _OPERATORS[threshold.operator](end, threshold.limit)
 
 
 def broken(thresholds: Sequence[Threshold], evaluations: Sequence[Evaluation]) -> list[str]:

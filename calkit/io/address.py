@@ -128,9 +128,21 @@ def spool(path: Path, suffix: str = "") -> Path:
     suffix : str, optional
         For the name of the file.
     """
-    folder = tempfile.mkdtemp(prefix="calkit-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    target = Path(folder) / f"stdin{suffix}"
+    try:
+        folder = tempfile.mkdtemp(prefix="calkit-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return _copied(path, Path(folder) / f"stdin{suffix}")
+    except OSError as error:
+        if isinstance(error, FileFormatError):
+            raise
+        name = "standard input" if str(path) == STDIN else path
+        raise FileFormatError(
+            f"cannot keep a copy of {name} in {tempfile.gettempdir()}: {error.strerror or error}. Free some room, or "
+            "set TMPDIR to a folder that has it."
+        ) from None
+
+
+def _copied(path: Path, target: Path) -> Path:
     with target.open("wb") as stream:
         if str(path) != STDIN:
             with path.open("rb") as source:

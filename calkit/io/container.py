@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError, UsageError
 from calkit.io.hardening.guard import reading
 from calkit.io.hardening.limits import check
-from calkit.io.sources import ConvertedSource, Source
+from calkit.lazy import Converted, LazyArray
 from calkit.registry import unknown_name
 
 __all__ = ["Container", "Field", "by_name", "expand", "printable", "unreadable"]
@@ -216,8 +216,8 @@ def expand(item: Field, separator: str = "/") -> list[Field]:
 
 def _column(load: Callable[[], Any], name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     records = load()
-    if isinstance(records, Source):
-        return ConvertedSource(records, lambda rows: rows[name], shape, dtype)
+    if isinstance(records, LazyArray):
+        return Converted(records, lambda rows: rows[name], shape, dtype)
     return records[name]
 
 

@@ -17,8 +17,8 @@ from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.names import Role, read_name
 from calkit.io.opening import open_container
 from calkit.io.resolve import Resolved, resolve
-from calkit.io.sources import Source, block_rows
-from calkit.labels import encode_labels
+from calkit.labels import TrueColumns, encode_labels
+from calkit.lazy import LazyArray, block_rows
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
 
@@ -153,11 +153,11 @@ def _check_scores(container: Container, item: Field) -> None:
 def _load_scores(item: Field) -> Any:
     source = item.load()
     # An array could not tell that its numbers were widened from something coarser.
-    once = isinstance(source, Source) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
+    once = isinstance(source, LazyArray) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
     return np.asarray(source) if once else source
 
 
-def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_rows: int) -> NDArray[Any]:
+def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_rows: int) -> Any:
     if found.kind != "confidence":
         labels = named.get("labels") or found.get("labels")
         if labels is None:
@@ -185,7 +185,7 @@ def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_ro
     )
 
 
-def _labels(item: Field, n_rows: int, scores: Field) -> NDArray[Any]:
+def _labels(item: Field, n_rows: int, scores: Field) -> Any:
     """Return labels; one-hot rows, which may be as large as the scores, become columns block by block."""
     _check_length(item, n_rows, "y_true", scores)
     source = item.load()
@@ -193,12 +193,13 @@ def _labels(item: Field, n_rows: int, scores: Field) -> NDArray[Any]:
         return _narrow(source, scores.shape[1] if len(scores.shape) == 2 else 2)
     step = block_rows(item.shape, item.dtype)
     starts = range(0, n_rows, step)
-    return np.concatenate([encode_labels(source[start : start + step], scores.shape[1]) for start in starts])
+    parts = [encode_labels(source[start : start + step], scores.shape[1]) for start in starts]
+    return TrueColumns.concatenate(parts, scores.shape[1])
 
 
 def _narrow(source: Any, n_classes: int) -> NDArray[Any]:
     """Return labels; those that are not mapped are kept in the smallest type that holds them."""
-    if not isinstance(source, Source) or source.dtype.kind not in "iu":
+    if not isinstance(source, LazyArray) or source.dtype.kind not in "iu":
         return np.asarray(source)
     narrow = np.min_scalar_type(n_classes)
     step = block_rows(source.shape, source.dtype)

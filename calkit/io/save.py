@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
 from pathlib import Path
 
-from calkit.atomic import atomic_write
+from calkit.atomic import atomic_write, is_stream
 from calkit.errors import FileFormatError, UsageError
-from calkit.io.address import STDIN
 from calkit.io.formats import FORMATS, Format, WritableFormat, check_libraries, format_of_suffix
-from calkit.io.hardening.guard import reading
 from calkit.predictions import Predictions
 
 __all__ = ["save_predictions"]
@@ -30,7 +25,7 @@ def save_predictions(predictions: Predictions, path: str | Path, *, file_format:
         Ending in .npz, .csv, .tsv (or .csv.gz and so on), .parquet or .safetensors. It is written under a temporary
         name and renamed, so it appears whole or not at all. ``"-"`` writes to standard output.
     file_format : str, optional
-        Name of the format, where the suffix does not tell; for standard output ``"csv"`` by default.
+        Name of the format, where the suffix does not tell; for standard output, devices and pipes ``"csv"`` by default.
 
     Raises
     ------
@@ -50,15 +45,16 @@ def save_predictions(predictions: Predictions, path: str | Path, *, file_format:
     ...     load_predictions(path).kind
     'logits'
     """
-    if str(path) == STDIN:
-        return _to_stdout(predictions, _writable(path, FORMATS[file_format or "csv"]))
     form = format_of_suffix(path) if file_format is None else FORMATS[file_format]
+    if form is None and is_stream(path):
+        form = FORMATS["csv"]
     if form is None:
         raise FileFormatError(f"{path}: no format is known by that suffix. Writable: {_writable_suffixes()}.")
     form = _writable(path, form)
-    with atomic_write(path) as temporary:
+    # Most formats cannot be written without going back, so what cannot be replaced gets a copy.
+    named = format_of_suffix(path) is form
+    with atomic_write(path, suffix=None if named else form.what) as temporary:
         form.write(temporary, predictions)
-    return None
 
 
 def _writable(path: str | Path, form: Format) -> WritableFormat:
@@ -70,13 +66,3 @@ def _writable(path: str | Path, form: Format) -> WritableFormat:
 
 def _writable_suffixes() -> str:
     return ", ".join(FORMATS[word].suffixes[0] for word in FORMATS if isinstance(FORMATS[word], WritableFormat))
-
-
-def _to_stdout(predictions: Predictions, form: WritableFormat) -> None:
-    """Write a file and copy it: most formats cannot be written without going back."""
-    with tempfile.TemporaryDirectory(prefix="calkit-") as folder:
-        path = Path(folder) / f"stdout{form.what}"
-        form.write(path, predictions)
-        with reading(STDIN, form.what), path.open("rb") as stream:
-            shutil.copyfileobj(stream, sys.stdout.buffer)
-            sys.stdout.buffer.flush()

@@ -119,8 +119,18 @@ def _subject(
     results = [measured(predictions, chosen, n_bins, resampling)]
     for label, calibrator in entry.calibrators:
         found = measured(calibrator.apply(predictions), chosen, n_bins, resampling)
-        fitted = calibrator.fitted_values()
-        results.append(replace(found, calibrator=label, fitted=fitted, fitted_on=entry.fitted_on))
+        told = calibrator.describe()
+        results.append(
+            replace(
+                found,
+                calibrator=label,
+                fitted=told.fitted,
+                fitted_on=entry.fitted_on,
+                symbols=told.symbols,
+                notes=told.notes,
+                temperature=told.temperature,
+            )
+        )
     names = predictions.class_names
     return Subject(
         name=name,
@@ -138,7 +148,7 @@ def _subject(
 
 
 def _temperatures(results: Sequence[Result]) -> list[float]:
-    return [result.fitted["temperature"] for result in results if "temperature" in result.fitted]
+    return [result.temperature for result in results if result.temperature is not None]
 
 
 def _defaults(predictions: Predictions) -> list[Metric]:

@@ -168,8 +168,8 @@ class Result:
     ----------
     calibrator : str or None
         Its spec or file; None for the scores as they are.
-    fitted : mapping of str to float
-        What was fitted: ``{"T": 2.5}``.
+    fitted : mapping of str to float, int or str
+        What was fitted: ``{"temperature": 2.5}``.
     fitted_on : str or None
         The split or the file it was fitted on, where that is known.
     values : mapping of str to Measure
@@ -179,15 +179,24 @@ class Result:
         Mean confidence minus accuracy: positive where the classifier is surer than it is right.
     classes : ClassErrors or None
         None where only (confidence, correct) pairs are known.
+    symbols : mapping of str to str
+        What to call fitted values: ``{"temperature": "T"}``.
+    notes : tuple of str
+        Sentences on what the calibrator does.
+    temperature : float or None
+        The temperature that the calibrator equals, where it is one.
     """
 
     calibrator: str | None
-    fitted: Mapping[str, float]
+    fitted: Mapping[str, float | int | str]
     fitted_on: str | None
     values: Mapping[str, Measure]
     diagram: Diagram
     overconfidence: Measure
     classes: ClassErrors | None = None
+    symbols: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)

@@ -133,9 +133,7 @@ def _sweep(subject: Subject) -> dict[str, Any]:
     sweep = subject.sweep
     if sweep is None:
         return {}
-    places = {1.0: "as it is"} | {
-        r.fitted["temperature"]: label_of(r) for r in subject.after if "temperature" in r.fitted
-    }
+    places = {1.0: "as it is"} | {r.temperature: label_of(r) for r in subject.after if r.temperature is not None}
     total = sum(sweep.weight[0])
 
     def shares(rows: Sequence[Sequence[float]]) -> list[list[float]]:

@@ -63,7 +63,7 @@ def label_of(result: Result) -> str:
 
 def fitted_text(result: Result) -> str:
     """Return what was fitted: ``T = 2.515``; empty where nothing is told."""
-    return evaluation.fitted_text(result.fitted).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    return evaluation.fitted_text(result.fitted, result.symbols).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
 def percent(share: float, decimals: int = 1) -> str:
@@ -138,7 +138,8 @@ def _change(subject: Subject, result: Result) -> list[str]:
     aside = f" ({told})" if told else ""
     overlap = _overlap(*sorted(measures, key=lambda measure: measure.value))
     change = f"With {result.calibrator}{aside}, the ECE goes from {old} to {new}{overlap}."
-    return [f"{change} After that it is {verdict(result)}.{_direction(result)}{_same_samples(subject, result)}"]
+    notes = "".join(f" {note}" for note in result.notes)
+    return [f"{change} After that it is {verdict(result)}.{notes}{_same_samples(subject, result)}"]
 
 
 def _same_samples(subject: Subject, result: Result) -> str:
@@ -146,15 +147,6 @@ def _same_samples(subject: Subject, result: Result) -> str:
     if subject.split is None or result.fitted_on not in (subject.split, f"the {subject.split} split"):
         return ""
     return " These are the samples it was fitted on, so it looks better than it is."
-
-
-def _direction(result: Result) -> str:
-    """Return what a temperature does to a classifier."""
-    temperature = result.fitted.get("temperature")
-    if temperature is None or len(result.fitted) > 1 or abs(temperature - 1) < _UNSEEN:
-        return ""
-    how = "less" if temperature > 1 else "more"
-    return f" Dividing the logits by T makes it {how} sure and changes none of its answers."
 
 
 def _sure(subject: Subject) -> list[str]:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from calkit.atomic import atomic_write
-from calkit.calibrators import Calibrator, save_calibrator
-from calkit.calibrators.base import get_calibrator
+from calkit.calibrators import Calibrator, get_calibrator, save_calibrator
 from calkit.errors import UsageError
 from calkit.evaluation import Evaluation, choose_metrics, evaluate
 from calkit.metrics import Metric
@@ -113,7 +112,7 @@ class CalibrationRecord:
     def _write_logits(self, path: Path) -> None:
         arrays: dict[str, Any] = {}
         for split, found in self.predictions.items():
-            arrays |= {f"{split}_logits": found.scores, f"{split}_labels": found.y_true}
+            arrays |= {f"{split}_logits": found.scores, f"{split}_labels": found.named_labels}
         if self.class_names is not None:
             arrays["class_names"] = np.array([str(name) for name in self.class_names])
         with atomic_write(path) as temporary, temporary.open("wb") as file:

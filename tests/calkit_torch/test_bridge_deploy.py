@@ -163,12 +163,11 @@ def test_impossible_temperatures(temperature):
 def test_other_calibrators_are_refused():
     class Other(Calibrator):
         name = "other"
-        _state = ()
 
         def _fit(self, predictions):
             pass
 
-        def _scale(self, logits):
+        def _log_proba(self, logits):
             return logits
 
     with pytest.raises(UsageError, match=r"but is a Other; other calibrators are applied to predictions"):

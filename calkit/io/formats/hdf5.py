@@ -15,8 +15,9 @@ from calkit.io.container import Container, Field, by_name, printable, unreadable
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.hardening.limits import check
 from calkit.io.hardening.sandbox import open_isolated
-from calkit.io.sources import block_rows, sliced
+from calkit.io.sources import sliced
 from calkit.io.tables import text_array
+from calkit.lazy import block_rows
 
 __all__ = ["Hdf5", "hdf5_fields"]
 

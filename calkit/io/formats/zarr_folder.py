@@ -15,8 +15,9 @@ from calkit.errors import FileFormatError
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.hardening.limits import check
-from calkit.io.sources import block_rows, sliced
+from calkit.io.sources import sliced
 from calkit.io.tables import text_array
+from calkit.lazy import block_rows
 
 __all__ = ["Zarr"]
 

@@ -30,7 +30,7 @@ from calkit import errors
 from calkit.errors import CalkitError, FileFormatError, UsageError
 from calkit.io.container import Container, Field
 from calkit.io.hardening.limits import MAX_LINE_BYTES, check, format_bytes
-from calkit.io.sources import ConvertedSource
+from calkit.lazy import Converted
 
 __all__ = ["Sandbox", "as_sandbox", "open_isolated", "open_sandboxed"]
 
@@ -235,7 +235,7 @@ class _Session:
         itemsize = int(said["itemsize"])
         if itemsize == dtype.itemsize or not shape:
             return values
-        return ConvertedSource(values, np.asarray, shape, dtype, itemsize)
+        return Converted(values, np.asarray, shape, dtype, itemsize)
 
 
 def _mapped(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

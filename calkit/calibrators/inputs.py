@@ -1,0 +1,109 @@
+"""Logits and labels as calibrators take them, checked once."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.arrays import column_names, refuse_gaps, to_values
+from calkit.checks import SUM_TOLERANCE
+from calkit.errors import CalibrationWarning, InputError
+from calkit.labels import as_array, classes_from_fit
+from calkit.predictions import Predictions
+
+__all__ = ["as_binary", "as_classes", "as_fit_predictions", "as_logits", "softmax", "warn_of_probabilities"]
+
+# So many rows tell logits from probabilities in nearly all cases; only if they look like these, all are looked at.
+_FIRST_LOOK = 50
+
+
+def as_logits(X: Any) -> NDArray[np.floating[Any]]:
+    """Return logits as a float32 or float64 array of shape (n, K); -inf, a probability of 0, is allowed.
+
+    Raises
+    ------
+    InputError
+        If the shape or type is impossible, or a row holds NaN, +inf, or -inf only.
+    """
+    refuse_gaps("X", X)
+    logits = np.asarray(X)
+    if logits.dtype.kind not in "fiub" and str(logits.dtype) != "bfloat16":
+        with contextlib.suppress(TypeError, ValueError):
+            logits = logits.astype(np.float64) if logits.dtype.kind == "O" else logits
+        if logits.dtype.kind != "f":
+            raise InputError(f"X must hold logits, real numbers, but its type is {logits.dtype}.")
+    if logits.dtype not in (np.float32, np.float64):
+        logits = logits.astype(np.float64)
+    if logits.ndim == 2 and logits.shape[1] == 1:
+        logits = logits[:, 0]
+    if logits.ndim == 1:
+        logits = np.stack([np.zeros_like(logits), logits], axis=1)
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise InputError(f"X must have shape (n, K), or (n,) for two classes, but has shape {logits.shape}.")
+    # The sum is finite if all terms are (and a sum that overflows is looked into), so one cheap reduction clears most.
+    if not np.isfinite(logits.sum()) and not np.isfinite(logits).all():
+        _refuse_impossible(logits)
+    return logits
+
+
+def _refuse_impossible(logits: NDArray[np.floating[Any]]) -> None:
+    wrong = np.isnan(logits) | (logits == np.inf)
+    bad = wrong.any(axis=1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(f"X must hold finite logits, or -inf, but row {row} holds {logits[row][wrong[row]][0]}.")
+    nothing = (logits == -np.inf).all(axis=1)
+    if nothing.any():
+        raise InputError(f"row {int(np.argmax(nothing))} of X is -inf for all classes; one must be possible.")
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return probabilities in an array of their own: SciPy's numbers, without its temporary arrays."""
+    # Along short rows NumPy's maximum is slow; it is the same number from the transposed array.
+    few = logits.shape[1] <= 32
+    top = np.ascontiguousarray(logits.T).max(axis=0) if few else logits.max(axis=1)
+    probs = logits - top[:, None]
+    np.exp(probs, out=probs)
+    probs /= probs.sum(axis=1, keepdims=True)
+    return probs
+
+
+def as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:
+    """Build predictions whose class names are the classes of ``y``, where those are not the columns themselves."""
+    shape = np.shape(X)
+    n_classes = 2 if len(shape) == 1 or shape[1:] == (1,) else int(shape[1]) if len(shape) == 2 else 0
+    names = classes_from_fit(y, n_classes, column_names(X)) if n_classes else None
+    return Predictions(to_values(X), y, kind="logits", sample_weight=sample_weight, class_names=names)
+
+
+def as_classes(names: Any, n_classes: int) -> NDArray[Any]:
+    """Return what the columns stand for: the names, as the caller had them, or 0..K-1."""
+    return np.arange(n_classes) if names is None else as_array(names)
+
+
+def as_binary(pairs: Predictions) -> Predictions:
+    """Return (confidence, correct) pairs as probabilities of two classes: wrong and right."""
+    return pairs.replace(kind="probs")
+
+
+def warn_of_probabilities(X: Any) -> None:
+    """Warn where every row of ``X`` could be probabilities: in [0, 1], with a sum of 1."""
+    if np.ndim(X) != 2 or np.shape(X)[1] < 2:
+        return
+    if all(_could_be_probabilities(np.asarray(rows)) for rows in (X[:_FIRST_LOOK], X)):
+        warnings.warn(
+            "every row of X lies in [0, 1] and sums to 1, as probabilities do, but calibrators take logits. Pass their "
+            "logarithms, np.log(X), or fit_predictions(Predictions(X, y, kind='probs')).",
+            CalibrationWarning,
+            stacklevel=3,
+        )
+
+
+def _could_be_probabilities(rows: NDArray[Any]) -> bool:
+    if rows.dtype.kind != "f" or not len(rows):
+        return False
+    return bool((rows >= 0).all() and (rows <= 1).all() and (abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE).all())

@@ -1,0 +1,1 @@
+"""Calibration measures as pure functions of arrays: probability, outcome and weight of each forecast."""

@@ -1,0 +1,75 @@
+"""Norms of the gaps of bins, as functions of gaps (..., m) and weights (m,): values, and draws of them, alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.estimators.ranked import Ranked
+
+__all__ = ["NORMS", "equal_mass_starts", "sweep_bins"]
+
+FloatArray = NDArray[np.float64]
+Norm = Callable[[FloatArray, FloatArray], FloatArray]
+
+
+def _l1(gap: FloatArray, weight: FloatArray) -> FloatArray:
+    return np.asarray(np.abs(gap).sum(axis=-1) / weight.sum())
+
+
+def _l2(gap: FloatArray, weight: FloatArray) -> FloatArray:
+    return np.asarray(np.sqrt((gap**2 / weight).sum(axis=-1) / weight.sum()))
+
+
+def _max(gap: FloatArray, weight: FloatArray) -> FloatArray:
+    return np.asarray((np.abs(gap) / weight).max(axis=-1))
+
+
+def _mean(gap: FloatArray, weight: FloatArray) -> FloatArray:
+    return np.asarray((np.abs(gap) / weight).mean(axis=-1))
+
+
+def _over(gap: FloatArray, weight: FloatArray) -> FloatArray:
+    return np.asarray(np.maximum(gap, 0).sum(axis=-1) / weight.sum())
+
+
+def _under(gap: FloatArray, weight: FloatArray) -> FloatArray:
+    return np.asarray(np.maximum(-gap, 0).sum(axis=-1) / weight.sum())
+
+
+#: Ways to sum up the gaps (Σ w (p - y)) of bins that hold weight.
+NORMS: dict[str, Norm] = {"l1": _l1, "l2": _l2, "max": _max, "mean": _mean, "over": _over, "under": _under}
+
+
+def equal_mass_starts(forecasts: Ranked, n_bins: int) -> NDArray[np.intp]:
+    """Return where bins of equal mass begin among the distinct probabilities; equal ones are never split.
+
+    A probability belongs to bin ``floor(n_bins * s)``, s the share of the weight with a lower one; empty bins are left
+    out.
+    """
+    return _starts(np.cumsum(forecasts.weight) - forecasts.weight, forecasts.total, n_bins)
+
+
+def _starts(below: FloatArray, total: float, n_bins: int) -> NDArray[np.intp]:
+    # Sums of weights carry rounding; a share within 1e-9 of a border counts as on it.
+    starts = np.unique(np.searchsorted(below, (np.arange(n_bins) - 1e-9) * (total / n_bins)))
+    return starts[starts < len(below)]
+
+
+def sweep_bins(forecasts: Ranked) -> NDArray[np.intp]:
+    """Return the starts of the most bins of equal mass up to which the rate of positives never falls.
+
+    The number of bins grows from 1 until for the first time the rates are not in order (Roelofs, Cain, Shlens & Mozer,
+    AISTATS 2022).
+    """
+    weight, positive = (np.concatenate([[0.0], np.cumsum(part)]) for part in (forecasts.weight, forecasts.positive))
+    last = np.zeros(1, dtype=np.intp)
+    for n_bins in range(2, len(forecasts.weight) + 1):
+        starts = _starts(weight[:-1], weight[-1], n_bins)
+        ends = np.append(starts, len(forecasts.weight))
+        if (np.diff(np.diff(positive[ends]) / np.diff(weight[ends])) < 0).any():
+            break
+        last = starts
+    return last

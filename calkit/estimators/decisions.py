@@ -1,0 +1,50 @@
+"""Errors of decisions made from the probabilities: U-calibration, expected cost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from calkit.estimators.ranked import Ranked
+
+__all__ = ["expected_cost", "v_shaped_regret"]
+
+
+def v_shaped_regret(forecasts: Ranked) -> float:
+    """Return the largest regret of the forecasts, against the best constant one, over V-shaped proper losses.
+
+    The losses are ``ℓ_v(p, y) = -sign(p - v) (y - v)``, v in [0, 1] (Kleinberg, Paes Leme, Schneider & Teng, COLT
+    2023: V-calibration; U-calibration, over all proper losses within [-1, 1], is at most twice that).
+
+    Notes
+    -----
+    With p >= v taken as 1 and others as -1, the mean loss is ``-(mean y - v) + 2 mean[(y - v) 1(p < v)]``, and that of
+    the best constant is ``-|mean y - v|``. The regret is largest just above a forecast, at one of them (whichever side
+    a tie takes), or where v is the mean of y: all are tried.
+    """
+    p, total = forecasts.probability, forecasts.total
+    mean = float(forecasts.positive.sum()) / total
+    below_weight = np.concatenate([[0.0], np.cumsum(forecasts.weight)]) / total
+    below_positive = np.concatenate([[0.0], np.cumsum(forecasts.positive)]) / total
+    # Of v in (p_{k-1}, p_k], k forecasts lie below; the regret is linear in v on either side of the mean of y.
+    low, high = np.concatenate([[0.0], p]), np.concatenate([p, [1.0]])
+    places = np.stack([low, high, np.clip(mean, low, high)])
+    regret = np.abs(mean - places) - (mean - places) + 2 * (below_positive - places * below_weight)
+    return float(max(regret.max(), 0.0))
+
+
+def expected_cost(forecasts: Ranked, false_positive: float, false_negative: float) -> float:
+    """Return the mean cost of acting where the probability is at least the threshold that the costs imply.
+
+    Acting costs `false_positive` where y = 0, not acting `false_negative` where y = 1, so a calibrated model acts from
+    ``false_positive / (false_positive + false_negative)`` on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calkit.estimators.ranked import ranked
+    >>> expected_cost(ranked(np.array([0.3, 0.6]), np.array([True, False])), 1.0, 4.0)
+    0.5
+    """
+    act = forecasts.probability >= false_positive / (false_positive + false_negative)
+    negative = (forecasts.weight - forecasts.positive)[act].sum()
+    return float(false_positive * negative + false_negative * forecasts.positive[~act].sum()) / forecasts.total

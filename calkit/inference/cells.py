@@ -1,0 +1,230 @@
+"""Sums over cells (bins, or classes and bins), and the law of their gaps if the model is calibrated.
+
+The gap of a cell is the sum of its probabilities minus the number of its positives. If each outcome is drawn with its
+own probability, the number follows a Poisson-binomial law. The law used here is the binomial one of the same mean and
+variance, the normal one where the variance is large, and the Poisson one where the probabilities are tiny. Weighted
+rows count as rows of the one weight that gives the same mean and variance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc, ndtr, pdtrc
+
+__all__ = ["CellSums", "draw_gaps", "mean_absolute", "null_moments"]
+
+FloatArray = NDArray[np.float64]
+
+_FOLD = math.sqrt(2 / math.pi)
+
+# Above this variance the normal law serves for means.
+_NORMAL_VARIANCE = 60.0
+# Below this one, draws come from a binomial or Poisson law.
+_DRAWN_VARIANCE = 20.0
+# Probabilities below which the Poisson law stands for the binomial: in means, in draws.
+_RARE, _DRAWN_RARE = 1e-4, 0.02
+
+_TINY = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class CellSums:
+    """Sums over the rows of each cell, of probabilities p, outcomes y in [0, 1] and weights w.
+
+    Attributes
+    ----------
+    count : ndarray of float64, shape (m,)
+        Rows.
+    weight, squared_weight : ndarray of float64, shape (m,)
+        Σ w and Σ w².
+    probability, outcome : ndarray of float64, shape (m,)
+        Σ w p and Σ w y.
+    spread, variance : ndarray of float64, shape (m,)
+        Σ w p (1 - p), and Σ w² p (1 - p): the variance of the gap if the outcomes are drawn from the probabilities.
+    residual : ndarray of float64, shape (m,)
+        Σ w² (y - p)².
+    log_none : ndarray of float64, shape (m,)
+        Σ log(1 - p): the logarithm of the probability of no positive at all.
+    """
+
+    count: FloatArray
+    weight: FloatArray
+    squared_weight: FloatArray
+    probability: FloatArray
+    outcome: FloatArray
+    spread: FloatArray
+    variance: FloatArray
+    residual: FloatArray
+    log_none: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        cell: NDArray[np.intp],
+        n_cells: int,
+        probability: FloatArray,
+        outcome: NDArray[Any],
+        weight: FloatArray | None = None,
+    ) -> CellSums:
+        """Sum over the rows of each cell.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> sums = CellSums.of(np.array([0, 0, 1]), 2, np.array([0.1, 0.2, 0.7]), np.array([0, 1, 1]))
+        >>> sums.gap.round(12).tolist()
+        [-0.7, -0.3]
+        """
+
+        def total(values: FloatArray | None) -> FloatArray:
+            return np.bincount(cell, values, n_cells).astype(np.float64)
+
+        p, y = probability, outcome.astype(np.float64)
+        spread, squares = p * (1 - p), (p - y) ** 2
+        none = total(np.log1p(-np.minimum(p, 1 - 1e-12)))
+        count = total(None)
+        if weight is None:
+            noise = total(spread)
+            return cls(count, count, count, total(p), total(y), noise, noise, total(squares), none)
+        return cls(
+            count,
+            total(weight),
+            total(weight**2),
+            total(weight * p),
+            total(weight * y),
+            total(weight * spread),
+            total(weight**2 * spread),
+            total(weight**2 * squares),
+            none,
+        )
+
+    def __add__(self, other: CellSums) -> CellSums:
+        return CellSums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    def __getitem__(self, cells: Any) -> CellSums:
+        return CellSums(*(getattr(self, field.name)[cells] for field in fields(self)))
+
+    def pooled(self, n_classes: int) -> CellSums:
+        """Return the sums over classes, of cells in the order of classes and bins."""
+        return CellSums(*(getattr(self, field.name).reshape(n_classes, -1).sum(axis=0) for field in fields(self)))
+
+    @property
+    def filled(self) -> CellSums:
+        """The cells that hold weight."""
+        return self[self.weight > 0]
+
+    @property
+    def gap(self) -> FloatArray:
+        """Sum of the probabilities minus that of the outcomes (positive: over-confident)."""
+        return self.probability - self.outcome
+
+    @property
+    def scale(self) -> FloatArray:
+        """The one weight that rows would have for the same mean and variance of the gap."""
+        mean = np.divide(self.weight, self.count, out=np.ones_like(self.weight), where=self.count > 0)
+        return np.divide(self.variance, self.spread, out=mean, where=self.spread > 0)
+
+    def binomial(self) -> tuple[FloatArray, FloatArray]:
+        """Return N (not whole) and q of the binomial law with mean and variance of the positives, in units of scale."""
+        squares = self.probability - self.spread
+        q = np.divide(squares, self.probability, out=np.zeros_like(squares), where=self.probability > 0)
+        mean = self.probability / self.scale
+        return np.divide(mean, q, out=np.zeros_like(mean), where=q > 0), q
+
+
+def mean_absolute(n: FloatArray, q: FloatArray, centre: FloatArray) -> FloatArray:
+    """Return the mean of ``|centre - C|`` for C of the binomial law of n trials (not whole) of probability q.
+
+    Exact where n is whole and the variance at most 60; beyond that the law is taken to be normal, and Poisson where q
+    is tiny.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mean_absolute(np.array([2.0]), np.array([0.5]), np.array([1.0])).tolist()
+    [0.5]
+    """
+    mean, variance = n * q, n * q * (1 - q)
+    off = centre - mean
+    sd = np.sqrt(np.maximum(variance, _TINY))
+    normal = sd * _FOLD * np.exp(-0.5 * (off / sd) ** 2) + off * (1 - 2 * ndtr(-off / sd))
+    out = np.where(variance > 0, normal, np.abs(off))
+    few = (variance <= _NORMAL_VARIANCE) & (variance > 1e-12)
+    if few.any():
+        n, q, mean, centre, off = (np.broadcast_to(a, out.shape)[few] for a in (n, q, mean, centre, off))
+        rare = (q < _RARE) | (n < 1)
+        above = np.empty(len(mean))
+        above[rare] = _poisson_above(mean[rare], centre[rare])
+        above[~rare] = _binomial_above(n[~rare], q[~rare], centre[~rare])
+        out[few] = off + 2 * np.maximum(above, 0)
+    return out
+
+
+def _poisson_above(mean: FloatArray, t: FloatArray) -> FloatArray:
+    """Return the mean of ``max(C - t, 0)`` for a Poisson C."""
+    whole = np.floor(t)
+    below = np.where(whole > 0, pdtrc(np.maximum(whole - 1, 0), mean), 1.0)
+    return mean * below - t * pdtrc(whole, mean)
+
+
+def _binomial_above(n: FloatArray, q: FloatArray, t: FloatArray) -> FloatArray:
+    """Return the mean of ``max(C - t, 0)`` for a binomial C."""
+
+    def at_least(trials: FloatArray, j: FloatArray) -> FloatArray:
+        rest = trials - j + 1
+        tail = betainc(np.maximum(j, 1e-9), np.maximum(rest, 1e-9), q)
+        return np.where(j <= 0, 1.0, np.where(rest <= 0, 0.0, tail))
+
+    whole = np.floor(t)
+    return n * q * at_least(n - 1, whole) - t * at_least(n, whole + 1)
+
+
+def null_moments(sums: CellSums) -> tuple[FloatArray, FloatArray]:
+    """Return the mean of each absolute gap, and its covariance with the positives, if the model is calibrated.
+
+    Where less than one positive is expected, the mean is ``2 Σp P(none)``, which is exact for equal weights.
+
+    Returns
+    -------
+    mean, covariance : ndarray of float64, shape (m,)
+    """
+    scale, (n, q) = sums.scale, sums.binomial()
+    expected = sums.probability / scale
+    mean = mean_absolute(n, q, expected)
+    variance = sums.variance / scale**2
+    covariance = _FOLD / 3 * np.sqrt(variance) * (1 - 2 * q)
+    few = expected < 1
+    none = 2 * expected[few] * np.exp(sums.log_none[few])
+    mean[few] = none
+    covariance[few] = variance[few] - expected[few] * none
+    return mean * scale, covariance * scale**2
+
+
+def draw_gaps(sums: CellSums, n_draws: int, random: np.random.Generator) -> FloatArray:
+    """Draw the gaps of all cells as they would be if the outcomes were drawn from the probabilities.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_draws, m)
+    """
+    scale = sums.scale
+    variance = sums.variance / scale**2
+    q = sums.binomial()[1]
+    gaps = random.standard_normal((n_draws, len(variance)))
+    gaps *= np.sqrt(variance)
+    few = (variance < _DRAWN_VARIANCE) & (variance > 0)
+    for rare in (True, False):
+        cells = np.flatnonzero(few & ((q < _DRAWN_RARE) == rare))
+        expected, shape = (sums.probability / scale)[cells][:, None], (len(cells), n_draws)
+        if rare:
+            count = random.poisson(expected, shape)
+        else:
+            trials = np.maximum(np.rint(expected / q[cells][:, None]), np.ceil(expected))
+            count = random.binomial(trials.astype(np.int64), expected / trials, shape)
+        gaps[:, cells] = (expected - count).T
+    return np.asarray(gaps * scale)

@@ -1,0 +1,141 @@
+"""The floor of a calibration error: what a perfectly calibrated model of this size would show.
+
+It is the distribution of the value if every outcome were drawn from the prediction itself, given the predictions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from calkit.inference.cells import CellSums, draw_gaps, null_moments
+from calkit.inference.laws import quantile
+
+__all__ = ["Floor", "NullLaw", "binned_law", "brownian_law", "drawn_law", "normal_law", "sum_of_gaps_law"]
+
+FloatArray = NDArray[np.float64]
+
+#: Turns gaps (..., m) of cells into values (...,).
+Reduction = Callable[[FloatArray], FloatArray]
+
+_P95 = 0.05
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What a perfectly calibrated model with these predictions would show.
+
+    Attributes
+    ----------
+    mean : float
+        Mean of the metric.
+    p95 : float
+        Its 95 % quantile.
+    """
+
+    mean: float
+    p95: float
+
+
+@dataclass(frozen=True)
+class NullLaw:
+    """Distribution of a metric if the outcomes are drawn from the predictions.
+
+    Attributes
+    ----------
+    mean : float
+    p_value : callable
+        Probability of a value at least as large.
+    critical : callable
+        Largest value whose p-value is above a given one: a larger one is significant.
+    """
+
+    mean: float
+    p_value: Callable[[float], float]
+    critical: Callable[[float], float]
+
+    @property
+    def floor(self) -> Floor:
+        """Mean and 95 % quantile."""
+        return Floor(self.mean, self.critical(_P95))
+
+
+def drawn_law(draws: FloatArray) -> NullLaw:
+    """Return the law that draws tell; p-values count the observed value among them, so that tests keep their level.
+
+    Parameters
+    ----------
+    draws : ndarray of float64, shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> law = drawn_law(np.arange(99.0))
+    >>> law.floor, law.p_value(97.5)
+    (Floor(mean=49.0, p95=94.0), 0.02)
+    """
+    ranked = np.sort(draws)
+    n = len(ranked)
+
+    def p_value(value: float) -> float:
+        return float(1 + n - np.searchsorted(ranked, value, side="left")) / (n + 1)
+
+    def critical(probability: float) -> float:
+        allowed = math.floor(probability * (n + 1) + 1e-9)
+        return float(ranked[n - allowed]) if allowed > 0 else math.inf
+
+    return NullLaw(float(ranked.mean()), p_value, critical)
+
+
+def normal_law(mean: float, sd: float) -> NullLaw:
+    """Return the normal law; one of no width is a point.
+
+    Examples
+    --------
+    >>> round(normal_law(0.02, 0.001).p_value(0.022), 4)
+    0.0228
+    """
+
+    def p_value(value: float) -> float:
+        return float(ndtr((mean - value) / sd)) if sd > 0 else float(value <= mean)
+
+    return NullLaw(mean, p_value, lambda probability: mean - sd * float(ndtri(probability)))
+
+
+def brownian_law(sd: float, mean: float, tail: Callable[[float], float]) -> NullLaw:
+    """Return the law of sd times a functional of a Brownian motion, of given mean and tail."""
+
+    def p_value(value: float) -> float:
+        return tail(value / sd) if sd > 0 else float(value <= 0)
+
+    return NullLaw(sd * mean, p_value, lambda probability: sd * quantile(tail, probability))
+
+
+def binned_law(sums: CellSums, reduction: Reduction, n_draws: int, random: np.random.Generator) -> NullLaw:
+    """Return the law of a function of the gaps of few cells, by drawing them."""
+    return drawn_law(reduction(draw_gaps(sums, n_draws, random)))
+
+
+def sum_of_gaps_law(sums: CellSums, n_rows: float, *, one_label: bool) -> NullLaw:
+    """Return the law of Σ |gap| / n_rows over many cells, in closed form.
+
+    Parameters
+    ----------
+    sums : CellSums
+    n_rows : float
+        What the sum is divided by.
+    one_label : bool
+        Whether each row has one positive among the cells (one of K classes), so that the positives of all cells
+        together are known: the cells are then independent only given that total.
+    """
+    mean, covariance = null_moments(sums)
+    variance = np.maximum(sums.variance - mean**2, 0).sum()
+    total = sums.variance.sum()
+    if one_label and total > 0:
+        variance -= covariance.sum() ** 2 / total
+    return normal_law(float(mean.sum()) / n_rows, math.sqrt(max(float(variance), 0.0)) / n_rows)

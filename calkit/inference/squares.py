@@ -1,0 +1,129 @@
+"""Sums of squared gaps without the bias of their noise, and their interval.
+
+Sun, Chaudhari, Barnett & Dobriban, "A Confidence Interval for the ℓ2 Expected Calibration Error", 2024 (arXiv
+2408.08998), for the variance away from 0; the noncentral chi-square law of each bin, which holds at 0 as well, for
+limits that never are below 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammainc, ndtri
+
+from calkit.inference.cells import CellSums
+
+__all__ = ["SquaredGaps", "squared_gaps", "squared_limits"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SquaredGaps:
+    """Estimate of the mean squared gap, in squared units, with limits and the p-value of none at all.
+
+    Attributes
+    ----------
+    estimate : float
+        May be below 0.
+    low, high : float
+        Not below 0.
+    p_value : float
+    """
+
+    estimate: float
+    low: float
+    high: float
+    p_value: float
+
+
+def squared_gaps(sums: CellSums, *, divisor: str = "n-1") -> float:
+    """Return the estimate of Σ n_b μ_b² / n, μ_b the true gap per row of bin b.
+
+    Parameters
+    ----------
+    sums : CellSums
+    divisor : {"n-1", "n"}
+        ``(gap² - Σ residual²) / (n_b - 1)`` is unbiased for n_b μ_b² (Bröcker 2012; Kumar et al. 2019); dividing by n_b
+        is what the published code of T-Cal does, too small by the factor (n_b - 1) / n_b.
+
+    Notes
+    -----
+    With weights, n_b - 1 becomes ``Σw - Σw²/Σw``: then the estimate is ``Σ_{i≠j} w_i w_j r_i r_j`` over
+    ``Σ_{i≠j} w_i w_j``, times Σw. Bins of one row tell nothing and are left out.
+    """
+    total = float(sums.weight.sum())
+    kept = sums[sums.count > 1]
+    own = kept.squared_weight / kept.weight
+    pairs = kept.weight - (own if divisor == "n-1" else 0.0)
+    return float(((kept.gap**2 - kept.residual) / pairs).sum()) / total
+
+
+class _Law:
+    """Cumulants of the estimate if the true value is θ, spread over bins as the data suggest."""
+
+    def __init__(self, sums: CellSums) -> None:
+        kept = sums[sums.count > 1]
+        self._total = float(sums.weight.sum())
+        scale = kept.squared_weight / kept.weight
+        n = kept.weight / scale
+        gap, residual = kept.gap / scale, kept.residual / scale**2
+        least = 0.05 * np.maximum(kept.variance / scale**2, 1e-12) / n
+        # Variance of the residual of a row, and of the estimate's terms: all in units of the mean weight.
+        self._s2 = np.maximum((residual - gap**2 / n) / (n - 1), least)
+        self._unit = scale
+        positive = np.maximum((kept.gap**2 - kept.residual) / (kept.weight - scale), 0)
+        self._part = positive / positive.sum() if positive.sum() > 0 else kept.weight / kept.weight.sum()
+        share = float((self._part**2 * self._total / kept.weight).sum())
+        rows = self._total**2 / float(sums.squared_weight.sum())
+        self._between = max(share - 1, 0.0) / rows
+
+    @property
+    def at_zero(self) -> tuple[float, float]:
+        """Variance and third cumulant of the sum at 0, not divided by the total."""
+        s2 = self._s2 * self._unit
+        return 2 * float((s2**2).sum()), 8 * float((s2**3).sum())
+
+    def quantile(self, theta: float, z: float) -> float:
+        """Return the quantile at which a normal one would be z: that of a Pearson III law (Wilson-Hilferty)."""
+        s2 = self._s2 * self._unit
+        away = self._part * theta * self._total / s2
+        variance = float((2 * s2**2 * (1 + 2 * away)).sum()) / self._total**2 + self._between * theta**2
+        third = float((8 * s2**3 * (1 + 3 * away)).sum()) / self._total**3
+        h = third / variance**1.5 / 6
+        return float(theta + np.sqrt(variance) * (max(1 + h * z - h * h, 0.0) ** 3 - 1) / (3 * h))
+
+
+def _limit(law: _Law, estimate: float, z: float) -> float:
+    """Return the θ whose quantile meets the estimate; 0 if that at 0 is above it."""
+    if law.quantile(0.0, z) >= estimate:
+        return 0.0
+    low, high = 0.0, max(estimate, 1e-9)
+    while law.quantile(high, z) < estimate and high < 4:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if law.quantile(middle, z) < estimate else (low, middle)
+    return high
+
+
+def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
+    """Return the estimate of the mean squared gap with limits; None if no bin holds two rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p, y = np.full(400, 0.7), np.arange(400) % 2
+    >>> found = squared_limits(CellSums.of(np.zeros(400, dtype=int), 1, p, y))
+    >>> found.low < 0.04 < found.high
+    True
+    """
+    if not (sums.count > 1).any() or not sums.variance[sums.count > 1].sum() + sums.residual.sum() > 0:
+        return None
+    law, estimate, z = _Law(sums), squared_gaps(sums), -float(ndtri((1 - level) / 2))
+    variance, third = law.at_zero
+    shape, scale = 4 * variance**3 / third**2, third / (2 * variance) / float(sums.weight.sum())
+    p_value = float(1 - gammainc(shape, max(estimate / scale + shape, 0.0)))
+    return SquaredGaps(estimate, _limit(law, estimate, z), _limit(law, estimate, -z), p_value)
