@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.io.sources import ConvertedSource, block_rows
+from calkit.lazy import Converted, block_rows
 from calkit.predictions import Predictions
 
 __all__ = ["column_blocks", "column_names", "fields_of", "row_blocks"]
@@ -33,7 +33,7 @@ def _storable(values: Any) -> Any:
     stored = np.dtype(np.float32) if str(values.dtype) == "bfloat16" else values.dtype.newbyteorder("=")
     if stored == values.dtype:
         return values
-    return ConvertedSource(values, lambda rows: rows.astype(stored), tuple(values.shape), stored)
+    return Converted(values, lambda rows: rows.astype(stored), tuple(values.shape), stored)
 
 
 def column_names(predictions: Predictions) -> list[str]:

@@ -12,7 +12,7 @@ from calkit.stats.classwise import ClasswiseBins
 from calkit.stats.folds import Folded, Folds, FoldSums
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.means import RowMean, WeightedTotal
-from calkit.stats.nll import LargestLogit, Maximum, NllDerivatives, NllModel, nll_derivatives
+from calkit.stats.nll import LogitGap, NllDerivatives, NllModel, nll_derivatives
 from calkit.stats.pairs import ConfidencePairs, Pairs
 from calkit.stats.parts import Parts
 from calkit.stats.passes import Summaries, summarize
@@ -39,8 +39,7 @@ __all__ = [
     "Folds",
     "ForecastStatistic",
     "Forecasts",
-    "LargestLogit",
-    "Maximum",
+    "LogitGap",
     "NllDerivatives",
     "NllModel",
     "Pairs",

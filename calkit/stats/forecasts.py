@@ -108,8 +108,8 @@ class Forecasts:
     def _logs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self.logs is not None:
             return self.logs()
-        # A stored probability of 0 counts as the smallest normal number of its precision.
-        floor = float(np.finfo(self.precision if self.precision.kind == "f" else np.float64).tiny)
+        # A stored probability of 0 counts as the smallest number above 0 of its precision.
+        floor = float(np.finfo(self.precision if self.precision.kind == "f" else np.float64).smallest_subnormal)
         p = np.clip(self.probability, 0, 1)
         return np.log(np.maximum(p, floor)), np.log(np.maximum(1 - p, floor))
 
