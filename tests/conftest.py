@@ -40,3 +40,17 @@ def no_pyplot_windows():
         plt.switch_backend("agg")
         yield plt
         plt.close("all")
+
+
+@pytest.fixture
+def calkit_cli(capsys):
+    """Run the command line in this process; return (exit code, stdout, stderr)."""
+
+    def call(*args):
+        from calkit.cli.app import run
+
+        code = run([str(a) for a in args])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call

@@ -47,8 +47,8 @@ _COMMANDS = (
 def command(output: Path) -> None:
     """Show the main job on data that ship with calkit.
 
-    An over-confident classifier of handwritten digits is evaluated, mended, and drawn before and after. The commands
-    printed at the end do the same with a file of yours.
+    An over-confident classifier of handwritten digits is evaluated, recalibrated, and drawn before and after. The
+    commands printed at the end do the same with a file of yours.
     """
     from calkit.calibrators import TemperatureScaling
     from calkit.datasets import digits_path, load_digits_logits
@@ -59,9 +59,9 @@ def command(output: Path) -> None:
     test = load_digits_logits("test").replace(meta={"file": "handwritten digits", "split": "test split"})
     calibrator = TemperatureScaling().fit_predictions(load_digits_logits("validation"))
     note = {"spec": "temperature", **calibrator.describe().to_dict()}
-    mended = calibrator.apply(test).replace(meta={**test.meta, "calibrator": note})
-    before, after = evaluate(test), evaluate(mended)
-    shown = {"as it is": test, calibrator.describe().text(): mended}
+    recalibrated = calibrator.apply(test).replace(meta={**test.meta, "calibrator": note})
+    before, after = evaluate(test), evaluate(recalibrated)
+    shown = {"uncalibrated": test, calibrator.describe().text(): recalibrated}
     displays = {name: ReliabilityDisplay.from_predictions(item, plot=False) for name, item in shown.items()}
     save_picture(plot_reliability(displays, title="handwritten digits, test split"), output)
 

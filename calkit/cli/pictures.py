@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 from calkit.atomic import atomic_write
 from calkit.errors import UsageError
@@ -11,7 +15,7 @@ from calkit.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["check_picture", "save_picture"]
+__all__ = ["as_size", "check_picture", "picture_style", "save_picture"]
 
 
 def check_picture(path: Path) -> None:
@@ -24,7 +28,33 @@ def check_picture(path: Path) -> None:
         raise UsageError(f"{path}: a picture needs a suffix that names its format: {known}.")
 
 
-def save_picture(figure: Figure, path: Path) -> None:
+def as_size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """Return width and height of ``6x4``; a callback of the option."""
+    if value is None:
+        return None
+    try:
+        width, height = (float(side) for side in value.lower().split("x"))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT, such as 6x4", ctx, param) from None
+    if not (0.5 <= width <= 100 and 0.5 <= height <= 100):
+        raise click.BadParameter(f"{value!r}: both sides must lie in 0.5 to 100 inches", ctx, param)
+    return width, height
+
+
+@contextmanager
+def picture_style(*, dark: bool = False) -> Iterator[None]:
+    """Set matplotlib's style while a command draws: text in vector files stays text, and dark if asked."""
+    from matplotlib import rc_context, style
+
+    with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}):
+        if dark:
+            with style.context("dark_background"):
+                yield
+        else:
+            yield
+
+
+def save_picture(figure: Figure, path: Path, *, dpi: int = 150) -> None:
     """Write a figure, which appears whole or not at all."""
     with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+        figure.savefig(temporary, dpi=dpi)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+from dataclasses import replace
+from functools import partial
+from inspect import signature
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import check_output
-from calkit.cli.pictures import check_picture, save_picture
+from calkit.cli.pictures import as_size, check_picture, picture_style, save_picture
 from calkit.errors import UsageError
+from calkit.specs import call_with_spec, parse_spec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["command"]
 
-# So many diagrams stand in a row, unless one file has more.
+# Diagrams of one file that stand in a row at most with those of the next.
 _COLUMNS = 4
 
 
@@ -25,14 +31,23 @@ _COLUMNS = 4
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @input_options
 @fit_options
-@click.option("--bins", "n_bins", type=click.IntRange(min=1), default=15, show_default=True, help="Number of bins.")
 @click.option(
-    "--binning",
-    type=click.Choice(["uniform", "quantile"]),
-    default="uniform",
+    "--what",
+    default="reliability",
     show_default=True,
-    help="Bins of equal width or of equal mass.",
+    metavar="PLOT",
+    help="reliability, confidence, risk-coverage, high-confidence or temperature, with parameters if any: "
+    "temperature:metric=nll, reliability:binning=quantile.",
 )
+@click.option("--bins", "n_bins", type=click.IntRange(min=1), help="Number of bins (15 for reliability).")
+@click.option("--binning", type=click.Choice(["uniform", "quantile"]), help="Bins of equal width or of equal mass.")
+@click.option("--style", type=click.Choice(["line", "bars"]), help="Form of reliability diagrams.  [default: line]")
+@click.option("--overlay", is_flag=True, help="Draw all reliability diagrams on the same axes.")
+@click.option("--columns", "n_columns", type=click.IntRange(min=1), help="Diagrams in a row.")
+@click.option("--title", help="Title of the figure; by default the file's name.")
+@click.option("--size", metavar="WxH", callback=as_size, help="Size in inches: 6x4.")
+@click.option("--dpi", type=click.IntRange(10, 1200), default=150, show_default=True, help="Pixels per inch.")
+@click.option("--dark", is_flag=True, help="Light on dark.")
 @click.option("--history", is_flag=True, help="Draw the training histories of run folders instead.")
 @click.option(
     "--panels",
@@ -53,68 +68,120 @@ def command(
     files: tuple[str, ...],
     source: InputOptions,
     fit: FitOptions,
-    n_bins: int,
-    binning: str,
+    what: str,
+    n_bins: int | None,
+    binning: str | None,
+    style: str | None,
+    overlay: bool,
+    n_columns: int | None,
+    title: str | None,
+    size: tuple[float, float] | None,
+    dpi: int,
+    dark: bool,
     history: bool,
     panels: str | None,
     part: str,
     output: Path,
 ) -> None:
-    """Draw reliability diagrams, or the history of training runs.
+    """Draw reliability diagrams, other curves, training histories.
 
-    Below each diagram stands the share of the samples in each bin. With --method or --calibrator, before and after
-    stand side by side, and so do several files. Of a file with several splits the test split is drawn, unless --split
-    names another. With --history, FILE is the folder of a training run, and curves over its epochs are drawn; those of
-    several runs are laid over each other.
+    Below each reliability diagram stands the share of the samples in each bin. With --method or --calibrator, before
+    and after stand side by side, and so do several files; --overlay draws all on the same axes. Of a file with several
+    splits the test split is drawn, unless --split names another. With --history, FILE is the folder of a training run,
+    and curves over its epochs are drawn; those of several runs are overlaid.
 
     \b
     calkit plot logits.npz --split test -m temperature -o reliability.png
+    calkit plot a.npz b.npz --overlay -o models.png
+    calkit plot a.npz b.npz --what risk-coverage -o selective.png
     calkit plot runs/ce runs/focal --history -o history.png
     """  # noqa: D301
     check_output(output, [*files, *source.files(), *fit.files()])
     check_picture(output)
-    if history:
-        figure = _history(files, fit, panels, part)
-    elif panels is not None:
-        raise UsageError("--panels belongs to --history; add it, or leave --panels out.")
-    else:
-        figure = _reliability(files, source, fit, n_bins, binning)
-    save_picture(figure, output)
+    counting = {"n_bins": n_bins, "binning": binning}
+    drawing = {"style": style, "overlay": overlay or None, "n_columns": n_columns}
+    with picture_style(dark=dark):
+        if history:
+            _refuse(**counting, **drawing)
+            figure = _history(files, fit, panels, part, title)
+            if size:
+                figure.set_size_inches(size)
+        elif panels is not None:
+            raise UsageError("--panels belongs to --history; add it, or leave --panels out.")
+        else:
+            figure = _displays(
+                files, source, fit, what, _given(counting), {**_given(drawing), "title": title, "size": size}
+            )
+        save_picture(figure, output, dpi=dpi)
     click.echo(f"wrote {output}")
 
 
-def _reliability(files: tuple[str, ...], source: InputOptions, fit: FitOptions, n_bins: int, binning: str) -> Figure:
-    from calkit.plotting import ReliabilityDisplay, plot_reliability
+# What the options are called whose names are not those of the parameters.
+_OPTIONS = {"n_bins": "--bins", "n_columns": "--columns"}
 
-    displays, titles = [], []
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _refuse(**options: Any) -> None:
+    """Raise for options that a training history does not have."""
+    for name in _given(options):
+        raise UsageError(f"{_OPTIONS.get(name, '--' + name)} does not apply to --history; leave it out.")
+
+
+def _displays(
+    files: tuple[str, ...],
+    source: InputOptions,
+    fit: FitOptions,
+    what: str,
+    counting: dict[str, Any],
+    drawing: dict[str, Any],
+) -> Figure:
+    from calkit.plotting import PLOTS
+
+    spec = parse_spec(what)
+    kind = PLOTS[spec.name]
+    for function, options in ((kind.from_predictions, counting), (kind.figure, drawing)):
+        for name in options.keys() - signature(function).parameters.keys():
+            raise UsageError(f"{_OPTIONS.get(name, '--' + name)} does not apply to --what {spec.name}; leave it out.")
+    displays: dict[str, Any] = {}
+    several = len(files) > 1
     for file in files:
         calibrators = fit.fitted(file, source)
         predictions = source.load_preferred(file, "test")
         split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
-        titles.append(f"{Path(file).name}{split}")
-        shown = [("as it is" if calibrators else "", predictions)]
+        heading = f"{Path(file).name}{split}"
+        shown = [("uncalibrated" if calibrators else "", predictions)]
         for label, calibrator in calibrators:
             values = calibrator.describe().text()
             shown.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
         for name, item in shown:
-            lines = [titles[-1]] * (len(files) > 1) + [name] * bool(name)
-            displays.append(
-                ReliabilityDisplay.from_predictions(
-                    item, n_bins=n_bins, binning=binning, name="\n".join(lines), plot=False
-                )
-            )
-    # What belongs to one file stands in one row.
+            lines = [heading] * (several or not name) + [name] * bool(name)
+            make = partial(kind.from_predictions, item, plot=False)
+            arguments = replace(spec, kwargs={**counting, **spec.kwargs})
+            displays[_distinct("\n".join(lines), displays)] = call_with_spec(make, arguments, "plot")
+    if not several and len(displays) > 1:
+        drawing["title"] = drawing["title"] or heading
     each = len(displays) // len(files)
-    title = titles[0] if len(files) == 1 else None
-    return plot_reliability(displays, title=title, n_columns=each * max(1, _COLUMNS // each))
+    if several and each > 1 and "n_columns" in signature(kind.figure).parameters:
+        # What belongs to one file stands in one row.
+        drawing.setdefault("n_columns", each * max(1, _COLUMNS // each))
+    return kind.figure(displays, **drawing)
 
 
-def _history(runs: tuple[str, ...], fit: FitOptions, panels: str | None, part: str) -> Figure:
+def _distinct(name: str, taken: Container[str]) -> str:
+    """Return a name that is not taken yet: two files may have the same."""
+    names = (name if i == 1 else f"{name} [{i}]" for i in count(1))
+    return next(each for each in names if each not in taken)
+
+
+def _history(runs: tuple[str, ...], fit: FitOptions, panels: str | None, part: str, title: str | None) -> Figure:
     from calkit.plotting import HistoryDisplay, plot_history
 
     if fit.methods or fit.calibrators:
         raise UsageError("a history is drawn as it was; leave --method and --calibrator out.")
     display = HistoryDisplay.from_runs(runs, part=part)
-    title = next(iter(display.histories)) if len(runs) == 1 else None
+    title = title or (next(iter(display.histories)) if len(runs) == 1 else None)
     names = None if panels is None else [name.strip() for name in panels.split(",")]
     return plot_history(display, panels=names, title=title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError, UsageError
 from calkit.io.hardening.guard import reading
 from calkit.io.hardening.limits import check
-from calkit.io.sources import ConvertedSource, Source
+from calkit.lazy import Converted, LazyArray
 from calkit.registry import unknown_name
 
 __all__ = ["Container", "Field", "by_name", "expand", "printable", "unreadable"]
@@ -59,6 +60,11 @@ class Field:
     def type_name(self) -> str:
         """The type as people read it."""
         return self.note or ("text" if self.dtype.kind in "US" else str(self.dtype))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory; 0 for what cannot be read or has no fixed size, as text."""
+        return 0 if self.dtype.hasobject else math.prod(self.shape) * self.dtype.itemsize
 
     def renamed(self, name: str) -> Field:
         """Return the same array under another name."""
@@ -210,8 +216,8 @@ def expand(item: Field, separator: str = "/") -> list[Field]:
 
 def _column(load: Callable[[], Any], name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     records = load()
-    if isinstance(records, Source):
-        return ConvertedSource(records, lambda rows: rows[name], shape, dtype)
+    if isinstance(records, LazyArray):
+        return Converted(records, lambda rows: rows[name], shape, dtype)
     return records[name]
 
 

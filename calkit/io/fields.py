@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.io.sources import ConvertedSource, block_rows
+from calkit.lazy import Converted, block_rows
 from calkit.predictions import Predictions
 
 __all__ = ["column_blocks", "column_names", "fields_of", "row_blocks"]
@@ -20,7 +20,7 @@ def fields_of(predictions: Predictions) -> dict[str, Any]:
     The scores may be larger than memory: read them by :func:`row_blocks`.
     """
     labels = "correct" if predictions.kind == "confidence" else "labels"
-    fields: dict[str, Any] = {predictions.kind: predictions.scores, labels: predictions.y_true}
+    fields: dict[str, Any] = {predictions.kind: predictions.scores, labels: predictions.named_labels}
     if predictions.sample_weight is not None:
         fields["sample_weight"] = predictions.sample_weight
     if predictions.class_names is not None:
@@ -33,7 +33,7 @@ def _storable(values: Any) -> Any:
     stored = np.dtype(np.float32) if str(values.dtype) == "bfloat16" else values.dtype.newbyteorder("=")
     if stored == values.dtype:
         return values
-    return ConvertedSource(values, lambda rows: rows.astype(stored), tuple(values.shape), stored)
+    return Converted(values, lambda rows: rows.astype(stored), tuple(values.shape), stored)
 
 
 def column_names(predictions: Predictions) -> list[str]:

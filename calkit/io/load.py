@@ -13,11 +13,12 @@ from calkit.io.address import is_address, split_address
 from calkit.io.container import Container, Field
 from calkit.io.formats import format_of_suffix
 from calkit.io.hardening.limits import WHOLE_BYTES, check
+from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.names import Role, read_name
 from calkit.io.opening import open_container
 from calkit.io.resolve import Resolved, resolve
-from calkit.io.sources import Source, block_rows
-from calkit.labels import encode_labels
+from calkit.labels import TrueColumns, encode_labels
+from calkit.lazy import LazyArray, block_rows
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
 
@@ -34,6 +35,7 @@ def load_predictions(
     sample_weight: str | Path | None = None,
     file_format: str | None = None,
     trust_pickle: bool = False,
+    sandbox: bool | Sandbox = False,
 ) -> Predictions:
     """Read predictions from a file.
 
@@ -62,6 +64,8 @@ def load_predictions(
         Name of the format, where neither the suffix nor the first bytes of the file tell.
     trust_pickle : bool, default=False
         Read pickles too. They can run any code: only for files of your own.
+    sandbox : bool or calkit.io.Sandbox, default=False
+        Read in a process of its own with limits of memory and time, for files of strangers.
 
     Returns
     -------
@@ -90,16 +94,17 @@ def load_predictions(
     Predictions(n_samples=3, n_classes=3, kind='logits')
     """
     path, member = split_address(path)
-    container = open_container(path, file_format=file_format, trust_pickle=trust_pickle)
+    how: dict[str, Any] = {"trust_pickle": trust_pickle, "sandbox": sandbox}
+    container = open_container(path, file_format=file_format, **how)
     if member is not None and member not in container.fields:
         group = container.group(member)
         container, member = (container, member) if group is None else (group, None)
     found = resolve(container, kind=None if kind is None else as_kind(kind), split=split, scores=member or scores)
     others: dict[Role, Field] = {}
     if labels is not None:
-        others["labels"] = _named(container, labels, "labels", trust_pickle=trust_pickle)
+        others["labels"] = _named(container, labels, "labels", **how)
     if sample_weight is not None:
-        others["sample_weight"] = _named(container, sample_weight, "sample_weight", trust_pickle=trust_pickle)
+        others["sample_weight"] = _named(container, sample_weight, "sample_weight", **how)
     meta: dict[str, Any] = {"file": str(path)}
     if found.split:
         meta["split"] = found.split
@@ -148,11 +153,11 @@ def _check_scores(container: Container, item: Field) -> None:
 def _load_scores(item: Field) -> Any:
     source = item.load()
     # An array could not tell that its numbers were widened from something coarser.
-    once = isinstance(source, Source) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
+    once = isinstance(source, LazyArray) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
     return np.asarray(source) if once else source
 
 
-def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_rows: int) -> NDArray[Any]:
+def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_rows: int) -> Any:
     if found.kind != "confidence":
         labels = named.get("labels") or found.get("labels")
         if labels is None:
@@ -180,7 +185,7 @@ def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_ro
     )
 
 
-def _labels(item: Field, n_rows: int, scores: Field) -> NDArray[Any]:
+def _labels(item: Field, n_rows: int, scores: Field) -> Any:
     """Return labels; one-hot rows, which may be as large as the scores, become columns block by block."""
     _check_length(item, n_rows, "y_true", scores)
     source = item.load()
@@ -188,12 +193,13 @@ def _labels(item: Field, n_rows: int, scores: Field) -> NDArray[Any]:
         return _narrow(source, scores.shape[1] if len(scores.shape) == 2 else 2)
     step = block_rows(item.shape, item.dtype)
     starts = range(0, n_rows, step)
-    return np.concatenate([encode_labels(source[start : start + step], scores.shape[1]) for start in starts])
+    parts = [encode_labels(source[start : start + step], scores.shape[1]) for start in starts]
+    return TrueColumns.concatenate(parts, scores.shape[1])
 
 
 def _narrow(source: Any, n_classes: int) -> NDArray[Any]:
     """Return labels; those that are not mapped are kept in the smallest type that holds them."""
-    if not isinstance(source, Source) or source.dtype.kind not in "iu":
+    if not isinstance(source, LazyArray) or source.dtype.kind not in "iu":
         return np.asarray(source)
     narrow = np.min_scalar_type(n_classes)
     step = block_rows(source.shape, source.dtype)
@@ -229,7 +235,7 @@ def _class_names(found: Resolved) -> Any:
     return names.read() if names is not None and names.shape == (n_classes,) else None
 
 
-def _named(container: Container, name: str | Path, role: Role, *, trust_pickle: bool) -> Field:
+def _named(container: Container, name: str | Path, role: Role, **how: Any) -> Field:
     """Return the array that the user named: one of the same file, of another one, or a whole file."""
     text = str(name)
     if text in container.fields:
@@ -237,7 +243,7 @@ def _named(container: Container, name: str | Path, role: Role, *, trust_pickle: 
     path, member = split_address(text)
     if not is_address(path) and format_of_suffix(path) is None:
         raise unknown_name("array", text, container.fields, of=container.path)
-    other = open_container(path, trust_pickle=trust_pickle)
+    other = open_container(path, **how)
     if member is not None:
         return other.find(member)
     if len(other.fields) == 1:

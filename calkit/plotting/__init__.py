@@ -1,7 +1,25 @@
 """Plots: displays hold summaries, never raw rows; computing and drawing are apart."""
 
+from calkit.plotting.base import PLOTS, PredictionsDisplay, available_plots
+from calkit.plotting.confidence import ConfidenceDisplay
+from calkit.plotting.grid import plot_reliability
 from calkit.plotting.history import HistoryDisplay, plot_history
 from calkit.plotting.panels import available_panels
-from calkit.plotting.reliability import ReliabilityDisplay, plot_reliability
+from calkit.plotting.ranked import HighConfidenceDisplay, RiskCoverageDisplay
+from calkit.plotting.reliability import ReliabilityDisplay
+from calkit.plotting.temperature import TemperatureDisplay
 
-__all__ = ["HistoryDisplay", "ReliabilityDisplay", "available_panels", "plot_history", "plot_reliability"]
+__all__ = [
+    "PLOTS",
+    "ConfidenceDisplay",
+    "HighConfidenceDisplay",
+    "HistoryDisplay",
+    "PredictionsDisplay",
+    "ReliabilityDisplay",
+    "RiskCoverageDisplay",
+    "TemperatureDisplay",
+    "available_panels",
+    "available_plots",
+    "plot_history",
+    "plot_reliability",
+]

@@ -12,26 +12,22 @@ from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
 from calkit.plotting.panels import COMPARISON, ONE_RUN, Curve, Panel, get_panel
+from calkit.plotting.style import COLOURS, DASHES, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["RUN_COLOURS", "HistoryDisplay", "plot_history"]
+__all__ = ["HistoryDisplay", "plot_history"]
 
-#: Colours of the runs, in order. Any two differ by 17 or more in CIELAB as the colour-blind of all kinds see them, and
-#: stand out from white and from the dark of the report's page by a contrast of 2.9 or more.
-RUN_COLOURS = ("#3b78b0", "#d9622b", "#66663d", "#a33e70", "#8698b6", "#7f5fdd", "#ff3d6e", "#8f1fff")
-# A second sign, for those who see no colours and for printers that have none.
-_RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _GROUPS = {
     "all": ("#3b78b0", "o"),
     "correct": ("#2a9d8f", "^"),
     "misclassified": ("#d9622b", "X"),
     "train": ("#808080", "s"),
     "gap": ("#a33e70", "D"),
+    "adaptive gap": ("#66663d", "v"),
 }
-_DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (8, 2)))
 _SIZES = {"linewidth": 1.5, "markersize": 4.0, "markeredgewidth": 0.0}
 # So many markers a line has at most.
 _MARKERS = 12
@@ -194,7 +190,7 @@ class HistoryDisplay:
         *,
         panels: Sequence[str] | str | None = None,
         legend: bool = True,
-        colours: Sequence[str] = RUN_COLOURS,
+        colours: Sequence[str] = COLOURS,
     ) -> HistoryDisplay:
         """Draw the curves.
 
@@ -296,11 +292,11 @@ class HistoryDisplay:
         several = len(self.histories) > 1
         colour, marker = _GROUPS[curve.group]
         if several:
-            colour, marker = colours[run % len(colours)], _RUN_MARKERS[run % len(_RUN_MARKERS)]
-        dash = _DASHES[place % len(_DASHES)] if several else _DASHES[curve.dash]
+            colour, marker = colours[run % len(colours)], MARKERS[run % len(MARKERS)]
+        dash = DASHES[place % len(DASHES)] if several else DASHES[curve.dash]
         return {"color": colour, "marker": marker, "linestyle": dash, **_SIZES}
 
-    def keys(self, panel: str, colours: Sequence[str] = RUN_COLOURS) -> list[tuple[str, str, str, bool]]:
+    def keys(self, panel: str, colours: Sequence[str] = COLOURS) -> list[tuple[str, str, str, bool]]:
         """Return what a legend of a panel has to say.
 
         Parameters
@@ -389,7 +385,7 @@ def plot_history(
 
     chosen = [get_panel(name) for name in display._chosen(panels)]
     figure = Figure(figsize=_size(len(chosen)), layout="constrained")
-    display._plot(_grid(figure, len(chosen)), chosen, RUN_COLOURS, legend=True, outside=True)
+    display._plot(_grid(figure, len(chosen)), chosen, COLOURS, legend=True, outside=True)
     if title:
         figure.suptitle(_as_text(title))
     return figure

@@ -9,7 +9,7 @@ from calkit.registry import Registry, unknown_name
 
 __all__ = ["COMPARISON", "ONE_RUN", "PANELS", "Curve", "Panel", "available_panels", "get_panel"]
 
-Group = Literal["all", "correct", "misclassified", "train", "gap"]
+Group = Literal["all", "correct", "misclassified", "train", "gap", "adaptive gap"]
 
 #: Panels of one run: the paper's Figure 1 (a), (b), (c), then what else a history holds.
 ONE_RUN = ("train", "test", "errors", "mce", "confidence", "p_true", "norm", "loss", "lr")
@@ -42,8 +42,9 @@ class Curve:
         For the legend.
     part : str or None
         Where in the record: ``"train"``; None for the part that the display shows, ``""`` for the record itself.
-    group : {"all", "correct", "misclassified", "train", "gap"}
-        What it is about: samples, or calibration errors ("gap"). Those of one group share a colour and a marker.
+    group : {"all", "correct", "misclassified", "train", "gap", "adaptive gap"}
+        What it is about: samples, or calibration errors over bins of equal width ("gap") or mass. Those of one group
+        share a colour and a marker.
     dash : int
         Which of the line styles.
     """
@@ -148,7 +149,7 @@ _ERRORS = (
     Curve("error", "error, train", "train", "train"),
     Curve("error", "error", None),
     Curve("ece", "ECE", None, "gap"),
-    Curve("adaece", "AdaECE", None, "gap", 1),
+    Curve("adaece", "AdaECE", None, "adaptive gap", 1),
 )
 _NORM = (Curve("last_layer_norm", "norm", ""),)
 

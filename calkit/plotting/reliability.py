@@ -1,46 +1,41 @@
-"""Reliability diagrams: accuracy against confidence, with the share of the samples in each bin below."""
+"""Reliability diagrams: how often events happen against how probable they were said to be."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from calkit.errors import InputError
-from calkit.metrics.base import as_predictions
 from calkit.metrics.binned import expected_gap, get_binning
-from calkit.predictions import Predictions
-from calkit.stats import BinSums, summarize
+from calkit.plotting.base import PLOTS, PredictionsDisplay, next_index, taken_predictions
+from calkit.plotting.reliability_styles import RELIABILITY_STYLES, borders, proportion_limits, spans
+from calkit.plotting.style import curve_style, wrapped
+from calkit.stats import BinSums, UniformBins, default_view, summarize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ReliabilityDisplay", "plot_reliability"]
+__all__ = ["ReliabilityDisplay"]
 
-# Colours that stay apart for the colour-blind and in grey.
-_ACCURACY = "#4878a8"
-_OVER = "#f0a8a0"
-_UNDER = "#f2cc72"
-_LINE = "#c8504a"
 _SHARE = "#b5bcc8"
-_EDGE = "#1c3d5e"
 
-# So many diagrams stand in a row.
-_COLUMNS = 4
+# Bins of the histogram below a diagram of equal-mass bins, whose own shares are all alike.
+_HISTOGRAM_BINS = 25
 
-# Bins of equal mass can be as narrow as a point; their bars are not.
-_LEAST_WIDTH = 0.004
+# From this share in one bin on, the histogram's axis is logarithmic, so that the others can be seen.
+_DOMINANT = 0.8
 
-# Legends and notes stay legible where bars reach below them.
-_LEGEND: dict[str, Any] = {"loc": "upper left", "fontsize": "small", "framealpha": 0.85, "edgecolor": "none"}
-_NOTE: dict[str, Any] = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+# The histogram that belongs to a diagram, so that a second model joins the first one's; Axes that are gone drop out.
+_HISTOGRAMS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
-class ReliabilityDisplay:
-    """Reliability diagram of one set of predictions.
+@PLOTS.register("reliability")
+class ReliabilityDisplay(PredictionsDisplay):
+    """Reliability diagram of one set of predictions; several can be drawn on the same Axes.
 
     Make one with :meth:`from_predictions`, :meth:`from_estimator` or :meth:`from_bins`.
 
@@ -49,18 +44,22 @@ class ReliabilityDisplay:
     bins : BinSums
         Sums over bins of confidence, one row of bins.
     name : str, optional
-        Title of the diagram.
+        What the legend calls the model.
+    histogram : BinSums, optional
+        Bins whose shares are drawn below; by default `bins`.
 
     Attributes
     ----------
-    bins : BinSums
+    bins, histogram : BinSums
     name : str or None
     ax_ : matplotlib Axes
         The reliability diagram, after :meth:`plot`.
     share_ax_ : matplotlib Axes
-        The shares below it, after :meth:`plot`.
+        The histogram below it, after :meth:`plot`.
     figure_ : matplotlib Figure
         After :meth:`plot`.
+    line_, errorbar_, band_, bars_, marks_, reference_line_, share_artist_, legend_
+        The artists that :meth:`plot` drew; those of the other style are absent.
 
     Examples
     --------
@@ -72,11 +71,15 @@ class ReliabilityDisplay:
     0.13
     """
 
-    def __init__(self, bins: BinSums, *, name: str | None = None) -> None:
+    x_label = "Confidence"
+    y_label = "Accuracy"
+
+    def __init__(self, bins: BinSums, *, name: str | None = None, histogram: BinSums | None = None) -> None:
         if bins.count.ndim != 1:
             raise InputError(f"bins must be one row of bins, but have shape {bins.count.shape}.")
         self.bins = bins
         self.name = name
+        self.histogram = bins if histogram is None else histogram
 
     @classmethod
     def from_predictions(
@@ -92,6 +95,7 @@ class ReliabilityDisplay:
         name: str | None = None,
         ax: Axes | None = None,
         plot: bool = True,
+        **plot_kwargs: Any,
     ) -> ReliabilityDisplay:
         """Count predictions into bins and draw them.
 
@@ -112,11 +116,13 @@ class ReliabilityDisplay:
         class_names : sequence of str, optional
             The class each column stands for, where `y_true` holds strings.
         name : str, optional
-            Title.
+            What the legend calls the model.
         ax : matplotlib Axes, optional
-            Where to draw; by default a new figure.
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
         plot : bool, default=True
             Whether to draw now.
+        **plot_kwargs
+            `style`, `band`, `curve_kwargs`, as for :meth:`plot`.
 
         Returns
         -------
@@ -127,58 +133,21 @@ class ReliabilityDisplay:
         InputError
             If the arrays do not fit each other, hold impossible values or are empty.
         """
-        if isinstance(y_true, Predictions):
-            if y_proba is not None:
-                raise InputError("y_proba must be left out when the first argument is a Predictions.")
-            predictions = y_true
-        else:
-            predictions = as_predictions(y_true, y_proba, from_logits, sample_weight, class_names)
+        predictions = taken_predictions(
+            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
+        )
         how = get_binning(binning, n_bins)
         if not how.covers_all:
             raise InputError(f"binning {binning!r} drops samples, so it cannot be drawn; use 'uniform' or 'quantile'.")
-        bins = how.to_bins(summarize(predictions, [how.statistic])[how.statistic])
-        display = cls(bins, name=name)
-        return display.plot(ax) if plot else display
-
-    @classmethod
-    def from_estimator(cls, estimator: Any, X: Any, y: Any, *, name: str | None = None, **kwargs: Any) -> Any:
-        """Draw the diagram of a fitted classifier with ``predict_proba`` (any of scikit-learn's, or a calibrator).
-
-        Parameters
-        ----------
-        estimator : classifier
-            Fitted; its ``classes_`` are the classes of its columns.
-        X : array-like of shape (n, n_features)
-        y : array-like of shape (n,)
-            True classes, as the estimator knows them.
-        name : str, optional
-            Title; by default the estimator's class.
-        **kwargs
-            `n_bins`, `binning`, `sample_weight`, `ax`, `plot`, as for :meth:`from_predictions`.
-
-        Returns
-        -------
-        ReliabilityDisplay
-
-        Raises
-        ------
-        InputError
-            If the estimator has no ``predict_proba``, or `y` holds a class it does not know.
-        """
-        if not hasattr(estimator, "predict_proba"):
-            raise InputError(f"{type(estimator).__name__} has no predict_proba; fit one that gives probabilities.")
-        labels, classes = np.asarray(y), np.asarray(estimator.classes_)
-        column = {value: i for i, value in enumerate(classes.tolist())}
-        unknown = [value for value in labels.tolist() if value not in column]
-        if unknown:
-            raise InputError(f"y holds {unknown[0]!r}, which is not one of the estimator's classes {classes.tolist()}.")
-        y_true = np.array([column[value] for value in labels.tolist()])
-        title = type(estimator).__name__ if name is None else name
-        return cls.from_predictions(y_true, estimator.predict_proba(X), name=title, **kwargs)
+        view = default_view(predictions)
+        counted, shares = how.statistic.on(view), UniformBins(_HISTOGRAM_BINS, view)
+        found = summarize(predictions, [counted, *([] if binning == "uniform" else [shares])])
+        display = cls(how.to_bins(found[counted]), name=name, histogram=found.get(shares))
+        return display.plot(ax, **plot_kwargs) if plot else display
 
     @classmethod
     def from_bins(
-        cls, bins: BinSums, *, name: str | None = None, ax: Axes | None = None, plot: bool = True
+        cls, bins: BinSums, *, name: str | None = None, ax: Axes | None = None, plot: bool = True, **plot_kwargs: Any
     ) -> ReliabilityDisplay:
         """Draw sums over bins that were counted elsewhere: on another machine, or over a stream.
 
@@ -186,176 +155,174 @@ class ReliabilityDisplay:
         ----------
         bins : BinSums
         name : str, optional
-            Title.
+            What the legend calls the model.
         ax : matplotlib Axes, optional
-            Where to draw; by default a new figure.
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
         plot : bool, default=True
             Whether to draw now.
+        **plot_kwargs
+            `style`, `band`, `curve_kwargs`, as for :meth:`plot`.
 
         Returns
         -------
         ReliabilityDisplay
         """
         display = cls(bins, name=name)
-        return display.plot(ax) if plot else display
+        return display.plot(ax, **plot_kwargs) if plot else display
 
     @property
     def ece(self) -> float:
         """Expected calibration error over the bins shown."""
         return expected_gap(self.bins)
 
-    def plot(self, ax: Axes | None = None, *, share_ax: Axes | None = None) -> ReliabilityDisplay:
+    @property
+    def measure(self) -> str:
+        """What the bins' mean gap is called: ``"ECE"``, of equal-mass bins ``"AdaECE"``."""
+        return "ECE" if self.bins.lower is None else "AdaECE"
+
+    @property
+    def label(self) -> str:
+        """Line of the legend: the name and the calibration error."""
+        value = f"{self.measure} {self.ece * 100:.2f} %"
+        return f"{wrapped(self.name, 34)} ({value})" if self.name else value
+
+    @property
+    def note(self) -> str:
+        """Calibration error, number of bins, number of samples."""
+        n = self.bins.n_bins
+        bins = f"{n} bin{'s' * (n > 1)}, n = {int(self.bins.count.sum()):,}"
+        return f"{self.measure} {self.ece * 100:.2f} %\n{bins}"
+
+    def frame(self) -> dict[str, Any]:
+        """Return what is drawn as columns, one row per bin that holds samples.
+
+        Returns
+        -------
+        dict of ndarray
+            Pass it to ``pandas.DataFrame`` or ``polars.DataFrame``: lower and upper edge, count, weight, mean
+            confidence, accuracy and the 95 % limits of the accuracy.
+        """
+        filled = self.bins.weight > 0
+        lower, upper = self.bins.edges
+        low, high = proportion_limits(self.bins)
+        return {
+            "lower": lower[filled],
+            "upper": upper[filled],
+            "count": self.bins.count[filled],
+            "weight": self.bins.weight[filled],
+            "confidence": self.bins.mean_confidence[filled],
+            "accuracy": self.bins.accuracy[filled],
+            "accuracy_low": low,
+            "accuracy_high": high,
+        }
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        share_ax: Axes | None = None,
+        style: str = "line",
+        band: bool | None = None,
+        name: str | None = None,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> ReliabilityDisplay:
         """Draw the diagram, and the shares of the samples below it.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; by default a new figure. The shares go below, in space taken from `ax`.
+            Where to draw; by default a new figure. The histogram goes below, in space taken from `ax`. On the Axes of
+            another display the curve is added to that one's, in the next colour.
         share_ax : matplotlib Axes, optional
-            Where to draw the shares instead.
+            Where to draw the histogram instead.
+        style : {"line", "bars"}, default="line"
+            Points with 95 % intervals, joined by a line; or bars with the gap over them (the paper's Figure 2).
+        band : bool, optional
+            Whether to draw the band in which 95 % of the bins of a perfectly calibrated model would lie; by default for
+            the first curve on an Axes in style "line".
+        name : str, optional
+            What the legend calls the model, instead of `name`.
+        curve_kwargs : mapping, optional
+            For the line or the bars: ``{"color": "black"}``.
 
         Returns
         -------
         ReliabilityDisplay
-            Itself, with `ax_`, `share_ax_` and `figure_` set.
+            Itself, with `ax_`, `share_ax_`, `figure_` and the artists set.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such style.
+        InputError
+            If bars are to be drawn over another display.
         """
+        draw = RELIABILITY_STYLES[style]
+        self.name = name if name is not None else self.name
         if ax is None:
             from matplotlib import pyplot as plt
 
             _, (ax, share_ax) = plt.subplots(
                 2, 1, figsize=(4.8, 5.8), height_ratios=(3, 1), sharex=True, layout="constrained"
             )
-        elif share_ax is None:
-            from mpl_toolkits.axes_grid1 import make_axes_locatable
-
-            share_ax = make_axes_locatable(ax).append_axes("bottom", size="33%", pad=0.12, sharex=ax)
+        index = next_index(ax)
+        if share_ax is None:
+            share_ax = _HISTOGRAMS.get(ax) or _below(ax)
+        _HISTOGRAMS[ax] = share_ax
         self.ax_, self.share_ax_, self.figure_ = ax, share_ax, ax.figure
-        self._draw_accuracy(ax)
-        self._draw_shares(share_ax)
+        wanted = band if band is not None else not index and style == "line"
+        for attribute, artist in draw(self, ax, index, wanted, curve_kwargs or {}).items():
+            setattr(self, attribute, artist)
+        ax.set(xlim=(0, 1), ylim=(0, 1), ylabel=self.y_label)
+        ax.tick_params(labelbottom=False)
+        if style == "bars" and self.name:
+            ax.set_title(wrapped(self.name, 42))
+        self._draw_shares(share_ax, index, dict(curve_kwargs or {}).get("color"))
         return self
 
-    def _draw_accuracy(self, ax: Axes) -> None:
-        left, width = self._spans()
-        filled = self.bins.weight > 0
-        accuracy, confidence = self.bins.accuracy[filled], self.bins.mean_confidence[filled]
-        ax.plot([0, 1], [0, 1], color="0.25", linewidth=1, linestyle=(0, (4, 3)), zorder=3)
-        zero, shared = np.zeros_like(accuracy), np.minimum(accuracy, confidence)
-        for bottom, top, colour, label in (
-            (zero, shared, _ACCURACY, "accuracy"),
-            (shared, confidence, _OVER, "over-confident by"),
-            (shared, accuracy, _UNDER, "under-confident by"),
-        ):
-            ax.bar(
-                left,
-                top - bottom,
-                width,
-                bottom=bottom,
-                align="edge",
-                color=colour,
-                edgecolor="white",
-                linewidth=self._borders(),
-                label=label,
-            )
-        ax.hlines(accuracy, left, left + width, color=_EDGE, linewidth=1.6, zorder=2.5)
-        ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy")
-        if self.name:
-            ax.set_title(self.name)
-        ax.tick_params(labelbottom=False)
-        ax.legend(**_LEGEND)
-        style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": _NOTE, "zorder": 4}
-        n_bins, measure = self.bins.n_bins, "ECE" if self.bins.lower is None else "AdaECE"
-        bins = f"{n_bins} bin{'s' * (n_bins > 1)}"
-        note = f"{measure} {self.ece * 100:.2f} %\n{bins}, n = {int(self.bins.count.sum()):,}"
-        ax.text(0.97, 0.03, note, transform=ax.transAxes, **style)
+    @classmethod
+    def figure(
+        cls,
+        displays: Mapping[str, Self],
+        *,
+        title: str | None = None,
+        n_columns: int | None = None,
+        overlay: bool = False,
+        style: str = "line",
+        size: tuple[float, float] | None = None,
+    ) -> Figure:
+        """Draw several diagrams in one figure; see :func:`~calkit.plotting.plot_reliability`."""
+        from calkit.plotting.grid import plot_reliability
 
-    def _draw_shares(self, ax: Axes) -> None:
-        bins = self.bins
-        left, width = self._spans()
+        named = dict(displays)
+        return plot_reliability(named, title=title, n_columns=n_columns, overlay=overlay, style=style, size=size)
+
+    def _draw_shares(self, ax: Axes, index: int, colour: Any) -> None:
+        """Draw the histogram: filled for the first model, outlines for those after it."""
+        bins = self.histogram
+        left, width = spans(bins)
         share = bins.share[bins.weight > 0] * 100
-        ax.bar(left, share, width, align="edge", color=_SHARE, edgecolor="white", linewidth=self._borders())
-        total = float(bins.total_weight)
-        accuracy, confidence = float(bins.correct.sum()) / total, float(bins.confidence.sum()) / total
-        ax.axvline(accuracy, color=_ACCURACY, linewidth=1.6, label=f"accuracy {accuracy * 100:.2f} %")
-        mean = f"mean confidence {confidence * 100:.2f} %"
-        ax.axvline(confidence, color=_LINE, linestyle="--", linewidth=1.6, label=mean)
-        ax.set(xlim=(0, 1), ylim=(0, max(1.0, float(share.max()) * 1.1)), xlabel="Confidence", ylabel="% of samples")
-        ax.legend(**_LEGEND)
-
-    def _spans(self) -> tuple[Any, Any]:
-        """Return left edges and widths of the bins that hold samples; bins of one value stay visible."""
-        lower, upper = self.bins.edges
-        filled = self.bins.weight > 0
-        return lower[filled], np.maximum((upper - lower)[filled], _LEAST_WIDTH)
-
-    def _borders(self) -> Any:
-        """Return the line width of the bars' borders: none where they would cover the bar."""
-        _, width = self._spans()
-        return np.where(width > 4 * _LEAST_WIDTH, 0.6, 0.0)
+        if index:
+            lower, upper = bins.edges
+            edges = np.append(lower, upper[-1])
+            self.share_artist_: Any = ax.stairs(
+                bins.share * 100, edges, color=colour or curve_style(index)["color"], linewidth=1.4
+            )
+        else:
+            fill = {"color": _SHARE, "edgecolor": "white", "linewidth": borders(width)}
+            self.share_artist_ = ax.bar(left, share, width, align="edge", **fill)
+        ax.set(xlim=(0, 1), xlabel=self.x_label, ylabel="% of samples")
+        if share.max() > 100 * _DOMINANT and len(share) > 1:
+            ax.set_yscale("log")
+            ax.set_ylim(max(float(share.min()) / 2, 1e-3), 200)
+            ax.set_ylabel("% of samples (log)")
+        elif ax.get_yscale() == "linear":
+            top = max(1.0, float(share.max()) * 1.1)
+            ax.set_ylim(0, max(top, ax.get_ylim()[1] if index else 0.0))
 
 
-def plot_reliability(
-    displays: Mapping[str, ReliabilityDisplay] | list[ReliabilityDisplay],
-    *,
-    title: str | None = None,
-    n_columns: int = _COLUMNS,
-) -> Figure:
-    """Draw several reliability diagrams side by side, before and after scaling for instance.
+def _below(ax: Axes) -> Axes:
+    from mpl_toolkits.axes_grid1 import make_axes_locatable
 
-    Parameters
-    ----------
-    displays : mapping of str to ReliabilityDisplay, or list of ReliabilityDisplay
-        The keys, if any, are the titles.
-    title : str, optional
-        Title of the figure.
-    n_columns : int, default=4
-        So many diagrams, at most, stand in a row.
-
-    Returns
-    -------
-    matplotlib Figure
-        Not registered with pyplot, so nothing has to be closed; ``figure.savefig(path)`` writes it.
-
-    Examples
-    --------
-    >>> from calkit import ReliabilityDisplay, TemperatureScaling
-    >>> from calkit.datasets import load_digits_logits
-    >>> from calkit.plotting import plot_reliability
-    >>> test = load_digits_logits("test")
-    >>> calibrator = TemperatureScaling().fit_predictions(load_digits_logits("validation"))
-    >>> figure = plot_reliability({
-    ...     "before": ReliabilityDisplay.from_predictions(test, plot=False),
-    ...     "after": ReliabilityDisplay.from_predictions(calibrator.apply(test), plot=False),
-    ... })
-    >>> len(figure.axes)
-    4
-    """
-    from matplotlib.figure import Figure
-
-    named = list(displays.items()) if isinstance(displays, Mapping) else [(d.name or "", d) for d in displays]
-    if not named:
-        raise InputError("displays is empty: pass at least one ReliabilityDisplay.")
-    if n_columns < 1:
-        raise InputError(f"n_columns must be at least 1, but is {n_columns}.")
-    n_columns = min(len(named), n_columns)
-    n_rows = math.ceil(len(named) / n_columns)
-    figure = Figure(figsize=(4.6 * n_columns, 5.8 * n_rows), layout="constrained")
-    axes = figure.subplots(2 * n_rows, n_columns, squeeze=False, height_ratios=(3, 1) * n_rows)
-    tallest = 0.0
-    for place, (name, display) in enumerate(named):
-        row, column = divmod(place, n_columns)
-        above, below = axes[2 * row, column], axes[2 * row + 1, column]
-        display.plot(above, share_ax=below)
-        above.set_title(name)
-        tallest = max(tallest, below.get_ylim()[1])
-        if column:
-            above.set_ylabel("")
-            below.set_ylabel("")
-            above.get_legend().remove()
-    for place in range(len(named)):
-        row, column = divmod(place, n_columns)
-        axes[2 * row + 1, column].set_ylim(0, tallest)
-    for blank in axes.reshape(n_rows, 2, n_columns).swapaxes(1, 2).reshape(-1, 2)[len(named) :].ravel():
-        figure.delaxes(blank)
-    if title:
-        figure.suptitle(title)
-    return figure
+    below: Axes = make_axes_locatable(ax).append_axes("bottom", size="33%", pad=0.12, sharex=ax)
+    return below

@@ -13,8 +13,8 @@ import numpy as np
 from calkit.metrics import get_metric
 from calkit.metrics.intervals import clopper_pearson
 from calkit.plotting import HistoryDisplay, ReliabilityDisplay
-from calkit.plotting.history import RUN_COLOURS
 from calkit.plotting.panels import get_panel
+from calkit.plotting.style import COLOURS
 from calkit.report.model import Diagram, Measure, MetricInfo, Subject
 from calkit.report.svg import Glyphs, inline_svg
 from calkit.report.words import percent
@@ -72,7 +72,7 @@ class Picture:
 
 def colour_of(place: int) -> str:
     """Return the colour of a subject in all pictures."""
-    return RUN_COLOURS[place % len(RUN_COLOURS)]
+    return COLOURS[place % len(COLOURS)]
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -92,7 +92,7 @@ def reliability_picture(
     """Draw a reliability diagram, with the shares of the samples below, and intervals of the accuracy of each bin."""
     figure = _figure(4.8, 5.6)
     ax, share_ax = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True, gridspec_kw={"hspace": 0.06})
-    display = ReliabilityDisplay.from_bins(diagram.to_bins(), plot=False).plot(ax, share_ax=share_ax)
+    display = ReliabilityDisplay.from_bins(diagram.to_bins(), plot=False).plot(ax, share_ax=share_ax, style="bars")
     legend = tuple({key.label: key for key in [*_taken_legend(share_ax), *_taken_legend(ax)]}.values())
     if level is not None and not diagram.weighted:
         _draw_intervals(ax, diagram, level)
@@ -148,7 +148,7 @@ def history_pictures(
     histories: Mapping[str, Sequence[Mapping[str, Any]]],
     prefix: str,
     *,
-    colours: Sequence[str] = RUN_COLOURS,
+    colours: Sequence[str] = COLOURS,
     part: str = "test",
     glyphs: Glyphs | None = None,
 ) -> list[Picture]:

@@ -14,6 +14,7 @@ from calkit.errors import UsageError
 from calkit.evaluation import Evaluation, choose_metrics, evaluate
 from calkit.metrics import Metric
 from calkit.predictions import Predictions
+from calkit.shards import Layout
 
 __all__ = ["DEFAULT_METRICS", "CalibrationRecord"]
 
@@ -69,7 +70,7 @@ class CalibrationRecord:
         class_names: Sequence[str] | None = None,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
-        self.metrics = choose_metrics(metrics, "logits")
+        self.metrics = choose_metrics(metrics, Layout("logits", None, None))
         self.class_names = class_names
         self.predictions: dict[str, Predictions] = {}
         self.calibrator: Calibrator | None = None
@@ -112,7 +113,7 @@ class CalibrationRecord:
     def _write_logits(self, path: Path) -> None:
         arrays: dict[str, Any] = {}
         for split, found in self.predictions.items():
-            arrays |= {f"{split}_logits": found.scores, f"{split}_labels": found.y_true}
+            arrays |= {f"{split}_logits": found.scores, f"{split}_labels": found.named_labels}
         if self.class_names is not None:
             arrays["class_names"] = np.array([str(name) for name in self.class_names])
         with atomic_write(path) as temporary, temporary.open("wb") as file:

@@ -114,7 +114,7 @@ def seen(colour, matrix):
 )
 def test_colours_stay_apart_for_the_colour_blind(matrix):
     groups = [colour for colour, _ in history._GROUPS.values()]
-    for colours, least in ((history.RUN_COLOURS, 17), (groups[:3], 14)):
+    for colours, least in ((history.COLOURS, 17), (groups[:3], 14)):
         seen_as = [seen(colour, np.array(matrix)) for colour in colours]
         assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen_as, 2)) >= least
 

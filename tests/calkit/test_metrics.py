@@ -149,10 +149,12 @@ def test_equals_scikit_learn(weighted):
     assert calkit.brier(y, probs, sample_weight=w) == pytest.approx(expected, rel=1e-12)
 
 
-def test_binary_brier_is_twice_scikit_learns():
+def test_brier_of_one_column_is_scikit_learns_and_half_of_that_of_two():
     rng = np.random.default_rng(3)
     p, y = rng.random(200), rng.integers(0, 2, 200)
-    assert calkit.brier(y, p) == pytest.approx(2 * sk.brier_score_loss(y, p), rel=1e-12)
+    expected = sk.brier_score_loss(y, p)
+    assert calkit.brier(y, p) == pytest.approx(expected, rel=1e-12)
+    assert calkit.brier(y, np.stack([1 - p, p], axis=1)) == pytest.approx(2 * expected, rel=1e-12)
 
 
 # confidences, correct, bins, the right ECE: hand-computed, bins (k/M, (k+1)/M] with 0 in the first.
@@ -323,10 +325,11 @@ class TestInputs:
     def test_binary_scores_in_one_column(self):
         p = np.array([0.9, 0.2, 0.6])
         both = np.stack([1 - p, p], axis=1)
-        assert calkit.ece([1, 0, 0], p) == calkit.ece([1, 0, 0], both)
         for name, function in FUNCTIONS.items():
-            # A column of shape (n, 1), as a sigmoid gives it, is the same.
-            expected = pytest.approx(function([1, 0, 0], both), abs=1e-15, nan_ok=True)
+            # One column is the forecast of class 1; of shape (n, 1), as a sigmoid gives it, it is the same.
+            target = None if name == "classwise_ece" else "positive"
+            expected = pytest.approx(function([1, 0, 0], both, target=target), abs=1e-15, nan_ok=True)
+            assert function([1, 0, 0], p) == expected, name
             assert function([1, 0, 0], p[:, None], sample_weight=np.ones((3, 1))) == expected, name
         z = np.log(p / (1 - p))
         zero = np.stack([np.zeros(3), z], axis=1)
@@ -339,7 +342,8 @@ class TestInputs:
         assert calkit.nll(np.eye(3)[y], logits, from_logits=True) == expected
         assert calkit.nll(y.astype(float), logits, from_logits=True) == expected
         assert calkit.nll(y.astype(np.uint8), logits, from_logits=True) == expected
-        assert calkit.nll(np.array(names)[y], logits, from_logits=True) == expected
+        with pytest.raises(InputError, match="'ant' in row .*Pass class_names"):
+            calkit.nll(np.array(names)[np.sort(y)], logits, from_logits=True)
         assert calkit.nll([names[i] for i in y], logits, from_logits=True, class_names=names) == expected
         shuffled = [2, 0, 1]
         assert calkit.nll(
@@ -367,9 +371,9 @@ class TestInputs:
             assert a == pytest.approx(b, rel=1e-12, nan_ok=True), name
 
     def test_probability_zero_of_the_true_class_stays_finite(self):
-        assert calkit.nll([0], [[0.0, 1.0]]) == pytest.approx(-math.log(np.finfo(np.float64).tiny))
+        assert calkit.nll([0], [[0.0, 1.0]]) == pytest.approx(-math.log(np.finfo(np.float64).smallest_subnormal))
         single = np.array([[0.0, 1.0]], dtype=np.float32)
-        assert calkit.nll([0], single) == pytest.approx(-math.log(float(np.finfo(np.float32).tiny)))
+        assert calkit.nll([0], single) == pytest.approx(-math.log(float(np.finfo(np.float32).smallest_subnormal)))
 
     def test_huge_logits_are_no_trouble(self):
         assert calkit.nll([0, 1], [[1e308, -1e308], [-1e308, 1e308]], from_logits=True) == pytest.approx(0, abs=1e-300)
@@ -382,10 +386,10 @@ class TestInputs:
             ([0, 1], [[0.5, 0.5], [1.5, -0.5]], {}, r"row 1 holds 1\.5"),
             ([0], [[np.nan, 1.0]], {"from_logits": True}, "row 0 holds nan"),
             ([0, 0], [[0.0, 1.0], [np.inf, 1.0]], {"from_logits": True}, "row 1 holds inf"),
-            ([0], [[-np.inf, 1.0]], {"from_logits": True}, "row 0 holds -inf"),
+            ([0], [[-np.inf, -np.inf]], {"from_logits": True}, "row 0 holds -inf only"),
             ([2], [[0.5, 0.5]], {}, r"0\.\.1.*row 0 is 2"),
             ([-1], [[0.5, 0.5]], {}, "row 0 is -1"),
-            ([0.5], [[0.5, 0.5]], {}, "whole numbers.*row 0"),
+            ([0.5], [[0.5, 0.5]], {}, "row 0 is 0.5, which is no whole number"),
             ([0, 1], [[0.5, 0.5]], {}, "y_true has 2 rows, but the scores have 1"),
             ([], np.empty((0, 2)), {}, "no rows"),
             ([0], np.empty((1, 0)), {}, r"shape \(n, K\)"),
@@ -395,11 +399,11 @@ class TestInputs:
             ([0], None, {}, "real numbers"),
             ([1e300], [[0.5, 0.5]], {}, r"row 0 is 1e\+300"),
             ([b"\xff"], [[0.5, 0.5]], {}, "not UTF-8"),
-            ([0], np.zeros((1, 2, 2)), {}, "flatten the other axes"),
+            ([0], np.zeros((1, 2, 2)), {}, "class_axis"),
             ([0], [["a", "b"]], {}, "real numbers"),
             ([0], [[0.5, 0.5], [0.5]], {}, "rectangular"),
-            (["x"], [[0.5, 0.5]], {}, "1 different strings"),
-            (["x", "z"], [[0.5, 0.5]] * 2, {"class_names": ["x", "y"]}, "'z', which is not one of"),
+            (["x"], [[0.5, 0.5]], {}, "'x' in row 0.*class_names"),
+            (["x", "z"], [[0.5, 0.5]] * 2, {"class_names": ["x", "y"]}, "'z' in row 1, which is not one of"),
             ([[1, 1]], [[0.5, 0.5]], {}, "single 1"),
             ([[1, 0, 0]], [[0.5, 0.5]], {}, "3 columns"),
             ([0], [[0.5, 0.5]], {"sample_weight": [-1.0]}, "not negative, but row 0"),
@@ -412,7 +416,7 @@ class TestInputs:
             ([0], [[0.5, 0.5]], {"sample_weight": [1.0, 2.0]}, r"shape \(1,\)"),
             ([0], [[0.5, 0.5]], {"class_names": ["a"]}, "1 entries"),
             ([0], [[0.5, 0.5]], {"class_names": ["a", "a"]}, "more than once"),
-            ([None], [[0.5, 0.5]], {}, "holds NoneType"),
+            ([None], [[0.5, 0.5]], {}, "row 0 is missing"),
             ([0], [[1 + 2j, 0]], {}, "real numbers"),
         ],
     )
@@ -490,7 +494,7 @@ def test_evaluate_pairs():
     assert evaluation["ece"] == pytest.approx((0.3 + 0.005) / 2)
     with pytest.raises(InputError, match="nll needs the scores of all classes"):
         calkit.evaluate(pairs, ["nll"])
-    for wrong, message in (([0, 2], "row 1 is 2"), ([[0, 1]], "shape"), (["yes", "no"], "0 and 1")):
+    for wrong, message in (([0, 2], "row 1 is 2"), ([[0, 1]], "shape"), (["yes", "maybe"], "row 1 is 'maybe'")):
         with pytest.raises(InputError, match=message):
             calkit.Predictions.from_confidence([0.3, 0.9], wrong)
     with pytest.raises(InputError, match=r"\[0, 1\], but row 1 holds 97"):

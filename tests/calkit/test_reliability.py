@@ -4,12 +4,14 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
 import calkit
 from calkit.datasets import load_digits_logits
-from calkit.errors import InputError
+from calkit.errors import InputError, NotFoundError
 from calkit.plotting import ReliabilityDisplay, plot_reliability
+from calkit.plotting.reliability_styles import consistency_band
 from calkit.stats import BinSums
 
 
@@ -22,10 +24,10 @@ def drawn(axes, label):
 def test_bars_are_accuracy_and_gap(no_pyplot_windows):
     # Two bins of 4 hold samples: (0.25, 0.5]: confidence .4, accuracy 1/2; (0.75, 1]: .9, accuracy 1/3.
     pairs = calkit.Predictions.from_confidence([0.4, 0.4, 0.9, 0.9, 0.9], [1, 0, 1, 0, 0])
-    display = ReliabilityDisplay.from_predictions(pairs, n_bins=4)
-    assert np.allclose(drawn(display.ax_, "accuracy"), [(0.25, 0, 0.4), (0.75, 0, 1 / 3)])
-    assert np.allclose(drawn(display.ax_, "over-confident by"), [(0.25, 0.4, 0), (0.75, 1 / 3, 0.9 - 1 / 3)])
-    assert np.allclose(drawn(display.ax_, "under-confident by"), [(0.25, 0.4, 0.1), (0.75, 1 / 3, 1 / 3 - 1 / 3)])
+    display = ReliabilityDisplay.from_predictions(pairs, n_bins=4, style="bars")
+    assert np.allclose(drawn(display.ax_, "accuracy"), [(0.25, 0, 0.5), (0.75, 0, 1 / 3)])
+    assert np.allclose(drawn(display.ax_, "over-confident by"), [(0.75, 1 / 3, 0.9 - 1 / 3)])
+    assert np.allclose(drawn(display.ax_, "under-confident by"), [(0.25, 0.4, 0.1)])
     shares = [bar.get_height() for bar in display.share_ax_.patches]
     assert np.allclose(shares, [40, 60])
     assert display.ece == pytest.approx((2 * 0.1 + 3 * (0.9 - 1 / 3)) / 5)
@@ -35,7 +37,7 @@ def test_bars_are_accuracy_and_gap(no_pyplot_windows):
 
 
 def test_negative_heights_never_appear(no_pyplot_windows):
-    display = ReliabilityDisplay.from_predictions(load_digits_logits("test"), n_bins=25)
+    display = ReliabilityDisplay.from_predictions(load_digits_logits("test"), n_bins=25, style="bars")
     for container in display.ax_.containers:
         for bar in container:
             assert bar.get_height() >= 0
@@ -97,7 +99,7 @@ def test_settings_stay_as_they_were(no_pyplot_windows):
 
 def test_equal_mass_bins_and_ties(no_pyplot_windows):
     pairs = calkit.Predictions.from_confidence([1.0] * 50 + [0.5] * 20, [1] * 70)
-    display = ReliabilityDisplay.from_predictions(pairs, binning="quantile", n_bins=4)
+    display = ReliabilityDisplay.from_predictions(pairs, binning="quantile", n_bins=4, style="bars")
     assert display.bins.count.sum() == 70
     assert (display.bins.count > 0).sum() == 2
     assert display.ax_.texts[0].get_text() == "AdaECE 14.29 %\n4 bins, n = 70"
@@ -108,10 +110,8 @@ def test_equal_mass_bins_and_ties(no_pyplot_windows):
 def test_narrow_bars_have_no_border_that_would_cover_them(no_pyplot_windows):
     confidence = np.concatenate([np.linspace(0.2, 0.9, 50), np.linspace(0.99, 1, 450)])
     pairs = calkit.Predictions.from_confidence(confidence, np.arange(500) % 2)
-    display = ReliabilityDisplay.from_predictions(pairs, binning="quantile", n_bins=10)
-    for axes in (display.ax_, display.share_ax_):
-        borders = [bar.get_linewidth() > 0 for bar in axes.patches[:10]]
-        assert borders == [True] + [False] * 9
+    display = ReliabilityDisplay.from_predictions(pairs, binning="quantile", n_bins=10, style="bars")
+    assert [bar.get_linewidth() > 0 for bar in display.bars_] == [True] + [False] * 9
 
 
 def test_weights_are_repeated_rows(no_pyplot_windows):
@@ -120,10 +120,10 @@ def test_weights_are_repeated_rows(no_pyplot_windows):
     weights = np.random.default_rng(0).integers(0, 4, 300)
     repeated = test.take(np.repeat(np.arange(300), weights))
     weighted = ReliabilityDisplay.from_predictions(
-        test.y_true, test.scores, from_logits=True, sample_weight=weights, n_bins=10
+        test.y_true, test.scores, from_logits=True, sample_weight=weights, n_bins=10, style="bars"
     )
-    plain = ReliabilityDisplay.from_predictions(repeated, n_bins=10)
-    for label in ("accuracy", "over-confident by", "under-confident by"):
+    plain = ReliabilityDisplay.from_predictions(repeated, n_bins=10, style="bars")
+    for label in ("accuracy", "over-confident by"):
         np.testing.assert_allclose(drawn(weighted.ax_, label), drawn(plain.ax_, label), atol=1e-12)
     heights = [[bar.get_height() for bar in display.share_ax_.patches] for display in (weighted, plain)]
     np.testing.assert_allclose(*heights)
@@ -160,12 +160,14 @@ def test_a_title_of_ones_own_stays(no_pyplot_windows):
     assert axes.get_title() == "mine"
 
 
-def test_what_is_written_does_not_overlap(no_pyplot_windows):
+@pytest.mark.parametrize("style", ["line", "bars"])
+def test_what_is_written_does_not_overlap(no_pyplot_windows, style):
     # Before and after, 25 bins, long titles: no text leaves its axes or touches another's.
     test = load_digits_logits("test")
     display = ReliabilityDisplay.from_predictions(test, n_bins=25, plot=False)
     name = "temperature:objective=adaece\nT = 2.515"
-    figure = plot_reliability([ReliabilityDisplay(display.bins, name=name) for _ in range(3)], title="digits (test)")
+    displays = [ReliabilityDisplay(display.bins, name=name) for _ in range(3)]
+    figure = plot_reliability(displays, title="digits (test)", style=style)
     figure.draw_without_rendering()
     written = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts)]
     written += [axes.get_legend() for axes in figure.axes if axes.get_legend()]
@@ -183,3 +185,83 @@ def test_bad_input():
     test = load_digits_logits("test")
     with pytest.raises(InputError, match="y_proba must be left out"):
         ReliabilityDisplay.from_predictions(test, test.scores)
+
+
+def test_lines_show_what_was_counted(no_pyplot_windows):
+    # Two bins hold samples: (0.25, 0.5]: confidence .4, accuracy 1/2 of 2; (0.75, 1]: .9, accuracy 1/3 of 3.
+    pairs = calkit.Predictions.from_confidence([0.4, 0.4, 0.9, 0.9, 0.9], [1, 0, 1, 0, 0])
+    display = ReliabilityDisplay.from_predictions(pairs, n_bins=4, name="m")
+    np.testing.assert_allclose(display.line_.get_xydata(), [[0.4, 0.5], [0.9, 1 / 3]])
+    assert display.line_.get_label() == "m (ECE 38.00 %)"
+    # Clopper-Pearson, by SciPy's exact interval of a proportion.
+    limits = [binomtest(k, n).proportion_ci(0.95, "exact") for k, n in ((1, 2), (1, 3))]
+    segments = display.errorbar_.lines[2][0].get_segments()
+    np.testing.assert_allclose([[a[1], b[1]] for a, b in segments], [[c.low, c.high] for c in limits], atol=1e-12)
+    frame = display.frame()
+    assert frame["count"].tolist() == [2, 3]
+    np.testing.assert_allclose(frame["accuracy_low"], [c.low for c in limits])
+    # The band is made of binomial quantiles: Binomial(2, .4) and Binomial(3, .9), here summed by hand.
+    band = display.band_.get_paths()[0].vertices
+    assert band[:, 1].min() == pytest.approx(0)
+    assert band[:, 1].max() == pytest.approx(1)
+
+
+def test_consistency_band_holds_95_percent_of_calibrated_bins():
+    rows, p = 400, 0.3
+    bins = BinSums(np.array([rows]), np.array([400.0]), np.array([rows * p]), np.array([120.0]))
+    low, high = consistency_band(bins)
+    # By simulation: at most 2.5 % of draws lie beyond either limit, and one step further in it would be more.
+    drawn_hits = np.random.default_rng(0).binomial(rows, p, 100_000) / rows
+    assert 0.94 < np.mean((drawn_hits >= low) & (drawn_hits <= high)) < 0.97
+
+
+def test_second_model_on_the_same_axes(no_pyplot_windows):
+    test = load_digits_logits("test")
+    calibrator = calkit.TemperatureScaling().fit_predictions(test)
+    first = ReliabilityDisplay.from_predictions(test, name="before")
+    second = ReliabilityDisplay.from_predictions(calibrator.apply(test), name="after", ax=first.ax_)
+    assert second.share_ax_ is first.share_ax_
+    assert len(first.figure_.axes) == 2
+    assert first.line_.get_color() != second.line_.get_color()
+    assert first.line_.get_marker() != second.line_.get_marker()
+    labels = [text.get_text() for text in second.legend_.get_texts()]
+    assert len(labels) == 3
+    assert labels[1].startswith("before (ECE")
+    assert labels[2].startswith("after (ECE")
+    with pytest.raises(InputError, match="bars hide each other"):
+        second.plot(first.ax_, style="bars")
+    with pytest.raises(NotFoundError, match="Did you mean 'bars'"):
+        second.plot(style="bar")
+
+
+def test_the_histogram_of_equal_mass_bins_is_not_a_constant(no_pyplot_windows):
+    test = load_digits_logits("test")
+    display = ReliabilityDisplay.from_predictions(test, binning="quantile")
+    assert display.histogram.n_bins == 25
+    assert np.ptp(display.histogram.share) > 0.1
+    assert display.bins.count.sum() == display.histogram.count.sum()
+
+
+def test_one_full_bin_makes_the_histogram_logarithmic(no_pyplot_windows):
+    pairs = calkit.Predictions.from_confidence([0.99] * 95 + [0.2] * 5, [1] * 100)
+    display = ReliabilityDisplay.from_predictions(pairs)
+    assert display.share_ax_.get_yscale() == "log"
+    assert display.share_ax_.get_ylim()[0] < 5
+
+
+def test_long_names_stay_within_the_figure(no_pyplot_windows):
+    name = "runs/2026-11-27/cifar10-resnet50-focal-sample-dependent-53-seed-0/logits-of-the-last-epoch.npz"
+    display = ReliabilityDisplay.from_predictions(load_digits_logits("test"), plot=False)
+    figure = plot_reliability({name: display, name + "2": display})
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        box = axes.title.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+
+
+def test_overlay_in_one_figure(no_pyplot_windows):
+    display = ReliabilityDisplay.from_predictions(load_digits_logits("test"), plot=False)
+    figure = plot_reliability({"a": display, "b": display, "c": display}, overlay=True)
+    assert len(figure.axes) == 2
+    assert [text.get_text()[0] for text in figure.axes[0].get_legend().get_texts()] == ["a", "b", "c"]

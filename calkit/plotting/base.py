@@ -1,0 +1,204 @@
+"""What a display of predictions is, and where those that ``calkit plot`` offers are registered."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from calkit.errors import InputError
+from calkit.metrics.base import as_predictions
+from calkit.predictions import Predictions
+from calkit.registry import Registry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["PLOTS", "CurveDisplay", "PredictionsDisplay", "available_plots", "taken_predictions"]
+
+#: Displays that ``calkit plot --what`` offers, by name.
+PLOTS: Registry[type[PredictionsDisplay]] = Registry("plot")
+
+# How many curves an Axes holds already; Axes that are gone drop out.
+_CURVES: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+
+def available_plots() -> list[str]:
+    """Return the names of the displays that can be made of predictions.
+
+    Examples
+    --------
+    >>> from calkit.plotting import available_plots
+    >>> "reliability" in available_plots()
+    True
+    """
+    return list(PLOTS)
+
+
+def taken_predictions(y_true: Any, y_proba: Any, **arguments: Any) -> Predictions:
+    """Return predictions of a display's first two arguments: arrays, or a Predictions and nothing.
+
+    Raises
+    ------
+    InputError
+        If both are given, or the arrays do not fit each other, hold impossible values or are empty.
+    """
+    if not isinstance(y_true, Predictions):
+        return as_predictions(y_true, y_proba, **arguments)
+    if y_proba is not None:
+        raise InputError("y_proba must be left out when the first argument is a Predictions.")
+    return y_true
+
+
+def next_index(ax: Axes) -> int:
+    """Return how many curves were drawn on an Axes, and count one more."""
+    index = _CURVES.get(ax, 0)
+    _CURVES[ax] = index + 1
+    return index
+
+
+class PredictionsDisplay(ABC):
+    """A picture of one set of predictions; several of them can share a figure.
+
+    A subclass counts what it shows in ``from_predictions`` and draws it in ``plot``. Registered with
+    ``@PLOTS.register(name)``, it is offered by ``calkit plot --what name``.
+    """
+
+    #: What the legend calls the model.
+    name: str | None = None
+
+    @classmethod
+    @abstractmethod
+    def from_predictions(cls, *args: Any, **kwargs: Any) -> Self:
+        """Count what is shown of ``(y_true, y_proba)`` or a Predictions; draw it if `plot`."""
+
+    @abstractmethod
+    def plot(self, *args: Any, **kwargs: Any) -> Self:
+        """Draw it on the Axes given first, if any; return itself."""
+
+    @abstractmethod
+    def frame(self) -> dict[str, Any]:
+        """Return what is drawn as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
+
+    @classmethod
+    @abstractmethod
+    def figure(cls, *args: Any, **kwargs: Any) -> Figure:
+        """Draw a mapping of displays in one figure, not registered with pyplot."""
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any, y: Any, *, name: str | None = None, **kwargs: Any) -> Self:
+        """Show a fitted classifier with ``predict_proba`` (any of scikit-learn's, or a calibrator).
+
+        Parameters
+        ----------
+        estimator : classifier
+            Fitted; its ``classes_`` are the classes of its columns.
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,)
+            True classes, as the estimator knows them.
+        name : str, optional
+            What the legend calls it; by default the estimator's class.
+        **kwargs
+            As for ``from_predictions``.
+
+        Returns
+        -------
+        display
+
+        Raises
+        ------
+        InputError
+            If the estimator has no ``predict_proba``, or `y` holds a class it does not know.
+        """
+        if not hasattr(estimator, "predict_proba"):
+            raise InputError(f"{type(estimator).__name__} has no predict_proba; fit one that gives probabilities.")
+        labels, classes = np.asarray(y), np.asarray(estimator.classes_)
+        column = {value: i for i, value in enumerate(classes.tolist())}
+        unknown = [value for value in labels.tolist() if value not in column]
+        if unknown:
+            raise InputError(f"y holds {unknown[0]!r}, which is not one of the estimator's classes {classes.tolist()}.")
+        y_true = np.array([column[value] for value in labels.tolist()])
+        title = type(estimator).__name__ if name is None else name
+        return cls.from_predictions(y_true, estimator.predict_proba(X), name=title, **kwargs)
+
+
+class CurveDisplay(PredictionsDisplay):
+    """A display that is one curve on one Axes; several are overlaid by passing the same `ax`.
+
+    Attributes
+    ----------
+    ax_, figure_
+        After :meth:`plot`.
+    line_, legend_
+        The artists, after :meth:`plot`.
+    """
+
+    size: ClassVar[tuple[float, float]] = (5.6, 4.2)
+    x_label: str
+    y_label: str
+
+    @abstractmethod
+    def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
+        """Draw the curve as number `index` on the Axes; return its line."""
+
+    def plot(
+        self, ax: Axes | None = None, *, name: str | None = None, curve_kwargs: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Draw the curve.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        name : str, optional
+            What the legend calls the model, instead of `name`.
+        curve_kwargs : mapping, optional
+            For the line: ``{"color": "black"}``.
+
+        Returns
+        -------
+        display
+            Itself, with the artists set.
+        """
+        self.name = name if name is not None else self.name
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            _, ax = plt.subplots(figsize=self.size, layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        self.line_ = self._draw(ax, next_index(ax), curve_kwargs or {})
+        ax.set(xlabel=self.x_label, ylabel=self.y_label)
+        self.legend_ = ax.legend(fontsize="small", framealpha=0.85, edgecolor="none", loc="best")
+        return self
+
+    @classmethod
+    def figure(
+        cls, displays: Mapping[str, Self], *, title: str | None = None, size: tuple[float, float] | None = None
+    ) -> Figure:
+        """Draw several displays on the same Axes.
+
+        Parameters
+        ----------
+        displays : mapping of str to display
+        title : str, optional
+        size : tuple of float, optional
+            Width and height in inches.
+
+        Returns
+        -------
+        matplotlib Figure
+            Not registered with pyplot.
+        """
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=size or cls.size, layout="constrained")
+        ax = figure.subplots()
+        for name, display in displays.items():
+            display.plot(ax, name=name)
+        if title:
+            figure.suptitle(title)
+        return figure

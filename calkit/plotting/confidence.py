@@ -1,0 +1,190 @@
+"""Histogram of the confidence in right and in wrong answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.plotting.base import PLOTS, PredictionsDisplay, taken_predictions
+from calkit.plotting.style import wrapped
+from calkit.stats import BinSums, UniformBins, summarize
+from calkit.stats.binning import as_n_bins
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["ConfidenceDisplay"]
+
+_RIGHT, _WRONG = "#4878a8", "#d9622b"
+
+
+@PLOTS.register("confidence")
+class ConfidenceDisplay(PredictionsDisplay):
+    """How sure a classifier is where it is right and where it is wrong, as densities.
+
+    Made by :meth:`from_predictions` or ``from_estimator``.
+
+    Parameters
+    ----------
+    bins : BinSums
+        Sums over bins of equal width.
+    name : str, optional
+        Title.
+
+    Attributes
+    ----------
+    bins : BinSums
+    ax_, figure_, right_, wrong_
+        After :meth:`plot`.
+
+    Examples
+    --------
+    >>> from calkit.datasets import load_digits_logits
+    >>> from calkit.plotting import ConfidenceDisplay
+    >>> display = ConfidenceDisplay.from_predictions(load_digits_logits("test"), plot=False)
+    >>> int(display.bins.count.sum())
+    899
+    """
+
+    def __init__(self, bins: BinSums, *, name: str | None = None) -> None:
+        self.bins = bins
+        self.name = name
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_proba: Any = None,
+        *,
+        n_bins: int = 25,
+        from_logits: bool = False,
+        sample_weight: Any = None,
+        class_names: Any = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+    ) -> Self:
+        """Count predictions into bins and draw the histogram.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,), or Predictions
+            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
+        y_proba : array-like of shape (n, K) or (n,), optional
+            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
+        n_bins : int, default=25
+            Number of bins of equal width.
+        from_logits : bool, default=False
+            Whether `y_proba` holds logits.
+        sample_weight : array-like of shape (n,), optional
+            Weights.
+        class_names : sequence, optional
+            The class each column stands for.
+        name : str, optional
+            Title.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        plot : bool, default=True
+            Whether to draw now.
+
+        Returns
+        -------
+        ConfidenceDisplay
+        """
+        predictions = taken_predictions(
+            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
+        )
+        statistic = UniformBins(as_n_bins(n_bins))
+        display = cls(summarize(predictions, [statistic])[statistic], name=name)
+        return display.plot(ax) if plot else display
+
+    def frame(self) -> dict[str, NDArray[Any]]:
+        """Return edges and the weight of right and wrong answers of each bin as columns."""
+        lower, upper = self.bins.edges
+        wrong = self.bins.weight - self.bins.correct
+        return {"lower": lower, "upper": upper, "right": self.bins.correct, "wrong": wrong}
+
+    def plot(self, ax: Axes | None = None, *, name: str | None = None) -> Self:
+        """Draw the histogram.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        name : str, optional
+            Title, instead of `name`.
+
+        Returns
+        -------
+        ConfidenceDisplay
+        """
+        self.name = name if name is not None else self.name
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            _, ax = plt.subplots(figsize=(4.8, 3.6), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        lower, upper = self.bins.edges
+        edges = np.append(lower, upper[-1])
+        right, wrong = self.bins.correct, self.bins.weight - self.bins.correct
+        self.right_ = self._outline(ax, right, edges, "right", color=_RIGHT, fill=True, alpha=0.45)
+        self.wrong_ = self._outline(ax, wrong, edges, "wrong", color=_WRONG, linewidth=1.8)
+        ax.set(xlim=(0, 1), ylim=(0, None), xlabel="Confidence", ylabel="% of the right, of the wrong")
+        if self.name:
+            ax.set_title(wrapped(self.name, 42))
+        ax.legend(loc="upper left", fontsize="small", framealpha=0.85, edgecolor="none")
+        return self
+
+    def _outline(
+        self, ax: Axes, weight: NDArray[np.float64], edges: NDArray[np.float64], word: str, **style: Any
+    ) -> Any:
+        total = float(weight.sum())
+        mean = f", median bin {self._median(weight):.2f}" if total else ""
+        label = f"{word} ({total / float(self.bins.total_weight) * 100:.1f} %{mean})"
+        return ax.stairs(weight / total * 100 if total else weight, edges, label=label, **style)
+
+    def _median(self, weight: NDArray[np.float64]) -> float:
+        lower, upper = self.bins.edges
+        at = int(np.searchsorted(np.cumsum(weight), weight.sum() / 2))
+        return float(lower[at] + upper[at]) / 2
+
+    @classmethod
+    def figure(
+        cls,
+        displays: Mapping[str, Self],
+        *,
+        title: str | None = None,
+        n_columns: int | None = None,
+        size: tuple[float, float] | None = None,
+    ) -> Figure:
+        """Draw several histograms side by side, on one scale.
+
+        Parameters
+        ----------
+        displays : mapping of str to ConfidenceDisplay
+        title : str, optional
+        n_columns : int, optional
+            Number of histograms in a row.
+        size : tuple of float, optional
+            Width and height in inches.
+
+        Returns
+        -------
+        matplotlib Figure
+            Not registered with pyplot.
+        """
+        from calkit.plotting.grid import panels
+
+        figure, axes = panels(len(displays), (4.4, 3.4), size=size, n_columns=n_columns)
+        for (name, display), ax in zip(displays.items(), axes, strict=True):
+            display.plot(ax, name=name)
+        top = max(ax.get_ylim()[1] for ax in axes)
+        for ax in axes:
+            ax.set_ylim(0, top)
+        if title:
+            figure.suptitle(title)
+        return figure

@@ -1,0 +1,157 @@
+"""Several reliability diagrams in one figure: side by side, or overlaid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from calkit.errors import InputError
+from calkit.plotting.reliability import ReliabilityDisplay
+from calkit.plotting.style import wrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["n_columns_for", "panels", "plot_reliability"]
+
+# As many diagrams stand in a row at most.
+_COLUMNS = 4
+
+
+def n_columns_for(n: int) -> int:
+    """Return how many of n panels stand in a row: rows of at most four that are equally long."""
+    return math.ceil(n / math.ceil(n / _COLUMNS))
+
+
+def panels(
+    n: int, cell: tuple[float, float], *, size: tuple[float, float] | None = None, n_columns: int | None = None
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of n Axes in rows, and these.
+
+    Parameters
+    ----------
+    n : int
+    cell : tuple of float
+        Width and height of each in inches.
+    size : tuple of float, optional
+        Width and height of the figure instead.
+    n_columns : int, optional
+        Number of Axes in a row.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(n, n_columns or n_columns_for(n))
+    rows = math.ceil(n / columns)
+    figure = Figure(figsize=size or (cell[0] * columns, cell[1] * rows), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
+
+
+def plot_reliability(
+    displays: Mapping[str, ReliabilityDisplay] | list[ReliabilityDisplay],
+    *,
+    title: str | None = None,
+    n_columns: int | None = None,
+    overlay: bool = False,
+    style: str = "line",
+    size: tuple[float, float] | None = None,
+) -> Figure:
+    """Draw several reliability diagrams, before and after scaling for instance.
+
+    Parameters
+    ----------
+    displays : mapping of str to ReliabilityDisplay, or list of ReliabilityDisplay
+        The keys, if any, are the titles.
+    title : str, optional
+        Title of the figure.
+    n_columns : int, optional
+        Number of diagrams in a row; by default rows of at most four that are equally long.
+    overlay : bool, default=False
+        Draw all of them on the same Axes.
+    style : {"line", "bars"}, default="line"
+        As for :meth:`ReliabilityDisplay.plot`.
+    size : tuple of float, optional
+        Width and height of the figure in inches.
+
+    Returns
+    -------
+    matplotlib Figure
+        Not registered with pyplot, so nothing has to be closed; ``figure.savefig(path)`` writes it.
+
+    Raises
+    ------
+    InputError
+        If there are no displays, or `n_columns` is not positive.
+
+    Examples
+    --------
+    >>> from calkit import ReliabilityDisplay, TemperatureScaling
+    >>> from calkit.datasets import load_digits_logits
+    >>> from calkit.plotting import plot_reliability
+    >>> test = load_digits_logits("test")
+    >>> calibrator = TemperatureScaling().fit_predictions(load_digits_logits("validation"))
+    >>> figure = plot_reliability({
+    ...     "before": ReliabilityDisplay.from_predictions(test, plot=False),
+    ...     "after": ReliabilityDisplay.from_predictions(calibrator.apply(test), plot=False),
+    ... })
+    >>> len(figure.axes)
+    4
+    """
+    named = list(displays.items()) if isinstance(displays, Mapping) else [(d.name or "", d) for d in displays]
+    if not named:
+        raise InputError("displays is empty: pass at least one ReliabilityDisplay.")
+    if n_columns is not None and n_columns < 1:
+        raise InputError(f"n_columns must be at least 1, but is {n_columns}.")
+    figure = _overlaid(named, style, size) if overlay else _side_by_side(named, n_columns, style, size)
+    if title:
+        figure.suptitle(wrapped(title, int(figure.get_figwidth() * 11)))
+    return figure
+
+
+def _overlaid(named: list[tuple[str, ReliabilityDisplay]], style: str, size: tuple[float, float] | None) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size or (5.6, 6.6), layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    for name, display in named:
+        display.plot(above, share_ax=below, style=style, band=False if len(named) > 1 else None, name=name)
+    return figure
+
+
+def _side_by_side(
+    named: list[tuple[str, ReliabilityDisplay]], n_columns: int | None, style: str, size: tuple[float, float] | None
+) -> Figure:
+    from matplotlib.figure import Figure
+
+    columns = min(len(named), n_columns or n_columns_for(len(named)))
+    n_rows = math.ceil(len(named) / columns)
+    figure = Figure(figsize=size or (4.6 * columns, 5.8 * n_rows), layout="constrained")
+    axes = figure.subplots(2 * n_rows, columns, squeeze=False, height_ratios=(3, 1) * n_rows)
+    places: list[tuple[Any, Any]] = [
+        (axes[2 * row, c], axes[2 * row + 1, c]) for row in range(n_rows) for c in range(columns)
+    ]
+    width = int(figure.get_figwidth() / columns * 9)
+    for (name, display), (above, below) in zip(named, places, strict=False):
+        display.plot(above, share_ax=below, style=style, name="")
+        above.set_title(wrapped(name, width))
+    for index, (above, below) in enumerate(places[: len(named)]):
+        if index % columns:
+            above.set_ylabel("")
+            below.set_ylabel("")
+    _share_scale([below for _, below in places[: len(named)]])
+    for pair in places[len(named) :]:
+        for blank in pair:
+            figure.delaxes(blank)
+    return figure
+
+
+def _share_scale(histograms: list[Any]) -> None:
+    """Give all histograms one scale: logarithmic if one needs it, as tall as the tallest."""
+    logarithmic = any(ax.get_yscale() == "log" for ax in histograms)
+    low = min(ax.get_ylim()[0] for ax in histograms)
+    high = max(ax.get_ylim()[1] for ax in histograms)
+    for ax in histograms:
+        if logarithmic:
+            ax.set_yscale("log")
+        ax.set_ylim(max(low, 1e-3) if logarithmic else 0, high)

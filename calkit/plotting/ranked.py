@@ -1,0 +1,196 @@
+"""Curves over the rows ranked by confidence: risk against coverage, and the confident share with its accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
+from calkit.plotting.style import COLOURS, DASHES, foreground, wrapped
+from calkit.stats import ConfidencePairs, Pairs, summarize
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay"]
+
+# Points of a curve that are drawn at most.
+_POINTS = 2000
+
+
+class _RankedDisplay(CurveDisplay):
+    """A curve over thresholds of confidence.
+
+    Parameters
+    ----------
+    threshold : ndarray of shape (m,)
+        Confidences that occur, falling.
+    coverage : ndarray of shape (m,)
+        Share of the (weighted) samples of at least that confidence, in (0, 1].
+    accuracy : ndarray of shape (m,)
+        Accuracy of those samples, in [0, 1].
+    name : str, optional
+        What the legend calls the model.
+    """
+
+    def __init__(
+        self,
+        threshold: NDArray[np.float64],
+        coverage: NDArray[np.float64],
+        accuracy: NDArray[np.float64],
+        *,
+        name: str | None = None,
+    ) -> None:
+        self.threshold = threshold
+        self.coverage = coverage
+        self.accuracy = accuracy
+        self.name = name
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_proba: Any = None,
+        *,
+        from_logits: bool = False,
+        sample_weight: Any = None,
+        class_names: Any = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Rank predictions by confidence and draw the curve.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,), or Predictions
+            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
+        y_proba : array-like of shape (n, K) or (n,), optional
+            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
+        from_logits : bool, default=False
+            Whether `y_proba` holds logits.
+        sample_weight : array-like of shape (n,), optional
+            Weights.
+        class_names : sequence, optional
+            The class each column stands for.
+        name : str, optional
+            What the legend calls the model.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            For the line.
+
+        Returns
+        -------
+        display
+        """
+        predictions = taken_predictions(
+            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
+        )
+        display = cls(*_ranked(summarize(predictions, [Pairs()])[Pairs()]), name=name)
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+
+    def frame(self) -> dict[str, NDArray[Any]]:
+        """Return threshold, coverage and accuracy as columns, one row per confidence that occurs."""
+        return {"threshold": self.threshold, "coverage": self.coverage, "accuracy": self.accuracy}
+
+    def _thinned(self) -> NDArray[np.intp]:
+        """Return which points to draw: all of few, else some that are evenly spread and both ends."""
+        n = len(self.threshold)
+        return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
+
+
+def _ranked(pairs: ConfidencePairs) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return thresholds, coverage and accuracy; samples of equal confidence are taken together."""
+    order = np.argsort(-pairs.confidence, kind="stable")
+    confidence = pairs.confidence[order]
+    weight = np.ones(len(order)) if pairs.weight is None else pairs.weight[order]
+    covered, right = np.cumsum(weight), np.cumsum(weight * pairs.correct[order])
+    last = np.append(confidence[1:] != confidence[:-1], True)
+    return confidence[last], covered[last] / covered[-1], right[last] / covered[last]
+
+
+@PLOTS.register("risk-coverage")
+class RiskCoverageDisplay(_RankedDisplay):
+    """Error among the most confident answers, against the share of samples that are answered.
+
+    Made by :meth:`from_predictions` or ``from_estimator``.
+
+    Attributes
+    ----------
+    threshold, coverage, accuracy : ndarray of shape (m,)
+    aurc : float
+        Area under the curve; see the metric of that name.
+
+    References
+    ----------
+    El-Yaniv & Wiener, "On the foundations of noise-free selective classification", JMLR 11, 2010.
+
+    Examples
+    --------
+    >>> from calkit.plotting import RiskCoverageDisplay
+    >>> display = RiskCoverageDisplay.from_predictions([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], plot=False)
+    >>> (1 - display.accuracy).round(3).tolist()
+    [0.0, 0.0, 0.333]
+    """
+
+    x_label = "Coverage: % of samples answered"
+    y_label = "Risk: % of them wrong"
+
+    def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
+        at = self._thinned()
+        style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
+        label = wrapped(self.name, 40) if self.name else "most confident first"
+        (line,) = ax.plot(self.coverage[at] * 100, (1 - self.accuracy[at]) * 100, label=label, **style)
+        ax.set_xlim(0, 100)
+        ax.set_ylim(bottom=0)
+        return line
+
+
+@PLOTS.register("high-confidence")
+class HighConfidenceDisplay(_RankedDisplay):
+    """Share and accuracy of the samples whose confidence is at least a threshold: S99 for every threshold.
+
+    The accuracy of a calibrated model lies above the dotted diagonal everywhere. Made by :meth:`from_predictions` or
+    ``from_estimator``.
+
+    Attributes
+    ----------
+    threshold, coverage, accuracy : ndarray of shape (m,)
+
+    Examples
+    --------
+    >>> from calkit.plotting import HighConfidenceDisplay
+    >>> display = HighConfidenceDisplay.from_predictions([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], plot=False)
+    >>> display.coverage.round(3).tolist()
+    [0.333, 0.667, 1.0]
+    """
+
+    x_label = "Confidence of at least"
+    y_label = "%"
+
+    def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
+        at = self._thinned()
+        style = {"color": COLOURS[index % len(COLOURS)], "linewidth": 1.6, **curve_kwargs}
+        name = f"{wrapped(self.name, 34)}: " if self.name else ""
+        if not index:
+            ax.plot(
+                [0, 1], [0, 100], color=foreground(), linewidth=1, linestyle=(0, (1, 2)), label="accuracy = threshold"
+            )
+        ax.step(
+            self.threshold[at],
+            self.coverage[at] * 100,
+            where="post",
+            linestyle=(0, (4, 2)),
+            label=f"{name}share",
+            **style,
+        )
+        (line,) = ax.step(self.threshold[at], self.accuracy[at] * 100, where="post", label=f"{name}accuracy", **style)
+        ax.set(xlim=(min(0.5, float(self.threshold[-1])), 1), ylim=(0, 102))
+        return line

@@ -1,0 +1,155 @@
+"""Metrics against the temperature, with the best one marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.metrics import Metric, get_metric
+from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
+from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["TemperatureDisplay"]
+
+_FEWEST, _LOWEST, _HIGHEST = 61, 0.25, 4.0
+
+
+@PLOTS.register("temperature")
+class TemperatureDisplay(CurveDisplay):
+    """A metric at every temperature of a grid; the best is marked.
+
+    Made by :meth:`from_predictions` or ``from_estimator``.
+
+    Parameters
+    ----------
+    temperature : ndarray of shape (m,)
+    values : ndarray of shape (m,)
+        The metric at each, as a fraction.
+    metric : Metric
+    name : str, optional
+        What the legend calls the model.
+
+    Attributes
+    ----------
+    temperature, values : ndarray of shape (m,)
+    metric : Metric
+    best_temperature : float
+        The smallest temperature of the grid with the best value.
+
+    Examples
+    --------
+    >>> from calkit.datasets import load_digits_logits
+    >>> from calkit.plotting import TemperatureDisplay
+    >>> validation = load_digits_logits("validation")
+    >>> display = TemperatureDisplay.from_predictions(validation, grid=[1.0, 2.5, 5.0], plot=False)
+    >>> display.best_temperature
+    2.5
+    """
+
+    x_label = "Temperature"
+
+    def __init__(
+        self, temperature: NDArray[np.float64], values: NDArray[np.float64], metric: Metric, *, name: str | None = None
+    ) -> None:
+        self.temperature = temperature
+        self.values = values
+        self.metric = metric
+        self.name = name
+        self.y_label = metric.heading
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_proba: Any = None,
+        *,
+        metric: str = "ece",
+        grid: Sequence[float] | None = None,
+        from_logits: bool = False,
+        sample_weight: Any = None,
+        class_names: Any = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Evaluate a metric at every temperature and draw it.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,), or Predictions
+            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
+        y_proba : array-like of shape (n, K) or (n,), optional
+            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
+        metric : str, default="ece"
+            Any metric by its spec.
+        grid : sequence of float, optional
+            Temperatures, positive and rising; by default 61 from 1/4 to 4, evenly spaced in their logarithm.
+        from_logits : bool, default=False
+            Whether `y_proba` holds logits.
+        sample_weight : array-like of shape (n,), optional
+            Weights.
+        class_names : sequence, optional
+            The class each column stands for.
+        name : str, optional
+            What the legend calls the model.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            For the line.
+
+        Returns
+        -------
+        TemperatureDisplay
+        """
+        from calkit.calibrators import temperature_curve
+
+        predictions = taken_predictions(
+            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
+        )
+        chosen = get_metric(metric)
+        temperatures = np.geomspace(_LOWEST, _HIGHEST, _FEWEST) if grid is None else grid
+        curve = temperature_curve(predictions, [chosen], grid=temperatures)
+        display = cls(curve["temperature"], curve[chosen.spec], chosen, name=name)
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+
+    @property
+    def best_index(self) -> int:
+        """Place of the best value in the grid."""
+        return int(np.nanargmax(self.values) if self.metric.higher_is_better else np.nanargmin(self.values))
+
+    @property
+    def best_temperature(self) -> float:
+        """The smallest temperature with the best value."""
+        return float(self.temperature[self.best_index])
+
+    def frame(self) -> dict[str, NDArray[Any]]:
+        """Return temperatures and values as columns."""
+        return {"temperature": self.temperature, self.metric.spec: self.values}
+
+    def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
+        scale = 100 if self.metric.percent else 1
+        values = self.values * scale
+        style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
+        best = self.best_index
+        name = f"{wrapped(self.name, 30)}, " if self.name else ""
+        value = self.metric.format(float(values[best]) / scale)
+        at = f"{name}best T = {self.best_temperature:.3g} ({self.metric.title} {value}{' %' * self.metric.percent})"
+        if not index:
+            ax.axvline(1, color=foreground(), linewidth=1, linestyle=(0, (1, 2)), label="T = 1, unscaled")
+        (line,) = ax.plot(self.temperature, values, **style)
+        marker = {"marker": MARKERS[index % len(MARKERS)], "color": style["color"], "linestyle": style["linestyle"]}
+        self.best_ = ax.plot(self.temperature[best], values[best], markersize=8, label=at, zorder=5, **marker)[0]
+        ax.set_xscale("log")
+        ticks = [t for t in (0.1, 0.2, 0.25, 0.5, 1, 2, 4, 5, 10) if self.temperature[0] <= t <= self.temperature[-1]]
+        ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        ax.minorticks_off()
+        return line
