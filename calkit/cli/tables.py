@@ -56,17 +56,28 @@ def _metrics(evaluations: Sequence[Evaluation]) -> list[Metric]:
     return list({metric.spec: metric for e in evaluations for metric in e.metrics}.values())
 
 
-def _cell(evaluation: Evaluation, metric: Metric, between: str = " ") -> str:
-    """Return the value of a metric, with its interval if it has one."""
+def _cell(evaluation: Evaluation, metric: Metric, between: str = " ", words: str = "floor") -> str:
+    """Return the value of a metric, with its interval and its floor if it has them."""
     if metric.spec not in evaluation:
         return "–"
-    return f"{metric.format(evaluation[metric.spec])}{between}{evaluation.interval_text(metric)}".rstrip()
+    parts = (
+        metric.format(evaluation[metric.spec]),
+        evaluation.interval_text(metric),
+        evaluation.floor_text(metric, words),
+    )
+    return between.join(part for part in parts if part)
 
 
 def _level(evaluations: Sequence[Evaluation]) -> str:
     """Return in words which intervals stand beside the values; nothing if none do."""
     levels = sorted({e.confidence_level for e in evaluations if e.confidence_level is not None})
     return f"{', '.join(f'{level * 100:g}' for level in levels)} % intervals in brackets" if levels else ""
+
+
+def _floors(evaluations: Sequence[Evaluation]) -> str:
+    """Say what floors are, if there are any."""
+    floors = any(judgement.floor for e in evaluations for judgement in e.judgements.values())
+    return "floor: mean of a perfectly calibrated model of this size" if floors else ""
 
 
 #: Functions that turn evaluations into text, by the name of the format.
@@ -113,7 +124,7 @@ def _markdown(evaluations: Sequence[Evaluation]) -> str:
     ruler = ["---"] * len(labels) + ["--:"] * (len(header) - len(labels))
     lines = [header, ruler]
     for i, e in enumerate(evaluations):
-        values = [_cell(e, metric) for metric in metrics]
+        values = [_cell(e, metric, words="perfect model of this size:") for metric in metrics]
         lines.append([*(column[i] for column in labels.values()), str(e.n_samples), *values])
     return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
 
@@ -127,7 +138,7 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
         labels["file"] = [Path(name).name for name in labels["file"]]
     shared = {name: values[0] for name, values in labels.items() if len(set(values)) == 1}
     own = {name: values for name, values in labels.items() if name not in shared}
-    titles = [text for text in (*shared.values(), _level(evaluations)) if text]
+    titles = [text for text in (*shared.values(), _level(evaluations), _floors(evaluations)) if text]
     title = "  ".join(titles)
     if len(title) > (_terminal_width() or len(title)):
         title = "\n".join(titles)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,14 @@ from calkit.estimators.binned import NORMS
 from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.floors import Floor, NullLaw, drawn_law, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
-from calkit.inference.judgement import Judgement, Pooled
+from calkit.inference.judgement import Judgement, Pooled, seminorm_limits
 from calkit.inference.means import clopper_pearson, filled_folds
 from calkit.inference.resampling import Resampling
 from calkit.inference.squares import squared_gaps, squared_limits, zero_quantile
 from calkit.stats import Statistic, View
 from calkit.stats.views import Classwise
 
-__all__ = ["GapInference", "SquareInference"]
+__all__ = ["GapInference", "SameTargetInference", "SquareInference"]
 
 FloatArray = NDArray[np.float64]
 
@@ -37,8 +38,8 @@ class GapInference:
     to_cells : callable
     bins : Statistic
         One that is `groupable` and gives the gaps of each fold over the same bins: for intervals of several keys.
-    n_bins : int
-        Bins of each key.
+    n_bins : int or None
+        Bins of each key; None if it depends on the rows: then there is nothing for several keys.
     norm : str
         One of :data:`~calkit.estimators.binned.NORMS`.
     over_keys : callable
@@ -50,13 +51,15 @@ class GapInference:
     cells: Statistic[Any]
     to_cells: Callable[[Any], CellSums]
     bins: Statistic[Any]
-    n_bins: int
+    n_bins: int | None
     norm: str = "l1"
     over_keys: Callable[..., Any] = np.mean
     view: View | None = None
 
-    def on(self, view: View) -> GapInference:
-        """Return the method for another view."""
+    def on(self, view: View) -> GapInference | None:
+        """Return the method for another view; None for one with keys if the number of bins is not known."""
+        if view.keyed and self.n_bins is None:
+            return None
         cells, bins = self.cells.on(view), self.bins.on(view)
         # Bound methods belong to the statistic they turn the summary of.
         to_cells = getattr(cells, "to_cells", self.to_cells)
@@ -72,14 +75,14 @@ class GapInference:
         sums = self.to_cells(summaries[0])
         if sums.soft.any():
             return Judgement()
-        if self.view is None:
+        if self.view is None or self.n_bins is None:
             return _one_key(sums.filled, self.norm, resampling)
         n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
         if n_keys == 2 and one_label:
             # The second class of two says it all: the gaps of the first are the same.
             return _one_key(sums[self.n_bins :].filled, self.norm, resampling)
         if self.norm != "l1":
-            law = _drawn_by_key(sums, n_keys, self, resampling)
+            law = drawn_law(self.over_keys(_drawn_by_key(sums, self.n_bins, self.norm, resampling), axis=0))
             return Judgement(None, law.floor, law.p_value(value))
         folds = None
         if resampling.confidence_level is not None:
@@ -93,8 +96,8 @@ def _one_key(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     gaps = draw_gaps(sums, resampling.n_resamples, resampling.random)
     law = drawn_law(NORMS[norm](gaps, sums.weight))
     found = Judgement(None, law.floor, law.p_value(value))
-    limits = _LIMITS.get(norm)
-    if resampling.confidence_level is None or limits is None:
+    limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
+    if resampling.confidence_level is None or sums.count.sum() < 2:
         return found
     low, high, estimate = limits(sums, law, resampling.level)
     if law.p_value(value) > (1 - resampling.level) / 2:
@@ -108,14 +111,14 @@ def _limits_l1(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float
     return found.low / total, found.high / total, found.estimate / total
 
 
-def _limits_l2(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, float | None]:
+def _limits_l2(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float, float | None]:
     found = squared_limits(sums, level)
     if found is None:
         return 0.0, 1.0, None
     return math.sqrt(found.low), math.sqrt(found.high), math.sqrt(max(found.estimate, 0.0))
 
 
-def _limits_max(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, None]:
+def _limits_max(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float, None]:
     """Exact limits of the rate of every bin, which hold all at once (Bonferroni)."""
     rows = sums.weight**2 / sums.squared_weight
     tail = (1 - level) / 2 / len(rows)
@@ -126,7 +129,15 @@ def _limits_max(sums: CellSums, law: NullLaw, level: float) -> tuple[float, floa
     return float(smallest.max()), float(largest.max()), None
 
 
-#: Low, high and estimate by norm; other norms have no interval.
+def _limits_sublinear(sums: CellSums, law: NullLaw, level: float, *, norm: str) -> tuple[float, float, None]:
+    """Limits of a sum over bins of gaps, or of their positive parts, each times a factor."""
+    factor = 1 / (sums.weight * len(sums.weight)) if norm == "mean" else 1 / sums.weight.sum()
+    sd, null_sd = (math.sqrt(float((factor**2 * part).sum())) for part in (sums.residual, sums.variance))
+    value = float(NORMS[norm](sums.gap, sums.weight))
+    return (*seminorm_limits(value, law, sd, null_sd, level), None)
+
+
+#: Low, high and estimate by norm; others are sublinear.
 _LIMITS: dict[str, Callable[[CellSums, NullLaw, float], tuple[float, float, float | None]]] = {
     "l1": _limits_l1,
     "l2": _limits_l2,
@@ -153,16 +164,40 @@ def _sum_over_keys(
     return Judgement(interval, floor, law.p_value(value), found.estimate / total, pooled)
 
 
-def _drawn_by_key(sums: CellSums, n_keys: int, of: GapInference, resampling: Resampling) -> NullLaw:
-    """Draw the gaps of each key by itself, as if keys were independent."""
-    random, n = resampling.random, resampling.n_resamples
-    norm = NORMS[of.norm]
-    values = []
-    for key in range(n_keys):
-        own = sums[key * of.n_bins : (key + 1) * of.n_bins].filled
+def _drawn_by_key(sums: CellSums, n_bins: int, norm: str, resampling: Resampling) -> FloatArray:
+    """Draw the gaps of each key by itself, as if keys were independent; return the norms, (n_keys, n)."""
+    random, values = resampling.random, []
+    for first in range(0, len(sums.weight), n_bins):
+        own = sums[first : first + n_bins].filled
         if len(own.weight):
-            values.append(norm(draw_gaps(own, n, random), own.weight))
-    return drawn_law(np.asarray(of.over_keys(np.stack(values), axis=0)))
+            values.append(NORMS[norm](draw_gaps(own, resampling.n_resamples, random), own.weight))
+    return np.stack(values)
+
+
+@dataclass(frozen=True)
+class SameTargetInference:
+    """For another estimate of what a method's metric estimates: its interval, without floor.
+
+    Parameters
+    ----------
+    method : GapInference
+    """
+
+    method: GapInference
+
+    def on(self, view: View) -> SameTargetInference | None:
+        """Return the method for another view."""
+        method = self.method.on(view)
+        return None if method is None else SameTargetInference(method)
+
+    def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return () if resampling.confidence_level is None else self.method.statistics(resampling)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return the interval, if it is asked for."""
+        found = self.method.judge(value, summaries, resampling).interval if summaries else None
+        return Judgement() if found is None else Judgement((min(found[0], value), max(found[1], value)))
 
 
 @dataclass(frozen=True)

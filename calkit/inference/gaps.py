@@ -21,7 +21,7 @@ from scipy.special import ndtr, ndtri, stdtrit
 from calkit.inference.cells import CellSums, mean_absolute, null_moments
 from calkit.inference.floors import NullLaw
 
-__all__ = ["GapLimits", "keyed_limits", "gap_limits", "neighbours"]
+__all__ = ["GapLimits", "gap_limits", "keyed_limits", "neighbours"]
 
 FloatArray = NDArray[np.float64]
 

@@ -45,7 +45,7 @@ class ProportionInference:
         """Return what has to be counted."""
         return () if resampling.confidence_level is None else (self.statistic, SquaredWeights(self.statistic))
 
-    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+    def judge(self, _: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
         """Return the interval; none if no rows are counted."""
         if not summaries:
             return Judgement()

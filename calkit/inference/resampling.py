@@ -17,7 +17,6 @@ __all__ = ["Resampling"]
 _STEP_NUMBERS = 1 << 20
 
 
-
 @dataclass(frozen=True)
 class Resampling:
     """What is asked of floors and intervals.

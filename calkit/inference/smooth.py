@@ -56,9 +56,11 @@ class SmoothInference:
             return Judgement()
         law = smooth_law(sums, resampling.n_resamples, resampling.random)
         found = Judgement(None, law.floor, law.p_value(value))
-        if resampling.confidence_level is None:
+        if resampling.confidence_level is None or sums.count.sum() < 2:
             return found
-        sd, null_sd = (math.sqrt(float(part.sum())) / float(sums.weight.sum()) for part in (sums.residual, sums.variance))
+        sd, null_sd = (
+            math.sqrt(float(part.sum())) / float(sums.weight.sum()) for part in (sums.residual, sums.variance)
+        )
         return replace(found, interval=seminorm_limits(value, law, sd, null_sd, resampling.level))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +17,15 @@ from calkit.inference.judgement import Judgement, seminorm_limits
 from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Pairs, Statistic, View
 
-__all__ = ["WholeInference", "drawn_rows_law", "ranked_pairs"]
+__all__ = ["BootstrapInference", "WholeInference", "drawn_rows_law", "ranked_pairs"]
 
 FloatArray = NDArray[np.float64]
 
 # Forecasts that are drawn in all: few of many, many of few; but never fewer draws than this.
 _DRAWN_FORECASTS, _FEWEST_DRAWS = 5_000_000, 50
+
+# Replicates of a bootstrap that tails can be read off.
+_FEWEST_REPLICATES = 200
 
 
 def ranked_pairs(pairs: ConfidencePairs) -> Ranked:
@@ -91,13 +94,60 @@ class WholeInference:
         n, random = resampling.n_resamples, resampling.random
         law = self.law(forecasts, n, random) if self.law else drawn_rows_law(self.measure, forecasts, n, random)
         found = Judgement(None, law.floor, law.p_value(value))
-        if resampling.confidence_level is None or not self.seminorm:
+        if resampling.confidence_level is None or not self.seminorm or len(pairs) < 2:
             return found
         sd, expected = residual_sd(pairs), null_sd(forecasts)
         if not self.squared:
             return replace(found, interval=seminorm_limits(value, law, sd, expected, resampling.level))
         low, high = seminorm_limits(math.sqrt(max(value, 0.0)), law.root, sd, expected, resampling.level)
         return replace(found, interval=(min(low**2, value), max(high**2, value)))
+
+
+@dataclass(frozen=True)
+class BootstrapInference:
+    """Percentiles of the bootstrap of rows, for a smooth measure of forecasts in the order of their probabilities.
+
+    Parameters
+    ----------
+    measure : callable
+        Takes :class:`~calkit.estimators.ranked.Ranked`, returns the value.
+    statistic : Pairs
+    """
+
+    measure: Callable[[Ranked], float]
+    statistic: Statistic[Any] = Pairs()  # noqa: RUF009 - frozen
+
+    def on(self, view: View) -> BootstrapInference | None:
+        """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
+        return None if view.keyed else replace(self, statistic=self.statistic.on(view))
+
+    def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return () if resampling.confidence_level is None else (self.statistic,)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return the interval, if it is asked for; none for a single row."""
+        if not summaries or len(summaries[0]) < 2 or not math.isfinite(value):
+            return Judgement()
+        pairs: ConfidencePairs = summaries[0]
+        n = max(_FEWEST_REPLICATES, min(resampling.n_resamples, _DRAWN_FORECASTS // len(pairs)))
+        values = [self.measure(drawn) for drawn in _redrawn(pairs, n, resampling.random)]
+        low, high = np.quantile(values, resampling.tails)
+        return Judgement((min(float(low), value), max(float(high), value)))
+
+
+def _redrawn(pairs: ConfidencePairs, n: int, random: np.random.Generator) -> Iterator[Ranked]:
+    """Yield rows drawn with replacement, in the order of their probabilities."""
+    order = np.argsort(pairs.confidence, kind="stable")
+    p, y = pairs.confidence[order], pairs.correct[order].astype(np.float64)
+    weight = np.ones(len(p)) if pairs.weight is None else pairs.weight[order]
+    start = np.flatnonzero(np.diff(p, prepend=-1.0))
+    for _ in range(n):
+        drawn = np.bincount(random.integers(0, len(p), len(p)), minlength=len(p)) * weight
+        mass, positive, squares = (np.add.reduceat(part, start) for part in (drawn, drawn * y, drawn * weight))
+        kept = mass > 0
+        if kept.any():
+            yield Ranked(p[start][kept], mass[kept], positive[kept], squares[kept])
 
 
 def residual_sd(pairs: ConfidencePairs) -> float:

@@ -94,7 +94,9 @@ def binned_recipe(binning: Binning, norm: str, *, largest: bool = False) -> Reci
             binning.cells, binning.to_cells, binning.statistic, binning.n_bins, norm, over_keys=over_keys
         )
     bounded = binning.covers_all and norm in _BOUNDED
-    return Recipe(binning.statistic, finish, inference, bounded_by_gap=bounded, over_keys=max if largest else mean_over_keys)
+    return Recipe(
+        binning.statistic, finish, inference, bounded_by_gap=bounded, over_keys=max if largest else mean_over_keys
+    )
 
 
 def _named(convention: str | None, binning: str | Sequence[float], norm: str) -> tuple[str | Sequence[float], str]:

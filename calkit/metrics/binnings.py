@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -148,6 +149,6 @@ def get_binning(binning: str | Sequence[float], n_bins: int) -> Binning:
         edges = [float(piece) for piece in pieces]
     except (TypeError, ValueError):
         raise InputError(f"binning must be a name or edges that rise from 0 to 1, but is {binning!r}.") from None
-    if len(edges) < 2 or edges[0] != 0 or edges[-1] != 1 or any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+    if len(edges) < 2 or edges[0] != 0 or edges[-1] != 1 or any(a >= b for a, b in itertools.pairwise(edges)):
         raise InputError(f"edges of bins must rise from 0 to 1, but are {', '.join(f'{edge:g}' for edge in edges)}.")
     return _between(edges[1:-1])

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from calkit.estimators.corp import SCORES, Decomposition, corp_decomposition
 from calkit.estimators.ranked import Ranked
-from calkit.inference.whole import WholeInference, ranked_pairs
+from calkit.inference.whole import BootstrapInference, WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.shared import SharedArguments
 from calkit.registry import unknown_name
@@ -30,7 +30,8 @@ def _part(score: str, part: Callable[[Decomposition], float], *, floored: bool =
     def finish(pairs: ConfidencePairs) -> float:
         return measure(ranked_pairs(pairs))
 
-    return Recipe(Pairs(), finish, WholeInference(measure, seminorm=False) if floored else None)
+    inference = WholeInference(measure, seminorm=False) if floored else BootstrapInference(measure)
+    return Recipe(Pairs(), finish, inference)
 
 
 @metric(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,14 +12,15 @@ from scipy.special import ndtr
 from calkit.errors import UsageError
 from calkit.estimators.binned import NORMS, sweep_bins
 from calkit.estimators.ranked import Ranked
-from calkit.inference.binned import SquareInference
+from calkit.inference.binned import GapInference, SameTargetInference, SquareInference
+from calkit.inference.cells import CellSums
 from calkit.inference.squares import squared_gaps
 from calkit.inference.whole import WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.binnings import Binning, get_binning
 from calkit.metrics.shared import SharedArguments
 from calkit.registry import unknown_name
-from calkit.stats import ConfidencePairs, Pairs
+from calkit.stats import ConfidencePairs, Pairs, Statistic
 
 __all__ = ["ece_sweep", "l1_debiased", "l2_debiased"]
 
@@ -27,11 +28,10 @@ __all__ = ["ece_sweep", "l1_debiased", "l2_debiased"]
 _DIVISORS = {"unbiased": "n-1", "t-cal": "n"}
 
 
-def _with_cells(binning: str | Sequence[float], n_bins: int) -> Binning:
-    found = get_binning(binning, n_bins)
-    if found.cells is None or found.to_cells is None:
+def _with_cells(how: Binning, binning: Any) -> tuple[Statistic[Any], Callable[[Any], CellSums]]:
+    if how.cells is None or how.to_cells is None:
         raise UsageError(f"binning={binning!r} leaves rows out; choose another.")
-    return found
+    return how.cells, how.to_cells
 
 
 @metric(
@@ -85,17 +85,15 @@ def l2_debiased(
     """
     if convention not in _DIVISORS:
         raise unknown_name("convention", str(convention), _DIVISORS)
-    how, divisor = _with_cells(binning, n_bins), _DIVISORS[convention]
-    cells, to_cells = how.cells, how.to_cells
+    how, divisor = get_binning(binning, n_bins), _DIVISORS[convention]
+    cells, to_cells = _with_cells(how, binning)
 
     def finish(summary: Any) -> float:
-        found = to_cells(summary).filled  # type: ignore[misc]
-        if not cells.counts_keys or how.n_bins is None:
-            return squared_gaps(found, divisor=divisor)
-        keys = to_cells(summary)  # type: ignore[misc]
-        n = len(keys.weight) // how.n_bins
-        parts = [keys[k * how.n_bins : (k + 1) * how.n_bins].filled for k in range(n)]
-        return math.fsum(squared_gaps(part, divisor=divisor) for part in parts) / n
+        sums = to_cells(summary)
+        # Fixed bins of several keys come in one.
+        size = how.n_bins if cells.counts_keys and how.n_bins is not None else len(sums.weight)
+        starts = range(0, len(sums.weight), size)
+        return math.fsum(squared_gaps(sums[i : i + size].filled, divisor=divisor) for i in starts) / len(starts)
 
     return Recipe(cells, finish, SquareInference(cells, to_cells, divisor))
 
@@ -140,7 +138,8 @@ def l1_debiased(
     >>> round(l1_debiased([0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5]), 12)
     -0.199471140201
     """
-    how = _with_cells(binning, n_bins)
+    how = get_binning(binning, n_bins)
+    cells, to_cells = _with_cells(how, binning)
 
     def finish(summary: Any) -> float:
         bins = how.to_bins(summary)
@@ -148,7 +147,8 @@ def l1_debiased(
         values = [_less_bias(*rows) for rows in zip(*parts, strict=True)]
         return math.fsum(values) / len(values)
 
-    return Recipe(how.statistic, finish)
+    same = GapInference(cells, to_cells, how.statistic, how.n_bins)
+    return Recipe(how.statistic, finish, SameTargetInference(same))
 
 
 def _less_bias(confidence: Any, correct: Any, weight: Any, count: Any) -> float:
@@ -193,7 +193,7 @@ def ece_sweep(y_true: Any, y_proba: Any, *, norm: str = "l1", **shared: Unpack[S
     --------
     >>> from calkit.metrics import ece_sweep
     >>> round(ece_sweep([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
-    0.25
+    0.15
     """
     if norm not in NORMS:
         raise unknown_name("norm", str(norm), NORMS)
@@ -207,5 +207,3 @@ def ece_sweep(y_true: Any, y_proba: Any, *, norm: str = "l1", **shared: Unpack[S
         return measure(ranked_pairs(pairs))
 
     return Recipe(Pairs(), finish, WholeInference(measure, seminorm=False))
-
-

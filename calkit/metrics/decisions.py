@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Unpack
 
 from calkit.errors import InputError
 from calkit.estimators.decisions import expected_cost, v_shaped_regret
 from calkit.estimators.ranked import Ranked
 from calkit.estimators.selection import area_under_risk, least_area
-from calkit.inference.whole import ranked_pairs
+from calkit.inference.whole import BootstrapInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.cumulative import whole_recipe
 from calkit.metrics.kernels import as_positive
@@ -20,6 +21,15 @@ __all__ = ["aurc", "decision_loss", "e_aurc", "ucal"]
 
 _COST = "one pass; keeps every row, sorts once"
 _GEIFMAN = "Geifman & El-Yaniv, NeurIPS 2017; Geifman, Uziel & El-Yaniv, ICLR 2019"
+
+
+def _bootstrapped(measure: Callable[[Ranked], float]) -> Recipe:
+    """Return the recipe of a smooth measure, whose interval is that of the bootstrap."""
+
+    def finish(pairs: ConfidencePairs) -> float:
+        return measure(ranked_pairs(pairs))
+
+    return Recipe(Pairs(), finish, BootstrapInference(measure))
 
 
 @metric(
@@ -47,7 +57,7 @@ def ucal(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     --------
     >>> from calkit.metrics import ucal
     >>> round(ucal([1, 0], [0.2, 0.6]), 12)
-    0.6
+    0.8
     """
     return whole_recipe(v_shaped_regret, seminorm=False)
 
@@ -90,10 +100,7 @@ def decision_loss(
     if not fp + fn < math.inf:
         raise InputError("the sum of the costs fp and fn must be finite.")
 
-    def finish(pairs: ConfidencePairs) -> float:
-        return expected_cost(ranked_pairs(pairs), fp, fn)
-
-    return Recipe(Pairs(), finish)
+    return _bootstrapped(lambda forecasts: expected_cost(forecasts, fp, fn))
 
 
 @metric(
@@ -118,11 +125,7 @@ def aurc(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     >>> aurc([0, 1], [[0.9, 0.1], [0.6, 0.4]])
     0.25
     """
-
-    def finish(pairs: ConfidencePairs) -> float:
-        return area_under_risk(ranked_pairs(pairs))
-
-    return Recipe(Pairs(), finish)
+    return _bootstrapped(area_under_risk)
 
 
 def _excess(forecasts: Ranked) -> float:
@@ -152,8 +155,4 @@ def e_aurc(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Reci
     >>> e_aurc([0, 1], [[0.6, 0.4], [0.9, 0.1]])
     0.5
     """
-
-    def finish(pairs: ConfidencePairs) -> float:
-        return _excess(ranked_pairs(pairs))
-
-    return Recipe(Pairs(), finish)
+    return _bootstrapped(_excess)

@@ -192,7 +192,7 @@ def kde_ece(
     --------
     >>> from calkit.metrics import kde_ece
     >>> round(kde_ece([1, 1, 0], [0.5, 0.5, 0.5]), 12)
-    0.333333333333
+    0.166666666667
     """
     bandwidth, norm = as_positive("bandwidth", bandwidth), as_positive("norm", norm)
 

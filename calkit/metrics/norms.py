@@ -46,7 +46,7 @@ def rmsce(
     --------
     >>> from calkit.metrics import rmsce
     >>> round(rmsce([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
-    0.41833001327
+    0.418330013267
     """
     return binned_recipe(get_binning(binning, n_bins), "l2")
 
@@ -125,7 +125,7 @@ def over_confidence(
     --------
     >>> from calkit.metrics import over_confidence
     >>> round(over_confidence([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
-    0.25
+    0.175
     """
     return binned_recipe(get_binning(binning, n_bins), "over")
 
@@ -163,6 +163,6 @@ def under_confidence(
     --------
     >>> from calkit.metrics import under_confidence
     >>> round(under_confidence([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
-    0.1
+    0.175
     """
     return binned_recipe(get_binning(binning, n_bins), "under")

@@ -13,7 +13,7 @@ import calkit
 from calkit.cli import cli
 from calkit.errors import InputError, UsageError
 from calkit.metrics import available_metrics, get_metric
-from calkit.metrics.intervals import Resampling
+from calkit.inference.resampling import Resampling
 from calkit.stats import Folded, Folds, UniformBins, summarize
 from calkit.stats.bins import KnownBins
 from calkit.stats.classwise import ClasswiseBins

@@ -44,7 +44,7 @@ ORACLES = {
 }
 # Smooth ECE sums residuals on a grid, and its oracle integrates on another; see test_smooth.py for the bound.
 TOLERANCE = {"smece": 1e-6}
-FUNCTIONS = {name: getattr(calkit, name, None) or getattr(calkit.metrics, name) for name in available_metrics()}
+FUNCTIONS = {name: getattr(calkit.metrics, METRICS[name].declared.__name__) for name in available_metrics()}
 
 
 def test_every_metric_has_an_oracle_and_a_function():
