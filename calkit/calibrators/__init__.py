@@ -1,6 +1,7 @@
 """Calibrators: scikit-learn estimators that take logits and give calibrated probabilities."""
 
 from calkit.calibrators.base import Calibrator
+from calkit.calibrators.composed import ByColumn, CalibratedClassifier, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.persistence import load_calibrator, save_calibrator
 from calkit.calibrators.registration import (
@@ -13,11 +14,15 @@ from calkit.calibrators.temperature import TemperatureScaling, temperature_curve
 
 __all__ = [
     "CALIBRATORS",
+    "ByColumn",
+    "CalibratedClassifier",
     "Calibrator",
     "Curve",
     "Description",
     "FittedValue",
+    "OneVsRest",
     "TemperatureScaling",
+    "TopLabel",
     "available_calibrators",
     "get_calibrator",
     "load_calibrator",
