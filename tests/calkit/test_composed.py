@@ -109,9 +109,7 @@ CALIBRATORS = ["temperature", "vector", "one-vs-rest"]
 @pytest.mark.parametrize("ensemble", [True, False])
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_scikit_learns_checks(calibrator, ensemble):
-    found = check_estimator(
-        CalibratedClassifier(calibrator=calibrator, ensemble=ensemble), on_fail=None, on_skip=None
-    )
+    found = check_estimator(CalibratedClassifier(calibrator=calibrator, ensemble=ensemble), on_fail=None, on_skip=None)
     assert [item["check_name"] for item in found if item["status"] == "failed"] == []
 
 
