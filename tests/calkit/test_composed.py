@@ -106,6 +106,7 @@ class TestByColumn:
 CALIBRATORS = ["temperature", "vector", "one-vs-rest"]
 
 
+@pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
 @pytest.mark.parametrize("ensemble", [True, False])
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_scikit_learns_checks(calibrator, ensemble):
@@ -137,6 +138,7 @@ class TestCalibratedClassifier:
         assert member.calibrator.temperature_ > 0
         assert member.estimator.n_features_in_ == 20
 
+    @pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
     def test_labels_of_any_type_and_frames(self):
         pd = pytest.importorskip("pandas")
         X, y = load_iris(return_X_y=True, as_frame=True)
@@ -191,6 +193,7 @@ class TestCalibratedClassifier:
         np.testing.assert_allclose(probs.sum(axis=1), 1)
         assert np.isfinite(np.log(probs)).all()
 
+    @pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
     def test_within_pipelines(self):
         X, y = load_iris(return_X_y=True)
         X, X_test, y, y_test = train_test_split(X, y, random_state=0)
@@ -201,7 +204,7 @@ class TestCalibratedClassifier:
         X, y = load_iris(return_X_y=True)
         with pytest.raises(UsageError, match="response_method must be one of auto"):
             CalibratedClassifier(response_method="margins").fit(X, y)
-        with pytest.raises(UsageError, match="has no decision_function to calibrate"):
+        with pytest.raises(UsageError, match="has no decision_function, so there is nothing to calibrate"):
             CalibratedClassifier(GaussianNB(), response_method="decision_function").fit(X, y)
         with pytest.raises(UsageError, match="unknown calibrator"):
             CalibratedClassifier(calibrator="temprature").fit(X, y)

@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 from sklearn.base import clone
 
 from calkit.calibrators.base import Calibrator, Floats
+from calkit.calibrators.inputs import as_logits
 from calkit.calibrators.registration import get_calibrator
 from calkit.errors import UsageError
 from calkit.labels import TrueColumns
@@ -84,7 +85,4 @@ def with_binary(
 
 
 def _converted(rows: Any, convert: Callable[[Floats], Floats]) -> Floats:
-    logits = np.asarray(rows, dtype=np.float64)
-    if logits.ndim == 1:
-        logits = np.stack([np.zeros_like(logits), logits], axis=1)
-    return convert(log_softmax(logits, axis=1))
+    return convert(log_softmax(as_logits(np.asarray(rows, dtype=np.float64)), axis=1))
