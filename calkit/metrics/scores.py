@@ -158,9 +158,9 @@ def nll(
     Returns
     -------
     float
-        In nats, not negative; 0 is best. From probabilities, a probability of 0 counts as the smallest normal number
-        of its precision, 2e-308 in float64 and 1e-38 in float32, so the value stays finite (at most 708 and 87
-        a row). From logits nothing is clipped.
+        In nats, not negative; 0 is best. From probabilities, only a probability of 0 is changed: it counts as the
+        smallest number above 0 of its precision (5e-324 in float64, 1e-45 in float32, 6e-8 in float16), so a row adds
+        at most 744.4, 103.3 and 16.6. From logits nothing is clipped, and a true class of logit -inf gives infinity.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from calkit.stats.bins import BinSums, UniformBins
 from calkit.stats.classwise import ClasswiseBins
 from calkit.stats.groups import Grouped, Groups, GroupSums
 from calkit.stats.means import RowMean, WeightedTotal
-from calkit.stats.nll import LargestLogit, Maximum, NllDerivatives, NllModel, nll_derivatives
+from calkit.stats.nll import LogitGap, NllDerivatives, NllModel, nll_derivatives
 from calkit.stats.pairs import ConfidencePairs, Pairs
 from calkit.stats.rescaled import RescaledConfidence, RescaledTotals
 from calkit.stats.rows import Rows, Workspace
@@ -25,8 +25,7 @@ __all__ = [
     "GroupSums",
     "Grouped",
     "Groups",
-    "LargestLogit",
-    "Maximum",
+    "LogitGap",
     "NllDerivatives",
     "NllModel",
     "Pairs",

@@ -21,9 +21,6 @@ __all__ = ["Rows", "Workspace"]
 # Confidences of float32 logits, computed in float32, are right to far less than this.
 _FLOAT32_ERROR = 2e-6
 
-# From logits like these on, the distance to the largest outweighs an exponential that is cut off.
-_HUGE = 1e100
-
 
 class Rows:
     """A block of rows with the quantities that statistics are made of.
@@ -188,18 +185,12 @@ class Rows:
         # log Σ e_j + β Σ p_j d_j. Differences of float64 logits are halved twice, so that none overflows.
         exponent = 2 if self.scores.dtype.itemsize > 4 else 0
         beta = self._beta * 2**exponent
-        # Compiled exponentials end at e^-700, which is not nothing beside distances like these.
-        kernels = self._kernels if self.largest_logit < _HUGE else blocked
-        found = kernels.nll_moments(self.scores, self.y_true, beta, exponent, np.float64, self._workspace)
+        found = self.nll_moments(beta, exponent)
         return np.asarray(np.log1p(found.rest) + beta * found.moments[0])
 
-    @once
-    def largest_logit(self) -> float:
-        """Largest absolute value of the scores; finite only if all are, so that it checks them."""
-        largest = float(max(self.scores.max(), -self.scores.min()))
-        if not np.isfinite(largest):
-            self._block.check()
-        return largest
+    def check(self) -> None:
+        """Raise for the first score that is impossible."""
+        self._block.check()
 
     def nll_moments(
         self,
@@ -209,8 +200,7 @@ class Rows:
         orders: int = 4,
     ) -> NllMoments:
         """Return so many moments (2 or 4) of the distances from the top logit, of logits times 2^-exponent."""
-        if "largest_logit" not in self.__dict__:
-            self._block.check()
+        self._block.check()
         arguments = (inverse_temperature, exponent, precision, self._workspace, orders)
         return self._kernels.nll_moments(self.scores, self.y_true, *arguments)
 

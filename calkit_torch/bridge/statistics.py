@@ -6,6 +6,7 @@ statistic's own ``measure`` would have given. A new statistic is one class with 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
@@ -218,9 +219,12 @@ class _NllDerivatives(Counter[NllDerivatives, NllModel]):
         rows = cast("LogitRows", rows)
         beta = self.statistic.inverse_temperature
         d, d_true, predicted = rows.distances(self.statistic.exponent)
-        mean_d = d.mean(dim=1)
+        # A class at an infinite distance has probability 0 at every β, and adds nothing to any sum.
+        finite = d < math.inf
+        d = d.masked_fill(~finite, 0)
+        mean_d = d.sum(dim=1) / finite.sum(dim=1)
         # The exponential of the predicted class is 1 and its distance 0: apart from the others, nothing small is lost.
-        e = (d * -beta).exp_().scatter_(1, predicted, 0)
+        e = (d * -beta).exp_().scatter_(1, predicted, 0).mul_(finite)
         rest = e.sum(dim=1)
         total = 1 + rest
         # Raw moments of d under the softmax at β; the derivatives are its cumulants, up to sign.
