@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.arrays import as_row_source, to_numpy
+from calkit.arrays import as_row_source, to_values
 from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, InputError, UsageError
 from calkit.evaluation import Evaluation, as_resampling, asked_metrics, evaluation_of, groups_of, statistics_of
@@ -175,9 +175,9 @@ class StreamingEvaluation:
             If the arrays do not fit each other or the batches before, or hold impossible values. The batch then leaves
             no trace.
         """
-        scores = as_row_source(scores)
-        if not len(scores) or (sample_weight is not None and not np.any(to_numpy(sample_weight))):
-            self.n_samples += len(scores)
+        n_rows = len(as_row_source(scores))
+        if not n_rows or (sample_weight is not None and not np.any(to_values(sample_weight))):
+            self.n_samples += n_rows
             return self
         batch = Predictions(
             scores,
