@@ -31,6 +31,7 @@ __all__ = [
     "Recipe",
     "as_predictions",
     "available_metrics",
+    "compute",
     "get_metric",
     "metric",
 ]
@@ -385,6 +386,12 @@ def _computed(
     parts = found[statistics[1]]
     groups = {label: metric.value(summary) for label, summary in parts.summaries.items()}
     return GroupedValue.of(value, groups, parts.counts, worst_group(metric, groups))
+
+
+def compute(metric: Metric, predictions: Predictions) -> float:
+    """Return the value of one metric."""
+    bound = metric.bind(predictions)
+    return bound.value(summarize(predictions, [bound.statistic])[bound.statistic])
 
 
 def available_metrics() -> list[str]:

@@ -143,7 +143,7 @@ def ece(
         of over-confident, or of under-confident bins.
     convention : {"focal-calibration", "r-cut", "sklearn-l2", "torchmetrics", "netcal"}, optional
         Binning and norm of other code: AdaECE of the paper's published code; edges ``k * 0.1`` as R's ``cut`` has
-        them; scikit-learn's calibration_error (L2 over cbrt bins); torchmetrics (``[a, b)``, float32 edges, 1 in a bin
+        them; scikit-learn's calibration_error (L2 over cbrt bins); torchmetrics (``[a, b)``, edges of torch, 1 in a bin
         of its own); netcal (``[a, b)``, the last closed).
 
     Returns

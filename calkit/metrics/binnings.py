@@ -104,9 +104,11 @@ def _netcal(n_bins: int) -> Binning:
 
 @BINNINGS.register("torchmetrics")
 def _torchmetrics(n_bins: int) -> Binning:
-    """Bins ``[a, b)`` with float32 edges, and one more for a probability of 1 alone."""
-    edges = np.linspace(0, 1, n_bins + 1, dtype=np.float32)[1:].astype(np.float64)
-    return _between(edges, left_closed=True, rounded=False)
+    """Bins ``[a, b)`` with edges of torch's linspace, and one more for a probability of 1 alone."""
+    k = np.arange(1, n_bins + 1)
+    # torch counts from the nearer end.
+    edges = np.where(k < (n_bins + 1) // 2, k * (1 / n_bins), 1 - (n_bins - k) * (1 / n_bins))
+    return _between(edges, left_closed=True)
 
 
 def _between(inner: Any, *, left_closed: bool = False, rounded: bool = True) -> Binning:
