@@ -1,6 +1,7 @@
 """Calibrators: scikit-learn estimators that take logits and give calibrated probabilities."""
 
 from calkit.calibrators.base import Calibrator
+from calkit.calibrators.choice import AutoCalibrator, CandidateScore, Identity, Selection, select_calibrator
 from calkit.calibrators.composed import ByColumn, CalibratedClassifier, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric import (
@@ -27,17 +28,20 @@ from calkit.calibrators.registration import (
     get_calibrator,
     register_calibrator,
 )
+from calkit.calibrators.shift import PriorCorrection, TeacherTemperature
 from calkit.calibrators.temperature import TemperatureScaling, temperature_curve
 
 __all__ = [
     "CALIBRATORS",
     "AdaptiveTemperatureScaling",
     "AffineScaling",
+    "AutoCalibrator",
     "BetaCalibration",
     "BiasCorrectedTemperatureScaling",
     "ByColumn",
     "CalibratedClassifier",
     "Calibrator",
+    "CandidateScore",
     "ClassTemperatureScaling",
     "Curve",
     "Description",
@@ -45,13 +49,17 @@ __all__ = [
     "EnsembleTemperatureScaling",
     "FittedValue",
     "FocalMap",
+    "Identity",
     "MatrixScaling",
     "NoBiasVectorScaling",
     "OneVsRest",
     "PlattScaling",
+    "PriorCorrection",
     "QuadraticScaling",
+    "Selection",
     "StructuredMatrixScaling",
     "StructuredVectorScaling",
+    "TeacherTemperature",
     "TemperatureScaling",
     "TopLabel",
     "VectorScaling",
@@ -60,5 +68,6 @@ __all__ = [
     "load_calibrator",
     "register_calibrator",
     "save_calibrator",
+    "select_calibrator",
     "temperature_curve",
 ]

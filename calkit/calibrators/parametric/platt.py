@@ -112,7 +112,7 @@ class PlattScaling(AffineScaling):
     """
 
     law_exceptions: ClassVar[Mapping[str, str]] = {
-        "impossible_classes_are_allowed": "smoothed labels give a share to both classes, so a probability of 0 costs all",
+        "impossible_classes_are_allowed": "smoothed labels give both classes a share, so a probability of 0 costs all",
     }
 
     _title: ClassVar[str] = "Platt scaling"
