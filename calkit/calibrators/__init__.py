@@ -1,6 +1,7 @@
 """Calibrators: scikit-learn estimators that take logits and give calibrated probabilities."""
 
 from calkit.calibrators.base import Calibrator
+from calkit.calibrators.composed import ByColumn, CalibratedClassifier, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric import (
     AdaptiveTemperatureScaling,
@@ -34,6 +35,8 @@ __all__ = [
     "AffineScaling",
     "BetaCalibration",
     "BiasCorrectedTemperatureScaling",
+    "ByColumn",
+    "CalibratedClassifier",
     "Calibrator",
     "ClassTemperatureScaling",
     "Curve",
@@ -44,11 +47,13 @@ __all__ = [
     "FocalMap",
     "MatrixScaling",
     "NoBiasVectorScaling",
+    "OneVsRest",
     "PlattScaling",
     "QuadraticScaling",
     "StructuredMatrixScaling",
     "StructuredVectorScaling",
     "TemperatureScaling",
+    "TopLabel",
     "VectorScaling",
     "available_calibrators",
     "get_calibrator",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -109,6 +110,10 @@ class PlattScaling(AffineScaling):
     >>> PlattScaling().fit(logits, labels).coef_.round(2).tolist()
     [-0.06, 0.42]
     """
+
+    law_exceptions: ClassVar[Mapping[str, str]] = {
+        "impossible_classes_are_allowed": "smoothed labels give both classes a share, so no probability may be 0",
+    }
 
     _title: ClassVar[str] = "Platt scaling"
     _is_per_class: ClassVar[bool] = False
