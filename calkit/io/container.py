@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -59,6 +60,11 @@ class Field:
     def type_name(self) -> str:
         """The type as people read it."""
         return self.note or ("text" if self.dtype.kind in "US" else str(self.dtype))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory; 0 for what cannot be read or has no fixed size, as text."""
+        return 0 if self.dtype.hasobject else math.prod(self.shape) * self.dtype.itemsize
 
     def renamed(self, name: str) -> Field:
         """Return the same array under another name."""

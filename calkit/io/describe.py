@@ -12,6 +12,7 @@ from calkit.io.address import split_address
 from calkit.io.container import Container, Field, printable
 from calkit.io.fields import row_blocks
 from calkit.io.hardening.limits import format_bytes
+from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.names import read_name
 from calkit.io.opening import open_container
 
@@ -86,7 +87,12 @@ class FileDescription:
 
 
 def describe(
-    path: str | Path, *, count_nan: bool = False, file_format: str | None = None, trust_pickle: bool = False
+    path: str | Path,
+    *,
+    count_nan: bool = False,
+    file_format: str | None = None,
+    trust_pickle: bool = False,
+    sandbox: bool | Sandbox = False,
 ) -> FileDescription:
     """Tell what is in a file without reading it all: of the values, only labels are looked at.
 
@@ -100,6 +106,8 @@ def describe(
         Name of the format, where neither the suffix nor the first bytes of the file tell.
     trust_pickle : bool, default=False
         Read pickles too. They can run any code: only for files of your own.
+    sandbox : bool or Sandbox, default=False
+        Read in a process of its own with limits of memory and time, for files of strangers.
 
     Returns
     -------
@@ -122,7 +130,7 @@ def describe(
     ('logits', 'validation', (0, 2))
     """
     file, member = split_address(path)
-    container = open_container(file, file_format=file_format, trust_pickle=trust_pickle)
+    container = open_container(file, file_format=file_format, trust_pickle=trust_pickle, sandbox=sandbox)
     arrays = tuple(_array(item, count_nan=count_nan) for item in _chosen(container, member))
     size = file.stat().st_size if file.is_file() else None
     return FileDescription(str(path), container.format, size, arrays)

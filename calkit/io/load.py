@@ -13,6 +13,7 @@ from calkit.io.address import is_address, split_address
 from calkit.io.container import Container, Field
 from calkit.io.formats import format_of_suffix
 from calkit.io.hardening.limits import WHOLE_BYTES, check
+from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.names import Role, read_name
 from calkit.io.opening import open_container
 from calkit.io.resolve import Resolved, resolve
@@ -34,6 +35,7 @@ def load_predictions(
     sample_weight: str | Path | None = None,
     file_format: str | None = None,
     trust_pickle: bool = False,
+    sandbox: bool | Sandbox = False,
 ) -> Predictions:
     """Read predictions from a file.
 
@@ -62,6 +64,8 @@ def load_predictions(
         Name of the format, where neither the suffix nor the first bytes of the file tell.
     trust_pickle : bool, default=False
         Read pickles too. They can run any code: only for files of your own.
+    sandbox : bool or calkit.io.Sandbox, default=False
+        Read in a process of its own with limits of memory and time, for files of strangers.
 
     Returns
     -------
@@ -90,16 +94,17 @@ def load_predictions(
     Predictions(n_samples=3, n_classes=3, kind='logits')
     """
     path, member = split_address(path)
-    container = open_container(path, file_format=file_format, trust_pickle=trust_pickle)
+    how: dict[str, Any] = {"trust_pickle": trust_pickle, "sandbox": sandbox}
+    container = open_container(path, file_format=file_format, **how)
     if member is not None and member not in container.fields:
         group = container.group(member)
         container, member = (container, member) if group is None else (group, None)
     found = resolve(container, kind=None if kind is None else as_kind(kind), split=split, scores=member or scores)
     others: dict[Role, Field] = {}
     if labels is not None:
-        others["labels"] = _named(container, labels, "labels", trust_pickle=trust_pickle)
+        others["labels"] = _named(container, labels, "labels", **how)
     if sample_weight is not None:
-        others["sample_weight"] = _named(container, sample_weight, "sample_weight", trust_pickle=trust_pickle)
+        others["sample_weight"] = _named(container, sample_weight, "sample_weight", **how)
     meta: dict[str, Any] = {"file": str(path)}
     if found.split:
         meta["split"] = found.split
@@ -230,7 +235,7 @@ def _class_names(found: Resolved) -> Any:
     return names.read() if names is not None and names.shape == (n_classes,) else None
 
 
-def _named(container: Container, name: str | Path, role: Role, *, trust_pickle: bool) -> Field:
+def _named(container: Container, name: str | Path, role: Role, **how: Any) -> Field:
     """Return the array that the user named: one of the same file, of another one, or a whole file."""
     text = str(name)
     if text in container.fields:
@@ -238,7 +243,7 @@ def _named(container: Container, name: str | Path, role: Role, *, trust_pickle: 
     path, member = split_address(text)
     if not is_address(path) and format_of_suffix(path) is None:
         raise unknown_name("array", text, container.fields, of=container.path)
-    other = open_container(path, trust_pickle=trust_pickle)
+    other = open_container(path, **how)
     if member is not None:
         return other.find(member)
     if len(other.fields) == 1:

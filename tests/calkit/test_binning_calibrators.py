@@ -134,7 +134,7 @@ def test_equal_mass_bins_hold_equal_masses_and_ties_stay_together():
     y = np.array([0, 0, 1, 1, 0, 1, 1, 1])
     logits = np.stack([np.zeros(8), np.log(x / (1 - x))], axis=1)
     calibrator = get_calibrator("histogram:n_bins=4,binning=quantile,mix=none").fit(logits, y)
-    # Quarters end after 2, 4, 6 rows: the first falls among the ties, which end after the fourth row, as does the second.
+    # Quarters end after 2, 4, 6 rows: the first falls among the ties, which end after row 4.
     np.testing.assert_allclose(calibrator.keys_, [0.35, 0.65, 1.0], atol=1e-12)
     np.testing.assert_allclose(calibrator.values_, [2 / 4, 1 / 2, 1])
 
