@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calkit.calibrators.inputs import softmax
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import Rows, summarize
+from calkit.stats import Rows, Statistic, summarize
 
 __all__ = ["Groups", "LabelledRows", "gather", "group_scores"]
 
@@ -83,7 +83,7 @@ class LabelledRows:
 
 
 @dataclass(frozen=True)
-class _Gathered:
+class _Gathered(Statistic[LabelledRows]):
     """Statistic: the rows themselves."""
 
     needs_distribution = True
