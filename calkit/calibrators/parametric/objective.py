@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -13,7 +13,7 @@ from calkit.calibrators.parametric.features import Block, Kept, Split, pieces, s
 from calkit.calibrators.parametric.maps import LinearMap, Preconditioner
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import summarize
+from calkit.stats import Statistic, summarize
 from calkit.stats.rows import Rows
 
 __all__ = ["Model", "Objective", "RowSums", "can_be_kept"]
@@ -107,7 +107,7 @@ class Model:
 
 
 @dataclass(frozen=True, eq=False)
-class _Statistic:
+class _Statistic(Statistic[RowSums]):
     """What one pass over the rows adds up, at parameters θ."""
 
     model: Model
@@ -116,6 +116,7 @@ class _Statistic:
     dtype: Any
     v: NDArray[np.float64] | None = None
     ridge: NDArray[np.float64] | None = None
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> RowSums:
