@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from calkit.errors import InputError
 
-__all__ = ["HostBlocks", "as_row_source", "refuse_gaps", "to_numpy"]
+__all__ = [
+    "ClassAxis",
+    "HostBlocks",
+    "NormalizedRows",
+    "as_numbers",
+    "as_row_source",
+    "column_names",
+    "refuse_gaps",
+    "to_numpy",
+    "to_values",
+]
 
 # The number that the DLPack standard gives to ordinary memory.
 _DLPACK_CPU = 1
@@ -60,6 +70,115 @@ class HostBlocks:
         return np.asarray(self[:], dtype=dtype)
 
 
+class ClassAxis:
+    """Scores of pixels or tokens as rows: all axes but that of the classes become one, cut out where asked for.
+
+    Parameters
+    ----------
+    scores : array-like
+        Of two or more axes.
+    axis : int
+        Which axis is that of the classes.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and classes.
+    """
+
+    ndim = 2
+    has_random_access = True
+
+    def __init__(self, scores: Any, axis: int) -> None:
+        array = to_values(scores)
+        if not -array.ndim <= axis < array.ndim or array.ndim < 2:
+            raise InputError(f"class_axis is {axis}, but the scores have shape {array.shape}.")
+        self._axis = axis % array.ndim
+        before, after = array.shape[: self._axis], array.shape[self._axis + 1 :]
+        self._row_shape = before + after
+        n_classes = array.shape[self._axis]
+        # A view, where the axes lie in memory one after the other.
+        self._parts = array.reshape(int(np.prod(before)), n_classes, int(np.prod(after)))
+        self.shape = (int(np.prod(self._row_shape)), n_classes)
+        self.dtype = array.dtype
+        self.itemsize = array.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        width = self._parts.shape[2]
+        if not isinstance(rows, slice):
+            part, place = np.divmod(np.arange(len(self))[rows], width)
+            return self._parts[part, :, place]
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            return self[np.arange(start, stop, step)]
+        if start >= stop:
+            return np.empty((0, self.shape[1]), self.dtype)
+        if width == 1:
+            return self._parts[start:stop, :, 0]
+        firsts = range(start - start % width, stop, width)
+        pieces = [self._parts[f // width, :, max(start - f, 0) : stop - f].T for f in firsts]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+    def rows_of(self, what: str, array: Any) -> Any:
+        """Return an array of the same axes, with that of the classes or without it, as rows."""
+        if array is None:
+            return None
+        values = to_values(array)
+        if values.shape == self._row_shape:
+            return values.reshape(-1)
+        with_classes = (*self._row_shape[: self._axis], self.shape[1], *self._row_shape[self._axis :])
+        if values.shape == with_classes:
+            return np.moveaxis(values, self._axis, -1).reshape(self.shape)
+        if values.shape == self.shape[:1]:
+            return values
+        raise InputError(f"{what} must have shape {self._row_shape}, as the scores have, but has shape {values.shape}.")
+
+
+class NormalizedRows:
+    """Probabilities divided by the sum of their row, as they are read.
+
+    Parameters
+    ----------
+    source : array-like of shape (n, K)
+    kind : str
+        Kind of the scores, which must be "probs".
+    """
+
+    ndim = 2
+
+    def __init__(self, source: Any, kind: str) -> None:
+        if kind != "probs" or source.ndim != 2:
+            raise InputError("normalize=True is for probabilities of shape (n, K), which are divided by their sum.")
+        self._source = source
+        self.shape = tuple(source.shape)
+        self.dtype = source.dtype if source.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        self.has_random_access = bool(getattr(source, "has_random_access", isinstance(source, np.ndarray)))
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        scores = np.asarray(self._source[rows]).astype(self.dtype)
+        total = scores.sum(axis=1, keepdims=True, dtype=np.float64)
+        bad = ~np.isfinite(total[:, 0]) | (scores < 0).any(axis=1) | (total[:, 0] <= 0)
+        if bad.any():
+            found = scores[int(np.argmax(bad))]
+            raise InputError(
+                f"normalize=True needs rows of numbers that are not negative and not all 0, but one is "
+                f"{np.array2string(found, threshold=8)}."
+            )
+        return (scores / total).astype(self.dtype, copy=False)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+
 def as_row_source(array: Any) -> Any:
     """Return scores as something with a NumPy dtype, ``shape``, ``ndim`` and slicing by rows.
 
@@ -90,6 +209,99 @@ def as_row_source(array: Any) -> Any:
         return np.asarray(array)
     except ValueError as error:
         raise InputError(f"the scores are not one rectangular array: {error}.") from None
+
+
+def as_numbers(array: Any, what: str = "the scores") -> Any:
+    """Return an array, or source of rows, of numbers: those in an object array are converted.
+
+    Parameters
+    ----------
+    array : array-like
+        As :func:`as_row_source` returns them; object arrays come of data frames with missing values, and of lists.
+    what : str
+        What the caller calls it, for messages.
+
+    Raises
+    ------
+    InputError
+        If an entry is missing or no number; the message names its row.
+    """
+    if array.dtype.kind != "O":
+        return array
+    values = np.asarray(array)
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError):
+        lines = values.reshape(values.shape[0] if values.ndim else 1, -1)
+        row, entry = next((row, entry) for row, line in enumerate(lines) for entry in line if not _is_number(entry))
+        raise InputError(
+            f"{what} must be real numbers, but row {row} holds {entry!r}. Remove the row, or a column that is no score."
+        ) from None
+
+
+def _is_number(entry: Any) -> bool:
+    try:
+        float(entry)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def column_names(frame: Any) -> tuple[Any, ...] | None:
+    """Return the names of the columns of a data frame (pandas, polars) or an Arrow table; None for anything else.
+
+    Columns that pandas has numbered from 0 have no names.
+
+    Examples
+    --------
+    >>> column_names([[1.0, 2.0]]) is None
+    True
+    """
+    names = getattr(frame, "column_names", None) if hasattr(frame, "schema") else None
+    if names is None and len(getattr(frame, "shape", ())) == 2:
+        names = getattr(frame, "columns", None)
+    if names is None or callable(names):
+        return None
+    found = tuple(name.item() if isinstance(name, np.generic) else name for name in names)
+    return None if found == tuple(range(len(found))) else found
+
+
+def to_values(array: Any) -> NDArray[Any]:
+    """Return a whole array of any library, or a series, as NumPy's; text and mixed values stay what they are.
+
+    Parameters
+    ----------
+    array : array-like
+        Lists, arrays, series of pandas, polars or Arrow, categorical and nullable ones among them.
+
+    Returns
+    -------
+    ndarray
+    """
+    array = to_numpy(array)
+    if hasattr(array, "combine_chunks") and hasattr(array, "dictionary_decode"):
+        array = array.to_pylist() if array.null_count else array.dictionary_decode()
+    elif hasattr(array, "null_count") and hasattr(array, "to_list") and _any_null(array):
+        # What NumPy would make of them: NaN in a column of floats.
+        array = array.to_list()
+    if isinstance(array, list | tuple):
+        return _from_list(array)
+    values = np.asarray(array)
+    return values if values.dtype.kind != "T" else values.astype(str)
+
+
+def _any_null(series: Any) -> bool:
+    return bool(series.null_count() if callable(series.null_count) else series.null_count)
+
+
+def _from_list(values: Any) -> NDArray[Any]:
+    """Return a list as an array; NumPy would turn numbers beside text into text, and cannot take ragged rows."""
+    try:
+        found = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"y_true is not one rectangular array: {error}.") from None
+    mixed = found.ndim == 1 and found.dtype.kind in "US" and not all(isinstance(value, str | bytes) for value in values)
+    return np.array(values, dtype=object) if mixed else found
 
 
 def to_numpy(array: Any) -> Any:

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.arrays import as_row_source, refuse_gaps, to_numpy
-from calkit.errors import InputError, UsageError
-from calkit.labels import as_class_names, encode_labels
+from calkit.arrays import ClassAxis, NormalizedRows, column_names, refuse_gaps, to_values
+from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF, Kind, as_kind, as_scores, as_weight, check_scores
+from calkit.errors import InputError
+from calkit.labels import ClassIndex, TrueColumns, as_array, as_class_names, as_correct, encode_labels
 
 __all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "not_predictions"]
-
-Kind = Literal["logits", "probs", "confidence"]
 
 # Blocks are large enough that handling them costs little beside the arithmetic, and small beside any memory; the
 # kernels cut them into pieces that fit the cache.
 _BLOCK_BYTES = 1 << 23
 _MAX_BLOCK_ROWS = 1 << 15
-
-# How far a row of probabilities may be from summing to 1: printed decimals and half precision round.
-SUM_TOLERANCE = 1e-3
-SUM_TOLERANCE_HALF = 2e-2
-
-
-def as_kind(kind: str) -> Kind:
-    """Check that ``kind`` is one of ``"logits"``, ``"probs"``, ``"confidence"`` and return it."""
-    if kind not in get_args(Kind):
-        raise UsageError(f"kind must be one of {', '.join(get_args(Kind))}, but is {kind!r}.")
-    return kind  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +32,7 @@ class RowBlock:
     ----------
     scores : ndarray of floats, shape (b, K), or (b,) for kind "confidence"
     y_true : ndarray of intp, shape (b,)
-        The true column; for kind "confidence", 1 where the prediction was right, else 0.
+        The true column; for kind "confidence", 1 where the prediction was right, else 0. None without labels.
     sample_weight : ndarray of float64, shape (b,), or None
         None stands for 1 everywhere.
     kind : {"logits", "probs", "confidence"}
@@ -57,53 +45,91 @@ class RowBlock:
     unchecked : bool
         Whether logits may still hold values that are not finite: what computes with them notices that on the way
         and calls :meth:`check`, so that good data need no pass of their own.
+    one_column : bool
+        Whether the scores came as one column, the forecast of class 1; here they are two all the same.
+    votes : ndarray of float64, shape (b, K), or None
+        Shares of the classes, where the labels are soft.
+    columns : mapping of str to ndarray of shape (b,)
+        Other columns of the data.
     """
 
     scores: NDArray[Any]
-    y_true: NDArray[np.intp]
+    y_true: NDArray[np.intp] | None
     sample_weight: NDArray[np.float64] | None
     kind: Kind
     numbers: Sequence[int] | NDArray[np.intp]
     n_total: int
     file: str | None = None
     unchecked: bool = False
+    one_column: bool = False
+    votes: NDArray[np.float64] | None = None
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.scores)
 
+    def require_labels(self) -> NDArray[np.intp]:
+        """Return the labels; raise if there are none."""
+        if self.y_true is None:
+            raise _unlabelled(self.file)
+        return self.y_true
+
     def check(self) -> None:
         """Raise for the first score that is impossible, unless the scores were checked before."""
         if self.unchecked:
-            _check_scores(self.scores, self.kind, self.numbers, self.file)
+            check_scores(self.scores, self.kind, self.numbers, self.file)
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Scores of a classifier with the true labels.
+    """Scores of a classifier, with the true labels where they are known.
 
-    Whether the scores are logits or probabilities is said by `kind` and never guessed from values. Shapes and
-    labels are checked here; the scores themselves are checked as they are read, block by block, so that files
-    larger than memory are read once.
+    Whether the scores are logits or probabilities is said by `kind` and never guessed from values. Which column a label
+    means is told by the names of the classes, never by sorted order. Shapes and labels are checked here; the scores
+    themselves are checked as they are read, block by block, so that files larger than memory are read once.
 
     Parameters
     ----------
-    scores : array-like
+    scores : array-like or data frame
         Shape (n, K): a column per class. Shape (n,) or (n, 1): for two classes, the logit (log-odds) or the
         probability of class 1; for kind "confidence", the confidence in the predicted class. Anything with ``shape``,
         ``dtype`` and slicing by rows serves (a memory map, an HDF5 data set); it is not copied. Nor are PyTorch and
-        JAX arrays in this machine's memory; those on a GPU come over block by block.
-    y_true : array-like
-        Labels: integers of shape (n,), strings, or one-hot rows. For kind "confidence": whether each prediction
-        was right, as booleans or 0 and 1.
+        JAX arrays in this machine's memory; those on a GPU come over block by block. The columns of a data frame
+        (pandas, polars) or Arrow table name the classes. A logit may be -inf: its class has probability 0.
+    y_true : array-like, optional
+        Labels of shape (n,), looked up by value among the names of the classes, whatever their type; without names,
+        whole numbers 0..K-1. Or rows of shape (n, K): one-hot, or soft labels (shares that sum to 1, or numbers of
+        votes). For kind "confidence": whether each prediction was right, as booleans, 0 and 1, or words (yes, no). May
+        be left out: such predictions can be calibrated, but not evaluated.
     kind : {"logits", "probs", "confidence"}
         What the scores are. Pairs of kind "confidence" (as evaluations of language models have them) know the
         confidence and the correctness of each answer and nothing of the other classes.
     sample_weight : array-like of shape (n,), optional
         Weights, finite and not negative. A row of weight 0 counts as absent.
-    class_names : sequence of str, optional
-        A name per column.
+    class_names : sequence, optional
+        A name per column. Numbers stay numbers. Of a data frame, the columns to take.
+    columns : mapping of str to array-like of shape (n,), optional
+        Other columns that travel with the rows: ids, groups.
     meta : mapping, optional
         Anything worth keeping with the data: the file it came from, the split.
+    one_column : bool, optional
+        Whether two columns are the forecast of one event, class 1; by default, whether the scores are one column.
+    labels_from : int, default=0
+        What the first class is called where labels are positions: 1 if they count from 1.
+    ignore_label : value or sequence of values, optional
+        Labels (-100, 255, NaN) of rows to be left out: their weight becomes 0.
+    class_axis : int, optional
+        The axis of the classes, where the scores have more than two (pixels: 1 of (N, C, H, W); tokens: -1 of
+        (N, T, C)). The others are rows, in their order; nothing is copied.
+    normalize : bool, default=False
+        Divide each row of probabilities by its sum, where they were rounded.
+
+    Attributes
+    ----------
+    y_true : ndarray of integers, shape (n,), or None
+        The column of each row's true class.
+    votes : ndarray of floats, shape (n, K), or None
+        Shares of the classes, where the labels are soft; `y_true` is the class of the largest.
 
     Raises
     ------
@@ -116,7 +142,7 @@ class Predictions:
     --------
     >>> from calkit import Predictions, evaluate
     >>> logits = [[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [3.0, 0.0, 1.0], [0.0, 0.0, 4.0]]
-    >>> predictions = Predictions(logits, [0, 1, 2, 2], kind="logits")
+    >>> predictions = Predictions(logits, ["a", "b", "c", "c"], kind="logits", class_names=["a", "b", "c"])
     >>> predictions
     Predictions(n_samples=4, n_classes=3, kind='logits')
     >>> evaluate(predictions, ["accuracy"])["accuracy"]
@@ -124,34 +150,64 @@ class Predictions:
     """
 
     scores: Any
-    y_true: Any
-    kind: Kind
+    y_true: Any = None
+    kind: Kind = field(kw_only=True)
     sample_weight: Any = None
-    class_names: Sequence[str] | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    class_names: Sequence[Any] | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    meta: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    one_column: bool | None = field(default=None, kw_only=True)
+    votes: Any = field(default=None, init=False)
+    labels_from: InitVar[int] = field(default=0, kw_only=True)
+    ignore_label: InitVar[Any] = field(default=None, kw_only=True)
+    class_axis: InitVar[int | None] = field(default=None, kw_only=True)
+    normalize: InitVar[bool] = field(default=False, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, labels_from: int, ignore_label: Any, class_axis: int | None, normalize: bool) -> None:
         as_kind(self.kind)
         for what, array in (("scores", self.scores), ("y_true", self.y_true), ("sample_weight", self.sample_weight)):
             refuse_gaps(what, array)
-        scores = _as_scores(self.scores, self.kind)
-        n_classes = 2 if scores.ndim == 1 else int(scores.shape[1])
-        names = as_class_names(self.class_names, n_classes) if self.kind != "confidence" else None
-        labels = to_numpy(self.y_true)
-        y = _as_correct(labels) if self.kind == "confidence" else encode_labels(labels, n_classes, names)
-        n = int(scores.shape[0])
-        if len(y) != n:
-            raise InputError(f"y_true has {len(y)} rows, but the scores have {n}.")
+        axis = None if class_axis is None else ClassAxis(self.scores, class_axis)
+        scores, names = _named_scores(self.scores, self.class_names) if axis is None else (axis, self.class_names)
+        scores = as_scores(scores, self.kind)
+        if normalize:
+            scores = NormalizedRows(scores, self.kind)
+        n, n_classes = int(scores.shape[0]), 2 if scores.ndim == 1 else int(scores.shape[1])
+        names = as_class_names(names, n_classes) if self.kind != "confidence" else None
+        ClassIndex(names, n_classes)
+        y_true = self.y_true if axis is None else axis.rows_of("y_true", self.y_true)
+        truth = self._truth(y_true, n_classes, names, labels_from, ignore_label)
+        if truth is not None and len(truth) != n:
+            raise InputError(f"y_true has {len(truth)} rows, but the scores have {n}.")
         if n == 0:
             raise InputError("there are no rows: the scores are empty.")
+        given = self.sample_weight if axis is None else axis.rows_of("sample_weight", self.sample_weight)
+        weight = as_weight(given, n)
+        if truth is not None and truth.ignored is not None and truth.ignored.any():
+            weight = np.where(truth.ignored, 0.0, 1.0 if weight is None else weight)
+            if not weight.any():
+                raise InputError(f"every row has a label to be left out (ignore_label={ignore_label!r}).")
         for name, value in {
             "scores": scores,
-            "y_true": y,
-            "sample_weight": _as_weight(to_numpy(self.sample_weight), n),
+            "y_true": None if truth is None else truth.column,
+            "votes": None if truth is None else truth.votes,
+            "sample_weight": weight,
             "class_names": names,
+            "columns": MappingProxyType({str(name): _column(name, self.columns[name], n) for name in self.columns}),
             "meta": MappingProxyType(dict(self.meta)),
+            "one_column": self.kind != "confidence"
+            and (scores.ndim == 1 or (bool(self.one_column) and n_classes == 2)),
         }.items():
             object.__setattr__(self, name, value)
+
+    def _truth(
+        self, y_true: Any, n_classes: int, names: tuple[Any, ...] | None, labels_from: int, ignore_label: Any
+    ) -> TrueColumns | None:
+        if y_true is None:
+            return None
+        if self.kind != "confidence":
+            return encode_labels(y_true, n_classes, names, labels_from=labels_from, ignore_label=ignore_label)
+        return y_true if isinstance(y_true, TrueColumns) else TrueColumns(as_correct(y_true))
 
     @classmethod
     def from_confidence(
@@ -209,14 +265,41 @@ class Predictions:
         classes = "" if self.n_classes is None else f", n_classes={self.n_classes}"
         return f"Predictions(n_samples={self.n_samples}{classes}, kind={self.kind!r}{weighted})"
 
+    @property
+    def true_columns(self) -> TrueColumns | None:
+        """Labels as columns of the scores, which need no names; None without labels."""
+        return None if self.y_true is None else TrueColumns(self.y_true, self.votes)
+
+    @property
+    def named_labels(self) -> Any:
+        """Labels as they are written beside the class names: by name where a name is a number, else as columns."""
+        if self.class_names is None or ClassIndex(self.class_names, len(self.class_names)).by_position:
+            return self.y_true
+        return None if self.y_true is None else as_array(self.class_names)[self.y_true]
+
+    def require_labels(self) -> None:
+        """Raise if there are no labels.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.y_true is None:
+            raise _unlabelled(self.meta.get("file"))
+
     def replace(self, **changes: Any) -> Predictions:
-        """Return a copy with some fields changed, checked anew."""
-        return replace(self, **changes)
+        """Return a copy with some fields changed, checked anew; labels that are not changed keep their columns."""
+        return replace(self, **{"y_true": self.true_columns, **changes})
 
     def take(self, rows: Any) -> Predictions:
         """Return the chosen rows (a slice, a mask or indices) as predictions of their own."""
-        weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return self.replace(scores=self.scores[rows], y_true=self.y_true[rows], sample_weight=weight)
+        truth = self.true_columns
+        return self.replace(
+            scores=self.scores[rows],
+            y_true=None if truth is None else truth.take(rows),
+            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
+            columns={name: values[rows] for name, values in self.columns.items()},
+        )
 
     def default_block_rows(self) -> int:
         """Return how many rows make a block of about 8 MB."""
@@ -256,26 +339,40 @@ class Predictions:
     def block(self, rows: slice, *, check: bool = True) -> RowBlock:
         """Return one of the :meth:`blocks`; it may be empty, if all its rows have weight 0."""
         scores = np.asarray(self.scores[rows])
-        y = np.asarray(self.y_true[rows])
-        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        y, votes, weight = (
+            None if part is None else np.asarray(part[rows]) for part in (self.y_true, self.votes, self.sample_weight)
+        )
+        columns = {name: values[rows] for name, values in self.columns.items()}
         numbers: Sequence[int] | NDArray[np.intp] = range(rows.start, rows.stop)
         if weight is not None and not weight.all():
             present = weight > 0
-            scores, y, weight = scores[present], y[present], weight[present]
+            scores, weight = scores[present], weight[present]
+            y, votes = (None if part is None else part[present] for part in (y, votes))
+            columns = {name: values[present] for name, values in columns.items()}
             numbers = rows.start + np.flatnonzero(present)
         file = self.meta.get("file")
         if check and self.kind != "logits":
             # How the scores were rounded is told by the array they come from: the block may have been widened.
             itemsize = getattr(self.scores, "itemsize", scores.dtype.itemsize)
-            _check_scores(scores, self.kind, numbers, file, SUM_TOLERANCE if itemsize > 2 else SUM_TOLERANCE_HALF)
+            check_scores(scores, self.kind, numbers, file, SUM_TOLERANCE if itemsize > 2 else SUM_TOLERANCE_HALF)
         if scores.dtype.kind != "f":
             scores = scores.astype(np.float64)
         if scores.ndim == 1 and self.kind != "confidence":
             first = np.zeros_like(scores) if self.kind == "logits" else 1 - scores
             scores = np.stack([first, scores], axis=1)
-        unchecked = check and self.kind == "logits"
-        y = y.astype(np.intp, copy=False)
-        return RowBlock(scores, y, weight, self.kind, numbers, self.n_samples, file, unchecked)
+        return RowBlock(
+            scores,
+            None if y is None else y.astype(np.intp, copy=False),
+            weight,
+            self.kind,
+            numbers,
+            self.n_samples,
+            file,
+            unchecked=check and self.kind == "logits",
+            one_column=bool(self.one_column),
+            votes=None if votes is None else votes.astype(np.float64, copy=False),
+            columns=columns,
+        )
 
     def logits(self) -> Predictions:
         """Return these predictions with logits for scores.
@@ -318,108 +415,34 @@ def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:
     return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).tiny)))
 
 
-def _as_scores(scores: Any, kind: Kind) -> Any:
-    """Return something with shape, dtype, ndim and slicing; check its shape and type."""
-    scores = as_row_source(scores)
-    if scores.dtype.kind not in "fiu" and str(scores.dtype) not in {"bfloat16", "bool"}:
-        raise InputError(f"the scores must be real numbers, but their type is {scores.dtype}.")
-    shape = tuple(scores.shape)
-    if len(shape) == 2 and shape[1] == 1:
-        return scores[:, 0]
-    if kind == "confidence" and len(shape) != 1:
-        raise InputError(f"confidences must have shape (n,), but have shape {shape}.")
-    if len(shape) not in (1, 2) or 0 in shape[1:]:
-        raise InputError(
-            f"the scores must have shape (n, K), or (n,) for two classes, but have shape {shape}. "
-            "For pixels, move the classes last and flatten the other axes."
-        )
-    return scores
-
-
-def _as_correct(correct: Any) -> NDArray[Any]:
-    y = np.asarray(correct)
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise InputError(f"correct must have shape (n,), but has shape {y.shape}.")
-    wrong = (y != 0) & (y != 1) if y.dtype.kind in "biuf" else np.ones(y.shape, bool)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError(f"correct must be booleans or 0 and 1, but row {row} is {y[row].item()!r}.")
-    return y.astype(np.uint8)
-
-
-def _as_weight(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
-    if sample_weight is None:
-        return None
-    try:
-        given = np.asarray(sample_weight)
-        weight = given.astype(np.float64, casting="unsafe" if given.dtype.kind == "O" else "same_kind")
-    except (TypeError, ValueError):
-        found = getattr(sample_weight, "dtype", type(sample_weight).__name__)
-        raise InputError(f"sample_weight must be one real number per row, but is of type {found}.") from None
-    if weight.shape == (n, 1):
-        weight = weight[:, 0]
-    if weight.shape != (n,):
-        raise InputError(f"sample_weight must have shape ({n},), one weight per row, but has shape {weight.shape}.")
-    bad = ~(np.isfinite(weight) & (weight >= 0))
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise InputError(f"sample_weight must be finite and not negative, but row {row} is {weight[row]}.")
-    if not weight.any():
-        raise InputError("sample_weight is 0 in every row, so nothing is left to measure.")
-    return weight
-
-
-def _check_scores(
-    scores: NDArray[Any],
-    kind: Kind,
-    numbers: Sequence[int] | NDArray[np.intp],
-    file: str | None,
-    tolerance: float = SUM_TOLERANCE,
-) -> None:
-    """Raise for the first impossible score; ``numbers`` are the rows' places among all rows."""
-    found = _not_finite(scores, numbers)
-    if not found and kind != "logits":
-        found = _not_one(scores, numbers, tolerance) if scores.ndim == 2 else ""
-        found = found or _not_a_share(scores, kind, numbers, tolerance)
-    if found:
-        raise InputError(f"{file}: {found}" if file else found)
-
-
-def _not_finite(scores: NDArray[Any], numbers: Sequence[int] | NDArray[np.intp]) -> str:
-    # A finite sum has finite terms, and is cheaper; a sum may overflow, so what is not finite is looked into.
-    if np.isfinite(scores.sum()) or np.isfinite(scores).all():
-        return ""
-    finite = np.isfinite(scores)
-    row = int(np.argmin(finite if finite.ndim == 1 else finite.all(axis=1)))
-    value = scores[row] if scores.ndim == 1 else scores[row][~finite[row]][0]
-    return (
-        f"the scores must be finite, but row {numbers[row]} holds {value}. Remove the row, or mend the model that "
-        "wrote it (half precision overflows at 65504)."
+def _unlabelled(file: str | None) -> InputError:
+    found = f"{file}: these predictions have" if file else "these predictions have"
+    return InputError(
+        f"{found} no labels, so nothing can be measured or fitted; pass y_true. Calibrators can be applied to them."
     )
 
 
-def _not_one(probs: NDArray[Any], numbers: Sequence[int] | NDArray[np.intp], tolerance: float) -> str:
-    sums = probs.sum(axis=1, dtype=np.float64)
-    wrong = abs(sums - 1) > tolerance
-    if not wrong.any():
-        return ""
-    row = int(np.argmax(wrong))
-    return f"rows of probabilities must sum to 1, but row {numbers[row]} sums to {sums[row]:.6g}.{_if_logits('probs')}"
+def _named_scores(scores: Any, class_names: Sequence[Any] | None) -> tuple[Any, Sequence[Any] | None]:
+    """Return scores as an array and the names of its columns; those of a data frame are taken by name."""
+    names = column_names(scores)
+    if names is None or len(names) < 2:
+        return scores, class_names
+    array = to_values(scores)
+    if class_names is None:
+        return array, names
+    index = ClassIndex(names, len(names))
+    found = {name: index.find(name) for name in as_class_names(class_names) or ()}
+    order = [column for column in found.values() if column is not None]
+    if not order:
+        return array, class_names
+    if len(order) < len(found):
+        missing = next(name for name, column in found.items() if column is None)
+        raise InputError(f"class_names has {missing!r}, but the columns of the scores are named {list(names)[:10]}.")
+    return array[:, order], class_names
 
 
-def _not_a_share(scores: NDArray[Any], kind: Kind, numbers: Sequence[int] | NDArray[np.intp], tolerance: float) -> str:
-    wrong = (scores < -tolerance) | (scores > 1 + tolerance)
-    if not wrong.any():
-        return ""
-    row, *_ = (int(i) for i in np.argwhere(wrong)[0])
-    value = scores[row] if scores.ndim == 1 else scores[row][wrong[row]][0]
-    noun = "confidences" if kind == "confidence" else "probabilities"
-    return f"{noun} must lie in [0, 1], but row {numbers[row]} holds {value}.{_if_logits(kind)}"
-
-
-def _if_logits(kind: Kind) -> str:
-    if kind == "confidence":
-        return " If these are percent, divide by 100."
-    return " If these are logits, say so: from_logits=True, kind='logits' or --kind logits."
+def _column(name: Any, values: Any, n: int) -> NDArray[Any]:
+    column = to_values(values)
+    if column.shape != (n,):
+        raise InputError(f"columns[{name!r}] must have shape ({n},), one value per row, but has shape {column.shape}.")
+    return column

@@ -28,12 +28,12 @@ class Layout:
     kind : {"logits", "probs", "confidence"}
     n_classes : int or None
         None for (confidence, correct) pairs.
-    class_names : tuple of str, or None
+    class_names : tuple, or None
     """
 
     kind: Kind
     n_classes: int | None
-    class_names: tuple[str, ...] | None
+    class_names: tuple[Any, ...] | None
 
     @classmethod
     def of(cls, predictions: Predictions) -> Layout:
@@ -43,7 +43,7 @@ class Layout:
 
     def __str__(self) -> str:
         classes = "" if self.n_classes is None else f" of {self.n_classes} classes"
-        names = "" if self.class_names is None else f" ({', '.join(self.class_names[:10])})"
+        names = "" if self.class_names is None else f" ({', '.join(map(str, self.class_names[:10]))})"
         return f"{self.kind}{classes}{names}"
 
 
@@ -173,7 +173,7 @@ class Shards:
         return self.layout().n_classes
 
     @property
-    def class_names(self) -> tuple[str, ...] | None:
+    def class_names(self) -> tuple[Any, ...] | None:
         """Names of the classes, as the first shard has them."""
         return self.layout().class_names
 

@@ -16,6 +16,7 @@ from calkit.arrays import as_row_source, to_numpy
 from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, InputError, UsageError
 from calkit.evaluation import Evaluation, as_resampling, choose_metrics, intervals_of, statistics_of
+from calkit.labels import as_class_names
 from calkit.metrics import Metric, get_metric
 from calkit.metrics.intervals import Limits
 from calkit.predictions import Kind, Predictions, as_kind
@@ -43,7 +44,7 @@ class StreamingEvaluation:
         row (AdaECE) unless `keep_pairs`.
     kind : {"logits", "probs", "confidence"}, default="logits"
         What the scores are.
-    class_names : sequence of str, optional
+    class_names : sequence, optional
         A name per column, needed where the labels are strings.
     keep_pairs : bool, default=False
         Keep confidence and correctness of every row, 9 bytes each (17 with weights), for metrics that need them.
@@ -94,7 +95,7 @@ class StreamingEvaluation:
         metrics: Iterable[str | Metric] | None = None,
         *,
         kind: str = "logits",
-        class_names: Sequence[str] | None = None,
+        class_names: Sequence[Any] | None = None,
         keep_pairs: bool = False,
         confidence_level: float | None = None,
         n_resamples: int = 1000,
@@ -111,7 +112,7 @@ class StreamingEvaluation:
                     "keep_pairs=True if 9 bytes a row are no trouble."
                 )
         self.metrics = chosen
-        self.class_names = None if class_names is None else tuple(str(name) for name in class_names)
+        self.class_names = as_class_names(class_names)
         self.keep_pairs = keep_pairs
         self.n_classes: int | None = (
             None if class_names is None or kind == "confidence" else len(self.class_names or ())

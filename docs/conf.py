@@ -1,6 +1,11 @@
 """Sphinx configuration."""
 
+import sys
+from pathlib import Path
+
 from calkit import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "calkit"
 author = "The calkit developers"
@@ -12,14 +17,18 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "mathml",
     "sphinx_click",
 ]
+templates_path = ["_templates"]
+html_math_renderer = "mathml"
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"
+# Methods stand on the pages of their classes (see _templates/autosummary/class.rst).
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 

@@ -161,7 +161,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         data = self._supported(predictions)
         self._fit(data)
         n_classes = data.n_classes or 0
-        self.classes_ = as_classes(data.class_names, data.meta, n_classes)
+        self.classes_ = as_classes(data.class_names, n_classes)
         self.n_features_in_ = n_classes
         self.fitted_on_pairs_ = predictions.kind == "confidence"
         self.__dict__.pop("feature_names_in_", None)

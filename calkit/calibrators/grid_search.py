@@ -116,7 +116,7 @@ def _first_guess(predictions: Predictions | Shards, grid: NDArray[np.float64]) -
     block = sample.block(slice(0, sample.n_samples), check=False)
     with np.errstate(all="ignore"):
         distance = block.scores - block.scores.max(axis=1, keepdims=True)
-        correct = distance[np.arange(len(block)), block.y_true] == 0
+        correct = distance[np.arange(len(block)), block.require_labels()] == 0
         accuracy = np.average(correct, weights=block.sample_weight)
         gaps: dict[int, float] = {}
 

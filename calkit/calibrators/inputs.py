@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.arrays import refuse_gaps
+from calkit.arrays import column_names, refuse_gaps, to_values
+from calkit.checks import SUM_TOLERANCE
 from calkit.errors import CalibrationWarning, InputError
-from calkit.predictions import SUM_TOLERANCE, Predictions
+from calkit.labels import as_array, classes_from_fit
+from calkit.predictions import Predictions
 
 __all__ = ["as_binary", "as_classes", "as_fit_predictions", "as_logits", "softmax", "warn_of_probabilities"]
 
@@ -74,23 +76,13 @@ def as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:
     """Build predictions whose class names are the classes of ``y``, where those are not the columns themselves."""
     shape = np.shape(X)
     n_classes = 2 if len(shape) == 1 or shape[1:] == (1,) else int(shape[1]) if len(shape) == 2 else 0
-    labels = np.asarray(y)
-    meta: dict[str, Any] = {}
-    names: tuple[str, ...] | None = None
-    if labels.ndim == 1 and labels.size and n_classes:
-        classes = np.unique(labels)
-        columns = labels.dtype.kind in "iub" and classes[0] >= 0 and classes[-1] < n_classes
-        if not columns and labels.dtype.kind in "iuUO" and len(classes) == n_classes:
-            names, meta = tuple(str(c) for c in classes), {"classes": classes}
-            labels = np.searchsorted(classes, labels)
-    return Predictions(X, labels, kind="logits", sample_weight=sample_weight, class_names=names, meta=meta)
+    names = classes_from_fit(y, n_classes, column_names(X)) if n_classes else None
+    return Predictions(to_values(X), y, kind="logits", sample_weight=sample_weight, class_names=names)
 
 
-def as_classes(names: Any, meta: Any, n_classes: int) -> NDArray[Any]:
+def as_classes(names: Any, n_classes: int) -> NDArray[Any]:
     """Return what the columns stand for: the names, as the caller had them, or 0..K-1."""
-    if names is None:
-        return np.arange(n_classes)
-    return np.asarray(meta["classes"] if "classes" in meta else list(names))
+    return np.arange(n_classes) if names is None else as_array(names)
 
 
 def as_binary(pairs: Predictions) -> Predictions:

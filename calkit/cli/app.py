@@ -130,6 +130,9 @@ def _signals_raise() -> Iterator[None]:
 def run(args: list[str]) -> int:
     """Run the command line and return its exit code."""
     meta: dict[str, Any] = {}
+    if "_CALKIT_COMPLETE" in os.environ:
+        # The shell asks for a completion script, or for completions.
+        cli.main(args, prog_name="calkit")
     args = args or ["--help"]
     try:
         with warnings.catch_warnings():

@@ -179,7 +179,7 @@ def classes_of(item: Field, said: Sequence[Any] | None, labels: Callable[[], Ite
     """
     if not item.columns:
         return Classes(item, None if said is None else tuple(said))
-    words = [as_name(word) for word in item.columns]
+    words = _words(item, labels) if said is None else [as_name(word) for word in item.columns]
     names = ClassIndex(words, len(words))
     if said is not None:
         places = [names.find(name) for name in said]
@@ -200,6 +200,19 @@ def classes_of(item: Field, said: Sequence[Any] | None, labels: Callable[[], Ite
     kept = tuple(words[place] for place in chosen)
     left_out = tuple(name for place, name in enumerate(item.members) if place not in set(chosen))
     return Classes(item.take(chosen), None if kept == tuple(range(len(kept))) else kept, left_out)
+
+
+def _words(item: Field, labels: Callable[[], Iterable[Any]]) -> list[Any]:
+    """Return the names of the columns: without what they have in common, unless labels have it as well."""
+    words = [as_name(word) for word in item.columns]
+    columns = [read_class_column(name) for name in item.members]
+    longer = [name if column is None else column.word for name, column in zip(item.members, columns, strict=True)]
+    if not item.members or list(item.columns) == longer or item.name == _NUMBERED:
+        return words
+    present = list(labels())
+    short, long = ClassIndex(words, len(words)), ClassIndex(longer, len(longer))
+    text = [label for label in present if isinstance(label, str) and not is_whole_number(label)]
+    return longer if text and all(long.find(label) is not None and short.find(label) is None for label in text) else words
 
 
 def _by_name(columns: Sequence[str], words: Sequence[Any], labels: Callable[[], Iterable[Any]]) -> list[int | None]:

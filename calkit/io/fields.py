@@ -20,7 +20,7 @@ def fields_of(predictions: Predictions) -> dict[str, Any]:
     The scores may be larger than memory: read them by :func:`row_blocks`.
     """
     labels = "correct" if predictions.kind == "confidence" else "labels"
-    fields: dict[str, Any] = {predictions.kind: predictions.scores, labels: predictions.y_true}
+    fields: dict[str, Any] = {predictions.kind: predictions.scores, labels: predictions.named_labels}
     if predictions.sample_weight is not None:
         fields["sample_weight"] = predictions.sample_weight
     if predictions.class_names is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -75,6 +75,8 @@ class Resolved:
         What the name of a single column of scores says besides: ``"spam"`` of ``prob_spam``.
     said : mapping
         The fields that the user named, by role.
+    listing : str
+        What the container holds, for messages.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class Resolved:
     split: str = ""
     word: str = ""
     said: Mapping[Role, Field] = field(default_factory=dict)
+    listing: str = ""
 
     def get(self, role: Role) -> Field | None:
         """Return the field of a role, or None if there is none.
@@ -239,7 +242,7 @@ def resolve(
             for longer in (False, True)
         ]
         candidates[role] = next((rank for rank in ranks if rank), [])
-    return Resolved(container.path, decided, chosen, candidates, where, candidate.word, said)
+    return Resolved(container.path, decided, chosen, candidates, where, candidate.word, said, container.listing())
 
 
 def _candidates(container: Container, roles: Iterable[Role]) -> list[_Candidate]:
@@ -315,7 +318,7 @@ def _choose_scores(container: Container, kind: Kind | None, split: str | None, s
     return candidates[0]
 
 
-def _preferences(kind: Kind | None) -> Iterator[object]:
+def _preferences(kind: Kind | None) -> Iterator[Callable[[_Candidate], bool]]:
     """Yield which candidates come before others."""
     if kind is not None:
         yield lambda candidate: candidate.meaning.role in (kind, "scores")

@@ -47,7 +47,10 @@ class Rows:
         self, block: RowBlock, workspace: Workspace, inverse_temperature: float = 1.0, first_row: int = 0
     ) -> None:
         self.scores = block.scores
-        self.y_true = block.y_true
+        self.y_true = block.require_labels()
+        self.votes = block.votes
+        self.columns = block.columns
+        self.one_column = block.one_column
         self.weight = block.sample_weight
         self.kind = block.kind
         self._block = block

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from calkit.errors import InputError
 from calkit.evaluation import Evaluation
+from calkit.labels import TrueColumns
 from calkit.metrics import Metric
 from calkit.predictions import Predictions
 from calkit_torch.bridge.batches import BatchReader
@@ -107,7 +108,7 @@ def predict(
         scores, y, weight = scores[keep], y[keep], None if weight is None else weight[keep]
     return Predictions(
         scores.numpy(),
-        y.numpy(),
+        TrueColumns(y.numpy()),
         kind=score_kind,
         sample_weight=None if weight is None else weight.numpy(),
         class_names=class_names,

@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from calkit.predictions import SUM_TOLERANCE, SUM_TOLERANCE_HALF
+from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF
 from calkit_torch.bridge.shapes import Batch, ScoreKind
 
 __all__ = ["CHECKS", "DeviceRows", "LogitRows", "ProbabilityRows", "rows_of", "working_dtype"]

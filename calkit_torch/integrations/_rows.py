@@ -9,6 +9,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from calkit.errors import InputError
+from calkit.labels import TrueColumns
 from calkit.predictions import Predictions
 from calkit_torch.bridge.distributed import Share, is_distributed
 from calkit_torch.bridge.shapes import read_batch
@@ -86,7 +87,7 @@ class RowCollector:
         scores, y = gather_rows(scores, device), gather_rows(y, device)
         if not len(y):
             raise InputError("there are no rows with a label.")
-        return Predictions(scores.numpy(), y.numpy(), kind="logits", class_names=class_names)
+        return Predictions(scores.numpy(), TrueColumns(y.numpy()), kind="logits", class_names=class_names)
 
 
 def gather_rows(rows: Tensor, device: torch.device | str = "cpu") -> Tensor:

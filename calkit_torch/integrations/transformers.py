@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from calkit.arrays import to_numpy
 from calkit.calibrators import Calibrator
 from calkit.errors import CalibrationWarning, InputError, MissingDependencyError, UsageError
+from calkit.labels import TrueColumns
 from calkit.metrics import Metric
 from calkit.predictions import Predictions
 from calkit_torch.integrations._record import DEFAULT_METRICS, CalibrationRecord
@@ -152,7 +153,7 @@ class CalibrationCallback(TrainerCallback):  # type: ignore[misc]
             return {}
         logits, y = (np.concatenate(part) for part in zip(*self._batches, strict=True))
         self._batches = []
-        self._latest = Predictions(logits, y, kind="logits", class_names=self._record.class_names)
+        self._latest = Predictions(logits, TrueColumns(y), kind="logits", class_names=self._record.class_names)
         own = {} if self._others is None else dict(self._others(found))
         return own | dict(self._record.measure(self._latest))
 

@@ -96,9 +96,9 @@ class RunWriter:
         path = self.logits_path(epoch)
         arrays = {
             "val_logits": np.asarray(validation.scores),
-            "val_labels": np.asarray(validation.y_true),
+            "val_labels": np.asarray(validation.named_labels),
             "test_logits": np.asarray(test.scores),
-            "test_labels": np.asarray(test.y_true),
+            "test_labels": np.asarray(test.named_labels),
         }
         if test.class_names is not None:
             arrays["class_names"] = np.asarray(list(test.class_names), dtype=np.str_)

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from calkit.errors import CalkitError
 from calkit.evaluation import Evaluation, evaluate
+from calkit.labels import TrueColumns
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
 from calkit_torch.bridge import DeviceMetrics
@@ -223,7 +224,8 @@ class TrainingState:
         """Return what the network says of a split, all rows in their order, on every rank; call it on all."""
         logits, labels = self.all_scores(split)
         names = self.data.class_names
-        return Predictions(logits.cpu().numpy(), labels.cpu().numpy(), kind="logits", class_names=names)
+        y = TrueColumns(labels.cpu().numpy())
+        return Predictions(logits.cpu().numpy(), y, kind="logits", class_names=names)
 
     def evaluate(self, split: str, metrics: Iterable[str | Metric]) -> Evaluation:
         """Return metrics of a split over all ranks; call it on all.

@@ -154,7 +154,7 @@ def test_any_logits_equal_loops(data):
 
 
 @pytest.mark.usefixtures("kernels")
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("k", [5, 80])
 def test_scores_that_are_not_finite_are_named(value, k):
     for dtype in (np.float32, np.float64):

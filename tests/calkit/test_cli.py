@@ -369,10 +369,10 @@ class TestErrors:
             ({"logits": [[0.0, 1.0]]}, 2, "--labels"),
             ({"probs": [0.9, 0.6], "correct": [1, 0]}, 2, "--kind confidence"),
             ({"x": [[0.0, 1.0]]}, 2, "--scores"),
-            ({"logits": np.zeros((2, 2, 2)), "labels": [0, 1]}, 1, "flatten the other axes"),
+            ({"logits": np.zeros((2, 2, 2)), "labels": [0, 1]}, 1, "shape"),
             ({"logits": [[0.0, 1.0]], "labels": [0, 1]}, 1, "y_true has 2 rows, but the scores have 1"),
             ({"confidence": [0.5, 1.5], "correct": [0, 1]}, 1, "row 1 holds 1.5"),
-            ({"confidence": [0.5, 0.5], "correct": ["yes", "no"]}, 1, "row 0 is 'yes'"),
+            ({"confidence": [0.5, 0.5], "correct": ["yes", "maybe"]}, 1, "row 1 is 'maybe'"),
             ({"scores": [[0.0, 1.0]], "labels": [0]}, 2, "--kind"),
         ],
     )

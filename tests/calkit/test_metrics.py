@@ -339,7 +339,8 @@ class TestInputs:
         assert calkit.nll(np.eye(3)[y], logits, from_logits=True) == expected
         assert calkit.nll(y.astype(float), logits, from_logits=True) == expected
         assert calkit.nll(y.astype(np.uint8), logits, from_logits=True) == expected
-        assert calkit.nll(np.array(names)[y], logits, from_logits=True) == expected
+        with pytest.raises(InputError, match="'ant' in row .*Pass class_names"):
+            calkit.nll(np.array(names)[np.sort(y)], logits, from_logits=True)
         assert calkit.nll([names[i] for i in y], logits, from_logits=True, class_names=names) == expected
         shuffled = [2, 0, 1]
         assert calkit.nll(
@@ -382,10 +383,10 @@ class TestInputs:
             ([0, 1], [[0.5, 0.5], [1.5, -0.5]], {}, r"row 1 holds 1\.5"),
             ([0], [[np.nan, 1.0]], {"from_logits": True}, "row 0 holds nan"),
             ([0, 0], [[0.0, 1.0], [np.inf, 1.0]], {"from_logits": True}, "row 1 holds inf"),
-            ([0], [[-np.inf, 1.0]], {"from_logits": True}, "row 0 holds -inf"),
+            ([0], [[-np.inf, -np.inf]], {"from_logits": True}, "row 0 holds -inf only"),
             ([2], [[0.5, 0.5]], {}, r"0\.\.1.*row 0 is 2"),
             ([-1], [[0.5, 0.5]], {}, "row 0 is -1"),
-            ([0.5], [[0.5, 0.5]], {}, "whole numbers.*row 0"),
+            ([0.5], [[0.5, 0.5]], {}, "row 0 is 0.5, which is no whole number"),
             ([0, 1], [[0.5, 0.5]], {}, "y_true has 2 rows, but the scores have 1"),
             ([], np.empty((0, 2)), {}, "no rows"),
             ([0], np.empty((1, 0)), {}, r"shape \(n, K\)"),
@@ -395,11 +396,11 @@ class TestInputs:
             ([0], None, {}, "real numbers"),
             ([1e300], [[0.5, 0.5]], {}, r"row 0 is 1e\+300"),
             ([b"\xff"], [[0.5, 0.5]], {}, "not UTF-8"),
-            ([0], np.zeros((1, 2, 2)), {}, "flatten the other axes"),
+            ([0], np.zeros((1, 2, 2)), {}, "class_axis"),
             ([0], [["a", "b"]], {}, "real numbers"),
             ([0], [[0.5, 0.5], [0.5]], {}, "rectangular"),
-            (["x"], [[0.5, 0.5]], {}, "1 different strings"),
-            (["x", "z"], [[0.5, 0.5]] * 2, {"class_names": ["x", "y"]}, "'z', which is not one of"),
+            (["x"], [[0.5, 0.5]], {}, "'x' in row 0.*class_names"),
+            (["x", "z"], [[0.5, 0.5]] * 2, {"class_names": ["x", "y"]}, "'z' in row 1, which is not one of"),
             ([[1, 1]], [[0.5, 0.5]], {}, "single 1"),
             ([[1, 0, 0]], [[0.5, 0.5]], {}, "3 columns"),
             ([0], [[0.5, 0.5]], {"sample_weight": [-1.0]}, "not negative, but row 0"),
@@ -412,7 +413,7 @@ class TestInputs:
             ([0], [[0.5, 0.5]], {"sample_weight": [1.0, 2.0]}, r"shape \(1,\)"),
             ([0], [[0.5, 0.5]], {"class_names": ["a"]}, "1 entries"),
             ([0], [[0.5, 0.5]], {"class_names": ["a", "a"]}, "more than once"),
-            ([None], [[0.5, 0.5]], {}, "holds NoneType"),
+            ([None], [[0.5, 0.5]], {}, "row 0 is missing"),
             ([0], [[1 + 2j, 0]], {}, "real numbers"),
         ],
     )
@@ -490,7 +491,7 @@ def test_evaluate_pairs():
     assert evaluation["ece"] == pytest.approx((0.3 + 0.005) / 2)
     with pytest.raises(InputError, match="nll needs the scores of all classes"):
         calkit.evaluate(pairs, ["nll"])
-    for wrong, message in (([0, 2], "row 1 is 2"), ([[0, 1]], "shape"), (["yes", "no"], "0 and 1")):
+    for wrong, message in (([0, 2], "row 1 is 2"), ([[0, 1]], "shape"), (["yes", "maybe"], "row 1 is 'maybe'")):
         with pytest.raises(InputError, match=message):
             calkit.Predictions.from_confidence([0.3, 0.9], wrong)
     with pytest.raises(InputError, match=r"\[0, 1\], but row 1 holds 97"):

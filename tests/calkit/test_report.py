@@ -426,7 +426,7 @@ class TestPage:
             assert (words in Page(render_report(report)).text) == said
 
     def test_names_are_only_names(self, tmp_path):
-        names = [HOSTILE, *map(str, range(9))]
+        names = [HOSTILE, *"abcdefghi"]
         run = write_run(tmp_path / "<b>run&", loss=HOSTILE.replace("'", ""), names=names)
         other = write_run(tmp_path / "other", loss="_$\\frac$")
         report = make_report([run, other], metrics=["ece"], confidence_level=None, title=HOSTILE)

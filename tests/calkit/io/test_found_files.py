@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import calkit
-from calkit.errors import FileFormatError, NotFoundError, UsageError
+from calkit.errors import FileFormatError, InputError, NotFoundError, UsageError
 from calkit.io import describe, load_predictions, open_container
 from calkit.io.csv_table import find_delimiter
 from calkit.io.names import Meaning, read_name
@@ -230,7 +230,10 @@ def test_words_in_zarr(tmp_path):
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
     group.create_array("probs", data=PROBS)
     group.create_array("labels", shape=(4,), dtype=str)[:] = np.array(NAMES, dtype=object)[LABELS]
-    same(load_predictions(tmp_path / "a.zarr"))
+    with pytest.raises(InputError, match="which column is which is unknown"):
+        load_predictions(tmp_path / "a.zarr")
+    group.create_array("classes", shape=(3,), dtype=str)[:] = np.array(NAMES, dtype=object)
+    same(load_predictions(tmp_path / "a.zarr"), tuple(NAMES))
 
 
 @pytest.mark.parametrize("suffix", ["npy", "npz", "npz-compressed"])

@@ -120,7 +120,7 @@ class TestPickles:
 
     def test_words_in_an_object_array_can_be_trusted(self, tmp_path):
         words = np.array(["ant", "cow", "bee", "bee"], dtype=object)
-        np.savez(tmp_path / "a.npz", logits=LOGITS, labels=words)
+        np.savez(tmp_path / "a.npz", logits=LOGITS, labels=words, classes=["ant", "bee", "cow"])
         assert load_predictions(tmp_path / "a.npz", trust_pickle=True).y_true.tolist() == [0, 2, 1, 1]
 
 
