@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 from calkit._version import __version__
 
 if TYPE_CHECKING:
-    from calkit import calibrators, datasets, errors, executors, io, metrics, plotting, stats, theory
+    from calkit import (
+        calibrators,
+        datasets,
+        errors,
+        executors,
+        io,
+        metrics,
+        plotting,
+        scorers,
+        stats,
+        theory,
+    )
     from calkit.calibrators import TemperatureScaling, load_calibrator, save_calibrator
     from calkit.evaluation import Evaluation, evaluate
     from calkit.io import load_predictions, save_predictions
@@ -22,7 +33,18 @@ if TYPE_CHECKING:
     from calkit.shards import Shards
     from calkit.streaming import StreamingEvaluation
 
-_SUBMODULES = ("calibrators", "datasets", "errors", "executors", "io", "metrics", "plotting", "stats", "theory")
+_SUBMODULES = (
+    "calibrators",
+    "datasets",
+    "errors",
+    "executors",
+    "io",
+    "metrics",
+    "plotting",
+    "scorers",
+    "stats",
+    "theory",
+)
 _HOMES = {
     "Evaluation": "evaluation",
     "Predictions": "predictions",
@@ -76,6 +98,7 @@ __all__ = [
     "plotting",
     "save_calibrator",
     "save_predictions",
+    "scorers",
     "smece",
     "stats",
     "theory",

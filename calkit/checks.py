@@ -86,12 +86,18 @@ def as_weight(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
 
 
 def check_scores(
-    scores: NDArray[Any], kind: Kind, numbers: Numbers, file: str | None, tolerance: float = SUM_TOLERANCE
+    scores: NDArray[Any],
+    kind: Kind,
+    numbers: Numbers,
+    file: str | None,
+    tolerance: float = SUM_TOLERANCE,
+    *,
+    sums_to_one: bool = True,
 ) -> None:
     """Raise for the first impossible score; ``numbers`` are the rows' places among all rows."""
     found = _not_finite(scores, kind, numbers)
     if not found and kind != "logits":
-        found = _not_one(scores, numbers, tolerance) if scores.ndim == 2 else ""
+        found = _not_one(scores, numbers, tolerance) if scores.ndim == 2 and sums_to_one else ""
         found = found or _not_a_share(scores, kind, numbers, tolerance)
     if found:
         raise InputError(f"{file}: {found}" if file else found)

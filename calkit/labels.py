@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.arrays import column_names, to_values
+from calkit.arrays import as_numbers, column_names, to_values
 from calkit.errors import InputError
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "as_array",
     "as_class_names",
     "as_correct",
+    "as_label_matrix",
     "classes_from_fit",
     "encode_labels",
     "labels_in",
@@ -431,6 +432,26 @@ def _no_shares(y: NDArray[Any], row: int) -> InputError:
         f"numbers of votes, but row {row} is {np.array2string(y[row], threshold=8)}. Divide by the sum of the row, or "
         "pass the class of each row."
     )
+
+
+def as_label_matrix(y_true: Any, n_classes: int) -> TrueColumns:
+    """Return the labels of multi-label rows, 0 or 1 for each column of the scores; the true column is 0 everywhere.
+
+    Raises
+    ------
+    InputError
+        If the shape is not that of the scores, or an entry is neither 0 nor 1.
+    """
+    if isinstance(y_true, TrueColumns):
+        return _checked(y_true, n_classes)
+    y = as_numbers(to_values(y_true), "multi-label y_true")
+    if y.ndim != 2 or y.shape[1] != n_classes:
+        raise InputError(f"multi-label y_true must have shape (n, {n_classes}), like the scores, but has {y.shape}.")
+    wrong = (y != 0) & (y != 1)
+    if wrong.any():
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        raise InputError(f"multi-label y_true must hold 0 and 1, but row {row} holds {y[row, column].item()!r}.")
+    return TrueColumns(np.zeros(len(y), np.intp), y.astype(np.uint8))
 
 
 def as_correct(correct: Any, what: str = "correct") -> NDArray[np.uint8]:

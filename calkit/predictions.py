@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from calkit.arrays import ClassAxis, NormalizedRows, column_names, refuse_gaps, to_values
 from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF, Kind, as_kind, as_scores, as_weight, check_scores
 from calkit.errors import InputError
-from calkit.labels import ClassIndex, TrueColumns, as_array, as_class_names, as_correct, encode_labels
+from calkit.labels import ClassIndex, TrueColumns, as_array, as_class_names, as_correct, as_label_matrix, encode_labels
 
 __all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "not_predictions"]
 
@@ -47,8 +47,10 @@ class RowBlock:
         and calls :meth:`check`, so that good data need no pass of their own.
     one_column : bool
         Whether the scores came as one column, the forecast of class 1; here they are two all the same.
+    multilabel : bool
+        Whether each column is a forecast of an event of its own.
     votes : ndarray of float64, shape (b, K), or None
-        Shares of the classes, where the labels are soft.
+        Shares of the classes, where the labels are soft; of multi-label rows, 1 where the label is there, else 0.
     columns : mapping of str to ndarray of shape (b,)
         Other columns of the data.
     """
@@ -62,11 +64,24 @@ class RowBlock:
     file: str | None = None
     unchecked: bool = False
     one_column: bool = False
+    multilabel: bool = False
     votes: NDArray[np.float64] | None = None
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def take(self, rows: NDArray[np.intp]) -> RowBlock:
+        """Return some of the rows, given by their places in the block."""
+        return replace(
+            self,
+            scores=self.scores[rows],
+            y_true=None if self.y_true is None else self.y_true[rows],
+            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
+            numbers=np.asarray(self.numbers, dtype=np.intp)[rows],
+            votes=None if self.votes is None else self.votes[rows],
+            columns={name: values[rows] for name, values in self.columns.items()},
+        )
 
     def require_labels(self) -> NDArray[np.intp]:
         """Return the labels; raise if there are none."""
@@ -114,6 +129,9 @@ class Predictions:
         Anything worth keeping with the data: the file it came from, the split.
     one_column : bool, optional
         Whether two columns are the forecast of one event, class 1; by default, whether the scores are one column.
+    multilabel : bool, default=False
+        Whether each column is a forecast of an event of its own, as in multi-label classification: then `y_true` has
+        shape (n, K) and holds 0 and 1, logits go through a sigmoid each, and rows of probabilities need not sum to 1.
     labels_from : int, default=0
         What the first class is called where labels are positions: 1 if they count from 1.
     ignore_label : value or sequence of values, optional
@@ -129,7 +147,8 @@ class Predictions:
     y_true : ndarray of integers, shape (n,), or None
         The column of each row's true class.
     votes : ndarray of floats, shape (n, K), or None
-        Shares of the classes, where the labels are soft; `y_true` is the class of the largest.
+        Shares of the classes, where the labels are soft; `y_true` is the class of the largest. Of multi-label rows, the
+        labels; `y_true` is then 0.
 
     Raises
     ------
@@ -157,6 +176,7 @@ class Predictions:
     columns: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     meta: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     one_column: bool | None = field(default=None, kw_only=True)
+    multilabel: bool = field(default=False, kw_only=True)
     votes: Any = field(default=None, init=False)
     labels_from: InitVar[int] = field(default=0, kw_only=True)
     ignore_label: InitVar[Any] = field(default=None, kw_only=True)
@@ -205,6 +225,8 @@ class Predictions:
     ) -> TrueColumns | None:
         if y_true is None:
             return None
+        if self.multilabel:
+            return as_label_matrix(y_true, n_classes)
         if self.kind != "confidence":
             return encode_labels(y_true, n_classes, names, labels_from=labels_from, ignore_label=ignore_label)
         return y_true if isinstance(y_true, TrueColumns) else TrueColumns(as_correct(y_true))
@@ -354,7 +376,8 @@ class Predictions:
         if check and self.kind != "logits":
             # How the scores were rounded is told by the array they come from: the block may have been widened.
             itemsize = getattr(self.scores, "itemsize", scores.dtype.itemsize)
-            check_scores(scores, self.kind, numbers, file, SUM_TOLERANCE if itemsize > 2 else SUM_TOLERANCE_HALF)
+            tolerance = SUM_TOLERANCE if itemsize > 2 else SUM_TOLERANCE_HALF
+            check_scores(scores, self.kind, numbers, file, tolerance, sums_to_one=not self.multilabel)
         if scores.dtype.kind != "f":
             scores = scores.astype(np.float64)
         if scores.ndim == 1 and self.kind != "confidence":
@@ -370,6 +393,7 @@ class Predictions:
             file,
             unchecked=check and self.kind == "logits",
             one_column=bool(self.one_column),
+            multilabel=self.multilabel,
             votes=None if votes is None else votes.astype(np.float64, copy=False),
             columns=columns,
         )

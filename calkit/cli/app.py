@@ -10,11 +10,13 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from calkit._version import __version__
+from calkit.cli.settings import settings_for
 from calkit.errors import CalibrationWarning, CalkitError
 from calkit.registry import unknown_name
 
@@ -49,7 +51,10 @@ class _LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None:
             raise unknown_name("command", args[0], self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None and not ctx.resilient_parsing:
+            ctx.default_map = {**(ctx.default_map or {}), name: settings_for(name, command, Path.cwd())}
+        return name, command, rest
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         command: click.Command

@@ -47,8 +47,8 @@ _COMMANDS = (
 def command(output: Path) -> None:
     """Show the main job on data that ship with calkit.
 
-    An over-confident classifier of handwritten digits is evaluated, recalibrated, and drawn before and after. The commands
-    printed at the end do the same with a file of yours.
+    An over-confident classifier of handwritten digits is evaluated, recalibrated, and drawn before and after. The
+    commands printed at the end do the same with a file of yours.
     """
     from calkit.calibrators import TemperatureScaling
     from calkit.datasets import digits_path, load_digits_logits

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The step 'Evaluate' of action.yml: a table for the summary of the run, values as JSON, a diagram, and the gate.
+set -euo pipefail
+set -f # patterns are expanded by calkit
+
+out="$RUNNER_TEMP/calkit"
+mkdir -p "$out"
+read -r -a files <<<"$CALKIT_FILES"
+read -r -a options <<<"$CALKIT_OPTIONS"
+if [ -n "$CALKIT_METRICS" ]; then options+=(--metrics "$CALKIT_METRICS"); fi
+gates=()
+while IFS= read -r line; do
+  if [ -n "$line" ]; then gates+=(--fail-if "$line"); fi
+done <<<"$CALKIT_FAIL_IF"
+
+calkit evaluate "${files[@]}" "${options[@]}" --format json >"$out/calibration.json"
+echo "json=$out/calibration.json" >>"$GITHUB_OUTPUT"
+{
+  echo "### Calibration"
+  calkit evaluate "${files[@]}" "${options[@]}" --format md
+} >>"$GITHUB_STEP_SUMMARY"
+calkit plot "${files[@]}" -o "$out/reliability.png" >/dev/null || echo "::warning::calkit plot failed; see the log"
+
+# Last, so that the table and the files are there when it fails.
+code=0
+calkit evaluate "${files[@]}" "${options[@]}" "${gates[@]}" >/dev/null 2>"$out/gate.txt" || code=$?
+while IFS= read -r line; do echo "::error::$line"; done <"$out/gate.txt"
+exit "$code"

@@ -1,0 +1,75 @@
+"""The GitHub Action: its file is well formed, and its step runs as a runner would run it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from calkit.datasets import digits_path
+
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+
+ROOT = Path(__file__).parents[1]
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+
+
+def run_step(tmp_path, **inputs):
+    """Run the step 'Evaluate' with the environment of a runner."""
+    given = {name: spec.get("default", "") for name, spec in ACTION["inputs"].items()} | inputs
+    step = next(step for step in ACTION["runs"]["steps"] if step["name"] == "Evaluate")
+    values = {
+        variable: given[text.removeprefix("${{ inputs.").removesuffix(" }}")] for variable, text in step["env"].items()
+    }
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    calkit = tmp_path / "bin" / "calkit"
+    calkit.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m calkit "$@"\n')
+    calkit.chmod(0o755)
+    environment = {
+        **os.environ,
+        **values,
+        "PATH": f"{calkit.parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "RUNNER_TEMP": str(tmp_path / "temp"),
+        "GITHUB_ACTION_PATH": str(ROOT),
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+    }
+    assert step["shell"] == "bash"
+    return subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", step["run"]], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+
+
+def test_every_expression_is_an_input_or_known():
+    text = (ROOT / "action.yml").read_text(encoding="utf-8")
+    # Inputs reach scripts through the environment alone, so that none can run as code.
+    for step in ACTION["runs"]["steps"]:
+        assert "${{" not in step.get("run", "")
+    assert ACTION["runs"]["using"] == "composite"
+    assert text.count("inputs.artifact") == 2
+
+
+@pytest.mark.slow
+def test_table_files_and_gate(tmp_path):
+    (tmp_path / "my logits.npz").write_bytes(digits_path().read_bytes())
+    (tmp_path / "logits.npz").write_bytes(digits_path().read_bytes())
+    done = run_step(tmp_path, files="logits.npz", options="--split test", **{"fail-if": "accuracy<10%\n"})
+    assert done.returncode == 0, done.stderr
+    assert "| logits.npz" in (tmp_path / "summary").read_text()
+    path = (tmp_path / "output").read_text().strip().removeprefix("json=")
+    assert json.loads(Path(path).read_text())[0]["n_samples"] == 899
+    assert (tmp_path / "temp" / "calkit" / "reliability.png").stat().st_size > 1000
+    done = run_step(tmp_path, files="logits.npz", options="--split test", **{"fail-if": "ece>5%\naccuracy<10%"})
+    assert done.returncode == 3
+    assert "::error::calkit: failed: ece is" in done.stdout
+
+
+@pytest.mark.slow
+def test_inputs_are_no_code(tmp_path):
+    (tmp_path / "logits.npz").write_bytes(digits_path().read_bytes())
+    done = run_step(tmp_path, files="logits.npz", metrics='ece";touch pwned;"', **{"fail-if": "$(touch pwned)"})
+    assert done.returncode != 0
+    assert not (tmp_path / "pwned").exists()
