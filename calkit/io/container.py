@@ -275,7 +275,9 @@ def side_by_side(path: Path | str, name: str, items: Sequence[Field], words: Seq
     itemsizes = {item.itemsize for item in items}
     load = partial(_joined, [item.load for item in items], shape, dtype)
     members = tuple(item.name for item in items)
-    return Field(name, shape, dtype, load, tuple(words), first.note, itemsizes.pop() if len(itemsizes) == 1 else None, members)
+    return Field(
+        name, shape, dtype, load, tuple(words), first.note, itemsizes.pop() if len(itemsizes) == 1 else None, members
+    )
 
 
 def _joined(loads: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: np.dtype[Any]) -> ColumnsSource:

@@ -12,22 +12,41 @@ from calkit.io.container import Container, Field, printable, side_by_side
 from calkit.io.names import class_words, is_split, is_whole_number, read_class_column, read_name
 from calkit.labels import ClassIndex
 
-__all__ = ["Classes", "as_name", "classes_of", "group_columns", "grouped", "is_numbered", "without_common"]
+__all__ = ["Classes", "as_name", "classes_of", "group_columns", "grouped", "is_numbered"]
 
 # The matrix of columns that are named by numbers alone.
 _NUMBERED = "scores"
 
 #: What is written of a row beside the scores of its classes, unless labels or the user call a class so.
 _NO_CLASSES = frozenset(
-    ("max", "min", "mean", "avg", "average", "sum", "total", "std", "stdev", "var", "variance", "median", "entropy")
-    + ("margin", "gap", "diff", "delta", "ratio", "range", "energy", "norm", "logsumexp", "lse", "loss", "nll")
-    + ("temperature", "temp", "scale", "threshold", "bias", "argmax", "top", "top1", "top_1", "top5", "top_5", "rank")
-    + ("pred", "predicted", "prediction", "target", "gt", "gold", "value", "index", "idx", "conf", "confidence")
-)  # fmt: skip
+    (
+        *("max", "min", "mean", "avg", "average", "sum", "total", "std", "stdev", "var", "variance", "median"),
+        *(
+            "entropy",
+            "margin",
+            "gap",
+            "diff",
+            "delta",
+            "ratio",
+            "range",
+            "energy",
+            "norm",
+            "logsumexp",
+            "lse",
+            "loss",
+            "nll",
+        ),
+        *("temperature", "temp", "scale", "threshold", "bias", "argmax", "top", "top1", "top_1", "top5", "top_5"),
+        *("rank", "pred", "predicted", "prediction", "target", "gt", "gold", "value", "index", "idx", "conf"),
+        *("confidence",),
+    )
+)
 
 # These hold no number per row, or none that is a score.
 _NO_SCORES = frozenset(("path", "file", "filename", "name", "id", "url", "text", "label", "class", "type", "source"))
 
+
+_SEPARATORS = "_-. "
 
 _NUMBER_AT_END = re.compile(r"(?P<before>.*?)(?P<number>(?:(?<![^_.\s])-)?(?:0|[1-9]\d{0,17}))", re.DOTALL)
 
@@ -88,7 +107,7 @@ def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
             groups.setdefault(_NUMBERED, []).append((name, name))
         else:
             groups.setdefault(name, []).append(("", name))
-    found = {}
+    found: dict[str, list[tuple[str, str]]] = {}
     for group, members in groups.items():
         words = [word for word, _ in members]
         alone = len(members) == 1 or all(map(is_split, words)) or all(word.lower() in _NO_CLASSES for word in words)
@@ -119,15 +138,6 @@ def is_numbered(words: Sequence[str]) -> bool:
         return False
     numbers = sorted(map(int, words))
     return numbers == [-1, 1] or (numbers[0] in (0, 1) and numbers == list(range(numbers[0], numbers[0] + len(words))))
-
-
-def without_common(names: Sequence[str]) -> list[str]:
-    """Return the names of classes from those of columns: ``class_0, class_1`` and ``c0, c1`` are 0 and 1."""
-    matches = [_NUMBER_AT_END.fullmatch(name) for name in names]
-    found = [match for match in matches if match is not None]
-    if len(found) == len(names) > 1 and len({match["before"] for match in found}) == 1:
-        return [match["number"] for match in found]
-    return list(names)
 
 
 def grouped(container: Container) -> Container:
@@ -197,22 +207,50 @@ def classes_of(item: Field, said: Sequence[Any] | None, labels: Callable[[], Ite
         # Lists of one length, as records have them: all are classes.
         places = list(range(len(words)))
     chosen = [place for place in places if place is not None]
+    if said is None and item.members and is_numbered([str(words[place]) for place in chosen]) and 0 in words:
+        # 0 .. K-1 are positions.
+        chosen.sort(key=lambda place: words[place])
     kept = tuple(words[place] for place in chosen)
+    if not all(isinstance(word, int) for word in kept):
+        kept = tuple(map(str, kept))
     left_out = tuple(name for place, name in enumerate(item.members) if place not in set(chosen))
     return Classes(item.take(chosen), None if kept == tuple(range(len(kept))) else kept, left_out)
 
 
 def _words(item: Field, labels: Callable[[], Iterable[Any]]) -> list[Any]:
-    """Return the names of the columns: without what they have in common, unless labels have it as well."""
-    words = [as_name(word) for word in item.columns]
+    """Return the names of the columns: whole, or without what they have in common, as labels have them."""
+    short = list(item.columns)
+    if not item.members or item.name == _NUMBERED:
+        return [as_name(word) for word in short]
     columns = [read_class_column(name) for name in item.members]
     longer = [name if column is None else column.word for name, column in zip(item.members, columns, strict=True)]
-    if not item.members or list(item.columns) == longer or item.name == _NUMBERED:
-        return words
-    present = list(labels())
-    short, long = ClassIndex(words, len(words)), ClassIndex(longer, len(longer))
-    text = [label for label in present if isinstance(label, str) and not is_whole_number(label)]
-    return longer if text and all(long.find(label) is not None and short.find(label) is None for label in text) else words
+    spellings = [words for words in (short, longer, _without_common(longer)) if len(set(words)) == len(words)]
+    numbers = next((words for words in spellings if all(map(is_whole_number, words))), None)
+    if all(words == short for words in spellings):
+        return [as_name(word) for word in short]
+    present = [label for label in labels() if isinstance(label, str) and not is_whole_number(label)]
+    for words in spellings if present else ():
+        index = ClassIndex([as_name(word) for word in words], len(words))
+        if all(index.find(label) is not None for label in present):
+            return [as_name(word) for word in words]
+    return [as_name(word) for word in (short if numbers is None else numbers)]
+
+
+def _without_common(names: Sequence[str]) -> list[str]:
+    """Return names without the words that all of them begin or end with: ``class_a``, ``b_prob``, ``c0``."""
+    numbers = [_NUMBER_AT_END.fullmatch(name) for name in names]
+    if all(numbers) and len({match["before"] for match in numbers if match}) == 1:
+        return [match["number"] for match in numbers if match]
+    start = _shared(names)
+    end = _shared([name[:start:-1] for name in names])
+    return [name[start : len(name) - end] for name in names]
+
+
+def _shared(names: Sequence[str]) -> int:
+    """Return how many characters all names begin with, up to their last separator."""
+    alike = [len(set(characters)) == 1 for characters in zip(*names, strict=False)]
+    length = alike.index(False) if False in alike else len(alike)
+    return max(map(names[0][:length].rfind, _SEPARATORS)) + 1
 
 
 def _by_name(columns: Sequence[str], words: Sequence[Any], labels: Callable[[], Iterable[Any]]) -> list[int | None]:

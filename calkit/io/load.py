@@ -13,14 +13,14 @@ import numpy as np
 from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageError
 from calkit.io.address import is_address, split_address
 from calkit.io.container import Container, Field, printable
-from calkit.io.families import Classes, as_name, classes_of
+from calkit.io.families import Classes, as_name
 from calkit.io.formats import format_of_suffix
 from calkit.io.hardening.limits import WHOLE_BYTES, check
 from calkit.io.names import Role, read_name
 from calkit.io.opening import open_container
 from calkit.io.resolve import Resolved, choose_split, resolve
 from calkit.io.sources import ConvertedSource, Source
-from calkit.io.truth import Truth, different_labels, pairs, read_column, truth_of
+from calkit.io.truth import Truth, file_classes, pairs, read_column, truth_of
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
 
@@ -138,7 +138,7 @@ def load_predictions(
     """
     path, member = split_address(path)
     how = {"trust_pickle": trust_pickle}
-    container = open_container(path, file_format=file_format, **how)  # type: ignore[arg-type]
+    container = open_container(path, file_format=file_format, **how)
     if member is not None and member not in container.columns():
         group = container.group(member)
         container, member = (container, member) if group is None else (group, None)
@@ -209,7 +209,7 @@ class _Reading:
             kind=found.kind,
             sample_weight=given,
             class_names=truth.class_names,
-            columns=self._columns(columns),
+            columns=self._columns(columns, classes),
             meta=meta,
             labels_from=self.labels_from,
             ignore_label=self.ignore_label if found.kind != "confidence" else None,
@@ -232,50 +232,22 @@ class _Reading:
     def _beside(self, item: Field, what: str) -> Any:
         return item.read() if self.class_axis is not None else read_column(item, self.found.scores, what)
 
-    def _columns(self, wanted: str | Sequence[str] | None) -> dict[str, Any]:
+    def _columns(self, wanted: str | Sequence[str] | None, classes: Classes) -> dict[str, Any]:
         roles: dict[str, Role] = {"id": "id", "group": "group"}
         chosen = {name: self.found.said[role] for name, role in roles.items() if role in self.found.said}
         n_rows = self.found.scores.shape[0]
         if wanted == "all":
-            used = self.found.used()
+            used = self.found.used() - set(classes.left_out)
             chosen |= {
                 name: item
                 for name, item in self.container.columns().items()
                 if item.shape == (n_rows,) and item.dtype.kind != "O" and name not in used
             }
         else:
-            chosen |= {name: self.container.find(name) for name in ([wanted] if isinstance(wanted, str) else wanted or ())}
+            chosen |= {
+                name: self.container.find(name) for name in ([wanted] if isinstance(wanted, str) else wanted or ())
+            }
         return {name: self._beside(item, name) for name, item in chosen.items()}
-
-
-def file_classes(found: Resolved, said: Sequence[Any] | None = None) -> Classes:
-    """Tell which columns of the scores are the classes, by their names, by those in the file or the user's.
-
-    Parameters
-    ----------
-    found : Resolved
-    said : sequence, optional
-        The user's.
-
-    Returns
-    -------
-    Classes
-    """
-    if found.kind == "confidence":
-        return Classes(found.scores)
-    item = found.get("class_names")
-    own: tuple[Any, ...] | None = None
-    if said is None and item is not None and len(item.shape) == 1 and item.dtype.kind != "O":
-        own = tuple(item.read().tolist())
-    n_classes = found.scores.shape[1] if len(found.scores.shape) == 2 else 2
-    if own is not None and found.scores.columns:
-        try:
-            return classes_of(found.scores, own, lambda: ())
-        except UsageError:
-            # The columns carry the names of their classes themselves.
-            own = None
-    names = said if said is not None else own if own is not None and len(own) == n_classes else None
-    return classes_of(found.scores, names, lambda: different_labels(found))
 
 
 def _note_classes(classes: Classes, meta: dict[str, Any]) -> None:
@@ -286,7 +258,8 @@ def _note_classes(classes: Classes, meta: dict[str, Any]) -> None:
         meta["left_out"] = tuple(map(printable, classes.left_out))
         names = ", ".join(listing) or "the others"
         warnings.warn(
-            f"{meta['file']}: {', '.join(meta['left_out'])} is left out, as it is none of the classes {names}. If it is "
+            f"{meta['file']}: {', '.join(meta['left_out'])} is left out, as it is none of the classes {names}. If it "
+            "is "
             "one, name all classes with class_names (--class-names).",
             CalibrationWarning,
             stacklevel=5,
@@ -306,7 +279,8 @@ def _check_scores(container: Container, item: Field, class_axis: int | None) -> 
         shape = "×".join(map(str, item.shape)) or "no axis"
         raise InputError(
             f"{container.path}: the scores must have shape (n, K), or (n,) for two classes or confidences, but "
-            f"{printable(item.name)!r} has {shape}. Say which axis is that of the classes with class_axis (--class-axis): "
+            f"{printable(item.name)!r} has {shape}. Say which axis is that of the classes with class_axis "
+            "(--class-axis): "
             "1 for pixels (N, C, H, W), -1 for tokens (N, T, C)."
         )
     if len(item.shape) == 2:

@@ -60,12 +60,19 @@ ROLES: dict[Role, tuple[str, ...]] = {
         *("y_proba", "y_prob", "y_probs", "predict_proba", "pred_prob", "pred_probs", "pred_proba", "predicted_prob"),
         *("predicted_probs", "predicted_proba", "predicted_probability", "predicted_probabilities", "p", ".pred"),
     ),
-    "scores": (
-        *("scores", "score", "predictions", "outputs", "output", "y_score", "y_scores", "decision_function"),
-    ),
+    "scores": (*("scores", "score", "predictions", "outputs", "output", "y_score", "y_scores", "decision_function"),),
     "labels": (
         *("labels", "label", "label_ids", "y_true", "y", "targets", "target", "ground_truth", "gt", "truth"),
-        *("true_labels", "true_label", "true_class", "true_classes", "classes_true", "gold", "gold_label", "gold_index"),
+        *(
+            "true_labels",
+            "true_label",
+            "true_class",
+            "true_classes",
+            "classes_true",
+            "gold",
+            "gold_label",
+            "gold_index",
+        ),
         *("answer", "answer_index", "answer_key", "correct_answer", "actual", "observed", "obs", "true", "class"),
     ),
     "confidence": ("confidence", "confidences", "conf", "confs"),

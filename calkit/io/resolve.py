@@ -111,15 +111,26 @@ class Resolved:
         """Return the names of the arrays and columns that have a role, and need not travel beside the scores."""
         fields = [self.scores, *self.said.values()]
         for role in ("labels", "correct", "sample_weight", "class_names"):
-            fields += self.candidates.get(role, [])  # type: ignore[arg-type]
+            fields += self.candidates.get(role, [])
         return {name for item in fields for name in (item.name, *item.members)}
 
 
-def splits_of(container: Container) -> list[str]:
-    """Return the splits of a file that hold scores, in its order; one without a name is ``""``."""
-    rows = _split_rows(container, None)
+def splits_of(container: Container, column: str | None = None, *, by_rows_only: bool = False) -> list[str]:
+    """Return the splits of a file that hold scores, in its order; one without a name is ``""``.
+
+    Parameters
+    ----------
+    container : Container
+    column : str, optional
+        Name of the column that names the split of each row, if its name or its values do not tell.
+    by_rows_only : bool, default=False
+        Whether to look for such a column only, and not at the names of arrays.
+    """
+    rows = _split_rows(container, column)
     if rows is not None:
         return list(rows)
+    if by_rows_only:
+        return []
     return list(dict.fromkeys(candidate.meaning.split for candidate in _score_candidates(container)))
 
 
@@ -162,7 +173,9 @@ def choose_split(container: Container, split: str | None, column: str | None = N
 
     fields = {name: of_rows(item) for name, item in container.fields.items()}
     stack = container.stack
-    return replace(container, fields=fields, stack=None if stack is None else lambda names: of_rows(stack(names))), wanted
+    return replace(
+        container, fields=fields, stack=None if stack is None else lambda names: of_rows(stack(names))
+    ), wanted
 
 
 def _split_rows(container: Container, column: str | None) -> dict[str, np.ndarray] | None:
@@ -255,11 +268,17 @@ def _candidates(container: Container, roles: Iterable[Role]) -> list[_Candidate]
         if candidate is None or candidate.meaning.role not in wanted:
             continue
         split = candidate.meaning.split
-        if split and not is_split(split) and len(candidate.item.shape) == 1 and split not in groups:
+        if candidate.word in groups:
+            candidate = replace(candidate, meaning=Meaning(candidate.meaning.role, candidate.word), word="")
+        elif split and not is_split(split) and len(candidate.item.shape) == 1 and split not in groups:
             word = candidate.word or split
             candidate = replace(candidate, meaning=Meaning(candidate.meaning.role), word=word)
         found.append(candidate)
     return found
+
+
+def _named(name: str) -> _Candidate | None:
+    return _read(Field(name, (0,), np.dtype(float), list))
 
 
 def _read(item: Field) -> _Candidate | None:
@@ -278,7 +297,7 @@ def _groups(container: Container, read: Iterable[_Candidate | None]) -> set[str]
     roles: dict[str, set[str]] = {}
     for candidate in read:
         if candidate is not None:
-            for split in (candidate.meaning.split, candidate.word):
+            for split in filter(None, (candidate.meaning.split, candidate.word)):
                 part = "scores" if candidate.meaning.role in SCORE_ROLES else candidate.meaning.role
                 roles.setdefault(split, set()).add(part)
     table = container.stack is not None
@@ -313,7 +332,8 @@ def _choose_scores(container: Container, kind: Kind | None, split: str | None, s
         columns = ",".join(printable(candidate.item.name) for candidate in candidates[:3])
         hint = f", or, if they are the columns of the classes, --scores '{columns}'" if single else ""
         raise UsageError(
-            f"{container.path}: {names} could all be the scores. Say which one with scores='NAME' (--scores NAME){hint}."
+            f"{container.path}: {names} could all be the scores. Say which one with scores='NAME' (--scores "
+            f"NAME){hint}."
         )
     return candidates[0]
 
@@ -323,14 +343,17 @@ def _preferences(kind: Kind | None) -> Iterator[Callable[[_Candidate], bool]]:
     if kind is not None:
         yield lambda candidate: candidate.meaning.role in (kind, "scores")
     # Confidences beside full scores are a summary of them; without them they are all there is.
-    yield lambda candidate: candidate.meaning.role != "confidence"
+    yield lambda candidate: len(candidate.item.shape) > 1 or candidate.meaning.role in ("logits", "probs")
     # So are the scores of the best answer, and other columns with a longer name.
     yield lambda candidate: not candidate.word
 
 
 def _said_scores(container: Container, scores: str) -> _Candidate:
-    if scores not in container.fields and set(scores) & set(",*?["):
-        return _Candidate(container.matrix(scores), Meaning("scores"))
+    if scores not in container.columns() and set(scores) & set(",*?["):
+        matrix = container.matrix(scores)
+        roles = {candidate.meaning.role if candidate else None for candidate in map(_named, matrix.members)}
+        role = roles.pop() if len(roles) == 1 else None
+        return _Candidate(matrix, Meaning(role if role in SCORE_ROLES else "scores"))
     found = container.find(scores)
     candidate = _read(found) or _Candidate(found, Meaning("scores"))
     if candidate.meaning.role not in SCORE_ROLES:
@@ -396,7 +419,8 @@ def _kind_of(container: Container, scores: Field, meaning: Meaning) -> Kind:
         # Says why it cannot be read.
         scores.load()
     raise UsageError(
-        f"{container.path}: the name {printable(scores.name)!r} does not tell logits from probabilities, and calkit does "
+        f"{container.path}: the name {printable(scores.name)!r} does not tell logits from probabilities, and calkit "
+        "does "
         f"not guess. Say it with kind='logits' or kind='probs' (--kind logits, --kind probs). The file holds "
         f"{container.listing()}."
     )

@@ -1,7 +1,8 @@
 """Tables: columns of equal length, read in blocks of rows; columns of the same kind make a matrix.
 
-Columns ``logit_<class>`` (or any other word for scores, see :mod:`calkit.io.names`) make one matrix, in the order of the
-file; if the classes are whole numbers, in theirs. Columns whose whole names are such numbers make the matrix ``scores``.
+Columns ``logit_<class>`` (or any other word for scores, see :mod:`calkit.io.names`) make one matrix, in the order of
+the file; if the classes are whole numbers, in theirs. Columns whose whole names are such numbers make the matrix
+``scores``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import Field, by_name, printable, unreadable
-from calkit.io.families import group_columns, is_numbered, without_common
+from calkit.io.families import group_columns
 from calkit.io.hardening.limits import check
 from calkit.io.sources import StreamSource
 
@@ -154,11 +155,7 @@ def table_fields(table: Table) -> dict[str, Field]:
 
 def stack_columns(table: Table, names: Sequence[str]) -> Field:
     """Return the matrix that columns of numbers make, each a class; its class names are theirs."""
-    words = without_common(names)
-    members = list(zip(words, names, strict=True))
-    if is_numbered(words) and "0" in words:
-        members.sort(key=lambda member: int(member[0]))
-    return _matrix(table, ",".join(names), members)
+    return _matrix(table, ",".join(names), [(name, name) for name in names])
 
 
 def _single(table: Table, column: Column) -> Field:

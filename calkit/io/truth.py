@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
 from calkit.io.container import Container, Field, printable, side_by_side
-from calkit.io.families import Classes, as_name
+from calkit.io.families import Classes, as_name, classes_of
 from calkit.io.names import is_whole_number, read_name
 from calkit.io.resolve import Resolved
 from calkit.io.sources import Source, block_rows
 from calkit.labels import ClassIndex, TrueColumns, answers_match, encode_labels, labels_in
 
-__all__ = ["Truth", "check_length", "different_labels", "label_field", "pairs", "read_column", "truth_of"]
+__all__ = ["Truth", "check_length", "file_classes", "pairs", "read_column", "truth_of"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,42 @@ def label_field(found: Resolved) -> Field | None:
     return found.get("labels")
 
 
-def different_labels(found: Resolved) -> Iterable[Any]:
+def _different_labels(found: Resolved) -> Iterable[Any]:
     """Return the different labels of a file, as far as they tell which classes there are."""
     labels = label_field(found)
     if labels is None or len(labels.shape) != 1 or labels.dtype.kind == "O":
         return ()
-    return np.unique(labels.read()).tolist()  # type: ignore[no-any-return]
+    return np.unique(labels.read()).tolist()
+
+
+def file_classes(found: Resolved, said: Sequence[Any] | None = None) -> Classes:
+    """Tell which columns of the scores are the classes, by their names, by those in the file or the user's.
+
+    Parameters
+    ----------
+    found : Resolved
+    said : sequence, optional
+        The user's.
+
+    Returns
+    -------
+    Classes
+    """
+    if found.kind == "confidence":
+        return Classes(found.scores)
+    item = found.get("class_names")
+    own: tuple[Any, ...] | None = None
+    if said is None and item is not None and len(item.shape) == 1 and item.dtype.kind != "O":
+        own = tuple(item.read().tolist())
+    n_classes = found.scores.shape[1] if len(found.scores.shape) == 2 else 2
+    if own is not None and found.scores.columns:
+        try:
+            return classes_of(found.scores, own, lambda: ())
+        except UsageError:
+            # The columns carry the names of their classes themselves.
+            own = None
+    names = said if said is not None else own if own is not None and len(own) == n_classes else None
+    return classes_of(found.scores, names, lambda: _different_labels(found))
 
 
 def truth_of(found: Resolved, classes: Classes, positive: Any, ignore_label: Any, *, needed: bool) -> Truth:
@@ -79,7 +109,8 @@ def truth_of(found: Resolved, classes: Classes, positive: Any, ignore_label: Any
     if len(scores.shape) > 1 and scores.shape[1] > 1:
         if positive is not None:
             raise UsageError(
-                f"{found.path}: positive={positive!r} is for one column of scores, but {scores} has a column per class. "
+                f"{found.path}: positive={positive!r} is for one column of scores, but {scores} has a column per "
+                "class. "
                 "Leave it out."
             )
         return Truth(None if labels is None else _labels(labels, classes), classes.names)
@@ -90,7 +121,8 @@ def _no_labels(found: Resolved) -> UsageError:
     pairs = len(found.scores.shape) == 1 and found.candidates.get("correct")
     hint = " If the scores are confidences in answers, say kind='confidence' (--kind confidence)." if pairs else ""
     return UsageError(
-        f"{found.path}: no array is named like labels (labels, y_true, targets). It holds {found.listing}. Say where they "
+        f"{found.path}: no array is named like labels (labels, y_true, targets). It holds {found.listing}. Say where "
+        "they "
         f"are with labels='NAME or FILE' (--labels NAME or FILE).{hint}"
     )
 
@@ -129,7 +161,7 @@ def _narrow(source: Any, n_classes: int) -> NDArray[Any]:
 def _event(
     found: Resolved, labels: Field | None, names: tuple[Any, ...] | None, positive: Any, ignore_label: Any
 ) -> Truth:
-    """Return the labels of one column of scores, which is about one of them: the one that its name tells, or the user."""
+    """Return the labels of one column of scores, which is about the one that its name tells, or the user."""
     scores = found.scores
     values = None if labels is None else read_column(labels, scores, "y_true")
     present = [] if values is None else _present(values, ignore_label)
@@ -176,7 +208,8 @@ def _check_told(found: Resolved, present: Sequence[Any]) -> None:
         example = present[-1]
         raise UsageError(
             f"{found.path}: the scores are one column, {printable(found.scores.name)!r}, and the labels are "
-            f"{_listed(present)}. Say which of them it is about with positive={example!r} (--positive {example}); if it "
+            f"{_listed(present)}. Say which of them it is about with positive={example!r} (--positive {example}); if "
+            "it "
             "is the confidence in an answer, say kind='confidence' (--kind confidence)."
         )
 
@@ -227,7 +260,8 @@ def pairs(found: Resolved, container: Container, ignore_label: Any) -> tuple[NDA
         return right, None if ignore_label is None else labels_in(truth, ignore_label)
     raise UsageError(
         f"{found.path}: confidences need to know which answers were right: an array named 'correct', or 'labels' and "
-        f"'predicted'. Say which with correct='NAME' (--correct NAME), or labels='NAME', predicted='NAME' (--labels NAME "
+        "'predicted'. Say which with correct='NAME' (--correct NAME), or labels='NAME', predicted='NAME' (--labels "
+        "NAME "
         f"--predicted NAME). The file holds {container.listing()}."
     )
 
