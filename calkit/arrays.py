@@ -6,20 +6,21 @@ None of those libraries is imported here: an array says itself, by the module of
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
+from calkit.lazy import Converted, LazyArray
 
 __all__ = [
     "ClassAxis",
-    "HostBlocks",
-    "NormalizedRows",
     "as_numbers",
     "as_row_source",
     "column_names",
+    "normalized",
     "refuse_gaps",
     "to_numpy",
     "to_values",
@@ -31,46 +32,7 @@ _DLPACK_CPU = 1
 _LAZY = ("shape", "dtype", "ndim", "__getitem__")
 
 
-class HostBlocks:
-    """An array that lies elsewhere, or in a format NumPy has not, converted for the rows that are asked for.
-
-    Looks like an array that can be sliced by rows.
-
-    Parameters
-    ----------
-    source : array
-        Sliced by rows with ``source[start:stop]``, on its own device.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    ndim : int
-    dtype : dtype
-        Type of the rows after conversion.
-    itemsize : int
-        Bytes of a number before conversion, which tell how it was rounded: bfloat16 is widened to float32.
-    """
-
-    has_random_access = True
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-        self.shape = tuple(int(length) for length in source.shape)
-        self.ndim = len(self.shape)
-        self.dtype = to_numpy(source[:0]).dtype
-        self.itemsize = int(getattr(source, "itemsize", self.dtype.itemsize))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> NDArray[Any]:
-        return to_numpy(self._source[rows])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
-
-
-class ClassAxis:
+class ClassAxis(LazyArray):
     """Scores of pixels or tokens as rows: all axes but that of the classes become one, cut out where asked for.
 
     Parameters
@@ -86,7 +48,6 @@ class ClassAxis:
         Rows and classes.
     """
 
-    ndim = 2
     has_random_access = True
 
     def __init__(self, scores: Any, axis: int) -> None:
@@ -99,31 +60,21 @@ class ClassAxis:
         n_classes = array.shape[self._axis]
         # A view, where the axes lie in memory one after the other.
         self._parts = array.reshape(int(np.prod(before)), n_classes, int(np.prod(after)))
-        self.shape = (int(np.prod(self._row_shape)), n_classes)
-        self.dtype = array.dtype
-        self.itemsize = array.dtype.itemsize
+        super().__init__((int(np.prod(self._row_shape)), n_classes), array.dtype)
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> NDArray[Any]:
-        width = self._parts.shape[2]
-        if not isinstance(rows, slice):
-            part, place = np.divmod(np.arange(len(self))[rows], width)
-            return self._parts[part, :, place]
-        start, stop, step = rows.indices(len(self))
-        if step != 1:
-            return self[np.arange(start, stop, step)]
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
         if start >= stop:
             return np.empty((0, self.shape[1]), self.dtype)
+        width = self._parts.shape[2]
         if width == 1:
             return self._parts[start:stop, :, 0]
         firsts = range(start - start % width, stop, width)
         pieces = [self._parts[f // width, :, max(start - f, 0) : stop - f].T for f in firsts]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
+    def _gather(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
+        part, place = np.divmod(numbers, self._parts.shape[2])
+        return self._parts[part, :, place]
 
     def rows_of(self, what: str, array: Any) -> Any:
         """Return an array of the same axes, with that of the classes or without it, as rows."""
@@ -140,43 +91,36 @@ class ClassAxis:
         raise InputError(f"{what} must have shape {self._row_shape}, as the scores have, but has shape {values.shape}.")
 
 
-class NormalizedRows:
-    """Probabilities divided by the sum of their row, as they are read.
+def normalized(source: Any, kind: str) -> Converted:
+    """Return probabilities divided by the sum of their row, as they are read.
 
     Parameters
     ----------
     source : array-like of shape (n, K)
     kind : str
         Kind of the scores, which must be "probs".
+
+    Returns
+    -------
+    Converted
     """
+    if kind != "probs" or source.ndim != 2:
+        raise InputError("normalize=True is for probabilities of shape (n, K), which are divided by their sum.")
+    dtype = source.dtype if source.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    return Converted(source, partial(_divided_by_sum, dtype=dtype), source.shape, dtype)
 
-    ndim = 2
 
-    def __init__(self, source: Any, kind: str) -> None:
-        if kind != "probs" or source.ndim != 2:
-            raise InputError("normalize=True is for probabilities of shape (n, K), which are divided by their sum.")
-        self._source = source
-        self.shape = tuple(source.shape)
-        self.dtype = source.dtype if source.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        self.has_random_access = bool(getattr(source, "has_random_access", isinstance(source, np.ndarray)))
-
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
-    def __getitem__(self, rows: Any) -> NDArray[Any]:
-        scores = np.asarray(self._source[rows]).astype(self.dtype)
-        total = scores.sum(axis=1, keepdims=True, dtype=np.float64)
-        bad = ~np.isfinite(total[:, 0]) | (scores < 0).any(axis=1) | (total[:, 0] <= 0)
-        if bad.any():
-            found = scores[int(np.argmax(bad))]
-            raise InputError(
-                f"normalize=True needs rows of numbers that are not negative and not all 0, but one is "
-                f"{np.array2string(found, threshold=8)}."
-            )
-        return (scores / total).astype(self.dtype, copy=False)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
+def _divided_by_sum(rows: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    scores = np.asarray(rows).astype(dtype)
+    total = scores.sum(axis=1, keepdims=True, dtype=np.float64)
+    bad = ~np.isfinite(total[:, 0]) | (scores < 0).any(axis=1) | (total[:, 0] <= 0)
+    if bad.any():
+        found = scores[int(np.argmax(bad))]
+        raise InputError(
+            f"normalize=True needs rows of numbers that are not negative and not all 0, but one is "
+            f"{np.array2string(found, threshold=8)}."
+        )
+    return (scores / total).astype(dtype, copy=False)
 
 
 def as_row_source(array: Any) -> Any:
@@ -186,8 +130,8 @@ def as_row_source(array: Any) -> Any:
     ----------
     array : array-like
         A NumPy array, a memory map, an HDF5 data set: returned as they are. A PyTorch, JAX or CuPy array, or any other
-        with DLPack: shares its memory if that is this machine's, else a :class:`HostBlocks`. Lists, tables and the
-        rest: what :func:`numpy.asarray` makes of them.
+        with DLPack: shares its memory if that is this machine's, else is converted row by row
+        (:class:`calkit.lazy.Converted`). Lists, tables and the rest: what :func:`numpy.asarray` makes of them.
 
     Returns
     -------
@@ -201,7 +145,7 @@ def as_row_source(array: Any) -> Any:
     if isinstance(array, np.ndarray):
         return array
     if _is_foreign(array):
-        return to_numpy(array) if _shares_memory(array) else HostBlocks(array)
+        return to_numpy(array) if _shares_memory(array) else _on_host(array)
     lazy = all(hasattr(array, name) for name in _LAZY) and isinstance(array.dtype, np.dtype)
     if lazy and "pandas" not in _libraries(array):
         return array
@@ -209,6 +153,14 @@ def as_row_source(array: Any) -> Any:
         return np.asarray(array)
     except ValueError as error:
         raise InputError(f"the scores are not one rectangular array: {error}.") from None
+
+
+def _on_host(array: Any) -> Converted:
+    """Return an array that lies elsewhere, or in a format NumPy has not, converted for the rows that are asked for."""
+    dtype = to_numpy(array[:0]).dtype
+    # What is widened (bfloat16 to float32) was rounded to its own size.
+    itemsize = int(getattr(array, "itemsize", dtype.itemsize))
+    return Converted(array, to_numpy, array.shape, dtype, itemsize, random_access=True)
 
 
 def as_numbers(array: Any, what: str = "the scores") -> Any:
@@ -279,9 +231,7 @@ def to_values(array: Any) -> NDArray[Any]:
     ndarray
     """
     array = to_numpy(array)
-    if hasattr(array, "combine_chunks") and hasattr(array, "dictionary_decode"):
-        array = array.to_pylist() if array.null_count else array.dictionary_decode()
-    elif hasattr(array, "null_count") and hasattr(array, "to_list") and _any_null(array):
+    if hasattr(array, "null_count") and hasattr(array, "to_list") and _any_null(array):
         # What NumPy would make of them: NaN in a column of floats.
         array = array.to_list()
     if isinstance(array, list | tuple):
@@ -342,7 +292,9 @@ def _libraries(array: Any) -> set[str]:
 
 
 def _is_foreign(array: Any) -> bool:
-    return hasattr(array, "__dlpack__") and not isinstance(array, np.ndarray | np.generic)
+    if isinstance(array, np.ndarray | np.generic):
+        return False
+    return hasattr(array, "__dlpack__") or hasattr(array, "combine_chunks")
 
 
 def _shares_memory(array: Any) -> bool:
@@ -353,6 +305,8 @@ def _shares_memory(array: Any) -> bool:
 def _is_in_memory(array: Any) -> bool:
     if "torch" in _libraries(array):
         return bool(array.device.type == "cpu")
+    if not hasattr(array, "__dlpack_device__"):
+        return True  # chunks of Arrow
     device = array.__dlpack_device__()[0]
     return int(device) == _DLPACK_CPU
 
@@ -372,6 +326,14 @@ def _from_torch(tensor: Any) -> NDArray[Any]:
     return np.asarray((tensor.float() if _is_unknown_to_numpy(tensor) else tensor.resolve_conj().resolve_neg()).numpy())
 
 
+def _from_arrow(array: Any) -> Any:
+    # What NumPy would make of nulls: NaN in a column of floats.
+    if getattr(array, "null_count", 0):
+        return _from_list(array.to_pylist())
+    dictionary = hasattr(array, "type") and hasattr(array.type, "index_type")
+    return np.asarray(array.cast(array.type.value_type) if dictionary else array)
+
+
 def _from_cupy(array: Any) -> NDArray[Any]:
     return np.asarray(array.get())
 
@@ -387,7 +349,11 @@ def _from_dlpack(array: Any) -> NDArray[Any]:
 
 
 #: How to convert the arrays of libraries that need more than DLPack: from their own device, or types of their own.
-_CONVERTERS: dict[str, Callable[[Any], NDArray[Any]]] = {"torch": _from_torch, "cupy": _from_cupy}
+_CONVERTERS: dict[str, Callable[[Any], NDArray[Any]]] = {
+    "torch": _from_torch,
+    "cupy": _from_cupy,
+    "pyarrow": _from_arrow,
+}
 
 
 def refuse_gaps(what: str, array: Any) -> None:

@@ -302,10 +302,10 @@ def _columns(
         return _columns(y.astype(np.int64), index, n_classes, first, rows)
     values, codes = _distinct(y)
     found = [None if _is_missing(value) else index.find(_counted(value, first)) for value in values]
-    for number, column in enumerate(found):
-        if column is None:
-            place = int(np.argmax(codes == number))
-            raise _no_label(values[number], place) if _is_missing(values[number]) else refuse(place)
+    if None in found:
+        place = int(np.argmax(np.array([column is None for column in found])[codes]))
+        missing = _is_missing(values[codes[place]])
+        raise _no_label(None, place if rows is None else int(rows[place])) if missing else refuse(place)
     return np.array(found, dtype=np.intp)[codes] if found else np.empty(0, np.intp)
 
 

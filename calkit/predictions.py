@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.arrays import ClassAxis, NormalizedRows, column_names, refuse_gaps, to_values
+from calkit.arrays import ClassAxis, column_names, normalized, refuse_gaps, to_values
 from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF, Kind, as_kind, as_scores, as_weight, check_scores
 from calkit.errors import InputError
 from calkit.labels import ClassIndex, TrueColumns, as_array, as_class_names, as_correct, as_label_matrix, encode_labels
+from calkit.lazy import LazyArray
 
 __all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "not_predictions"]
 
@@ -191,7 +192,7 @@ class Predictions:
         scores, names = _named_scores(self.scores, self.class_names) if axis is None else (axis, self.class_names)
         scores = as_scores(scores, self.kind)
         if normalize:
-            scores = NormalizedRows(scores, self.kind)
+            scores = normalized(scores, self.kind)
         n, n_classes = int(scores.shape[0]), 2 if scores.ndim == 1 else int(scores.shape[1])
         names = as_class_names(names, n_classes) if self.kind != "confidence" else None
         ClassIndex(names, n_classes)
@@ -402,13 +403,13 @@ class Predictions:
         """Return these predictions with logits for scores.
 
         Logits stay as they are. Probabilities become their logarithms, which are logits up to a constant per row;
-        a probability of 0 counts as the smallest normal number of its precision (2e-308 in float64, 1e-38 in
-        float32), so that the logarithm stays finite.
+        a probability of 0 counts as the smallest number above 0 of its precision (5e-324 in float64, 1e-45 in
+        float32, 6e-8 in float16), so that the logarithm stays finite.
 
         Returns
         -------
         Predictions
-            Of kind "logits", float64 where they were probabilities.
+            Of kind "logits"; where they were probabilities, float64, computed as they are read.
 
         Raises
         ------
@@ -422,8 +423,24 @@ class Predictions:
                 "(confidence, correct) pairs hold one number per answer, so there are no logits to scale; "
                 "calibrators need the scores of all classes."
             )
-        parts = [log_floored(block.scores) for block in self.replace(sample_weight=None).blocks()]
-        return self.replace(scores=np.concatenate(parts), kind="logits")
+        return self.replace(scores=_LogProbabilities(self), kind="logits")
+
+
+class _LogProbabilities(LazyArray):
+    """Logarithms of probabilities, computed and checked as they are read."""
+
+    def __init__(self, predictions: Predictions) -> None:
+        super().__init__((predictions.n_samples, predictions.n_classes or 0), np.float64)
+        self.has_random_access = predictions.has_random_access
+        self._probs = predictions.replace(sample_weight=None)
+
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
+        return log_floored(self._probs.block(slice(start, stop)).scores)
+
+    def _gather(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
+        # Some rows are a sample; a pass over all will check them, and know their places.
+        rows = self._probs.take(numbers)
+        return log_floored(rows.block(slice(0, len(numbers)), check=False).scores)
 
 
 def not_predictions(found: Any) -> InputError:
@@ -435,8 +452,8 @@ def not_predictions(found: Any) -> InputError:
 
 
 def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:
-    """Return log p in float64, with p no less than the smallest normal number of its own precision."""
-    return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).tiny)))
+    """Return log p in float64; a p of 0 counts as the smallest number above 0 of its own precision."""
+    return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).smallest_subnormal)))
 
 
 def _unlabelled(file: str | None) -> InputError:

@@ -18,7 +18,8 @@ from calkit.calibrators.inputs import as_binary, as_classes, as_fit_predictions,
 from calkit.calibrators.persistence import fingerprint, save_calibrator, to_document
 from calkit.calibrators.state import Store, inline
 from calkit.errors import InputError
-from calkit.predictions import Predictions, not_predictions
+from calkit.lazy import Converted, LazyArray
+from calkit.predictions import Kind, Predictions, not_predictions
 from calkit.shards import Shards
 
 __all__ = ["Calibrator"]
@@ -261,12 +262,10 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
                 f"this calibrator was fitted on {given}, and maps nothing else; fit one on data like this."
             )
         if self.fitted_on_pairs_:
-            scores = CalibratedScores(self._proba, as_binary(predictions).logits().scores, column=1)
-            return predictions.replace(scores=scores)
+            return predictions.replace(scores=self._calibrated(as_binary(predictions).logits(), "confidence"))
         logits = predictions.logits()
         self._check_columns(logits.n_classes or 0, str(logits.meta.get("file", "the data")))
-        convert = self.predict_proba if kind == "probs" else self._checked_logits
-        return logits.replace(scores=CalibratedScores(convert, logits.scores), kind=kind)
+        return logits.replace(scores=self._calibrated(logits, kind), kind=kind)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:  # noqa: ARG002
         """Return names of the columns of :meth:`transform`, which are logits again.
@@ -323,7 +322,13 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
                 f"{self.name} takes two classes, but the scores have {predictions.n_classes}; use 'one-vs-rest' around "
                 "it, or a calibrator of many classes."
             )
-        return predictions.logits()
+        if isinstance(predictions, Shards):
+            return predictions.logits()
+        predictions.require_labels()
+        logits = predictions.logits()
+        # A fit passes over the rows several times: the logarithms of what is in memory are computed once.
+        in_memory = type(predictions.scores) is np.ndarray
+        return logits.replace(scores=np.asarray(logits.scores)) if in_memory else logits
 
     def _restore(self, state: dict[str, Any], classes: NDArray[Any], features: Any, pairs: bool) -> None:
         """Set what a file holds."""
@@ -340,6 +345,22 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         if probs.shape != (1, self.n_features_in_) or not np.allclose(probs.sum(axis=1), 1):
             raise ValueError("its state gives no probabilities")
 
+    def _calibrated(self, logits: Predictions, kind: Kind) -> LazyArray:
+        """Return calibrated scores of some kind that are computed when they are read."""
+        shape = (logits.n_samples,) if kind == "confidence" else (logits.n_samples, self.n_features_in_)
+        return Converted(logits.scores, self._converter(kind), shape, np.float64)
+
+    def _converter(self, kind: Kind) -> Callable[[Any], Floats]:
+        """Return the function from rows of logits to calibrated scores of some kind."""
+        return partial(self._convert, kind=kind)
+
+    def _convert(self, rows: Any, kind: Kind) -> Floats:
+        logits = as_logits(np.asarray(rows, dtype=np.float64))
+        if kind == "logits":
+            return self._logits(logits)
+        probs = self._proba(logits)
+        return probs[:, 1] if kind == "confidence" else probs
+
     def _checked(self, X: Any) -> Floats:
         check_is_fitted(self)
         _check_feature_names(self, X, reset=False)
@@ -347,48 +368,9 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         self._check_columns(logits.shape[1])
         return logits
 
-    def _checked_logits(self, X: Any) -> Floats:
-        return self._logits(self._checked(X))
-
     def _check_columns(self, n_columns: int, found: str = "X") -> None:
         if n_columns != self.n_features_in_:
             raise InputError(
                 f"this calibrator was fitted on {self.n_features_in_} classes, but {found} has {n_columns}; fit one on "
                 "scores of the same classes."
             )
-
-
-class CalibratedScores:
-    """Calibrated scores, computed in float64 for the rows that are asked for.
-
-    Looks like an array of shape (n, K), or (n,) if one column is asked for, that can be sliced by rows.
-
-    Parameters
-    ----------
-    convert : callable
-        Turns logits (b, K) into the scores of those rows.
-    source : array-like of shape (n, K) or (n,)
-        Logits.
-    column : int, optional
-        Return this column only.
-    """
-
-    dtype = np.dtype(np.float64)
-
-    def __init__(self, convert: Callable[[Any], Floats], source: Any, column: int | None = None) -> None:
-        self._convert = convert
-        self._source = source
-        self._column = column
-        columns = 2 if source.ndim == 1 else int(source.shape[1])
-        self.shape = (int(source.shape[0]), columns) if column is None else (int(source.shape[0]),)
-        self.ndim = len(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> Floats:
-        found = self._convert(np.asarray(self._source[rows], dtype=np.float64))
-        return found if self._column is None else found[:, self._column]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)

@@ -87,11 +87,7 @@ def as_classes(names: Any, n_classes: int) -> NDArray[Any]:
 
 def as_binary(pairs: Predictions) -> Predictions:
     """Return (confidence, correct) pairs as probabilities of two classes: wrong and right."""
-    confidence = np.asarray(pairs.scores)
-    scores = confidence if confidence.dtype.kind == "f" else confidence.astype(np.float64)
-    return Predictions(
-        scores, np.asarray(pairs.y_true), kind="probs", sample_weight=pairs.sample_weight, meta=pairs.meta
-    )
+    return pairs.replace(kind="probs")
 
 
 def warn_of_probabilities(X: Any) -> None:

@@ -45,6 +45,7 @@ class InputOptions:
     normalize: bool = False
     file_format: str | None = None
     trust_pickle: bool = False
+    sandbox: bool = False
 
     def load(self, path: str, split: str | None = None, **more: Any) -> Predictions:
         """Read a file, or one split of it; a terminal shows how far later passes over its rows have come.
@@ -77,7 +78,9 @@ class InputOptions:
             return [self.split]
         if self.split is not None or split_address(path)[1] is not None:
             return [self.split]
-        container = open_container(path, file_format=self.file_format, trust_pickle=self.trust_pickle)
+        container = open_container(
+            path, file_format=self.file_format, trust_pickle=self.trust_pickle, sandbox=self.sandbox
+        )
         said = self.scores is not None or self.confidence is not None
         found = splits_of(container, self.split_column, by_rows_only=said)
         return [None] if len(found) <= 1 else list(found)
@@ -164,6 +167,9 @@ _INPUT = [
     ),
     click.option(
         "--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own."
+    ),
+    click.option(
+        "--sandbox", is_flag=True, help="Read in a process with limits of memory and time: files of strangers."
     ),
 ]
 

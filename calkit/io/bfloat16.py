@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.io.container import Field
-from calkit.io.sources import ConvertedSource
+from calkit.lazy import Converted
 
 __all__ = ["bfloat16_field", "from_bits"]
 
@@ -43,4 +43,4 @@ def from_bits(bits: NDArray[Any]) -> NDArray[np.float32]:
 
 def _load(load: Callable[[], Any]) -> Any:
     bits = load()
-    return ConvertedSource(bits, from_bits, tuple(bits.shape), _SINGLE, itemsize=2) if bits.ndim else from_bits(bits)
+    return Converted(bits, from_bits, tuple(bits.shape), _SINGLE, itemsize=2) if bits.ndim else from_bits(bits)

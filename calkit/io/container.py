@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError, UsageError
 from calkit.io.hardening.guard import reading
 from calkit.io.hardening.limits import check
-from calkit.io.sources import ColumnsSource, ConvertedSource, Source
+from calkit.io.sources import ColumnsSource
+from calkit.lazy import Converted, LazyArray
 from calkit.registry import unknown_name
 
 __all__ = ["Container", "Field", "by_name", "expand", "printable", "side_by_side", "unreadable"]
@@ -62,6 +64,11 @@ class Field:
     def type_name(self) -> str:
         """The type as people read it."""
         return self.note or ("text" if self.dtype.kind in "US" else str(self.dtype))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory; 0 for what cannot be read or has no fixed size, as text."""
+        return 0 if self.dtype.hasobject else math.prod(self.shape) * self.dtype.itemsize
 
     def renamed(self, name: str) -> Field:
         """Return the same array under another name."""
@@ -241,7 +248,7 @@ def expand(item: Field, separator: str = "/") -> list[Field]:
 
 def _columns(load: Callable[[], Any], places: list[int], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     source = load()
-    return ConvertedSource(source, lambda rows: rows[:, places], shape, dtype, getattr(source, "itemsize", None))
+    return Converted(source, lambda rows: rows[:, places], shape, dtype, getattr(source, "itemsize", None))
 
 
 def _one_column(load: Callable[[], Any], place: int) -> NDArray[Any]:
@@ -286,8 +293,8 @@ def _joined(loads: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: n
 
 def _column(load: Callable[[], Any], name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     records = load()
-    if isinstance(records, Source):
-        return ConvertedSource(records, lambda rows: rows[name], shape, dtype)
+    if isinstance(records, LazyArray):
+        return Converted(records, lambda rows: rows[name], shape, dtype)
     return records[name]
 
 

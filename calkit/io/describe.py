@@ -14,6 +14,7 @@ from calkit.io.container import Container, Field, printable
 from calkit.io.families import Classes
 from calkit.io.fields import row_blocks
 from calkit.io.hardening.limits import format_bytes
+from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.names import read_name
 from calkit.io.opening import open_container
 from calkit.io.resolve import resolve
@@ -105,7 +106,12 @@ class FileDescription:
 
 
 def describe(
-    path: str | Path, *, count_nan: bool = False, file_format: str | None = None, trust_pickle: bool = False
+    path: str | Path,
+    *,
+    count_nan: bool = False,
+    file_format: str | None = None,
+    trust_pickle: bool = False,
+    sandbox: bool | Sandbox = False,
 ) -> FileDescription:
     """Tell what is in a file without reading it all: of the values, only labels are looked at.
 
@@ -119,6 +125,8 @@ def describe(
         Name of the format, where neither the suffix nor the first bytes of the file tell.
     trust_pickle : bool, default=False
         Read pickles too. They can run any code: only for files of your own.
+    sandbox : bool or Sandbox, default=False
+        Read in a process of its own with limits of memory and time, for files of strangers.
 
     Returns
     -------
@@ -141,7 +149,7 @@ def describe(
     ('logits', 'validation', (0, 2))
     """
     file, member = split_address(path)
-    container = open_container(file, file_format=file_format, trust_pickle=trust_pickle)
+    container = open_container(file, file_format=file_format, trust_pickle=trust_pickle, sandbox=sandbox)
     arrays = tuple(_array(container, item, count_nan=count_nan) for item in _chosen(container, member))
     size = file.stat().st_size if file.is_file() else None
     return FileDescription(str(path), container.format, size, arrays)
@@ -193,7 +201,8 @@ def _range(item: Field) -> tuple[Any, Any] | None:
         words = np.unique(values).tolist()
         return words[0], words[-1]
     # Of numbers that are too large for NumPy, and of any others.
-    return min(values.tolist()), max(values.tolist())
+    numbers = values.reshape(-1).tolist()
+    return min(numbers), max(numbers)
 
 
 def _count_nan(item: Field) -> int:

@@ -13,8 +13,8 @@ from calkit.errors import CalibrationWarning, UsageError
 from calkit.io.container import Field
 from calkit.io.families import as_name, classes_of, group_columns
 from calkit.io.names import Role, read_class_column, read_name
-from calkit.io.sources import ConvertedSource, block_rows
 from calkit.labels import as_array
+from calkit.lazy import Converted, block_rows
 from calkit.predictions import Predictions
 
 __all__ = ["column_blocks", "column_names", "fields_of", "row_blocks"]
@@ -85,7 +85,7 @@ def _storable(values: Any) -> Any:
     stored = np.dtype(np.float32) if str(values.dtype) == "bfloat16" else values.dtype.newbyteorder("=")
     if stored == values.dtype:
         return values
-    return ConvertedSource(values, lambda rows: rows.astype(stored), tuple(values.shape), stored)
+    return Converted(values, lambda rows: rows.astype(stored), tuple(values.shape), stored)
 
 
 def column_names(predictions: Predictions) -> list[str]:

@@ -16,11 +16,12 @@ from calkit.io.container import Container, Field, printable
 from calkit.io.families import Classes, as_name
 from calkit.io.formats import format_of_suffix
 from calkit.io.hardening.limits import WHOLE_BYTES, check
+from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.names import Role, read_name
 from calkit.io.opening import open_container
 from calkit.io.resolve import Resolved, choose_split, resolve
-from calkit.io.sources import ConvertedSource, Source
 from calkit.io.truth import Truth, file_classes, pairs, read_column, truth_of
+from calkit.lazy import Converted, LazyArray
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
 
@@ -52,6 +53,7 @@ def load_predictions(
     labelled: bool = True,
     file_format: str | None = None,
     trust_pickle: bool = False,
+    sandbox: bool | Sandbox = False,
 ) -> Predictions:
     """Read predictions from a file.
 
@@ -103,6 +105,8 @@ def load_predictions(
         Name of the format, where neither the suffix nor the first bytes of the file tell.
     trust_pickle : bool, default=False
         Read pickles too. They can run any code: only for files of your own.
+    sandbox : bool or calkit.io.Sandbox, default=False
+        Read in a process of its own with limits of memory and time, for files of strangers.
 
     Returns
     -------
@@ -137,7 +141,7 @@ def load_predictions(
     Predictions(n_samples=3, n_classes=3, kind='logits')
     """
     path, member = split_address(path)
-    how = {"trust_pickle": trust_pickle}
+    how: dict[str, Any] = {"trust_pickle": trust_pickle, "sandbox": sandbox}
     container = open_container(path, file_format=file_format, **how)
     if member is not None and member not in container.columns():
         group = container.group(member)
@@ -220,14 +224,16 @@ class _Reading:
     def _scores(self, item: Field) -> Any:
         source = item.load()
         # An array could not tell that its numbers were widened from something coarser.
-        once = isinstance(source, Source) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
+        once = (
+            isinstance(source, LazyArray) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
+        )
         values = np.asarray(source) if once else source
         if not self.percent:
             return values
         if self.found.kind == "logits":
             raise UsageError(f"{self.found.path}: logits are not given in percent; leave percent (--percent) out.")
         dtype = np.result_type(item.dtype, np.float32) if item.dtype.kind == "f" else np.dtype(np.float64)
-        return ConvertedSource(values, lambda rows: rows.astype(dtype) / dtype.type(100), tuple(item.shape), dtype)
+        return Converted(values, lambda rows: rows.astype(dtype) / dtype.type(100), tuple(item.shape), dtype)
 
     def _beside(self, item: Field, what: str) -> Any:
         return item.read() if self.class_axis is not None else read_column(item, self.found.scores, what)

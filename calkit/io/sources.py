@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import bisect
-import math
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,104 +12,12 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.hardening.guard import reading
-from calkit.io.hardening.limits import BLOCK_BYTES
+from calkit.lazy import LazyArray, has_random_access
 
-__all__ = [
-    "ColumnsSource",
-    "ConcatSource",
-    "ConvertedSource",
-    "RowsSource",
-    "Source",
-    "StreamSource",
-    "block_rows",
-    "has_random_access",
-    "sliced",
-]
+__all__ = ["ColumnsSource", "ConcatSource", "RowsSource", "StreamSource", "sliced"]
 
 
-def block_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """Return how many rows of an array make a block worth decoding at once."""
-    return max(1, BLOCK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
-
-
-def has_random_access(source: Any) -> bool:
-    """Tell whether rows of an array or source may be asked for in any order, and by several threads."""
-    return bool(getattr(source, "has_random_access", isinstance(source, np.ndarray)))
-
-
-class Source(ABC):
-    """Something with the shape and type of an array whose rows are read when asked for.
-
-    Slices, indices and masks over rows work as for an array; ``np.asarray`` reads everything.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        At least one axis.
-    dtype : numpy.dtype
-    itemsize : int, optional
-        Bytes of a number as it is stored, where it is widened when read: that tells how it was rounded.
-    """
-
-    #: Whether rows may be asked for in any order, and by several threads, at no extra cost.
-    has_random_access: bool = False
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], itemsize: int | None = None) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.itemsize = dtype.itemsize if itemsize is None else itemsize
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Size once read."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, tuple):
-            rows, *rest = key
-            return self[rows][(slice(None), *rest)] if rest else self[rows]
-        if isinstance(key, slice):
-            start, stop, step = key.indices(len(self))
-            return self._rows(start, max(start, stop)) if step == 1 else self._gather(np.arange(start, stop, step))
-        if np.ndim(key) == 0:
-            return self._gather(np.arange(len(self))[key : key + 1 or None])[0]
-        return self._gather(np.arange(len(self))[key])
-
-    @abstractmethod
-    def _rows(self, start: int, stop: int) -> NDArray[Any]:
-        """Return consecutive rows, 0 <= start <= stop <= len(self)."""
-
-    def _gather(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
-        """Return rows by number, reading forwards once, a window at a time."""
-        out = np.empty((len(numbers), *self.shape[1:]), self.dtype)
-        order = np.argsort(numbers, kind="stable")
-        ranked = numbers[order]
-        window = block_rows(self.shape, self.dtype)
-        done = 0
-        while done < len(ranked):
-            start = int(ranked[done])
-            end = int(np.searchsorted(ranked, start + window))
-            rows = self._rows(start, int(ranked[end - 1]) + 1)
-            out[order[done:end]] = rows[ranked[done:end] - start]
-            done = end
-        return out
-
-
-class StreamSource(Source):
+class StreamSource(LazyArray):
     """Rows from a stream of blocks that can be opened anew at some rows; the last block decoded is kept.
 
     Reading forwards costs one pass over the stream. Reading backwards opens it again at the nearest start.
@@ -214,7 +120,7 @@ def sliced(
     return StreamSource(where, what, shape, dtype, open_at, range(0, max(shape[0], 1), rows))
 
 
-class ConcatSource(Source):
+class ConcatSource(LazyArray):
     """Parts one after the other, each opened when its rows are asked for; the last one stays open.
 
     Parameters
@@ -266,39 +172,7 @@ class ConcatSource(Source):
         return held[1]
 
 
-class ConvertedSource(Source):
-    """Another array or source, each block of rows put through a function as it is read.
-
-    Parameters
-    ----------
-    source : array-like
-        With slicing by rows.
-    convert : callable
-        Takes rows, returns as many.
-    shape, dtype
-        Of the result.
-    itemsize : int, optional
-        Bytes of a number as it is stored.
-    """
-
-    def __init__(
-        self,
-        source: Any,
-        convert: Callable[[NDArray[Any]], NDArray[Any]],
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        itemsize: int | None = None,
-    ) -> None:
-        super().__init__(shape, dtype, itemsize)
-        self.has_random_access = has_random_access(source)
-        self._source = source
-        self._convert = convert
-
-    def _rows(self, start: int, stop: int) -> NDArray[Any]:
-        return self._convert(np.asarray(self._source[start:stop]))
-
-
-class ColumnsSource(Source):
+class ColumnsSource(LazyArray):
     """Arrays or sources of one value per row, side by side.
 
     Parameters
@@ -320,7 +194,7 @@ class ColumnsSource(Source):
         return out
 
 
-class RowsSource(Source):
+class RowsSource(LazyArray):
     """Some rows of another array or source.
 
     Parameters

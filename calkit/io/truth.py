@@ -14,8 +14,8 @@ from calkit.io.container import Container, Field, printable, side_by_side
 from calkit.io.families import Classes, as_name, classes_of
 from calkit.io.names import is_whole_number, read_name
 from calkit.io.resolve import Resolved
-from calkit.io.sources import Source, block_rows
 from calkit.labels import ClassIndex, TrueColumns, answers_match, encode_labels, labels_in
+from calkit.lazy import LazyArray, block_rows
 
 __all__ = ["Truth", "check_length", "file_classes", "pairs", "read_column", "truth_of"]
 
@@ -148,7 +148,7 @@ def _labels(item: Field, classes: Classes) -> Any:
 
 def _narrow(source: Any, n_classes: int) -> NDArray[Any]:
     """Return labels; those that are not mapped are kept in the smallest type that holds them."""
-    if not isinstance(source, Source) or source.dtype.kind not in "iu":
+    if not isinstance(source, LazyArray) or source.dtype.kind not in "iu":
         return np.asarray(source)
     narrow = np.min_scalar_type(n_classes)
     step = block_rows(source.shape, source.dtype)

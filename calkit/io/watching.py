@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.io.sources import Source, has_random_access
+from calkit.lazy import LazyArray, has_random_access
 from calkit.predictions import Predictions
 
 __all__ = ["Progress", "watch"]
@@ -64,7 +64,7 @@ def watch(predictions: Predictions, report: Callable[[Progress], None]) -> Predi
     return predictions.replace(scores=_WatchedScores(predictions.scores, report))
 
 
-class _WatchedScores(Source):
+class _WatchedScores(LazyArray):
     def __init__(self, source: Any, report: Callable[[Progress], None]) -> None:
         super().__init__(tuple(source.shape), source.dtype, getattr(source, "itemsize", None))
         self.has_random_access = has_random_access(source)

@@ -51,6 +51,9 @@ class DataSet:
         What models may need to know: ``in_channels``, ``in_features``, ``vocabulary_size`` or ``embedding``.
     spec : str
         The string :func:`~calkit_torch.data.get_dataset` takes back; the name if there is none.
+    judged : tuple of int
+        The classes that a network is judged by, all by default. The logits of others, which it learns for the parts of
+        an input (neutral phrases of a sentence), are left out in evaluation.
 
     Examples
     --------
@@ -71,12 +74,15 @@ class DataSet:
     feed: Feed
     options: Mapping[str, Any] = field(default_factory=dict)
     spec: str = ""
+    judged: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.spec:
             object.__setattr__(self, "spec", self.name)
         if len(self.class_names) < 2:
             raise InputError(f"a data set needs at least two classes, but {self.name!r} has {len(self.class_names)}.")
+        if not self.judged:
+            object.__setattr__(self, "judged", tuple(range(self.n_classes)))
         for split in SPLITS:
             check_labels(self.split(split).labels, self.n_classes, split)
 
@@ -88,6 +94,24 @@ class DataSet:
     def n_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def judged_names(self) -> tuple[str, ...]:
+        """Names of the classes that a network is judged by."""
+        return tuple(self.class_names[k] for k in self.judged)
+
+    def only_judged(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of the classes that are judged, and the labels as places among them.
+
+        Parameters
+        ----------
+        logits : Tensor, shape (n, n_classes)
+        labels : Tensor of int64, shape (n,)
+        """
+        if len(self.judged) == self.n_classes:
+            return logits, labels
+        kept = torch.tensor(self.judged, device=labels.device)
+        return logits[:, kept], torch.searchsorted(kept, labels)
 
     @property
     def model_options(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ embeddings, ICML 2018, which the focal-loss calibration paper adapted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,13 @@ from calkit_torch.data.order import check_count
 from calkit_torch.data.registry import register_dataset
 from calkit_torch.data.split import Split, shuffled
 from calkit_torch.data.text import build_vocabulary, encode, tokenize
-from calkit_torch.models import glove_embedding
+from calkit_torch.models import glove_embedding, read_glove
 
 __all__ = ["DIVISIONS", "load_newsgroups", "split_sizes"]
 
 DIVISIONS = ("random", "bydate")
+
+_WITHOUT_VECTOR = 1
 
 
 @register_dataset("20newsgroups")
@@ -37,6 +40,7 @@ def load_newsgroups(
     length: int = 1000,
     headers: bool = False,
     glove: str | None = None,
+    trainable: bool = True,
     folder: Path | None = None,
     split_seed: int = 1,
     download: bool = False,
@@ -55,7 +59,13 @@ def load_newsgroups(
     headers : bool
         Whether to keep what stands before the first empty line, which often names the group.
     glove : str, optional
-        A text file of GloVe vectors. With it the vocabulary is made of the messages of all splits.
+        A file of GloVe vectors, see :func:`~calkit_torch.models.read_glove`. With it the vocabulary is made of the
+        messages of all splits. The paper's networks have 100-d vectors that are not trained, with zeros for words
+        without a vector: ``glove=glove.6B.100d.txt,trainable=false``. Without GloVe the vectors are learned from
+        scratch, which is another experiment.
+    trainable : bool
+        Whether the vectors are trained. If not, all words of the vocabulary without a vector share one id, 1, whose
+        vector is zero; if so, each starts from its own random vector.
     folder : Path, optional
         See :func:`~calkit_torch.data.newsgroups_files.read_messages`.
     split_seed : int
@@ -78,13 +88,18 @@ def load_newsgroups(
     if division not in DIVISIONS:
         raise unknown_name("division", str(division), DIVISIONS)
     check_count(1, max_words=max_words, length=length)
+    if not trainable and not glove:
+        raise UsageError("trainable=false is for vectors that are given; add glove=FILE.")
     messages = read_messages(folder, download=download)
     parts = _divide(messages, division, split_seed)
     train, validation, test = map(torch.from_numpy, parts)
     words = [tokenize(text if headers else _body(text)) for text in messages.texts]
     rows = np.concatenate(parts) if glove else parts[0]
     vocabulary = build_vocabulary([words[i] for i in rows], max_words=max_words)
+    if glove and not trainable:
+        vocabulary = _known_only(vocabulary, glove)
     ids = torch.from_numpy(encode(words, vocabulary, length))
+    unknown = "random" if trainable else "zero"
     class_names = sorted(set(messages.labels))
     labels = torch.tensor([class_names.index(label) for label in messages.labels])
     return DataSet(
@@ -94,7 +109,7 @@ def load_newsgroups(
         test=Split(ids[test], labels[test]),
         class_names=tuple(class_names),
         feed=TensorFeed(),
-        options={"embedding": glove_embedding(glove, vocabulary)}
+        options={"embedding": glove_embedding(glove, vocabulary, trainable=trainable, unknown=unknown)}
         if glove
         else {"vocabulary_size": len(vocabulary) + 1},
     )
@@ -114,6 +129,13 @@ def split_sizes(n: int) -> tuple[int, int, int]:
     n_test = n // 5
     n_validation = round((n - n_test) * 900 / 15_998)
     return n - n_test - n_validation, n_validation, n_test
+
+
+def _known_only(vocabulary: Mapping[str, int], glove: str) -> dict[str, int]:
+    """Return the vocabulary with one id, 1, for all words that have no vector."""
+    known = read_glove(glove, vocabulary)
+    ids = {word: i for i, word in enumerate((w for w in vocabulary if w in known), start=_WITHOUT_VECTOR + 1)}
+    return {word: ids.get(word, _WITHOUT_VECTOR) for word in vocabulary}
 
 
 def _divide(messages: Messages, division: str, seed: int) -> list[NDArray[np.int64]]:

@@ -7,6 +7,7 @@ https://nlp.stanford.edu/sentiment/.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from calkit_torch.data.split import Split
 from calkit_torch.data.text import build_vocabulary, lines
 from calkit_torch.models import Tree, glove_embedding, parse_tree
 
-__all__ = ["IGNORED", "TASKS", "load_sst", "read_trees"]
+__all__ = ["IGNORED", "TASKS", "Task", "load_sst", "read_trees"]
 
 IGNORED = -100
 """The label of nodes that have no class, which torch's losses leave out."""
@@ -32,11 +33,32 @@ _FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
 _ENDINGS = ("", ".xz", ".gz", ".bz2")
 _FIVE = ("very negative", "negative", "neutral", "positive", "very positive")
 
-TASKS: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
-    "binary": (("negative", "positive"), (0, 0, IGNORED, 1, 1)),
-    "fine": (_FIVE, (0, 1, 2, 3, 4)),
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be told of a tree.
+
+    Attributes
+    ----------
+    class_names : tuple of str
+        The classes of nodes in training.
+    classes : tuple of int
+        The class that each of the treebank's five labels becomes.
+    judged : tuple of int
+        The classes of roots in evaluation; trees with another root are left out.
+    """
+
+    class_names: tuple[str, ...]
+    classes: tuple[int, ...]
+    judged: tuple[int, ...]
+
+
+TASKS: Mapping[str, Task] = {
+    "binary": Task(("negative", "neutral", "positive"), (0, 0, 1, 2, 2), judged=(0, 2)),
+    "two-class": Task(("negative", "positive"), (0, 0, IGNORED, 1, 1), judged=(0, 1)),
+    "fine": Task(_FIVE, (0, 1, 2, 3, 4), judged=(0, 1, 2, 3, 4)),
 }
-"""Of each task the names of its classes, and the class that each of the treebank's five labels becomes."""
+"""What can be told of a tree, by name."""
 
 
 @register_dataset("sst")
@@ -47,14 +69,16 @@ def load_sst(
 
     Parameters
     ----------
-    task : {"binary", "fine"}
-        "binary": negative or positive; trees whose root is neutral are left out, which leaves 6,920, 872 and 1,821, and
-        the label of neutral nodes is -100. "fine": all 8,544, 1,101 and 2,210 trees, five classes.
+    task : {"binary", "two-class", "fine"}
+        "binary", the task of the focal-loss calibration paper: in training every node is negative, neutral or positive;
+        in evaluation roots are negative or positive, and the logit of neutral is left out. Trees whose root is neutral
+        are left out of all splits, which leaves 6,920, 872 and 1,821. "two-class": the same trees, but neutral nodes
+        have the label -100, which losses ignore. "fine": all 8,544, 1,101 and 2,210 trees, five classes.
     lowercase : bool
         Whether words are taken in lower case.
     glove : str, optional
-        A text file of GloVe vectors. With it the vocabulary holds the words of all splits, else those of training.
-        All other words share one id.
+        A file of GloVe vectors, see :func:`~calkit_torch.models.read_glove`, trained along with the network. With it
+        the vocabulary holds the words of all splits, else those of training. All other words share one id.
     folder : Path, optional
         What holds the trees: ``train.txt``, ``dev.txt`` and ``test.txt``, plain or compressed (.xz, .gz, .bz2).
 
@@ -73,10 +97,10 @@ def load_sst(
     if task not in TASKS:
         raise unknown_name("task of sst", str(task), TASKS)
     place = default_folder("sst") if folder is None else folder
-    class_names, classes = TASKS[task]
+    chosen = TASKS[task]
     parts = {split: read_trees(_path(place, name)) for split, name in _FILES.items()}
-    found = {split: [_prepared(tree, classes, lowercase) for tree in trees] for split, trees in parts.items()}
-    kept = {split: [tree for tree in trees if tree.labels[-1] != IGNORED] for split, trees in found.items()}
+    found = {split: [_prepared(tree, chosen.classes, lowercase) for tree in trees] for split, trees in parts.items()}
+    kept = {split: [tree for tree in trees if tree.labels[-1] in chosen.judged] for split, trees in found.items()}
     known: Iterable[Tree] = chain(*kept.values()) if glove else kept["train"]
     vocabulary = build_vocabulary((tree.leaves for tree in known), first=_UNKNOWN + 1)
     splits = {split: Split(trees, torch.tensor([tree.labels[-1] for tree in trees])) for split, trees in kept.items()}
@@ -85,7 +109,8 @@ def load_sst(
         splits["train"],
         splits["validation"],
         splits["test"],
-        class_names=class_names,
+        class_names=chosen.class_names,
+        judged=chosen.judged,
         feed=TreeFeed(vocabulary, _UNKNOWN),
         options={"embedding": glove_embedding(glove, vocabulary)}
         if glove

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import nullcontext
 from typing import Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 __all__ = ["Classifier", "initialize_convolutions"]
@@ -31,8 +33,15 @@ class Classifier(nn.Module, Generic[Inputs]):
         """Return what the last layer sees, of shape (n, ``classifier.in_features``)."""
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Return the logits, of shape (n, ``classifier.out_features``)."""
-        logits: Tensor = self.classifier(self.features(inputs))
+        """Return the logits, of shape (n, ``classifier.out_features``).
+
+        Under autocast the last layer is computed in the precision of its weights: half precision would round logits
+        of size 10 to 1/16, which moves confidences.
+        """
+        features = self.features(inputs)
+        plain = torch.is_autocast_enabled(features.device.type)
+        with torch.autocast(features.device.type, enabled=False) if plain else nullcontext():
+            logits: Tensor = self.classifier(features.to(self.classifier.weight.dtype))
         return logits
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import zipfile
 import zlib
 from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from calkit.errors import FileFormatError, InputError, UsageError
+from calkit.registry import unknown_name
 from calkit_torch.models._checks import check_positive
 
 __all__ = ["PADDING", "glove_embedding", "random_embedding", "read_glove", "resolve_embedding"]
@@ -26,6 +28,7 @@ PADDING = 0
 """The id that stands for no word."""
 
 _RANGE = 0.05
+_UNKNOWN = ("random", "zero")
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
 
@@ -56,9 +59,9 @@ def random_embedding(vocabulary_size: int, embedding_dim: int, *, seed: int = 0)
 
 
 def glove_embedding(
-    path: str | Path, vocabulary: Mapping[str, int], *, seed: int = 0, trainable: bool = True
+    path: str | Path, vocabulary: Mapping[str, int], *, seed: int = 0, trainable: bool = True, unknown: str = "random"
 ) -> nn.Embedding:
-    """Return word vectors read from a GloVe text file.
+    """Return word vectors read from a GloVe file.
 
     Parameters
     ----------
@@ -67,9 +70,11 @@ def glove_embedding(
     vocabulary : mapping of str to int
         The words wanted and their ids.
     seed : int
-        Words that the file does not hold get a random vector, uniform within ±0.05, from this seed.
+        What random vectors depend on.
     trainable : bool
         Whether the vectors are trained along with the network.
+    unknown : {"random", "zero"}
+        The vectors of words that the file does not hold: uniform within ±0.05, or zero.
 
     Returns
     -------
@@ -87,6 +92,8 @@ def glove_embedding(
     ----------
     J. Pennington, R. Socher, C. D. Manning: GloVe: global vectors for word representation, EMNLP 2014.
     """
+    if unknown not in _UNKNOWN:
+        raise unknown_name("vector of unknown words", unknown, _UNKNOWN)
     ids = vocabulary.values()
     if not ids or min(ids) < 0:
         raise InputError("vocabulary must map words to ids from 0 on; it is empty or holds a negative id.")
@@ -94,20 +101,22 @@ def glove_embedding(
     if not found:
         raise InputError(f"{path} holds none of the vocabulary's {len(vocabulary)} words; compare their case.")
     known = torch.from_numpy(np.stack(list(found.values())))
-    vectors = _random_vectors(max(ids) + 1, known.shape[1], torch.Generator().manual_seed(seed))
+    shape = (max(ids) + 1, known.shape[1])
+    vectors = torch.zeros(shape) if unknown == "zero" else _random_vectors(*shape, torch.Generator().manual_seed(seed))
     vectors[[vocabulary[word] for word in found]] = known
     return _embedding(vectors, trainable=trainable)
 
 
 def read_glove(path: str | Path, words: Container[str]) -> dict[str, NDArray[np.float32]]:
-    """Read the vectors of some words from a GloVe text file.
+    """Read the vectors of some words from a GloVe file.
 
     Parameters
     ----------
     path : str or Path
-        One word a line, followed by its numbers, separated by single spaces; in UTF-8; plain, or
+        Text: one word a line, followed by its numbers, separated by single spaces; in UTF-8; plain, or
         compressed with the ending ``.gz`` or ``.xz``. The first line says how many numbers there are.
-        A word may hold spaces, as some of the Common Crawl vectors do.
+        A word may hold spaces, as some of the Common Crawl vectors do. Or, ending in ``.npz``, the arrays ``words``
+        (n,), text or UTF-8 bytes, and ``vectors`` (n, dim).
     words : container of str
         The words wanted. Other lines are checked for their length only. Of two lines with the same
         word the first counts.
@@ -123,6 +132,8 @@ def read_glove(path: str | Path, words: Container[str]) -> dict[str, NDArray[np.
         If the file is missing, empty or no text, or a line holds too few or too many numbers or
         something else than numbers; the message says which line.
     """
+    if Path(path).suffix == ".npz":
+        return _from_npz(Path(path), words)
     vectors: dict[str, NDArray[np.float32]] = {}
     try:
         with _open(Path(path)) as file:
@@ -134,6 +145,27 @@ def read_glove(path: str | Path, words: Container[str]) -> dict[str, NDArray[np.
             raise
         raise FileFormatError(f"cannot read {path} as text of word vectors: {error}") from error
     return vectors
+
+
+def _from_npz(path: Path, words: Container[str]) -> dict[str, NDArray[np.float32]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names, vectors = file["words"], file["vectors"]
+    except (OSError, EOFError, KeyError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        raise FileFormatError(f"cannot read {path} as word vectors, arrays words and vectors: {error}") from error
+    if names.dtype.kind not in "SU" or vectors.dtype.kind != "f" or vectors.ndim != 2 or len(names) != len(vectors):
+        raise FileFormatError(
+            f"{path} must hold words (n,) of text and vectors (n, dim) of floats, but they are {names.dtype} of shape "
+            f"{names.shape} and {vectors.dtype} of shape {vectors.shape}."
+        )
+    found: dict[str, NDArray[np.float32]] = {}
+    for name, vector in zip(names.tolist(), vectors, strict=True):
+        word = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+        if word in words and word not in found:
+            found[word] = vector.astype(np.float32)
+            if not np.isfinite(found[word]).all():
+                raise FileFormatError(f"{path}: the numbers must be finite, but those of {word!r} are not.")
+    return found
 
 
 def resolve_embedding(

@@ -21,6 +21,7 @@ __all__ = ["GlobalPoolingCNN"]
 
 _KERNEL = 5  # words, of the convolutions and of the pooling
 _WINDOW = 1 + 5 * (_KERNEL - 1)  # words that one number before the global pooling depends on
+_ROW = 512  # windows of a row of the packed documents
 
 
 class GlobalPoolingCNN(Classifier[Tensor]):
@@ -49,6 +50,11 @@ class GlobalPoolingCNN(Classifier[Tensor]):
     Padding does not change the result: words of id 0 are skipped wherever they stand, and the global
     maximum runs over the positions inside the document only. A document of fewer than 21 words is
     extended to 21 with vectors of zeros.
+
+    The documents of a batch are written one after the other and convolved as one text, so that padding costs
+    nothing: three quarters of 20 Newsgroups at 1,000 words a message are padding. Windows that reach into the next
+    document are left out of the maximum. While ``torch.compile`` or ``torch.export`` records the network, whose
+    shapes may not depend on the words, the padded documents are convolved instead; the logits are the same.
     """
 
     def __init__(
@@ -75,15 +81,42 @@ class GlobalPoolingCNN(Classifier[Tensor]):
     def features(self, inputs: Tensor) -> Tensor:
         """Map word ids (n, length) to the hidden layer, of shape (n, width); id 0 is padding."""
         words, n_words = _left_aligned(inputs)
-        x = self.embedding(words) * (words != PADDING).unsqueeze(2)
-        x = functional.max_pool1d(functional.relu(self.conv1(x.transpose(1, 2))), _KERNEL, stride=1)
-        x = functional.max_pool1d(functional.relu(self.conv2(x)), _KERNEL, stride=1)
-        x = functional.relu(self.conv3(x))
-        n_windows = n_words.clamp(min=_WINDOW) - _WINDOW + 1
-        beyond = torch.arange(x.shape[2], device=x.device) >= n_windows.unsqueeze(1)
-        x = x.masked_fill(beyond.unsqueeze(1), -torch.inf).amax(dim=2)
+        sizes = n_words.clamp(min=_WINDOW)
+        packed = len(words) > 0 and not torch.compiler.is_compiling()
+        x = self._packed_maxima(words, sizes) if packed else self._padded_maxima(words, sizes)
         hidden: Tensor = self.dropout(functional.relu(self.hidden(x)))
         return hidden
+
+    def _padded_maxima(self, words: Tensor, sizes: Tensor) -> Tensor:
+        """Return the maximum over the windows of each document, of shape (n, width), from padded documents."""
+        x = self._windows(words)
+        beyond = torch.arange(x.shape[1], device=x.device) > (sizes - _WINDOW).unsqueeze(1)
+        return x.masked_fill(beyond.unsqueeze(2), -torch.inf).amax(dim=1)
+
+    def _packed_maxima(self, words: Tensor, sizes: Tensor) -> Tensor:
+        """Return the same from the documents written one after the other, in rows that overlap by a window."""
+        text = words[torch.arange(words.shape[1], device=words.device) < sizes.unsqueeze(1)]
+        missing = -(len(text) - _WINDOW + 1) % _ROW
+        rows = functional.pad(text, (0, missing), value=PADDING).unfold(0, _ROW + _WINDOW - 1, _ROW)
+        windows = self._windows(rows).flatten(0, 1)
+        lengths = sizes.tolist()
+        parts = torch.split(windows[: sum(lengths) - _WINDOW + 1], [*lengths[:-1], lengths[-1] - _WINDOW + 1])
+        return torch.stack([part[: n - _WINDOW + 1].amax(dim=0) for part, n in zip(parts, lengths, strict=True)])
+
+    def _windows(self, words: Tensor) -> Tensor:
+        """Return what the third convolution makes of each 21 words running, of shape (n, length - 20, width)."""
+        vectors = self.embedding(words) * (words != PADDING).unsqueeze(2)
+        # As images of one line with the channels last: the memory of the vectors as it lies, and faster by a quarter.
+        x = vectors.transpose(1, 2).unsqueeze(2)
+        x = functional.max_pool2d(functional.relu(_convolved(x, self.conv1)), (1, _KERNEL), stride=1)
+        x = functional.max_pool2d(functional.relu(_convolved(x, self.conv2)), (1, _KERNEL), stride=1)
+        return functional.relu(_convolved(x, self.conv3)).squeeze(2).transpose(1, 2)
+
+
+def _convolved(x: Tensor, layer: nn.Conv1d) -> Tensor:
+    """Apply a convolution over words to an image of one line."""
+    weight = layer.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+    return functional.conv2d(x, weight, layer.bias)
 
 
 def _left_aligned(words: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,6 @@ from calkit_torch.training.checkpoint import read_checkpoint, restore
 from calkit_torch.training.defaults import default_callbacks
 from calkit_torch.training.distributed import Processes, joined_processes, rows_of_ranks
 from calkit_torch.training.interruption import noted_interruptions
-from calkit_torch.training.optimisers import learning_rate_of
 from calkit_torch.training.randomness import lent_generators, seed_step
 from calkit_torch.training.recipe import Recipe
 from calkit_torch.training.run_folder import RunWriter, check_free
@@ -50,7 +49,8 @@ def train(
     """Train a network and leave a run folder.
 
     Started by torchrun, each process takes its part of every batch, and the result is that of one process up to
-    rounding (batch normalisation apart, which sees the part).
+    rounding. Two things are apart: batch normalisation sees the part, and dropout draws other masks on each rank, so
+    that with either the networks differ as those of two seeds do.
 
     Parameters
     ----------
@@ -161,8 +161,8 @@ def _train_epoch(state: TrainingState, callbacks: Sequence[Callback], saver: Sav
     recipe = state.recipe
     state.loss = state.full_loss.at(state.epoch)
     factor = get_schedule(recipe.lr_schedule, recipe.epochs)(state.epoch)
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate_of(recipe.optimiser) * factor
+    for group, rate in zip(state.optimiser.param_groups, recipe.learning_rates, strict=True):
+        group["lr"] = rate * factor
     if state.batch == 0:
         _seed(state)
         for callback in callbacks:
@@ -188,7 +188,7 @@ def _step(state: TrainingState, callbacks: Sequence[Callback], inputs: Any, labe
     logits, labels = _of_all_ranks(state, inputs, logits, labels)
     loss = state.loss(logits, labels)
     # Gradients are averaged over the ranks, each of which has that of its own rows.
-    objective = loss * state.world_size
+    objective = loss * (state.loss_scale * state.world_size)
     if state.scaler is None:
         objective.backward()
     else:
@@ -211,9 +211,7 @@ def _of_all_ranks(state: TrainingState, inputs: Any, logits: Tensor, labels: Ten
     if state.world_size == 1:
         return logits, labels
     if isinstance(inputs, Tensor):
-        loader = state.loader("train", train=True)
-        n_rows = min(loader.batch_size, loader.n_samples - state.batch * loader.batch_size)
-        counts = rows_of_ranks(n_rows, state.world_size)
+        counts = rows_of_ranks(state.batch_inputs, state.world_size)
     else:
         # Trees have as many labels as nodes.
         counts = state.processes.counts(len(labels))
@@ -223,7 +221,7 @@ def _of_all_ranks(state: TrainingState, inputs: Any, logits: Tensor, labels: Ten
 
 def _count(state: TrainingState, loss: Tensor, labels: Tensor) -> None:
     n_labels = (labels != state.loss.ignore_index).sum()
-    state.batch_loss = loss
+    state.batch_loss = loss * state.loss_scale
     state.total_loss += loss if state.recipe.loss_reduction == "sum" else loss * n_labels
     state.n_labels += n_labels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,49 @@ from calkit.errors import CalkitError, InputError, UsageError
 from calkit.registry import Registry
 from calkit.specs import Spec, call_with_spec, parse_spec
 
-__all__ = ["OPTIMISERS", "get_optimiser", "learning_rate_of", "with_learning_rate"]
+__all__ = ["OPTIMISERS", "JointOptimiser", "get_optimiser", "learning_rate_of", "with_learning_rate"]
+
+
+class JointOptimiser(Optimizer):
+    """Several optimisers, each of its own parameters, that step together.
+
+    Parameters
+    ----------
+    parts : sequence of Optimizer
+
+    Examples
+    --------
+    >>> import torch
+    >>> a, b = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
+    >>> joint = JointOptimiser([SGD([a], lr=0.1), Adagrad([b], lr=0.05)])
+    >>> [group["lr"] for group in joint.param_groups]
+    [0.1, 0.05]
+    """
+
+    def __init__(self, parts: Sequence[Optimizer]) -> None:
+        super().__init__([p for part in parts for group in part.param_groups for p in group["params"]], {})
+        self.parts = list(parts)
+        self._gather()
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
+        """Let each take its step."""
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of all."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        for part, found in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(found)
+        self._gather()
+
+    def _gather(self) -> None:
+        # The very groups of the parts, so that a change of the learning rate reaches them.
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
 
 OPTIMISERS: Registry[Callable[..., Optimizer]] = Registry("optimiser")
 """Functions from parameters, the learning rate, parameters of their own and ``fused`` to an optimiser, by name."""

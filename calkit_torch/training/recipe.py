@@ -26,7 +26,7 @@ from calkit_torch.training.schedules import get_schedule, scaled_epochs, scaled_
 __all__ = ["PRECISIONS", "REDUCTIONS", "Recipe", "available_recipes", "get_recipe", "scaled_loss"]
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-REDUCTIONS = ("mean", "sum", "focal-calibration")
+REDUCTIONS = ("mean", "sum", "per-input", "focal-calibration")
 
 #: The recipes taken for data sets of these names where none is chosen.
 _DEFAULTS = {
@@ -41,6 +41,8 @@ _OTHERWISE = "plain"
 _PAPER_EPOCHS = 350
 #: Where a recipe says what is otherwise for some data set, network and loss.
 _EXCEPTIONS = "exceptions"
+#: Where a recipe says what it means by the paper's name of a loss.
+_LOSSES = "losses"
 _WHAT = ("dataset", "model", "loss")
 #: Keys that speak of epochs of the whole run.
 _TIMED = ("epochs", "lr_schedule", "save_epochs")
@@ -69,9 +71,13 @@ class Recipe:
         Of the division into training and validation set.
     precision : {"float32", "bfloat16", "float16"}
         What the network computes in where that is safe; weights and losses are float32 always.
-    reduction : {"mean", "sum", "focal-calibration"}
-        What becomes of the losses of a batch. ``"focal-calibration"`` is the published code's choice: the sum, but the
-        mean for the Brier score. (Its MMCE, the mean times the size of the batch, is what a sum is here.)
+    embedding_optimiser : str, optional
+        That of the word vectors, if it is another one: ``"sgd:0.1"``. The schedule is the same.
+    reduction : {"mean", "sum", "per-input", "focal-calibration"}
+        What becomes of the losses of a batch. ``"per-input"`` is the sum over all labels divided by the number of
+        inputs: of trees, the sum over the nodes of a tree, averaged over the trees. ``"focal-calibration"`` is the
+        published code's choice: the sum, but the mean for the Brier score. (Its MMCE, the mean times the size of the
+        batch, is what a sum is here.)
     clip_norm : float, optional
         Largest norm of the gradient of all parameters; a longer one is shortened.
     select : str
@@ -119,6 +125,7 @@ class Recipe:
     compile: bool = False
     channels_last: bool = False
     save_epochs: tuple[int, ...] = ()
+    embedding_optimiser: str | None = None
 
     def __post_init__(self) -> None:
         for key, kind in _KINDS.items():
@@ -140,7 +147,9 @@ class Recipe:
         parse_spec(self.dataset)
         MODELS.canonical(parse_spec(self.model).name)
         get_loss(self.loss)
-        learning_rate_of(self.optimiser)
+        for spec in (self.optimiser, self.embedding_optimiser):
+            if spec is not None:
+                learning_rate_of(spec)
         get_schedule(self.lr_schedule, self.epochs)
         if self.select != "last":
             get_metric(self.select)
@@ -166,7 +175,13 @@ class Recipe:
         """What the losses of a batch become, ``"mean"`` or ``"sum"``."""
         if self.reduction == "focal-calibration":
             return "mean" if get_loss(self.loss).name == "brier" else "sum"
-        return self.reduction
+        return "sum" if self.reduction == "per-input" else self.reduction
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """The learning rates of the optimisers, before the schedule."""
+        specs = (self.optimiser, self.embedding_optimiser)
+        return tuple(learning_rate_of(spec) for spec in specs if spec is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the keys and values of the TOML; what is None is left out."""
@@ -253,7 +268,8 @@ def get_recipe(source: str | Path | None = None, **given: Any) -> Recipe:
     source : str or Path, optional
         A name of :func:`available_recipes`, or a TOML file; by default the recipe for the data set. Beside the keys of
         a recipe it may hold ``[[exceptions]]``: tables with ``dataset``, ``model`` or ``loss``, and what is otherwise
-        for these.
+        for these; and ``[losses]``: what it means by a name, such as ``MMCE = "mmce-w:2,scaling=code"``. The recipe
+        returned has the meaning.
     **given
         Fields of :class:`Recipe` that count instead of those of the source; one that is None does not.
 
@@ -289,7 +305,10 @@ def get_recipe(source: str | Path | None = None, **given: Any) -> Recipe:
     chosen = {key: value for key, value in given.items() if value is not None}
     if source is None and "dataset" not in chosen:
         raise UsageError("name a data set (--dataset digits) or a recipe file that does (--recipe FILE).")
-    values, exceptions = _named(source if source is not None else _default_name(chosen["dataset"]))
+    values, exceptions, losses = _named(source if source is not None else _default_name(chosen["dataset"]))
+    for part in (values, chosen):
+        if part.get("loss") in losses:
+            part["loss"] = losses[part["loss"]]
     timed = {key: chosen.pop(key) for key in _TIMED if key in chosen}
     recipe = Recipe.from_dict({**values, **chosen})
     for exception in exceptions:
@@ -368,18 +387,20 @@ def _folder() -> Any:
     return resources.files("calkit_torch.training") / "recipes"
 
 
-def _named(source: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the keys of a recipe that ships or of a file, and its exceptions."""
+def _named(source: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, str]]:
+    """Return the keys of a recipe that ships or of a file, its exceptions, and what it means by names of losses."""
     values = _parse_toml(_text(source), str(source))
-    exceptions = values.pop(_EXCEPTIONS, [])
+    exceptions, losses = values.pop(_EXCEPTIONS, []), values.pop(_LOSSES, {})
     _check_keys(values)
+    if not isinstance(losses, dict) or not all(isinstance(meant, str) for meant in losses.values()):
+        raise InputError(f'the losses of {source} must be a table of text, [losses] with MMCE = "mmce:8".')
     if not isinstance(exceptions, list) or not all(isinstance(e, dict) and e.keys() & set(_WHAT) for e in exceptions):
         raise InputError(
             f"the exceptions of {source} must be tables, [[exceptions]], each with dataset, model or loss."
         )
     for exception in exceptions:
         _check_keys(exception)
-    return values, exceptions
+    return values, exceptions, losses
 
 
 def _text(source: str | Path) -> str:
@@ -432,6 +453,10 @@ def _plain(kind: type, value: Any) -> Any:
     return value if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)) else MISSING
 
 
+def _text_or_none(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else MISSING
+
+
 def _number_or_none(value: Any) -> Any:
     if value is None:
         return None
@@ -449,6 +474,7 @@ _CONVERSIONS: dict[Any, Any] = {
     int: partial(_plain, int),
     bool: partial(_plain, bool),
     float | None: _number_or_none,
+    str | None: _text_or_none,
     tuple[int, ...]: _whole_numbers,
 }
 _WORDS = {
@@ -456,5 +482,6 @@ _WORDS = {
     int: "a whole number",
     bool: "true or false",
     float | None: "a number",
+    str | None: "text",
     tuple[int, ...]: "a list of whole numbers",
 }

@@ -28,6 +28,10 @@ if sys.platform != "win32":  # Windows has no flock; there only the file itself 
 __all__ = ["RunWriter", "check_free", "check_same_recipe", "plain"]
 
 
+#: Splits whose arrays have another name.
+_WORDS = {"validation": "val"}
+
+
 class RunWriter:
     """Writes the folder of a run. Make one with :func:`RunWriter.opened`.
 
@@ -91,17 +95,16 @@ class RunWriter:
         """Return where logits are kept, of an epoch counted from 1 or of the final network."""
         return self.path / "logits" / ("final.npz" if epoch is None else f"epoch-{epoch:04d}.npz")
 
-    def write_logits(self, validation: Predictions, test: Predictions, epoch: int | None = None) -> Path:
-        """Keep logits and labels, of an epoch counted from 1 or of the final network; return the file."""
+    def write_logits(self, splits: Mapping[str, Predictions], epoch: int | None = None) -> Path:
+        """Keep logits and labels of splits, of an epoch counted from 1 or of the final network; return the file."""
         path = self.logits_path(epoch)
-        arrays = {
-            "val_logits": np.asarray(validation.scores),
-            "val_labels": np.asarray(validation.named_labels),
-            "test_logits": np.asarray(test.scores),
-            "test_labels": np.asarray(test.named_labels),
-        }
-        if test.class_names is not None:
-            arrays["class_names"] = np.asarray(list(test.class_names), dtype=np.str_)
+        arrays = {}
+        for split, predictions in splits.items():
+            word = _WORDS.get(split, split)
+            arrays[f"{word}_logits"] = np.asarray(predictions.scores)
+            arrays[f"{word}_labels"] = np.asarray(predictions.named_labels)
+            if predictions.class_names is not None:
+                arrays["class_names"] = np.asarray(list(predictions.class_names), dtype=np.str_)
         with atomic_write(path, durable=True) as temporary:
             np.savez(temporary, **arrays)  # type: ignore[arg-type]
         return path

@@ -8,11 +8,14 @@ from typing import cast
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+from torch.utils.data import Dataset
 
+from calkit.errors import UsageError
 from calkit_torch.data import DataSet
 from calkit_torch.losses import get_loss
 from calkit_torch.training.distributed import Processes
-from calkit_torch.training.optimisers import get_optimiser
+from calkit_torch.training.optimisers import JointOptimiser, get_optimiser
 from calkit_torch.training.recipe import Recipe
 from calkit_torch.training.run_folder import RunWriter
 from calkit_torch.training.state import TrainingState
@@ -30,7 +33,6 @@ def build_state(recipe: Recipe, data: DataSet, processes: Processes, run: RunWri
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss = get_loss(recipe.loss, reduction=recipe.loss_reduction).to(device)
     on_cuda = device.type == "cuda"
-    parameters = [p for p in model.parameters() if p.requires_grad]
     return TrainingState(
         recipe,
         data,
@@ -38,11 +40,32 @@ def build_state(recipe: Recipe, data: DataSet, processes: Processes, run: RunWri
         network=model,
         full_loss=loss,
         loss=loss.at(0),
-        optimiser=get_optimiser(recipe.optimiser, parameters, fused=on_cuda),
+        optimiser=_optimiser(recipe, model, fused=on_cuda),
         processes=processes,
         run=run,
         autocast=_AUTOCAST[recipe.precision],
         scaler=torch.amp.GradScaler() if recipe.precision == "float16" and on_cuda else None,
+    )
+
+
+def _optimiser(recipe: Recipe, model: nn.Module, *, fused: bool) -> Optimizer:
+    """Return the optimiser of a network; that of its word vectors may be another one."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if recipe.embedding_optimiser is None:
+        return get_optimiser(recipe.optimiser, parameters, fused=fused)
+    embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    of_words = [p for p in parameters if id(p) in embeddings]
+    others = [p for p in parameters if id(p) not in embeddings]
+    if not of_words:
+        raise UsageError(
+            f"embedding_optimiser = {recipe.embedding_optimiser!r} is for word vectors that are trained, but "
+            f"{recipe.model!r} has none here; leave it out."
+        )
+    return JointOptimiser(
+        [
+            get_optimiser(recipe.optimiser, others, fused=fused),
+            get_optimiser(recipe.embedding_optimiser, of_words, fused=fused),
+        ]
     )
 
 
@@ -55,9 +78,9 @@ def make_network(state: TrainingState) -> nn.Module:
     if state.recipe.compile:
         network = cast("nn.Module", torch.compile(network))
     if state.world_size > 1:
-        # Trees of one word, or parts of a user's network, may leave parameters out of a step.
-        plain = isinstance(state.data.train.inputs, torch.Tensor)
-        network = DistributedDataParallel(network, find_unused_parameters=not plain, gradient_as_bucket_view=True)
+        # A user's Dataset may feed parts of a network, which leave parameters out of a step; tensors and trees do not.
+        partial = isinstance(state.data.train.inputs, Dataset)
+        network = DistributedDataParallel(network, find_unused_parameters=partial, gradient_as_bucket_view=True)
     return network
 
 

@@ -159,6 +159,17 @@ class TrainingState:
         return len(self.loader("train", train=True))
 
     @property
+    def batch_inputs(self) -> int:
+        """Number of inputs of the present batch, over all ranks."""
+        loader = self.loader("train", train=True)
+        return min(loader.batch_size, loader.n_samples - self.batch * loader.batch_size)
+
+    @property
+    def loss_scale(self) -> float:
+        """What the loss of a batch is multiplied by before it is minimised."""
+        return 1 / self.batch_inputs if self.recipe.reduction == "per-input" else 1.0
+
+    @property
     def learning_rate(self) -> float:
         """The present learning rate."""
         return float(self.optimiser.param_groups[0]["lr"])
@@ -193,13 +204,15 @@ class TrainingState:
         Returns
         -------
         logits : Tensor of float32, shape (m, K)
+            Of the K classes that are judged.
         labels : Tensor of int64, shape (m,)
         """
         if split not in self._scores:
-            logits = [torch.empty(0, self.data.n_classes, device=self.device)]
+            logits = [torch.empty(0, len(self.data.judged), device=self.device)]
             labels = [torch.empty(0, dtype=torch.int64, device=self.device)]
 
             def collect(scores: Tensor, y: Tensor, _: Tensor | None) -> None:
+                scores, y = self.data.only_judged(scores, y)
                 logits.append(scores.float())
                 labels.append(y)
 
@@ -223,7 +236,7 @@ class TrainingState:
     def predictions(self, split: str) -> Predictions:
         """Return what the network says of a split, all rows in their order, on every rank; call it on all."""
         logits, labels = self.all_scores(split)
-        names = self.data.class_names
+        names = self.data.judged_names
         y = TrueColumns(labels.cpu().numpy())
         return Predictions(logits.cpu().numpy(), y, kind="logits", class_names=names)
 

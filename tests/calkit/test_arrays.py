@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import calkit
-from calkit.arrays import HostBlocks, as_row_source, to_numpy
+from calkit.arrays import as_row_source, to_numpy
 from calkit.errors import InputError
+from calkit.lazy import Converted
 
 
 def example(n=300, k=4, seed=0):
@@ -94,7 +95,7 @@ class TestTorch:
         logits, _, y, _ = example()
         narrow = torch.from_numpy(logits).bfloat16()
         source = as_row_source(narrow)
-        assert isinstance(source, HostBlocks)
+        assert isinstance(source, Converted)
         assert (source.dtype, source.itemsize, source.shape, len(source)) == (np.float32, 2, (300, 4), 300)
         # Every bfloat16 number is a float32 number.
         np.testing.assert_array_equal(source[10:20], narrow[10:20].float().numpy())
@@ -132,7 +133,7 @@ class TestTorch:
         logits, _, y, weight = example(100_000, 20)
         tensors = [torch.from_numpy(array).cuda() for array in (logits, y, weight)]
         predictions = calkit.Predictions(tensors[0], tensors[1], kind="logits", sample_weight=tensors[2])
-        assert isinstance(predictions.scores, HostBlocks)
+        assert isinstance(predictions.scores, Converted)
         expected = calkit.evaluate(calkit.Predictions(logits, y, kind="logits", sample_weight=weight))
         assert dict(calkit.evaluate(predictions)) == dict(expected)
         assert dict(calkit.evaluate(predictions, n_jobs=2)) == dict(expected)

@@ -15,12 +15,14 @@ import pytest
 import torch
 from sklearn.utils import Bunch
 
+import calkit
 from calkit.errors import FileFormatError, InputError, NotFoundError, UsageError
 from calkit_torch.data import DataSet, get_dataset
 from calkit_torch.data.newsgroups import split_sizes
 from calkit_torch.data.newsgroups_files import Messages, read_messages
 from calkit_torch.data.split import shuffled
 from calkit_torch.data.text import build_vocabulary, encode, tokenize
+from calkit_torch.training import Recipe, train
 from tests.calkit_torch.test_data_files import Runs
 
 GROUPS = [f"group.{chr(ord('a') + k)}" for k in range(20)]
@@ -239,6 +241,24 @@ def test_word_vectors(tmp_path: Path) -> None:
     assert embedding.weight[0].tolist() == [0, 0, 0]
 
 
+def test_vectors_that_are_not_trained(tmp_path: Path) -> None:
+    """As the Keras code has them: a matrix that is not trained, with zeros for words of the vocabulary without any."""
+    write_jsonl(tmp_path)
+    glove = tmp_path / "glove.npz"
+    np.savez(glove, words=np.array([b"body", b"word1"]), vectors=np.array([[1, 2], [3, 4]], dtype=np.float16))
+    data = get_dataset(f"20newsgroups:length=9,glove={glove},trainable=false", folder=tmp_path)
+    embedding = data.build_model("global-pooling-cnn:width=4").embedding
+    assert embedding.weight.tolist() == [[0, 0], [0, 0], [1, 2], [3, 4]]
+    assert not embedding.weight.requires_grad
+    trained = get_dataset(f"20newsgroups:length=9,glove={glove}", folder=tmp_path)
+    assert trained.model_options["embedding"].weight.shape == (9, 2)
+    for frozen, free in zip(data.train.inputs, trained.train.inputs, strict=True):
+        assert (frozen > 0).tolist() == (free > 0).tolist()  # the same words, at the same places
+        assert (frozen == 2).tolist() == (free == 1).tolist()  # "body", the most frequent
+    with pytest.raises(UsageError, match="trainable=false is for vectors that are given"):
+        get_dataset("20newsgroups:trainable=false", folder=tmp_path)
+
+
 def test_divisions_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="unknown division 'bydat'. Did you mean 'bydate'"):
         get_dataset("20newsgroups:division=bydat", folder=tmp_path)
@@ -290,9 +310,9 @@ def write_sst(folder: Path, ending: str = "", trees: Any = TREES) -> Path:
 
 
 @pytest.mark.parametrize("ending", ["", ".xz"])
-def test_the_binary_task(tmp_path: Path, ending: str) -> None:
+def test_the_two_class_task(tmp_path: Path, ending: str) -> None:
     """By hand: roots 3 and 0 stay in training, 2 is left out; nodes of label 2 are -100."""
-    data = get_dataset("sst", folder=write_sst(tmp_path, ending))
+    data = get_dataset("sst:two-class", folder=write_sst(tmp_path, ending))
     assert [len(part) for part in (data.train, data.validation, data.test)] == [2, 1, 1]
     assert data.class_names == ("negative", "positive")
     assert [tree.labels for tree in data.train.inputs] == [(-100, 1, -100, 1, 1), (0, -100, 0)]
@@ -304,6 +324,22 @@ def test_the_binary_task(tmp_path: Path, ending: str) -> None:
     forest, labels = next(iter(data.loader("test", batch_size=5)))
     assert forest.words.tolist() == [1, 2]
     assert labels.tolist() == [1]
+
+
+def test_the_binary_task(tmp_path: Path) -> None:
+    """By hand: the trees of the two-class task; nodes of label 2 are neutral, class 1 of 3; roots are judged by two."""
+    data = get_dataset("sst", folder=write_sst(tmp_path))
+    assert data.class_names == ("negative", "neutral", "positive")
+    assert [tree.labels for tree in data.train.inputs] == [(1, 2, 1, 2, 2), (0, 1, 0)]
+    assert (data.train.labels.tolist(), data.test.labels.tolist()) == ([2, 0], [2])
+    assert data.judged_names == ("negative", "positive")
+    logits, labels = data.only_judged(torch.tensor([[1.0, 9.0, 2.0], [4.0, 5.0, 3.0]]), torch.tensor([2, 0]))
+    assert (logits.tolist(), labels.tolist()) == ([[1, 2], [4, 3]], [1, 0])
+    recipe = Recipe("sst", "tree-lstm:hidden=4,embedding_dim=3", "ce", epochs=1, reduction="per-input")
+    run = train(recipe, data, out=tmp_path / "run", device="cpu", progress=False)
+    found = calkit.load_predictions(run.logits(), split="test")
+    assert found.scores.shape == (1, 2)
+    assert (found.class_names, found.y_true.tolist()) == (("negative", "positive"), [1])
 
 
 def test_the_fine_task(tmp_path: Path) -> None:
@@ -323,7 +359,7 @@ def test_case_can_be_kept_and_words_of_all_splits_looked_up(tmp_path: Path) -> N
     model = data.build_model("tree-lstm:hidden=3")
     assert model.embedding.weight[data.feed.vocabulary["best"]].tolist() == [1, 2]
     forest, _ = next(iter(data.loader("train", batch_size=2, train=True)))
-    assert model(forest).shape == (8, 2)
+    assert model(forest).shape == (8, 3)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +390,7 @@ def test_trees_that_are_missing(tmp_path: Path) -> None:
 @pytest.mark.data
 def test_the_real_treebank(data_folder: Path) -> None:
     """Counts as published: 6,920, 872 and 1,821 with a root that is not neutral; 8,544, 1,101 and 2,210 in all."""
-    binary = get_dataset("sst:binary", folder=data_folder / "sst")
+    binary = get_dataset("sst:two-class", folder=data_folder / "sst")
     fine = get_dataset("sst:fine", folder=data_folder / "sst")
     for data, sizes in ((binary, (6920, 872, 1821)), (fine, (8544, 1101, 2210))):
         assert tuple(map(len, (data.train, data.validation, data.test))) == sizes

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from calkit.errors import FileFormatError, InputError
+from calkit.errors import FileFormatError, InputError, NotFoundError
 from calkit_torch.models import PADDING, glove_embedding, random_embedding, read_glove
 
 LINES = "the 0.5 -1.25 2\n, 0.25 1e-1 -3.5\nünïcode\x85\rx 1 2 3\n. . . 4 5 6\nthe 9 9 9\nlast -7 0 7\n"
@@ -66,6 +66,34 @@ def test_an_embedding_holds_the_vectors_at_the_ids(tmp_path: Path) -> None:
     assert torch.equal(glove_embedding(path, vocabulary, seed=8).weight, embedding.weight)
     assert not torch.equal(glove_embedding(path, vocabulary, seed=9).weight[1], embedding.weight[1])
     assert not glove_embedding(path, vocabulary, trainable=False).weight.requires_grad
+
+
+def test_arrays_of_vectors(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.npz"
+    np.savez(path, words=np.array(["a", "ü", "a"]), vectors=np.array([[0.5, 1], [2, 3], [9, 9]], dtype=np.float16))
+    assert {w: v.tolist() for w, v in read_glove(path, {"a", "ü", "absent"}).items()} == {"a": [0.5, 1], "ü": [2, 3]}
+    np.savez(path, words=np.array(["ü".encode()]), vectors=np.ones((1, 2)))
+    assert read_glove(path, {"ü"})["ü"].dtype == np.float32
+    zeros = glove_embedding(path, {"ü": 2, "absent": 1}, unknown="zero")
+    assert zeros.weight.tolist() == [[0, 0], [0, 0], [1, 1]]
+    with pytest.raises(NotFoundError, match="unknown vector of unknown words 'zeros'. Did you mean 'zero'"):
+        glove_embedding(path, {"ü": 2}, unknown="zeros")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"words": ["a"]}, "cannot read .*vectors.npz as word vectors"),
+        ({"words": ["a"], "vectors": [[1.0], [2.0]]}, "must hold words"),
+        ({"words": ["a"], "vectors": [[1]]}, "must hold words"),
+        ({"words": [1.0], "vectors": [[1.0]]}, "must hold words"),
+        ({"words": ["a"], "vectors": [[np.nan]]}, "the numbers must be finite, but those of 'a'"),
+    ],
+)
+def test_arrays_that_are_no_vectors(tmp_path: Path, arrays: dict[str, list], message: str) -> None:
+    np.savez(tmp_path / "vectors.npz", **arrays)
+    with pytest.raises(FileFormatError, match=message):
+        read_glove(tmp_path / "vectors.npz", {"a"})
 
 
 def test_random_vectors_depend_on_the_seed_alone() -> None:

@@ -64,6 +64,34 @@ def test_documents_of_any_length_have_logits(length: int) -> None:
     assert logits.isfinite().all()
 
 
+def test_documents_that_fill_several_rows_equal_padded_ones() -> None:
+    """The network convolves a batch as one text in rows of 512 windows; under torch.compile, padded documents."""
+    generator = torch.Generator().manual_seed(1)
+    sizes = [0, 700, 21, 490, 1300, 3, 22]
+    batch = padded([torch.randint(1, VOCABULARY_SIZE, (n,), generator=generator).tolist() for n in sizes], 1300)
+    found = []
+    for model in (MODEL, torch.compile(MODEL, backend="eager", fullgraph=True)):
+        MODEL.zero_grad()
+        logits = model(batch)
+        logits.square().sum().backward()
+        found.append([logits.detach(), *(p.grad.clone() for p in MODEL.parameters())])
+    for packed, whole in zip(*found, strict=True):
+        torch.testing.assert_close(packed, whole, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("words", [torch.zeros(0, 30, dtype=torch.int64), torch.zeros(2, 0, dtype=torch.int64)])
+def test_nothing_to_read(words: Tensor) -> None:
+    assert MODEL(words).shape == (len(words), 3)
+
+
+def test_logits_keep_the_precision_of_the_weights_under_autocast() -> None:
+    model = get_model("global-pooling-cnn:embedding_dim=6,width=5", 3, vocabulary_size=VOCABULARY_SIZE).eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(padded([[3, 8, 1, 2] * 8], 32))
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float())
+
+
 def test_padding_changes_no_gradient() -> None:
     documents = [[3, 8, 1, 2] * 8, [5, 6]]
     found = []

@@ -83,7 +83,7 @@ def test_a_training_batch_too_small_to_share_is_refused():
 
 def test_two_processes_resume_exactly(tmp_path):
     """With batch normalisation, augmentation and a loss that learns; dropout draws other numbers on each rank."""
-    for name in ("images", "vectors"):
+    for name in ("images", "vectors", "trees"):
         whole, out = tmp_path / f"{name}-whole", tmp_path / name
         assert together(RANKS, run_sample, name, whole) == [0, 0]
         killed = together(RANKS, run_sample, name, out, kill=("after a batch", 6), checkpoint_batches=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from torch import nn
 from calkit.errors import InputError, NotFoundError, UsageError
 from calkit_torch.training import OPTIMISERS, SCHEDULES, Recipe, get_optimiser, get_schedule
 from calkit_torch.training.distributed import Processes
+from calkit_torch.training.loop import _step
 from calkit_torch.training.optimisers import learning_rate_of, with_learning_rate
 from calkit_torch.training.schedules import scaled_epochs, scaled_schedule
 from calkit_torch.training.setup import build_state
-from tests.calkit_torch.training_samples import vectors
+from tests.calkit_torch.training_samples import trees, vectors
 
 PAIRS = [
     ("sgd:0.1", torch.optim.SGD, {"lr": 0.1}),
@@ -72,6 +74,47 @@ def test_all_parameters_decay_alike() -> None:
     (group,) = state.optimiser.param_groups
     assert {id(p) for p in group["params"]} == {id(p) for p in state.model.parameters()}
     assert group["weight_decay"] == 0.5
+
+
+def test_word_vectors_have_an_optimiser_of_their_own() -> None:
+    """By hand: one step of SGD takes the rate times the gradient off the vectors; AdaGrad moves the others by its rate.
+
+    AdaGrad's first step is lr * g / (|g| + eps): the sign of the gradient, times the rate.
+    """
+    recipe = Recipe("trees", "tree-lstm:hidden=4,embedding_dim=3", "ce", optimiser="adagrad:0.05")
+    recipe = replace(recipe, embedding_optimiser="sgd:0.1", reduction="per-input", batch_size=2)
+    state = build_state(recipe, trees(), Processes(), None)
+    assert recipe.learning_rates == (0.05, 0.1)
+    before = {name: p.detach().clone() for name, p in state.model.named_parameters()}
+    inputs, labels = next(iter(state.loader("train", train=True)))
+    state.model.eval()
+    loss = nn.functional.cross_entropy(state.model(inputs), labels, reduction="sum") / 2
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in state.model.named_parameters()}
+    state.optimiser.step()
+    for name, p in state.model.named_parameters():
+        g = gradients[name]
+        step = 0.1 * g if name.startswith("embedding") else 0.05 * g / (g.abs() + 1e-10)
+        torch.testing.assert_close(before[name] - p.detach(), step, rtol=1e-4, atol=1e-7)
+    again = build_state(recipe, trees(), Processes(), None)
+    again.optimiser.load_state_dict(state.optimiser.state_dict())
+    assert [len(part.state) for part in again.optimiser.parts] == [len(part.state) for part in state.optimiser.parts]
+    with pytest.raises(UsageError, match="is for word vectors that are trained, but 'mlp' has none"):
+        build_state(Recipe("vectors", "mlp", "ce", embedding_optimiser="sgd:0.1"), vectors(), Processes(), None)
+
+
+def test_the_sum_over_an_input_is_averaged_over_the_inputs() -> None:
+    """Against the sum, divided by hand by the two trees of the batch."""
+    found = []
+    for reduction, rate in (("per-input", 0.3), ("sum", 0.15)):
+        recipe = Recipe("trees", "tree-lstm:hidden=4,embedding_dim=3,dropout=0", "ce", optimiser=f"sgd:{rate}")
+        state = build_state(replace(recipe, reduction=reduction, batch_size=2), trees(), Processes(), None)
+        inputs, labels = next(iter(state.loader("train", train=True)))
+        _step(state, [], inputs, labels)
+        scale = 2 if reduction == "per-input" else 1
+        found.append([*(p.detach() for p in state.model.parameters()), state.batch_loss * scale, state.total_loss])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_frozen_parameters_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ FULL = Recipe(
     compile=True,
     channels_last=True,
     save_epochs=(3, 17),
+    embedding_optimiser="sgd:0.2",
 )
 
 
@@ -161,10 +162,12 @@ PAPER = {
     },
     "paper-trees": {
         "optimiser": "adagrad:0.05,weight_decay=0.0001",
+        "embedding_optimiser": "sgd:0.1",
         "lr_schedule": "constant",
         "epochs": 25,
+        "batch_size": 25,
         "select": "accuracy",
-        "reduction": "mean",
+        "reduction": "per-input",
     },
 }
 
@@ -225,13 +228,15 @@ def test_reductions_of_the_published_code(reduction: str, loss: str, expected: s
 @pytest.mark.parametrize(
     ("what", "epochs"),
     [
-        (("cifar10", "wide-resnet-26-10", "brier"), 550),
-        (("cifar10", "wide-resnet-26-10", "Brier"), 550),
-        (("cifar10", "resnet110-bottleneck", "brier"), 430),
+        (("cifar10", "wide-resnet-26-10-postactivation", "brier"), 550),
+        (("cifar10", "wide-resnet-26-10-postactivation", "Brier"), 550),
+        (("cifar100", "resnet110-bottleneck", "brier"), 430),
+        (("cifar10", "resnet110-bottleneck", "brier"), 350),
         (("cifar10", "resnet50", "brier"), 350),
         (("cifar10", "densenet121", "brier"), 350),
-        (("cifar10", "wide-resnet-26-10", "CE"), 350),
-        (("cifar100", "wide-resnet-26-10", "brier"), 350),
+        (("cifar10", "wide-resnet-26-10", "brier"), 350),
+        (("cifar10", "wide-resnet-26-10-postactivation", "CE"), 350),
+        (("cifar100", "wide-resnet-26-10-postactivation", "brier"), 350),
     ],
 )
 def test_the_published_code_trains_two_networks_longer_with_the_brier_score(
@@ -244,6 +249,27 @@ def test_the_published_code_trains_two_networks_longer_with_the_brier_score(
     assert (half.epochs, half.lr_schedule) == (epochs // 2, "step:0.1@75,125")
     plain = get_recipe("paper-images", dataset=what[0], model=what[1], loss=what[2])
     assert plain.epochs == 350
+
+
+@pytest.mark.parametrize(
+    ("dataset", "meant"),
+    [
+        ("cifar10", "mmce-w:2,scaling=code"),  # the scripts of the published code: --loss mmce_weighted --lamda 2.0
+        ("cifar100", "mmce-w:2,scaling=code"),
+        ("20newsgroups", "mmce-w:8,scaling=code"),  # Appendix D: lambda = 8 for documents
+        ("sst", "mmce-w:8,scaling=code"),
+        ("digits", "MMCE"),
+    ],
+)
+def test_the_recipe_says_what_it_means_by_mmce(dataset: str, meant: str, tmp_path: Path) -> None:
+    assert get_recipe(dataset=dataset, model="resnet50", loss="MMCE").loss == meant
+    assert get_recipe(dataset=dataset, model="resnet50", loss="mmce:3").loss == "mmce:3"
+    path = tmp_path / "mine.toml"
+    path.write_text('dataset = "digits"\nloss = "MMCE"\n[losses]\nMMCE = "mmce:5"\n')
+    assert get_recipe(path, model="mlp").loss == "mmce:5"
+    path.write_text("[losses]\nMMCE = 3\n")
+    with pytest.raises(InputError, match="the losses of .*mine.toml must be a table of text"):
+        get_recipe(path, dataset="digits", model="mlp", loss="ce")
 
 
 def test_exceptions_in_a_file_of_ones_own(tmp_path: Path) -> None:

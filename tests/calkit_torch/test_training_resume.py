@@ -13,7 +13,7 @@ from tests.calkit_torch.training_samples import EPOCHS, contents, context, run_s
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 
-NAMES = ("images", "vectors")
+NAMES = ("images", "vectors", "trees")
 MOMENTS = [
     ("inside a step", 0),
     ("after a batch", 3),

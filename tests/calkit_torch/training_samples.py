@@ -19,6 +19,9 @@ from calkit.errors import FileFormatError
 from calkit.runs import RunFolder
 from calkit_torch.bridge import DeviceMetrics
 from calkit_torch.data import Augmentation, DataSet
+from calkit_torch.data.feeds import TreeFeed
+from calkit_torch.data.split import Split
+from calkit_torch.models import parse_tree
 from calkit_torch.training import Callback, Recipe, TrainingInterrupted, train
 from calkit_torch.training import state as training_state
 
@@ -51,8 +54,37 @@ def vectors(n_train=N_TRAIN, n_validation=21, n_test=33):
     return DataSet.from_arrays(part(n_train), part(n_validation), part(n_test), n_classes=3, name="vectors")
 
 
+def trees(n_train=30, n_validation=9, n_test=11):
+    """Sentences of one to six words with a class for every node, of which two of three are judged at the root."""
+    rng = np.random.default_rng(2)
+    words = [f"w{k}" for k in range(12)]
+
+    def grown(n):
+        if n == 1:
+            k = int(rng.integers(12))
+            return f"({k % 3} {words[k]})"
+        left = int(rng.integers(1, n))
+        return f"({rng.integers(3)} {grown(left)} {grown(n - left)})"
+
+    def part(n):
+        found = [parse_tree(grown(int(size))) for size in rng.integers(1, 7, size=4 * n)]
+        kept = [tree for tree in found if tree.labels[-1] != 1][:n]
+        return Split(kept, torch.tensor([tree.labels[-1] for tree in kept]))
+
+    return DataSet(
+        "trees",
+        part(n_train),
+        part(n_validation),
+        part(n_test),
+        class_names=("negative", "neutral", "positive"),
+        feed=TreeFeed({word: k + 2 for k, word in enumerate(words)}, unknown=1),
+        options={"vocabulary_size": 14},
+        judged=(0, 2),
+    )
+
+
 #: Between them: batch normalisation, augmentation, momentum, a loss that learns, selection; dropout, moments, a
-#: schedule.
+#: schedule; trees, whose nodes are many to an input, and two optimisers.
 SAMPLES = {
     "images": (
         Recipe(
@@ -94,6 +126,20 @@ SAMPLES = {
         ),
         vectors,
     ),
+    "trees": (
+        Recipe(
+            "trees",
+            "tree-lstm:hidden=4,embedding_dim=3",
+            "mmce-w:8,scaling=code",
+            optimiser="adagrad:0.05,weight_decay=0.0001",
+            embedding_optimiser="sgd:0.1",
+            epochs=EPOCHS,
+            batch_size=8,
+            reduction="per-input",
+            select="accuracy",
+        ),
+        trees,
+    ),
 }
 
 
@@ -108,9 +154,9 @@ class Keep(Callback):
         state.record["seen"] = self.seen
 
     def on_end(self, state):
-        found = state.predictions("validation"), state.predictions("test")
+        found = {split: state.predictions(split) for split in ("validation", "test")}
         if state.run is not None:
-            state.run.write_logits(*found)
+            state.run.write_logits(found)
 
     def state_dict(self):
         return {"seen": self.seen}

@@ -19,8 +19,8 @@ from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.hardening.guard import damaged
 from calkit.io.hardening.limits import format_bytes
-from calkit.io.sources import ConvertedSource, Source
 from calkit.io.tree import object_fields
+from calkit.lazy import Converted, LazyArray
 
 __all__ = ["Npy", "NpyHeader", "mapped", "number_field", "pickled", "read_header"]
 
@@ -97,8 +97,8 @@ def number_field(name: str, header: NpyHeader, load: Callable[[], Any]) -> Field
 
 def _bits(load: Callable[[], Any]) -> Any:
     values, bits = load(), np.dtype(np.uint16)
-    if isinstance(values, Source):
-        return ConvertedSource(values, lambda rows: rows.view(bits), values.shape, bits)
+    if isinstance(values, LazyArray):
+        return Converted(values, lambda rows: rows.view(bits), values.shape, bits)
     return values.view(bits)
 
 

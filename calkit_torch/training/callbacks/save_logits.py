@@ -24,6 +24,9 @@ class SaveLogits(Callback):
     ----------
     epochs : iterable of int, optional
         Epochs to keep, counted from 1; by default the recipe's ``save_epochs``.
+    train : bool, default=False
+        Whether to keep the logits of the training set of these epochs as well, without augmentation, as
+        ``train_logits`` and ``train_labels``.
 
     Raises
     ------
@@ -35,7 +38,8 @@ class SaveLogits(Callback):
     >>> callback = SaveLogits([10, 100, 200])
     """
 
-    def __init__(self, epochs: Iterable[int] | None = None) -> None:
+    def __init__(self, epochs: Iterable[int] | None = None, *, train: bool = False) -> None:
+        self.train = train
         self.epochs = None if epochs is None else as_epochs(epochs)
 
     def on_epoch_end(self, state: TrainingState) -> None:
@@ -50,6 +54,7 @@ class SaveLogits(Callback):
 
     def _write(self, state: TrainingState, epoch: int | None) -> None:
         # All ranks give their rows; one writes.
-        validation, test = state.predictions("validation"), state.predictions("test")
+        splits = ("train", "validation", "test") if self.train and epoch is not None else ("validation", "test")
+        found = {split: state.predictions(split) for split in splits}
         if state.is_main and state.run is not None:
-            state.run.write_logits(validation, test, epoch)
+            state.run.write_logits(found, epoch)

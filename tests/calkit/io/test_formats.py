@@ -21,7 +21,7 @@ def how(request, monkeypatch):
     """Read scores at once, and block by block with blocks so small that there are several."""
     if request.param == "in blocks":
         monkeypatch.setattr("calkit.io.load.WHOLE_BYTES", 0)
-        monkeypatch.setattr("calkit.io.sources.BLOCK_BYTES", 200)
+        monkeypatch.setattr("calkit.lazy.BLOCK_BYTES", 200)
         monkeypatch.setattr("calkit.io.text.TEXT_BLOCK_BYTES", 300)
     return request.param
 

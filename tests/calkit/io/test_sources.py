@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from calkit.errors import FileFormatError
 from calkit.io.bfloat16 import from_bits
-from calkit.io.sources import ConcatSource, ConvertedSource, StreamSource, sliced
+from calkit.io.sources import ConcatSource, StreamSource, sliced
+from calkit.lazy import Converted
 
 N = 37
 ROWS = np.arange(N * 3.0).reshape(N, 3)
@@ -59,7 +60,7 @@ def test_a_stream_is_sliced_like_an_array(stream, asked):
 def test_parts_are_sliced_like_the_whole(cuts, asked):
     pieces = np.split(ROWS, cuts)
     source = ConcatSource(ROWS.shape, ROWS.dtype, [(len(p), lambda p=p: p) for p in pieces])
-    converted = ConvertedSource(source, lambda rows: -rows, ROWS.shape, ROWS.dtype)
+    converted = Converted(source, lambda rows: -rows, ROWS.shape, ROWS.dtype)
     for key in asked:
         np.testing.assert_array_equal(source[key], ROWS[key])
         np.testing.assert_array_equal(converted[key], -ROWS[key])

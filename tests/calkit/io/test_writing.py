@@ -65,7 +65,7 @@ def test_every_float_survives(scores, seed, tmp_path_factory):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_scores_are_never_held_whole(suffix, tmp_path, monkeypatch):
-    monkeypatch.setattr("calkit.io.sources.BLOCK_BYTES", 160)
+    monkeypatch.setattr("calkit.lazy.BLOCK_BYTES", 160)
     p = predictions(n=100)
     asked = []
 
@@ -84,7 +84,7 @@ def test_scores_are_never_held_whole(suffix, tmp_path, monkeypatch):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError(28, "No space left on device")])
 def test_what_goes_wrong_half_way_leaves_the_old_file(suffix, error, tmp_path, monkeypatch):
-    monkeypatch.setattr("calkit.io.sources.BLOCK_BYTES", 160)
+    monkeypatch.setattr("calkit.lazy.BLOCK_BYTES", 160)
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"old")
 
