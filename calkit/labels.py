@@ -113,10 +113,10 @@ class ClassIndex:
         self.names = as_class_names(names, n_classes)
         values: Sequence[Any] = range(n_classes) if self.names is None else self.names
         # Two classes that are named as truth values are truth values: True is 1, and "true" as well.
-        self._truth = {_key(value, True) for value in values} == {0, 1} and n_classes == 2
-        keys = [
-            _key(str(value) if isinstance(value, bool) and not self._truth else value, self._truth) for value in values
-        ]
+        self._truth = n_classes == 2 and {_key(value, True) for value in values} == {0, 1}
+        keys = list(values)
+        if self.names is not None:
+            keys = [_key(str(v) if isinstance(v, bool) and not self._truth else v, self._truth) for v in values]
         self._columns: dict[Hashable, int] = {}
         for column, (key, value) in enumerate(zip(keys, values, strict=True)):
             if key in self._columns:
@@ -583,7 +583,8 @@ def classes_from_fit(y: Any, n_classes: int, names: Sequence[Any] | None = None)
         index = ClassIndex(names, n_classes)
         if any(index.find(label) is not None for label in present):
             return index.names
-    if all(ClassIndex(None, n_classes).find(label) is not None for label in present):
+    positions = ClassIndex(None, n_classes)
+    if all(positions.find(label) is not None for label in present):
         return None
     keys = {_key(label, False) for label in present}
     sortable = len({isinstance(label, str) for label in present}) == 1
