@@ -231,7 +231,10 @@ class _SquaredErrors(Statistic[RowSums]):
         gram = np.zeros((3, 3))
         for members, truth, weight in _pieces(rows, self.beta):
             errors = members - truth
-            gram += np.einsum("amk,bmk,m->ab", errors, errors, weight * np.ones(len(truth)), optimize=True)
+            per_row = weight * np.ones(len(truth))
+            gram += np.einsum("amk,bmk,m->ab", errors, errors, per_row, optimize=True)
+            # Shares of classes have a squared error of their own: the mean over votes.
+            gram += per_row @ (1 - (truth * truth).sum(axis=1))
         return RowSums(rows.total_weight, (gram,))
 
 

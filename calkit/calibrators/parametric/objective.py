@@ -81,13 +81,21 @@ class Model:
         for block in pieces(rows, self.beta, self.mix, dtype, self.split):
             full = replace(block, basis=self.map.basis(block))
             if self.targets is not None:
-                shares = self.targets.astype(dtype)
-                full = replace(full, votes=shares[full.y] if full.votes is None else full.votes @ shares)
+                full = replace(full, votes=self._shares(full))
             if keeping:
                 made.append(full)
             yield full
         if keeping:
             self.kept.blocks[key] = made
+
+    def _shares(self, block: Block) -> Floats:
+        """Return the shares of the classes that the true classes stand for; none for a class of probability 0."""
+        targets = np.asarray(self.targets, dtype=block.x.dtype)
+        shares = targets[block.y] if block.votes is None else block.votes @ targets
+        if block.masked is None:
+            return shares
+        shares = np.where(block.masked, 0, shares)
+        return shares / shares.sum(axis=1)[:, None]
 
     def logits(self, theta: Floats, block: Block) -> Floats:
         """Return J(x) θ, with -inf for masked classes."""
