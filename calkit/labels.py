@@ -28,6 +28,7 @@ __all__ = [
     "as_label_matrix",
     "classes_from_fit",
     "encode_labels",
+    "labels_in",
 ]
 
 _WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0*)?")
@@ -258,7 +259,7 @@ def encode_labels(
     index = ClassIndex(class_names, n_classes)
     if labels_from and not index.by_position:
         raise InputError(f"labels_from={labels_from} is for classes without names, but class_names has numbers.")
-    ignored = None if ignore_label is None else _matching(y, ignore_label)
+    ignored = None if ignore_label is None else labels_in(y, ignore_label)
     kept = y if ignored is None or not ignored.any() else y[~ignored]
     rows = None if kept is y else np.flatnonzero(~ignored)  # type: ignore[operator]
     column = _columns(kept, index, n_classes, labels_from, rows)
@@ -375,7 +376,7 @@ def _is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in {"NAType", "NaTType"}
 
 
-def _matching(y: NDArray[Any], labels: Any) -> NDArray[np.bool_]:
+def labels_in(y: NDArray[Any], labels: Any) -> NDArray[np.bool_]:
     """Return which rows hold one of some labels, by value; NaN stands for every missing one."""
     given = list(labels) if isinstance(labels, list | tuple | set | np.ndarray) else [labels]
     keys = {_key(label, False) for label in given if not _is_missing(label)}

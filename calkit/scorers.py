@@ -56,7 +56,7 @@ class Scorer:
             sample_weight=sample_weight,
             class_names=list(estimator.classes_),
         )
-        value = float(evaluate(predictions, [self.metric])[self.metric.spec])
+        value = evaluate(predictions, [self.metric])[self.metric.spec]
         return value if self.metric.higher_is_better else -value
 
     @property
