@@ -133,7 +133,7 @@ def test_a_penalty_follows_the_schedule_of_its_base() -> None:
 
 def test_a_schedule_does_not_guess_the_epoch() -> None:
     for spec in ("FLS-532", "mmce:2,base=FLS-532"):
-        with pytest.raises(UsageError, match=r"depends on the epoch; train with loss.at\(epoch\)"):
+        with pytest.raises(UsageError, match=r"depends on the epoch; train with loss.for_epoch\(epoch\)"):
             get_loss(spec)(torch.zeros(2, 3), torch.tensor([0, 1]))
 
 
