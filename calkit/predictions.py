@@ -208,13 +208,17 @@ class Predictions:
             weight = np.where(truth.ignored, 0.0, 1.0 if weight is None else weight)
             if not weight.any():
                 raise InputError(f"every row has a label to be left out (ignore_label={ignore_label!r}).")
+        columns = {
+            name: values if axis is None else axis.rows_of(f"columns[{name!r}]", values)
+            for name, values in self.columns.items()
+        }
         for name, value in {
             "scores": scores,
             "y_true": None if truth is None else truth.column,
             "votes": None if truth is None else truth.votes,
             "sample_weight": weight,
             "class_names": names,
-            "columns": MappingProxyType({str(name): _column(name, self.columns[name], n) for name in self.columns}),
+            "columns": MappingProxyType({str(name): _column(name, values, n) for name, values in columns.items()}),
             "meta": MappingProxyType(dict(self.meta)),
             "one_column": self.kind != "confidence"
             and (scores.ndim == 1 or (bool(self.one_column) and n_classes == 2)),
@@ -403,8 +407,8 @@ class Predictions:
         """Return these predictions with logits for scores.
 
         Logits stay as they are. Probabilities become their logarithms, which are logits up to a constant per row;
-        a probability of 0 counts as the smallest normal number of its precision (2e-308 in float64, 1e-38 in
-        float32), so that the logarithm stays finite.
+        a probability of 0 counts as the smallest number above 0 of its precision (5e-324 in float64, 1e-45 in
+        float32, 6e-8 in float16), so that the logarithm stays finite.
 
         Returns
         -------
@@ -452,8 +456,8 @@ def not_predictions(found: Any) -> InputError:
 
 
 def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:
-    """Return log p in float64, with p no less than the smallest normal number of its own precision."""
-    return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).tiny)))
+    """Return log p in float64; a p of 0 counts as the smallest number above 0 of its own precision."""
+    return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).smallest_subnormal)))
 
 
 def _unlabelled(file: str | None) -> InputError:

@@ -1,7 +1,37 @@
 """Calibrators: scikit-learn estimators that take logits and give calibrated probabilities."""
 
 from calkit.calibrators.base import Calibrator
+from calkit.calibrators.binning import (
+    BayesianBinning,
+    CdfSpline,
+    CentredIsotonic,
+    HistogramBinning,
+    Isotonic,
+    MonotoneSpline,
+    NearIsotonic,
+    ScalingBinning,
+    TopLabelHistogram,
+    VennAbers,
+)
+from calkit.calibrators.composed import ByColumn, CalibratedClassifier, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
+from calkit.calibrators.parametric import (
+    AdaptiveTemperatureScaling,
+    AffineScaling,
+    BetaCalibration,
+    BiasCorrectedTemperatureScaling,
+    ClassTemperatureScaling,
+    DirichletCalibration,
+    EnsembleTemperatureScaling,
+    FocalMap,
+    MatrixScaling,
+    NoBiasVectorScaling,
+    PlattScaling,
+    QuadraticScaling,
+    StructuredMatrixScaling,
+    StructuredVectorScaling,
+    VectorScaling,
+)
 from calkit.calibrators.persistence import load_calibrator, save_calibrator
 from calkit.calibrators.registration import (
     CALIBRATORS,
@@ -13,11 +43,40 @@ from calkit.calibrators.temperature import TemperatureScaling, temperature_curve
 
 __all__ = [
     "CALIBRATORS",
+    "AdaptiveTemperatureScaling",
+    "AffineScaling",
+    "BayesianBinning",
+    "BetaCalibration",
+    "BiasCorrectedTemperatureScaling",
+    "ByColumn",
+    "CalibratedClassifier",
     "Calibrator",
+    "CdfSpline",
+    "CentredIsotonic",
+    "ClassTemperatureScaling",
     "Curve",
     "Description",
+    "DirichletCalibration",
+    "EnsembleTemperatureScaling",
     "FittedValue",
+    "FocalMap",
+    "HistogramBinning",
+    "Isotonic",
+    "MatrixScaling",
+    "MonotoneSpline",
+    "NearIsotonic",
+    "NoBiasVectorScaling",
+    "OneVsRest",
+    "PlattScaling",
+    "QuadraticScaling",
+    "ScalingBinning",
+    "StructuredMatrixScaling",
+    "StructuredVectorScaling",
     "TemperatureScaling",
+    "TopLabel",
+    "TopLabelHistogram",
+    "VectorScaling",
+    "VennAbers",
     "available_calibrators",
     "get_calibrator",
     "load_calibrator",

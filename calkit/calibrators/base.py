@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, overload
@@ -18,7 +18,7 @@ from calkit.calibrators.inputs import as_binary, as_classes, as_fit_predictions,
 from calkit.calibrators.persistence import fingerprint, save_calibrator, to_document
 from calkit.calibrators.state import Store, inline
 from calkit.errors import InputError
-from calkit.lazy import Converted
+from calkit.lazy import Converted, LazyArray
 from calkit.predictions import Kind, Predictions, not_predictions
 from calkit.shards import Shards
 
@@ -345,10 +345,14 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         if probs.shape != (1, self.n_features_in_) or not np.allclose(probs.sum(axis=1), 1):
             raise ValueError("its state gives no probabilities")
 
-    def _calibrated(self, logits: Predictions, kind: Kind) -> Converted:
+    def _calibrated(self, logits: Predictions, kind: Kind) -> LazyArray:
         """Return calibrated scores of some kind that are computed when they are read."""
         shape = (logits.n_samples,) if kind == "confidence" else (logits.n_samples, self.n_features_in_)
-        return Converted(logits.scores, partial(self._convert, kind=kind), shape, np.float64)
+        return Converted(logits.scores, self._converter(kind), shape, np.float64)
+
+    def _converter(self, kind: Kind) -> Callable[[Any], Floats]:
+        """Return the function from rows of logits to calibrated scores of some kind."""
+        return partial(self._convert, kind=kind)
 
     def _convert(self, rows: Any, kind: Kind) -> Floats:
         logits = as_logits(np.asarray(rows, dtype=np.float64))

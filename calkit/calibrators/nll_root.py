@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.subsample import subsample
+from calkit.errors import InputError
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import LargestLogit, NllDerivatives, NllModel, summarize
+from calkit.stats import LogitGap, NllDerivatives, NllModel, summarize
 
 __all__ = ["NllRoot", "nll_root"]
 
@@ -29,15 +30,19 @@ _SINGLE_STEP = 5e-2
 _SUBSAMPLE = 2000
 _SUBSAMPLE_SCORES = 1_000_000
 
-# Logits between 2^-10 and 2^10 need no scaling; those 2^8 times as large as in the subsample are not to be trusted so.
+# Inverse temperatures between 2^-10 and 2^10 need no scaling. Newton steps from 0 are trusted as far from what the gaps
+# between the two largest logits tell, and within 2^60 the powers of distances neither vanish nor overflow.
 _PLAIN_EXPONENT = 10
-_EXPONENT_CHANGE = 8
+_LARGEST_EXPONENT = 60
 
 # The sign of the slope at β = 0, relative to that at infinity, is not for float32 to tell below this.
 _DOUBTFUL = 1e-5
 
 # Where there is no root, T is this factor below or above the natural scale of the logits.
 _BOUND = 1e3
+
+# Masked logits do not make the natural scale: it is at most so many times the typical gap of the two largest logits.
+_LARGEST_SCALE = 100.0
 
 Outcome = Literal["converged", "separable", "below chance", "constant"]
 
@@ -80,97 +85,168 @@ def nll_root(predictions: Predictions | Shards) -> NllRoot:
     NllRoot
         If no root exists, the temperature is bounded: with `s` the mean distance of the logits from the largest one
         of their row, ``s / 1000`` for separable data (every true class has the largest logit), ``1000 * s`` for data
-        worse than chance, and 1 if all logits of each row are equal.
+        worse than chance, and 1 if all logits of each row are equal. For separable data `s` is at most 100 times the
+        geometric mean of the gaps between the two largest logits, so that masked logits do not count.
+
+    Raises
+    ------
+    InputError
+        If a true class has the logit -inf, so that the NLL is infinite at every temperature.
     """
-    exponent, start, model = 0, None, None
     sample = subsample(predictions, min(_SUBSAMPLE, max(1, _SUBSAMPLE_SCORES // (predictions.n_classes or 1))))
+    gap = _typical_gap(predictions if sample is None else sample)
+    start = None
     if sample is not None:
-        exponent = _scale_exponent(sample)
-        found = _solve(sample, exponent, None, precise=False)
-        if found.outcome == "converged":
-            start = 1 / found.temperature
-    if start is None:
-        exponent = _scale_exponent(predictions)
-    else:
-        # The first pass checks the scores, and the exponent.
-        largest, first = LargestLogit(), NllDerivatives(start, exponent, single=True)
-        counted = summarize(predictions, [largest, first])
-        change = _exponent_of(counted[largest].value) - exponent
-        model = counted[first]
-        if abs(change) > _EXPONENT_CHANGE:
-            exponent, start, model = exponent + change, math.ldexp(start, change), None
-    result = _solve(predictions, exponent, start, model, precise=True)
-    if result.outcome == "constant":
-        return result
-    return replace(result, temperature=math.ldexp(result.temperature, exponent))
+        found = _Search(sample, gap, precise=False).root(None)
+        start = 1 / found.temperature if found.outcome == "converged" else None
+    return _Search(predictions, gap, precise=True).root(start)
 
 
-def _scale_exponent(predictions: Predictions | Shards) -> int:
-    """Return e such that logits times 2^-e are of ordinary size; this pass checks the scores too."""
-    statistic = LargestLogit()
-    return _exponent_of(summarize(predictions, [statistic])[statistic].value)
+def _typical_gap(predictions: Predictions | Shards) -> float:
+    """Return log2 of the typical gap between the two largest logits of a row; this pass checks the scores too."""
+    statistic = LogitGap()
+    found = summarize(predictions, [statistic])[statistic]
+    return found.total / found.weight if found.weight else 0.0
 
 
-def _exponent_of(largest: float) -> int:
-    """Return that exponent by the largest size of a logit: 0 if it needs no scaling, else the size becomes 1 to 2."""
-    exponent = math.frexp(largest)[1] - 1 if largest else 0
-    return 0 if abs(exponent) <= _PLAIN_EXPONENT else exponent
+class _Search:
+    """The search for a root, in units of 2^-exponent: logits are multiplied by it, so that β is of ordinary size.
 
-
-def _solve(
-    predictions: Predictions | Shards,
-    exponent: int,
-    start: float | None,
-    model: NllModel | None = None,
-    *,
-    precise: bool,
-) -> NllRoot:
-    """Find the root for logits times 2^-exponent; to 1e-3 or exactly.
-
-    ``start`` is an inverse temperature near it, and ``model`` what float32 says of it, if they are known.
+    Parameters
+    ----------
+    predictions : Predictions or Shards
+    gap : float
+        log2 of the typical gap between the two largest logits.
+    precise : bool
+        Whether the root is wanted to all digits, or as a first guess.
     """
-    low, high, single, passes = 0.0, math.inf, True, 1
-    beta = start
-    model = model or _measure(predictions, exponent, beta or 0.0, single)
-    if _classify(model)[0] != "converged" or abs(model.slope_limits[0]) < _DOUBTFUL * model.slope_limits[1]:
-        model, single, passes = _measure(predictions, exponent, beta or 0.0, False), False, 2
-    outcome, scale = _classify(model)
-    if outcome != "converged":
-        bound = {"separable": scale / _BOUND, "below chance": scale * _BOUND, "constant": 1.0}[outcome]
-        return NllRoot(bound, outcome, passes)
-    if beta is None:
-        # At β = 0 a Newton step is exact to the second order: start there.
+
+    def __init__(self, predictions: Predictions | Shards, gap: float, *, precise: bool) -> None:
+        self.predictions = predictions
+        self.precise = precise
+        self.exponent = round(gap) if abs(gap) > _PLAIN_EXPONENT else 0
+        self.gap = 2.0 ** (gap - self.exponent)
+        self.low, self.high, self.reach, self.passes = 0.0, math.inf, 4.0, 0
+
+    def root(self, start: float | None) -> NllRoot:
+        """Return the root, searched for from a temperature's inverse if there is one."""
+        beta = None if start is None else math.ldexp(start, self.exponent)
+        model, single = self._measure(beta or 0.0, True, check=True), True
+        if (
+            math.isinf(model.slope_limits[1])
+            or _classify(model)[0] != "converged"
+            or abs(model.slope_limits[0]) < _DOUBTFUL * model.slope_limits[1]
+        ):
+            model, single = self._measure(beta or 0.0, False), False
+        if math.isinf(model.slope_limits[1]):
+            raise _impossible(self.predictions)
+        outcome, scale = _classify(model)
+        if outcome == "constant":
+            return NllRoot(1.0, outcome, self.passes)
+        if outcome != "converged":
+            scale = scale * _BOUND if outcome == "below chance" else min(scale, _LARGEST_SCALE * self.gap) / _BOUND
+            return NllRoot(math.ldexp(scale, self.exponent), outcome, self.passes)
+        if beta is None:
+            beta = self._from_zero(model)
+            model, single = self._measure(beta, True), True
+        return self._refine(beta, model, single)
+
+    def _from_zero(self, model: NllModel) -> float:
+        """Return a first β: at β = 0 a Newton step is exact to the second order, unless some logits are far away."""
         _, slope, curvature, *_ = model.derivatives
-        beta, passes = (-slope / curvature if curvature > 0 else 1 / scale), passes + 1
-        model, single = _measure(predictions, exponent, beta, True), True
-    derivatives, tolerance = model.derivatives, _LAST_STEP
-    while passes < _MAX_PASSES:
+        step = -slope / curvature if 0 < curvature < math.inf else 0.0
+        trusted = 2.0**-_PLAIN_EXPONENT < step * self.gap < 2.0**_PLAIN_EXPONENT
+        return float(step) if trusted else 1 / self.gap
+
+    def _refine(self, beta: float, model: NllModel, single: bool) -> NllRoot:
+        derivatives, tolerance = model.derivatives, _LAST_STEP
+        while True:
+            slope = derivatives[1]
+            if not single:
+                # Signs are trusted in float64 only.
+                self.low, self.high = (beta, self.high) if slope < 0 else (self.low, beta)
+            following = self._next(derivatives, beta)
+            change = abs(following - beta) / beta
+            done = slope == 0 or change <= tolerance or self.high - self.low <= 1e-15 * beta
+            if (not (single and self.precise) and done) or self.passes >= _MAX_PASSES:
+                break
+            # Beside logits far larger than the rest, what float32 makes of the rest vanishes: no curvature is left.
+            single = single and derivatives[2] > 0
+            newton = single and self.precise and change <= _SINGLE_STEP
+            single = single and not newton
+            step = following - beta
+            beta = self._rescaled(following)
+            found = self._measure(beta, single, orders=2 if newton else 4).derivatives
+            tolerance = _LAST_NEWTON_STEP if newton else _LAST_STEP
+            derivatives = (
+                np.array([*found[:3], derivatives[3] + step * derivatives[4], derivatives[4]]) if newton else found
+            )
+        following = beta if derivatives[1] == 0 else following
+        nll = _taylor(derivatives, following - beta) / model.weight
+        return NllRoot(math.ldexp(1 / following, self.exponent), "converged", self.passes, nll)
+
+    def _measure(self, beta: float, single: bool, orders: int = 4, *, check: bool = False) -> NllModel:
+        self.passes += 1
+        statistic = NllDerivatives(beta, self.exponent, single, orders)
+        model: NllModel = summarize(self.predictions, [statistic], check=check)[statistic]
+        return model
+
+    def _rescaled(self, beta: float) -> float:
+        """Return β in units in which it is of ordinary size, and change to these units."""
+        shift = round(math.log2(beta))
+        if abs(shift) <= _LARGEST_EXPONENT:
+            return beta
+        self.exponent -= shift
+        self.low, self.high = math.ldexp(self.low, -shift), math.ldexp(self.high, -shift)
+        return math.ldexp(beta, -shift)
+
+    def _next(self, derivatives: NDArray[np.float64], beta: float) -> float:
+        """Return the root of the local cubic model of the slope, or a safe point inside the bracket."""
         slope = derivatives[1]
-        if not single:
-            # Signs are trusted in float64 only.
-            low, high = (beta, high) if slope < 0 else (low, beta)
-        following = _next(derivatives, beta, low, high)
-        change = abs(following - beta) / beta
-        if (not single or not precise) and (slope == 0 or change <= tolerance or high - low <= 1e-15 * beta):
+        proposal = beta + _cubic_step(derivatives)
+        # A model of four derivatives is no good far away: a factor of four a pass at first, and its square, and so on.
+        nearest, farthest = beta / self.reach, beta * self.reach
+        if math.isfinite(proposal) and nearest < proposal < farthest:
+            self.reach = 4.0
+        else:
+            if not math.isfinite(proposal):
+                proposal = math.inf if slope < 0 else 0.0
+            proposal = min(max(proposal, nearest), farthest)
+            self.reach = min(self.reach**2, 2.0**_LARGEST_EXPONENT)
+        if self.low < proposal < self.high:
+            return proposal
+        bounded = self.low > 0 and self.high < math.inf
+        return math.sqrt(self.low) * math.sqrt(self.high) if bounded else (farthest if slope < 0 else nearest)
+
+
+def _impossible(predictions: Predictions | Shards) -> InputError:
+    where = "a row"
+    for block in predictions.blocks(check=False) if isinstance(predictions, Predictions) else ():
+        bad = block.scores[np.arange(len(block)), block.require_labels()] == -np.inf
+        if bad.any():
+            where = f"row {block.numbers[int(np.argmax(bad))]}"
             break
-        # Beside logits far larger than the rest, what float32 makes of the rest vanishes: no curvature is left.
-        single = single and derivatives[2] > 0
-        newton = single and precise and change <= _SINGLE_STEP
-        single = single and not newton
-        step, beta, passes = following - beta, following, passes + 1
-        found = _measure(predictions, exponent, beta, single, orders=2 if newton else 4).derivatives
-        tolerance = _LAST_NEWTON_STEP if newton else _LAST_STEP
-        derivatives = (
-            np.array([*found[:3], derivatives[3] + step * derivatives[4], derivatives[4]]) if newton else found
-        )
-    following = beta if derivatives[1] == 0 else following
-    return NllRoot(1 / following, "converged", passes, _taylor(derivatives, following - beta) / model.weight)
+    return InputError(
+        f"the true class of {where} has the logit -inf, a probability of 0, so the NLL is infinite at every "
+        "temperature. Remove the row, or give it sample_weight 0."
+    )
 
 
-def _measure(predictions: Predictions | Shards, exponent: int, beta: float, single: bool, orders: int = 4) -> NllModel:
-    statistic = NllDerivatives(beta, exponent, single, orders)
-    model: NllModel = summarize(predictions, [statistic], check=False)[statistic]
-    return model
+def _cubic_step(derivatives: NDArray[np.float64]) -> float:
+    """Return the step to the root of the cubic that has these derivatives; not finite if there is none."""
+    _, slope, curvature, third, fourth = derivatives.tolist()
+    step = 0.0
+    for _ in range(50):
+        value = slope + step * (curvature + step * (third / 2 + step * fourth / 6))
+        gradient = curvature + step * (third + step * fourth / 2)
+        if not gradient > 0:
+            # The model has turned: the first-order step is all it can be trusted with.
+            return -slope / curvature if curvature > 0 else math.nan
+        change = value / gradient
+        step -= change
+        if abs(change) <= 1e-16 * abs(step):
+            break
+    return step
 
 
 def _taylor(derivatives: NDArray[np.float64], step: float) -> float:
@@ -189,26 +265,3 @@ def _classify(model: NllModel) -> tuple[Outcome, float]:
     if at_zero >= -1e-14 * at_infinity:
         return "below chance", scale
     return "converged", scale
-
-
-def _next(derivatives: NDArray[np.float64], beta: float, low: float, high: float) -> float:
-    """Return the root of the local cubic model of the slope, or a safe point inside the bracket."""
-    _, slope, curvature, third, fourth = derivatives
-    step = 0.0
-    for _ in range(50):
-        value = slope + step * (curvature + step * (third / 2 + step * fourth / 6))
-        gradient = curvature + step * (third + step * fourth / 2)
-        if not gradient > 0:
-            # The model has turned: the first-order step is all it can be trusted with.
-            step = -slope / curvature if curvature > 0 else math.nan
-            break
-        change = value / gradient
-        step -= change
-        if abs(change) <= 1e-16 * abs(step):
-            break
-    proposal = beta + step
-    # A model of four derivatives is no good far away; a factor of four a pass is progress enough.
-    proposal = min(max(proposal, beta / 4), beta * 4) if math.isfinite(proposal) else math.nan
-    if low < proposal < high:
-        return proposal
-    return math.sqrt(low * high) if low > 0 and high < math.inf else (beta * 4 if slope < 0 else beta / 4)

@@ -18,7 +18,8 @@ __all__ = ["command"]
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="Default: table.")
 @click.option("--file-format", type=click.Choice(available_formats()), help="Format of the file, if nothing tells.")
 @click.option("--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own.")
-def command(file: str, count_nan: bool, form: str, file_format: str | None, trust_pickle: bool) -> None:
+@click.option("--sandbox", is_flag=True, help="Read files of strangers in a process with limits of memory and time.")
+def command(file: str, count_nan: bool, form: str, file_format: str | None, trust_pickle: bool, sandbox: bool) -> None:
     """Print the arrays of a file, and what their names are taken for.
 
     Of the values, only labels are looked at, unless --count-nan asks for more.
@@ -26,7 +27,7 @@ def command(file: str, count_nan: bool, form: str, file_format: str | None, trus
     \b
     calkit show logits.npz
     """  # noqa: D301
-    found = describe(file, count_nan=count_nan, file_format=file_format, trust_pickle=trust_pickle)
+    found = describe(file, count_nan=count_nan, file_format=file_format, trust_pickle=trust_pickle, sandbox=sandbox)
     if form == "json":
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
         return
@@ -40,3 +41,6 @@ def command(file: str, count_nan: bool, form: str, file_format: str | None, trus
     size = "" if found.size is None else f", {found.size:,} bytes"
     click.echo(f"{file}: {found.format}{size}")
     print_table(header, rows)
+    for item in found.arrays:
+        if item.columns:
+            click.echo(f" {item.name}: {item.classes()}")

@@ -4,6 +4,7 @@ from calkit.io.address import is_address, split_address
 from calkit.io.container import Container, Field
 from calkit.io.describe import ArrayDescription, FileDescription, describe
 from calkit.io.formats import FORMATS, available_formats
+from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.load import load_predictions
 from calkit.io.opening import open_container
 from calkit.io.resolve import splits_of
@@ -17,6 +18,7 @@ __all__ = [
     "Field",
     "FileDescription",
     "Progress",
+    "Sandbox",
     "available_formats",
     "describe",
     "is_address",

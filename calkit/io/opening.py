@@ -13,15 +13,24 @@ from typing import Any
 from calkit.errors import CalkitError, FileFormatError
 from calkit.io.address import STDIN, shard_paths, spool
 from calkit.io.container import Container, Field
+from calkit.io.families import grouped
 from calkit.io.formats import FORMATS, Format, check_libraries, format_of_file, format_of_stream
 from calkit.io.hardening.guard import reading
+from calkit.io.hardening.limits import check
+from calkit.io.hardening.sandbox import Sandbox, as_sandbox, open_sandboxed
 from calkit.io.shards import files_of_folder, join_files
 from calkit.runs import RunFolder, is_run_folder
 
 __all__ = ["open_container"]
 
 
-def open_container(path: str | Path, *, file_format: str | None = None, trust_pickle: bool = False) -> Container:
+def open_container(
+    path: str | Path,
+    *,
+    file_format: str | None = None,
+    trust_pickle: bool = False,
+    sandbox: bool | Sandbox = False,
+) -> Container:
     """Open a file as far as to know which arrays it holds.
 
     Parameters
@@ -34,6 +43,8 @@ def open_container(path: str | Path, *, file_format: str | None = None, trust_pi
         Name of the format, where neither suffix nor first bytes tell.
     trust_pickle : bool, default=False
         Read pickles too. They can run any code: only for files of your own.
+    sandbox : bool or Sandbox, default=False
+        Read in a process of its own with limits of memory and time, for files of strangers.
 
     Returns
     -------
@@ -43,6 +54,8 @@ def open_container(path: str | Path, *, file_format: str | None = None, trust_pi
     ------
     FileFormatError
         If the file is missing, cannot be read, or is not what its suffix says.
+    UsageError
+        If there can be no sandbox on this platform, or pickles are to be trusted in it.
     MissingDependencyError
         If reading it needs a library that is not installed.
 
@@ -56,25 +69,32 @@ def open_container(path: str | Path, *, file_format: str | None = None, trust_pi
     ...     open_container(path).listing()
     'logits (3×3 float64), labels (3 int64)'
     """
-    path = Path(path)
+    return grouped(_opened(Path(path), file_format, as_sandbox(sandbox, trust_pickle=trust_pickle), trust_pickle))
+
+
+def _opened(path: Path, file_format: str | None, limits: Sandbox | None, trust_pickle: bool) -> Container:
     with reading(path, ""):
         if str(path) != STDIN and is_run_folder(path):
             path = RunFolder(path).logits()
+        is_stream = str(path) == STDIN or path.is_fifo()
     form = None if file_format is None else FORMATS[file_format]
+    if is_stream:
+        return _from_stream(path, form, limits, trust_pickle=trust_pickle)
+    if limits is not None:
+        return open_sandboxed(path, limits, file_format)
+    return _open_files(path, form, trust_pickle=trust_pickle)
 
+
+def _open_files(path: Path, form: Format | None, *, trust_pickle: bool) -> Container:
     def read(one: Path) -> Container:
         return _read(one, form, trust_pickle=trust_pickle)
 
-    if str(path) == STDIN:
-        return _from_stream(path, form, trust_pickle=trust_pickle)
     shards = shard_paths(path)
     if shards:
         return join_files(path, shards, read)
     with reading(path, ""):
-        mode = _mode(path)
-    if stat.S_ISFIFO(mode):
-        return _from_stream(path, form, trust_pickle=trust_pickle)
-    if not stat.S_ISDIR(mode):
+        is_folder = stat.S_ISDIR(_mode(path))
+    if not is_folder:
         return read(path)
     folder_form = form or next((FORMATS[word] for word in FORMATS if FORMATS[word].matches_folder(path)), None)
     if folder_form is not None and folder_form.matches_folder(path):
@@ -88,7 +108,7 @@ def _mode(path: Path) -> int:
     except FileNotFoundError:
         why = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
         raise FileFormatError(f"{path} {why}. Check the name.") from None
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISFIFO(mode)):
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise FileFormatError(f"{path} is neither a file nor a folder but a device.")
     return mode
 
@@ -109,27 +129,37 @@ def _open(path: Path, form: Format, *, trust_pickle: bool) -> Container:
     check_libraries(form, path)
     with reading(path, form.what):
         container = form.read_trusted(path) if trust_pickle else form.read(path)
+        if not form.is_text and not trust_pickle:
+            check(path, stored=_stored(path), nbytes=sum(item.nbytes for item in container.fields.values()))
     return container.guarded(form.what)
 
 
-def _from_stream(path: Path, form: Format | None, *, trust_pickle: bool) -> Container:
+def _stored(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _from_stream(path: Path, form: Format | None, limits: Sandbox | None, *, trust_pickle: bool) -> Container:
     copy = spool(path, form.what if form else "")
-    with _told_of(path, copy):
+    with _named_as(path, copy):
         with reading(path, ""):
             _check_not_empty(copy)
             form = form or format_of_stream(copy)
-        container = _read(copy, form, trust_pickle=trust_pickle)
+        if limits is None:
+            container = _read(copy, form, trust_pickle=trust_pickle)
+        else:
+            container = open_sandboxed(copy, limits, form.name)
     fields = {name: replace(item, load=partial(_load, path, copy, item)) for name, item in container.fields.items()}
     return replace(container, path=path, fields=fields)
 
 
 def _load(path: Path, copy: Path, item: Field) -> Any:
-    with _told_of(path, copy):
+    with _named_as(path, copy):
         return item.load()
 
 
 @contextmanager
-def _told_of(path: Path, copy: Path) -> Iterator[None]:
+def _named_as(path: Path, copy: Path) -> Iterator[None]:
     """Name the stream that the user knows of in errors, not its copy."""
     try:
         yield

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.stats.rows import Rows
+from calkit.stats.statistic import Statistic
 
-__all__ = ["LargestLogit", "Maximum", "NllDerivatives", "NllModel", "nll_derivatives"]
+__all__ = ["GapSums", "LogitGap", "NllDerivatives", "NllModel", "nll_derivatives"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ def nll_derivatives(true: Any, m1: Any, m2: Any, m3: Any, m4: Any) -> tuple[Any,
 
 
 @dataclass(frozen=True)
-class NllDerivatives:
+class NllDerivatives(Statistic[NllModel]):
     """Statistic: the NLL and its derivatives at an inverse temperature.
 
     With d_j = z_top - z_j and the softmax p at β, the NLL of a row is ``log Σ exp(-β d_j) + β d_y``: its derivatives
@@ -84,38 +85,55 @@ class NllDerivatives:
     exponent: int = 0
     single: bool = False
     orders: int = 4
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> NllModel:
         """Return the :class:`NllModel` of one block."""
         precision = np.float32 if self.single else np.float64
         found = rows.nll_moments(self.inverse_temperature, self.exponent, precision, self.orders)
-        value = np.log1p(found.rest) + self.inverse_temperature * found.true
+        true = found.true if rows.votes is None else self._mean_over_votes(rows.scores, rows.votes)
+        value = np.log1p(found.rest) + self.inverse_temperature * true
         unknown = [np.nan] * (4 - self.orders)
-        derivatives = [value, *nll_derivatives(found.true, *found.moments, *unknown)]
+        derivatives = [value, *nll_derivatives(true, *found.moments, *unknown)]
         return NllModel(
             rows.total_weight,
             np.array([rows.sum(values) for values in derivatives]),
-            np.array([rows.sum(found.true - found.mean), rows.sum(found.true)]),
+            np.array([rows.sum(true - found.mean), rows.sum(true)]),
         )
 
-
-@dataclass(frozen=True)
-class Maximum:
-    """A largest value; ``+`` takes the larger of two."""
-
-    value: float
-
-    def __add__(self, other: Maximum) -> Maximum:
-        return Maximum(max(self.value, other.value))
+    def _mean_over_votes(self, scores: NDArray[Any], votes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean distance of the classes voted for, which stands for that of the true class."""
+        scaled = np.ldexp(scores.astype(np.float64), -self.exponent)
+        distance = scaled.max(axis=1, keepdims=True) - scaled
+        return np.multiply(votes, distance, where=votes > 0, out=np.zeros_like(distance)).sum(axis=1)
 
 
 @dataclass(frozen=True)
-class LargestLogit:
-    """Statistic: the largest absolute value of the logits."""
+class GapSums:
+    """Weighted sum of log2 of gaps, and the sum of the weights."""
 
+    total: float
+    weight: float
+
+    def __add__(self, other: GapSums) -> GapSums:
+        return GapSums(self.total + other.total, self.weight + other.weight)
+
+
+@dataclass(frozen=True)
+class LogitGap(Statistic[GapSums]):
+    """Statistic: the gap between the two largest logits of a row, as log2, where it is neither 0 nor infinite."""
+
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
-    def measure(self, rows: Rows) -> Maximum:
-        """Return the :class:`Maximum` of one block."""
-        return Maximum(rows.largest_logit)
+    def measure(self, rows: Rows) -> GapSums:
+        """Return the :class:`GapSums` of one block."""
+        rows.check()
+        second, top = np.partition(rows.scores, -2, axis=1)[:, -2:].astype(np.float64).T
+        # Halves, so that differences do not overflow.
+        half = top / 2 - second / 2
+        usable = np.isfinite(half) & (half > 0)
+        logs = np.log2(half, where=usable, out=np.zeros(len(half))) + usable
+        weight = usable.astype(np.float64) if rows.weight is None else rows.weight * usable
+        return GapSums(float((logs * weight).sum()), float(weight.sum()))

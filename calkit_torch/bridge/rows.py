@@ -160,8 +160,8 @@ class LogitRows(DeviceRows):
         return self.dtype
 
     def _possible(self) -> Tensor:
-        # NaN is the largest and the smallest of anything, and fails every comparison.
-        return (self._top < math.inf) & (self.scores.amin(dim=1) > -math.inf)
+        # NaN is the largest of anything, and fails every comparison; -inf is a probability of 0.
+        return (self._top < math.inf) & (self._top > -math.inf)
 
     @cached_property
     def confidence(self) -> Tensor:
@@ -261,8 +261,9 @@ class ProbabilityRows(DeviceRows):
 
     @cached_property
     def nll(self) -> Tensor:
-        """Negative log-likelihood in nats; a probability of 0 counts as the smallest normal number."""
-        return self._values(-torch.log(self._true.to(self.dtype).clamp(min=torch.finfo(self.scores.dtype).tiny)))
+        """Negative log-likelihood in nats; a probability of 0 counts as the smallest number above 0."""
+        info = torch.finfo(self.scores.dtype)
+        return self._values(-torch.log(self._true.to(self.dtype).clamp(min=info.tiny * info.eps)))
 
     @cached_property
     def brier(self) -> Tensor:

@@ -23,7 +23,7 @@ from calkit.evaluation import DEFAULT_METRICS
 from calkit.metrics import available_metrics, get_metric
 from calkit.stats import (
     ClasswiseBins,
-    LargestLogit,
+    LogitGap,
     NllDerivatives,
     Pairs,
     Residuals,
@@ -253,8 +253,11 @@ def test_one_score_is_that_of_class_one():
     margin = logits[:, 1] - logits[:, 0]
     for kind, scores in (("logits", margin), ("probs", torch.sigmoid(margin))):
         found = DeviceMetrics(kind=kind).update(scores, y).compute()
+        # On a device they are two classes, judged by the top label.
+        first = torch.zeros_like(scores) if kind == "logits" else 1 - scores
+        two = torch.stack([first, scores], dim=1)
         for spec, value in found.items():
-            assert value == pytest.approx(core(spec, scores, y, kind=kind), rel=1e-12, abs=1e-14)
+            assert value == pytest.approx(core(spec, two, y, kind=kind), rel=1e-12, abs=1e-14)
 
 
 def test_default_metrics_are_those_of_the_paper_that_are_sums():
@@ -565,7 +568,20 @@ def test_impossible_labels_are_reported_with_the_result(labels, message):
     assert metric.reset().update(LOGITS, Y).compute() > 0
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("statistic", ["nll", "brier", "ece", NllDerivatives(0.7), NllDerivatives(0.0)])
+def test_masked_logits_have_probability_0(statistic):
+    """A column of -inf changes nothing but the number of classes."""
+    wider = torch.cat([LOGITS, torch.full((2, 1), -math.inf)], dim=1).double()
+    if isinstance(statistic, str):
+        values = [DeviceMetrics([statistic]).update(z, Y).compute()[statistic] for z in (LOGITS.double(), wider)]
+        assert values[0] == pytest.approx(values[1], rel=1e-14)
+        return
+    models = [Accumulator([statistic]).update(z, Y).summaries()[statistic] for z in (LOGITS.double(), wider)]
+    np.testing.assert_allclose(models[1].derivatives, models[0].derivatives, rtol=1e-13)
+    np.testing.assert_allclose(models[1].slope_limits, models[0].slope_limits, rtol=1e-13)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("column", [0, 1, 2])
 def test_logits_that_are_not_finite(bad, column):
     logits = LOGITS.clone()
@@ -617,8 +633,8 @@ def test_choices():
         DeviceMetrics([])
     with pytest.raises(UsageError, match="'what' cannot be accumulated on a device.*UniformBins"):
         Accumulator(["what"])
-    unknown = dataclasses.replace(get_metric("ece"), statistic=LargestLogit())
-    with pytest.raises(UsageError, match=r"ece cannot be .* device: .*LargestLogit, .*UniformBins.*\['ece'\]"):
+    unknown = dataclasses.replace(get_metric("ece"), statistic=LogitGap())
+    with pytest.raises(UsageError, match=r"ece cannot be .* device: .*LogitGap, .*UniformBins.*\['ece'\]"):
         CalibrationError(unknown)
     with pytest.raises(UsageError, match="needs logits, but kind is 'probs'"):
         Accumulator([NllDerivatives(1.0)], kind="probs")

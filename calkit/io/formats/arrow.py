@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
-from calkit.io.arrow_claims import unpacked_batches
 from calkit.io.arrow_tables import ArrowColumns
 from calkit.io.container import Container, Field, by_name
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.hardening.guard import reading
-from calkit.io.hardening.limits import BLOCK_BYTES, MAX_LINE_BYTES, check, format_bytes
+from calkit.io.hardening.limits import BLOCK_BYTES, MAX_HEADER_BYTES, check
 from calkit.io.names import read_name
 from calkit.io.tables import Table, stack_columns, table_fields
 
@@ -27,9 +26,6 @@ __all__ = ["Arrow", "HuggingFace"]
 _WHAT = ".arrow"
 _FILE_MAGIC = b"ARROW1"
 _STREAM_MAGIC = b"\xff\xff\xff\xff"
-
-# Feather files have 65,536 rows a batch, which are unpacked together.
-_MAX_BATCH_BYTES = 512 << 20
 
 
 class Arrow(Format):
@@ -85,8 +81,6 @@ class _ArrowTable(Table):
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         self.path = path
         self._files = files
-        for file in files:
-            _check_batches(file)
         schema, first = self._beginning()
         check(path, columns=len(schema))
         self._indices = {name: index for index, name in enumerate(schema.names)}
@@ -96,8 +90,6 @@ class _ArrowTable(Table):
         lengths = [sum(batch.num_rows for batch in self._batches(file, [0])) for file in files]
         self.n_rows = sum(lengths)
         self.starts = [0, *accumulate(lengths[:-1])]
-        claimed = self.n_rows * self._row_bytes(self.columns)
-        check(path, stored=sum(file.stat().st_size for file in files), nbytes=claimed)
 
     def _row_bytes(self, names: Iterable[str]) -> int:
         columns = [self.columns[name] for name in names]
@@ -141,18 +133,6 @@ class _ArrowTable(Table):
         return opened(mapped, options=options)
 
 
-def _check_batches(file: Path) -> None:
-    """Refuse batches that take unreasonably much when they are unpacked, before they are."""
-    with reading(file, _WHAT):
-        sizes = unpacked_batches(file)
-        check(file, stored=file.stat().st_size, nbytes=sum(sizes))
-        if max(sizes, default=0) > _MAX_BATCH_BYTES:
-            raise FileFormatError(
-                f"{file} is stored in compressed record batches of {format_bytes(max(sizes))}, which cannot be read "
-                "piece by piece. Write it in smaller ones, or without compression."
-            )
-
-
 def _members(folder: Path, names: Sequence[object]) -> list[Path]:
     """Return the files or folders that a folder's own index names; they must lie in it, and each be named once."""
     words = [str(name) for name in names]
@@ -166,7 +146,7 @@ def _members(folder: Path, names: Sequence[object]) -> list[Path]:
 
 def _read_json(path: Path) -> Any:
     with reading(path, ".json"), path.open("rb") as stream:
-        return json.loads(stream.read(MAX_LINE_BYTES))
+        return json.loads(stream.read(MAX_HEADER_BYTES))
 
 
 FORMATS.register("arrow")(Arrow())

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.io.container import Container, Field, by_name, printable, unreadable
-from calkit.io.formats import hdf5_text
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.hardening.limits import check
+from calkit.io.hardening.sandbox import open_isolated
 from calkit.io.sources import sliced
 from calkit.io.tables import text_array
-from calkit.io.unpacking import check_chunk, count_chunks, is_harmless
 from calkit.lazy import block_rows
 
 __all__ = ["Hdf5", "hdf5_fields"]
@@ -32,9 +27,6 @@ _ELSEWHERE = "Only data in the file itself are read; copy them into it."
 # One row of chunks of this size stays unpacked while it is read in slices.
 _CACHE_BYTES = 32 << 20
 _MAX_SLICE_BYTES = 64 << 20
-
-_TEXT_SECONDS = 8.0
-_TEXT_SECONDS_PER_WORD = 1e-5
 
 
 class Hdf5(Format):
@@ -61,16 +53,8 @@ def hdf5_fields(path: Path, what: str, *, transposed: bool = False) -> list[Fiel
     transposed : bool, default=False
         Whether the axes are in reverse order, as MATLAB writes them.
     """
-    fields: list[Field] = []
-    claimed = 0
     with _open(path) as file:
-        for name, dataset in _datasets(file):
-            item = _field(path, what, name, dataset, transposed=transposed)
-            fields.append(item)
-            check(path, arrays=len(fields))
-            claimed += math.prod(item.shape) * item.dtype.itemsize
-    check(path, stored=path.stat().st_size, nbytes=claimed)
-    return fields
+        return [_field(path, what, name, dataset, transposed=transposed) for name, dataset in _datasets(file)]
 
 
 def _open(path: Path) -> Any:
@@ -110,7 +94,7 @@ def _field(path: Path, what: str, name: str, dataset: Any, *, transposed: bool) 
     except TypeError:
         return unreadable(path, name, shape, "values of a type that NumPy does not know", "Save plain numbers.")
     if h5py.check_string_dtype(dtype) is not None:
-        return Field(name, shape, np.dtype(str), partial(_read_text, path, name, shape))
+        return Field(name, shape, np.dtype(str), partial(_safely, path, name))
     if dtype.hasobject or (dtype.kind not in "biuf" and not dtype.names):
         return unreadable(path, name, shape, f"values of type {dtype}", "Save plain numbers or text.")
     if transposed and len(shape) == 2 and 1 in shape:
@@ -127,15 +111,12 @@ def _load(path: Path, what: str, name: str, *, transposed: bool) -> Any:
     chunk = dataset.chunks
     if chunk is not None:
         check(where, chunk=math.prod(chunk) * dataset.dtype.itemsize)
-        check(where, stored=path.stat().st_size, chunks=count_chunks(dataset.shape, chunk))
+        n_chunks = math.prod(-(-length // step) for length, step in zip(dataset.shape, chunk, strict=True))
+        check(where, stored=path.stat().st_size, chunks=n_chunks)
     shape = dataset.shape[::-1] if transposed else dataset.shape
     rows = _slice_rows(shape, dataset.dtype, None if chunk is None else chunk[-1 if transposed else 0])
 
-    suspect = _unpacks_to_much(dataset)
-
     def read(start: int, stop: int) -> NDArray[Any]:
-        if suspect:
-            _check_chunks(where, dataset, -1 if transposed else 0, start, stop)
         return np.asarray(dataset[..., start:stop].T if transposed else dataset[start:stop])
 
     return sliced(where, what, shape, dataset.dtype, read, rows)
@@ -150,44 +131,17 @@ def _slice_rows(shape: tuple[int, ...], dtype: np.dtype[Any], chunk: int | None)
     return max(rows // chunk * chunk, min(chunk, most))
 
 
-def _unpacks_to_much(dataset: Any) -> bool:
-    """Tell whether a chunk is so large as stored that it may unpack to more than is harmless, whatever it should."""
-    largest = 0
-
-    def note(chunk: Any) -> None:
-        nonlocal largest
-        largest = max(largest, chunk.size)
-
-    # Older releases of h5py know of no chunks.
-    if dataset.chunks is not None and dataset.compression == "gzip" and hasattr(dataset.id, "chunk_iter"):
-        dataset.id.chunk_iter(note)
-    return not is_harmless(largest)
+def _read_text(path: Path, name: str) -> NDArray[Any]:
+    with _open(path) as file:
+        dataset = file[name]
+        values = np.asarray(dataset.asstr()[()])
+        return text_array(values.reshape(-1).tolist(), f"{path}:{printable(name)}").reshape(dataset.shape)
 
 
-def _check_chunks(where: str, dataset: Any, axis: int, start: int, stop: int) -> None:
-    """Check the chunks that some rows touch, before the library unpacks them."""
-    ranges = [range(0, length, step) for length, step in zip(dataset.shape, dataset.chunks, strict=True)]
-    step = dataset.chunks[axis]
-    ranges[axis] = range(start // step * step, stop, step)
-    raw = math.prod(dataset.chunks) * dataset.dtype.itemsize
-    for place in product(*ranges):
-        if dataset.id.get_chunk_info_by_coord(place).byte_offset is not None:
-            _, data = dataset.id.read_direct_chunk(place)
-            check_chunk(where, "zlib", data, raw)
-
-
-def _read_text(path: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _safely(path: Path, name: str) -> Any:
     """Read text in a process of its own: the library follows pointers for it, in damaged files without end."""
-    command = [sys.executable, hdf5_text.__file__, str(path.resolve()), name]
-    seconds = _TEXT_SECONDS + math.prod(shape) * _TEXT_SECONDS_PER_WORD
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)  # noqa: S603 - ours
-    except subprocess.TimeoutExpired:
-        raise ValueError("its text leads in circles") from None
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise ValueError(said[-1] if said else "its text leads nowhere")
-    return text_array(json.loads(done.stdout), f"{path}:{printable(name)}").reshape(shape)
+    isolated = open_isolated(path, "hdf5")
+    return _read_text(path, name) if isolated is None else isolated.fields[name].load()
 
 
 def _read_vector(path: Path, what: str, name: str) -> NDArray[Any]:

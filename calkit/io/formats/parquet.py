@@ -11,13 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.errors import FileFormatError
 from calkit.io.arrow_tables import ArrowColumns
 from calkit.io.container import Container
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.hardening.limits import BLOCK_BYTES, MAX_COLUMNS, check, format_bytes
-from calkit.io.parquet_pages import read_pages
+from calkit.io.hardening.limits import BLOCK_BYTES, MAX_COLUMNS, check
 from calkit.io.tables import Table, stack_columns, table_fields
 from calkit.predictions import Predictions
 
@@ -26,9 +24,6 @@ __all__ = ["Parquet"]
 _WHAT = ".parquet"
 
 _MAX_HEADER_BYTES = 64 << 20
-
-# A page of every column is unpacked at a time: in honest files of many columns more than this, but less than the file.
-_MAX_PAGES_BYTES = 512 << 20
 
 
 class Parquet(WritableFormat):
@@ -67,7 +62,6 @@ class _ParquetTable(Table):
         with self._open() as file:
             metadata = file.metadata
             check(path, columns=len(file.schema_arrow))
-            _check_pages(path)
             self._texts = [item.name for item in file.schema_arrow if str(item.type) in ("string", "large_string")]
         with self._open() as file:
             lengths = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
@@ -76,7 +70,6 @@ class _ParquetTable(Table):
             self.n_rows = metadata.num_rows
             self._arrow = ArrowColumns(path, file.schema_arrow, self._first(file) if self.n_rows else None)
         self.columns = self._arrow.columns
-        check(path, stored=path.stat().st_size, nbytes=self.n_rows * self._row_bytes(list(self.columns)))
         self.starts = [0, *np.cumsum(lengths).tolist()[:-1]] if lengths else [0]
 
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
@@ -112,19 +105,6 @@ class _ParquetTable(Table):
     def _row_bytes(self, names: Sequence[str]) -> int:
         columns = [self.columns[name] for name in names]
         return sum(column.dtype.itemsize * int(np.prod(column.shape)) or 8 for column in columns) or 8
-
-
-def _check_pages(path: Path) -> None:
-    """Refuse pages that take unreasonably much when they are unpacked, before they are."""
-    groups, size = read_pages(path), path.stat().st_size
-    check(path, stored=size, nbytes=sum(pages.unpacked for pages in groups))
-    check(path, stored=size, nbytes=sum(pages.values for pages in groups))
-    largest = max((pages.at_once for pages in groups), default=0)
-    if largest > max(_MAX_PAGES_BYTES, size):
-        raise FileFormatError(
-            f"{path} is stored in pages that take {format_bytes(largest)} together, which cannot be read piece by "
-            "piece. Write it with smaller pages (data_page_size)."
-        )
 
 
 FORMATS.register("parquet")(Parquet())

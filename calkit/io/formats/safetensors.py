@@ -19,14 +19,12 @@ from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.fields import fields_of, row_blocks
 from calkit.io.formats.base import FORMATS, WritableFormat
 from calkit.io.hardening.guard import damaged
-from calkit.io.hardening.limits import check
+from calkit.io.hardening.limits import MAX_HEADER_BYTES, check
 from calkit.predictions import Predictions
 
 __all__ = ["Safetensors"]
 
 _WHAT = ".safetensors"
-# Ten thousand tensors need a tenth of it.
-_MAX_HEADER_BYTES = 16 << 20
 _ALIGNMENT = 8
 _BFLOAT16 = "BF16"
 _CLASS_NAMES = "class_names"
@@ -56,14 +54,14 @@ class Safetensors(WritableFormat):
 
     def matches(self, head: bytes) -> bool:
         """Tell by the length of the header, which comes first, and the brace that opens it."""
-        return len(head) > 8 and head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= _MAX_HEADER_BYTES
+        return len(head) > 8 and head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES
 
     def read(self, path: Path) -> Container:
         """Read the header; tensors are mapped when loaded."""
         size = path.stat().st_size
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
+            if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
                 raise damaged(path, _WHAT, f"its header should have {length} bytes")
             header = json.loads(stream.read(length))
         if not isinstance(header, dict):
@@ -72,13 +70,15 @@ class Safetensors(WritableFormat):
         check(path, arrays=len(header))
         fields = [_field(path, name, entry, 8 + length, size) for name, entry in header.items()]
         if _CLASS_NAMES in metadata and _CLASS_NAMES not in header:
-            names = np.array([str(word) for word in json.loads(metadata[_CLASS_NAMES])], dtype=str)
+            words = json.loads(metadata[_CLASS_NAMES])
+            numbers = all(type(word) is int for word in words)
+            names = np.array(words if numbers else list(map(str, words)))
             fields.append(Field(_CLASS_NAMES, names.shape, names.dtype, partial(np.asarray, names)))
         return Container(path, self.name, by_name(path, fields))
 
     def write(self, path: Path, predictions: Predictions) -> None:
         """Write tensors named after what they are; names of classes, being text, go to the header."""
-        fields = fields_of(predictions)
+        fields = fields_of(predictions, text=False)
         classes = fields.pop(_CLASS_NAMES, None)
         header: dict[str, Any] = {}
         if classes is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 import re
 import zipfile
@@ -18,7 +17,6 @@ from calkit.io.bfloat16 import bfloat16_field
 from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.hardening.guard import damaged
-from calkit.io.hardening.limits import check
 from calkit.io.tree import array_field, check_tree, tree_fields
 
 __all__ = ["Torch"]
@@ -61,7 +59,6 @@ class Torch(Format):
         fields = by_name(path, tree_fields(tree, partial(_as_field, torch, path), load))
         if not fields:
             raise FileFormatError(f"{path} holds no tensors; write torch.save({{'logits': …, 'labels': …}}, path).")
-        check(path, stored=path.stat().st_size, nbytes=sum(_nbytes(item) for item in fields.values()))
         named = len(fields) > 1 or next(iter(fields)) != "0"
         return Container(path, self.name, fields if named else _after_file(path, fields["0"]), named=named)
 
@@ -69,10 +66,6 @@ class Torch(Format):
 def _after_file(path: Path, item: Field) -> dict[str, Field]:
     name = path.name.split(".")[0]
     return {name: item.renamed(name)}
-
-
-def _nbytes(item: Field) -> int:
-    return math.prod(item.shape) * item.dtype.itemsize
 
 
 def _load(torch: Any, path: Path, *, trusted: bool) -> Any:

@@ -47,7 +47,7 @@ class SoftmaxSums(NamedTuple):
 
 
 class NllMoments(NamedTuple):
-    """Moments of d_j = z_top - z_j under the softmax at β, for each row.
+    """Moments of d_j = z_top - z_j under the softmax at β, for each row; a class at infinity has probability 0.
 
     Attributes
     ----------
@@ -56,9 +56,10 @@ class NllMoments(NamedTuple):
     moments : ndarray of float64, shape (m, b)
         Means of d, d², … d^m.
     mean : ndarray of float64, shape (b,)
-        Mean of d over the classes with equal weights: the first moment at β = 0.
+        Mean of d over the classes with equal weights, those at an infinite distance left out: the first moment as β
+        goes to 0.
     true : ndarray of float64, shape (b,)
-        d of the true class.
+        d of the true class, which may be infinite.
     """
 
     rest: NDArray[np.float64]

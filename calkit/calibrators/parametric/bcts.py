@@ -1,0 +1,90 @@
+"""Bias-corrected temperature scaling."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.parametric.base import Parametric, as_ridge
+from calkit.calibrators.parametric.maps import LinearMap, PerClassMap
+from calkit.calibrators.parametric.problem import Penalty
+from calkit.calibrators.parametric.totals import DataTotals
+from calkit.calibrators.registration import register_calibrator
+
+__all__ = ["BiasCorrectedTemperatureScaling"]
+
+
+@register_calibrator("bcts")
+class BiasCorrectedTemperatureScaling(Parametric):
+    r"""Bias-corrected temperature scaling: one temperature, and a bias for each class.
+
+    .. math:: u_k = \log p_k / T + b_k
+
+    Parameters
+    ----------
+    ridge : float, optional
+        Weight of the penalty :math:`(1/T - 1)^2 + \sum_k b_k^2` beside the mean log-loss. By default 0; where a class
+        is absent or the data can be separated, so that there is no minimum, 1e-4, with a warning.
+    tol : float, default=1e-9
+        Largest distance from the least objective, in nats a row, that counts as converged.
+
+    Attributes
+    ----------
+    scale_ : float
+        1 / T.
+    bias_ : ndarray of shape (K,)
+    objective_, gap_bound_, gradient_norm_ : float
+        The least objective found, a bound on what it lacks, and the largest entry of the gradient.
+    n_iter_, n_passes_ : int
+        Newton steps, and passes over the rows.
+    converged_ : bool
+    ridge_ : float
+        The ridge that was added by default; 0 if none.
+
+    References
+    ----------
+    Alexandari, Kundaje & Shrikumar, "Maximum Likelihood with Bias-Corrected Calibration is Hard-To-Beat at Label Shift
+    Adaptation", ICML 2020.
+
+    Examples
+    --------
+    >>> from calkit.calibrators import BiasCorrectedTemperatureScaling
+    >>> from calkit.datasets import load_digits_logits
+    >>> calibrator = BiasCorrectedTemperatureScaling().fit_predictions(load_digits_logits("validation"))
+    >>> calibrator.scale_ < 1, calibrator.bias_.shape
+    (True, (10,))
+    """
+
+    _title: ClassVar[str] = "bias-corrected temperature scaling"
+    _state: ClassVar[tuple[str, ...]] = ("scale_", "bias_", *Parametric._certificate)
+
+    scale_: float
+    bias_: NDArray[np.float64]
+
+    def __init__(self, ridge: float | None = None, tol: float = 1e-9) -> None:
+        self.ridge = ridge
+        self.tol = tol
+
+    def _map(self, n_classes: int) -> LinearMap:
+        return PerClassMap(n_classes, tied=True)
+
+    def _penalty(self, totals: DataTotals) -> Penalty:
+        center = self._map(totals.n_classes).identity()
+        return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
+
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
+        self.scale_, self.bias_ = float(theta[0]), theta[1:]
+
+    def _pack(self) -> NDArray[np.float64]:
+        return np.concatenate([[self.scale_], self.bias_])
+
+    def describe(self) -> Description:
+        """Return the inverse temperature, and how many biases there are."""
+        values = (
+            FittedValue("scale", self.scale_, "1/T"),
+            FittedValue("n_parameters", len(self.bias_) + 1, "parameters"),
+        )
+        return Description(self._title, values, notes=self._notes())

@@ -1,0 +1,81 @@
+"""Calibrators of two classes: the logit of class 1 is linear in a few functions of the logit."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.calibrators.description import Curve, Description, FittedValue
+from calkit.calibrators.parametric.base import Parametric, as_ridge
+from calkit.calibrators.parametric.features import Block
+from calkit.calibrators.parametric.maps import BinaryMap
+from calkit.calibrators.parametric.problem import Penalty
+from calkit.calibrators.parametric.totals import DataTotals
+
+__all__ = ["Binary", "PolynomialMap"]
+
+Floats = NDArray[np.floating[Any]]
+
+_CURVE_POINTS = 201
+
+
+class PolynomialMap(BinaryMap):
+    """Features 1, s, … of the logit s = x₁ - x₀.
+
+    Parameters
+    ----------
+    n_classes : int
+        Two.
+    degree : int
+    """
+
+    def __init__(self, n_classes: int, degree: int) -> None:
+        super().__init__(n_classes)
+        self.degree = degree
+
+    def identity(self) -> NDArray[np.float64]:
+        """Return the coefficients of s itself."""
+        return np.eye(1, self.degree + 1, 1)[0]
+
+    def basis(self, block: Block) -> Floats:
+        """Return powers of the logit."""
+        s = block.x[:, 1] - block.x[:, 0]
+        return np.stack([s**power for power in range(self.degree + 1)], axis=1)
+
+
+class Binary(Parametric):
+    """Base of calibrators of two classes.
+
+    A subclass has a map of few features, and lists names of their coefficients in `_names`.
+    """
+
+    supports: ClassVar[frozenset[str]] = Parametric.supports | {"pairs"}
+    _state: ClassVar[tuple[str, ...]] = ("coef_", *Parametric._certificate)
+    binary_only: ClassVar[bool] = True
+    _names: ClassVar[tuple[str, ...]]
+
+    coef_: NDArray[np.float64]
+
+    def __init__(self, ridge: float | None = None, tol: float = 1e-9) -> None:
+        self.ridge = ridge
+        self.tol = tol
+
+    def _penalty(self, totals: DataTotals) -> Penalty:
+        center = self._map(totals.n_classes).identity()
+        return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
+
+    def _unpack(self, theta: NDArray[np.float64]) -> None:
+        self.coef_ = theta
+
+    def _pack(self) -> NDArray[np.float64]:
+        return self.coef_
+
+    def describe(self) -> Description:
+        """Return the coefficients, and the map of probabilities."""
+        p = np.linspace(0, 1, _CURVE_POINTS)[1:-1]
+        mapped = self._proba(np.stack([np.log1p(-p), np.log(p)], axis=1))[:, 1]
+        curve = Curve("map", tuple(p.tolist()), tuple(mapped.tolist()))
+        values = tuple(FittedValue(name, float(c), name) for name, c in zip(self._names, self.coef_, strict=True))
+        return Description(self._title, values, (curve,), self._notes())

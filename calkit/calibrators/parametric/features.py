@@ -1,0 +1,212 @@
+"""Log-probabilities of blocks of rows: the features of every parametric map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from calkit.stats.rows import Rows
+
+__all__ = ["Block", "Kept", "Split", "log_probabilities", "pieces", "softmax_in_place"]
+
+Floats = NDArray[np.floating[Any]]
+
+# Pieces of rows of this size stay in a core's cache while they are worked on.
+_PIECE_BYTES = 1 << 18
+
+# Up to this many classes, pieces lie in memory class by class, so that the vector units run across rows.
+_FEW_CLASSES = 128
+
+# Log-probabilities below this count as this: squares of them stay finite in float32.
+_LOWEST = -1e18
+
+# A sum of exponentials of log-probabilities between these needs no maximum taken off first.
+_SAFE_SUM = 1e30
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A part of the rows for cross-validation, by a hash of each row's largest and smallest logit.
+
+    It does not depend on the order of the rows, or on how they are stored; copies of a row go the same way.
+
+    Parameters
+    ----------
+    fold : int
+        Which of the `n_folds` is held out.
+    n_folds : int
+    held_out : bool
+        Whether the part is the fold held out, or the rest.
+    """
+
+    fold: int
+    n_folds: int
+    held_out: bool = False
+
+    def chosen(self, scores: Floats) -> NDArray[np.bool_]:
+        """Return which rows are of the part."""
+        ends = np.stack([scores.max(axis=1), scores.min(axis=1)], axis=1).astype(np.float64)
+        bits = (ends + 0.0).view(np.uint64)
+        with np.errstate(over="ignore"):
+            mixed = (bits[:, 0] ^ (bits[:, 1] * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(31))) * np.uint64(0x94D049BB133111EB)
+        folds = (mixed >> np.uint64(33)) % np.uint64(self.n_folds)
+        return (folds == self.fold) == self.held_out
+
+
+class Kept:
+    """Blocks in float32 with their current probabilities, kept between the passes of a fit in memory.
+
+    A copy in another process is empty, and stays so.
+    """
+
+    def __init__(self, *, active: bool = True) -> None:
+        self.active = active
+        self.blocks: dict[tuple[int, int], list[Block]] = {}
+        self.probabilities: dict[tuple[int, int], Floats] = {}
+
+    def __reduce__(self) -> Any:
+        return _nothing_kept, ()
+
+
+def _nothing_kept() -> Kept:
+    return Kept(active=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some rows as a map sees them.
+
+    Attributes
+    ----------
+    x : ndarray, shape (m, K)
+        Log-probabilities; 0 where the class is masked.
+    basis : ndarray or None
+        What the map computes of `x` once.
+    masked : ndarray of bool, shape (m, K), or None
+        Classes of probability 0, whatever the parameters.
+    y : ndarray of intp, shape (m,)
+        The true class.
+    votes : ndarray of shape (m, K), or None
+        Shares of the classes, in place of the true class.
+    weight : ndarray of float64, shape (m,), or None
+    key : tuple of int
+        The place of the rows among all.
+    """
+
+    x: Floats
+    y: NDArray[np.intp]
+    basis: Any = None
+    masked: NDArray[np.bool_] | None = None
+    votes: Floats | None = None
+    weight: NDArray[np.float64] | None = None
+    key: tuple[int, int] = (0, 0)
+
+    def over_rows(self, values: Floats) -> Floats:
+        """Return values of shape (m,) times the weights."""
+        return values if self.weight is None else values * self.weight.astype(values.dtype)
+
+    @property
+    def total(self) -> float:
+        """Sum of the weights."""
+        return float(len(self.y)) if self.weight is None else float(self.weight.sum())
+
+
+def log_probabilities(
+    scores: Floats, beta: float, mix: float, dtype: DTypeLike
+) -> tuple[Floats, NDArray[np.bool_] | None]:
+    """Return log softmax(β z), and where it is masked (0 stands there).
+
+    Parameters
+    ----------
+    scores : ndarray of shape (m, K)
+        Logits; -inf is a masked class.
+    beta : float
+        Inverse temperature.
+    mix : float
+        Share of the uniform distribution that is mixed in before the logarithm.
+    dtype : dtype
+        Precision of the result. Differences of logits are taken in the precision of the scores.
+
+    Returns
+    -------
+    x : ndarray of shape (m, K)
+        Fortran-ordered where there are few classes.
+    masked : ndarray of bool, shape (m, K), or None
+    """
+    n_classes = scores.shape[1]
+    wide = np.promote_types(dtype, scores.dtype)
+    x = np.array(scores, dtype=wide, order="F" if n_classes <= _FEW_CLASSES else "C")
+    x -= x.max(axis=1)[:, None]
+    x *= wide.type(beta)
+    x = x.astype(dtype, order="K", copy=False)
+    lowest = x.min()
+    masked = None if lowest > -np.inf else np.isneginf(scores)
+    e = np.exp(x)
+    total = e @ np.ones(n_classes, e.dtype)
+    if mix:
+        e *= ((1 - mix) / total)[:, None]
+        e += e.dtype.type(mix / n_classes)
+        x = np.log(e, out=e)
+    else:
+        x -= np.log(total)[:, None]
+        if lowest < _LOWEST:
+            np.maximum(x, _LOWEST, out=x)
+            if masked is not None:
+                x[masked] = 0
+    return x, masked
+
+
+def softmax_in_place(u: Floats) -> Floats:
+    """Turn logits near log-probabilities into probabilities; return the log of the sum of the exponentials."""
+    ones = np.ones(u.shape[1], u.dtype)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        e = np.exp(u)
+        total = e @ ones
+        top: Any = 0.0
+        if not (total.min() > 1 / _SAFE_SUM and total.max() < _SAFE_SUM):
+            top = u.max(axis=1)
+            u -= top[:, None]
+            e = np.exp(u)
+            total = e @ ones
+        np.multiply(e, (1 / total)[:, None], out=u)
+    return np.log(total) + top
+
+
+def pieces(rows: Rows, beta: float, mix: float, dtype: DTypeLike, split: Split | None) -> Iterator[Block]:
+    """Yield the rows in pieces that fit the cache, without the basis of a map."""
+    n_classes = rows.scores.shape[1]
+    step = max(32, _PIECE_BYTES // (4 * n_classes))
+    first = int(rows.numbers[0])
+    votes = rows.votes
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        scores = rows.scores[part]
+        chosen = np.ones(len(scores), bool) if split is None else split.chosen(scores)
+        if not chosen.any():
+            continue
+        if split is not None:
+            scores = scores[chosen]
+        x, masked = log_probabilities(scores, beta, mix, dtype)
+        block = Block(x, rows.y_true[part], masked=masked, key=(first, start))
+        if votes is not None:
+            block = replace(block, votes=votes[part].astype(dtype))
+        if rows.weight is not None:
+            block = replace(block, weight=rows.weight[part])
+        if split is not None:
+            block = _subset(block, chosen)
+        yield block
+
+
+def _subset(block: Block, chosen: NDArray[np.bool_]) -> Block:
+    """Return the block with labels, shares and weights of the chosen rows; its features are of these already."""
+    return replace(
+        block,
+        y=block.y[chosen],
+        votes=None if block.votes is None else block.votes[chosen],
+        weight=None if block.weight is None else block.weight[chosen],
+    )

@@ -1,0 +1,194 @@
+"""The focal calibration map with a temperature."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.calibrators.base import Calibrator
+from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.nll_root import nll_root
+from calkit.calibrators.parametric.base import as_strength, truth_is_possible
+from calkit.calibrators.parametric.features import log_probabilities, softmax_in_place
+from calkit.calibrators.parametric.objective import RowSums
+from calkit.calibrators.parametric.scale import best_scale
+from calkit.calibrators.registration import register_calibrator
+from calkit.errors import CalibrationWarning
+from calkit.predictions import Predictions
+from calkit.shards import Shards
+from calkit.stats import Statistic, summarize
+from calkit.stats.rows import Rows
+
+__all__ = ["FocalMap"]
+
+Floats = NDArray[np.floating[Any]]
+
+_PIECE_BYTES = 1 << 18
+
+# Where 1 - q is less than this, quotients of differences are replaced by their series.
+_NEAR_ONE = 1e-4
+
+
+@register_calibrator("focal-map", aliases=("focal-temperature",))
+class FocalMap(Calibrator):
+    r"""Focal calibration map with a temperature, for networks trained with focal loss.
+
+    .. math:: p_k \propto \frac{q_k}{g(q_k, γ)}, \qquad q = \text{softmax}(z / T), \qquad
+              g(q, γ) = (1 - q)^γ - γ q (1 - q)^{γ - 1} \log q
+
+    For T = 1 it turns the minimiser of focal loss into the posterior of the classes
+    (:func:`calkit.theory.focal_posterior`). T is that of least log-loss after the map. The order of the classes of a
+    row stays.
+
+    Parameters
+    ----------
+    gamma : float, default=3.0
+        γ of the focal loss that the network was trained with; 0 is temperature scaling.
+
+    Attributes
+    ----------
+    temperature_ : float
+    objective_ : float
+        Mean log-loss at `temperature_`, in nats.
+    n_passes_ : int
+    converged_ : bool
+        Whether a root of the slope was found.
+
+    Raises
+    ------
+    UsageError
+        If γ is negative.
+
+    Warns
+    -----
+    CalibrationWarning
+        If the log-loss has no minimum in T, as for separable data.
+
+    References
+    ----------
+    Komisarenko & Kull, "Improving Calibration by Relating Focal Loss, Temperature Scaling, and Properness", ECAI 2024.
+    Charoenphakdee, Vongkulbhisal, Chairatanakul & Sugiyama, "On Focal Loss for Class-Posterior Probability Estimation:
+    A Theoretical Perspective", CVPR 2021.
+
+    Examples
+    --------
+    >>> from calkit.calibrators import get_calibrator
+    >>> from calkit.datasets import load_digits_logits
+    >>> calibrator = get_calibrator("focal-map:gamma=3").fit_predictions(load_digits_logits("validation"))
+    >>> calibrator.temperature_ > 0
+    True
+    """
+
+    supports: ClassVar[frozenset[str]] = frozenset({"weights", "shards", "soft", "pairs"})
+    keeps_order: ClassVar[bool] = True
+    _state: ClassVar[tuple[str, ...]] = ("temperature_", "objective_", "n_passes_", "converged_")
+
+    temperature_: float
+    objective_: float
+    n_passes_: int
+    converged_: bool
+
+    def __init__(self, gamma: float = 3.0) -> None:
+        self.gamma = gamma
+
+    def _fit(self, data: Predictions | Shards) -> None:
+        gamma = as_strength("gamma", self.gamma)
+        truth_is_possible(data)
+        root = nll_root(data)
+        self.n_passes_ = root.n_passes
+
+        def sums(beta: float) -> RowSums:
+            self.n_passes_ += 1
+            statistic = _Slope(beta, gamma)
+            found: RowSums = summarize(data, [statistic], check=False)[statistic]
+            return found
+
+        beta, found = 1 / root.temperature, False
+        if root.outcome == "converged":
+            beta, found = best_scale(lambda beta: float(sums(beta).arrays[1]), beta)
+        if not found:
+            warnings.warn(
+                "the log-loss has no least value in the temperature (the data can be separated, tell less than chance, "
+                f"or are constant); temperature_ is held at {1 / beta:.6g}.",
+                CalibrationWarning,
+                stacklevel=4,
+            )
+        least = sums(beta)
+        self.temperature_, self.objective_, self.converged_ = 1 / beta, float(least.arrays[0] / least.total), found
+
+    def _log_proba(self, logits: Floats) -> Floats:
+        out = np.empty(logits.shape, logits.dtype)
+        step = max(32, _PIECE_BYTES // (logits.dtype.itemsize * logits.shape[1]))
+        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
+            for start in range(0, len(logits), step):
+                u, _, _ = _mapped(logits[start : start + step], 1 / self.temperature_, self.gamma, logits.dtype)
+                u -= u.max(axis=1)[:, None]
+                out[start : start + step] = u - np.log(np.exp(u).sum(axis=1))[:, None]
+        return out
+
+    def _check_state(self) -> None:
+        if not self.temperature_ > 0:
+            raise ValueError(f"temperature_ is {self.temperature_!r:.40}, but must be a positive number")
+
+    def describe(self) -> Description:
+        """Return γ and the temperature."""
+        values = (FittedValue("gamma", float(self.gamma), "γ"), FittedValue("temperature", self.temperature_, "T"))
+        return Description("focal calibration map", values)
+
+
+def _mapped(scores: Floats, beta: float, gamma: float, dtype: Any) -> tuple[Floats, Floats, Floats]:
+    """Return u = log(q / g(q)) up to a constant per row, its derivative in log q, and log q (0 where it is -inf)."""
+    x, masked = log_probabilities(scores, beta, 0.0, dtype)
+    q = np.exp(x)
+    if masked is not None:
+        q[masked] = 0
+    # 1 - q keeps its digits as the sum of the others, where one class has nearly everything.
+    rows, top = np.arange(len(q)), q.argmax(axis=1)
+    others = q.copy()
+    others[rows, top] = 0
+    rest = 1 - q
+    rest[rows, top] = np.maximum(others.sum(axis=1), np.finfo(dtype).tiny)
+    log_rest = np.log(rest)
+    near, away = rest <= _NEAR_ONE, np.maximum(rest, _NEAR_ONE)
+    shrinkage = q * np.where(near, 1 + rest / 2, -x / away)
+    u = x - gamma * log_rest - np.log1p(gamma * shrinkage)
+    # d shrinkage / d log q, which is q (q - 1 - log q) / (1 - q)²; near q = 1 that is a half.
+    bend = q * np.where(near, 0.5 + rest / 3, (-rest - x) / (away * away))
+    slope = 1 + gamma * q / rest - gamma * bend / (1 + gamma * shrinkage)
+    if masked is not None:
+        u[masked] = -np.inf
+    return u, slope, x
+
+
+@dataclass(frozen=True)
+class _Slope(Statistic[RowSums]):
+    """Statistic: the log-loss after the map, and its slope in log β."""
+
+    beta: float
+    gamma: float
+    is_sum: ClassVar[bool] = True
+    needs_distribution = True
+
+    def measure(self, rows: Rows) -> RowSums:
+        n_classes = rows.scores.shape[1]
+        votes = rows.votes
+        value = slope = 0.0
+        step = max(32, _PIECE_BYTES // (8 * n_classes))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            u, stretch, x = _mapped(rows.scores[part], self.beta, self.gamma, np.float64)
+            truth = np.eye(n_classes)[rows.y_true[part]] if votes is None else votes[part]
+            weight = 1.0 if rows.weight is None else rows.weight[part]
+            right = np.where(truth > 0, truth * np.where(truth > 0, u, 0), 0).sum(axis=1)
+            top = u.max(axis=1)
+            p = u - top[:, None]
+            value += float(((softmax_in_place(p) + top - right) * weight).sum())
+            q = np.where(np.isneginf(u), 0, np.exp(x))
+            # d log q / d log β = x - mean of x under q.
+            change = stretch * (x - (q * x).sum(axis=1)[:, None])
+            slope += float((((p - truth) * change).sum(axis=1) * weight).sum())
+        return RowSums(rows.total_weight, (np.float64(value), np.float64(slope)))

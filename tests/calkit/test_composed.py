@@ -1,0 +1,215 @@
+"""Composed calibrators, and CalibratedClassifier around scikit-learn's classifiers."""
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_iris, make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, TimeSeriesSplit, train_test_split
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import check_estimator
+
+import calkit
+from calkit.calibrators import (
+    ByColumn,
+    CalibratedClassifier,
+    OneVsRest,
+    TemperatureScaling,
+    TopLabel,
+    get_calibrator,
+    load_calibrator,
+)
+from calkit.errors import CalibrationWarning, InputError, UsageError
+
+
+def drawn(n=400, k=4, seed=0):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, k)) * 3
+    return logits, (logits / 2 - np.log(-np.log(rng.random((n, k))))).argmax(axis=1)
+
+
+class TestOneVsRest:
+    def test_by_hand(self):
+        # Temperature scaling of each class's log-odds, fitted one by one with the binary calibrator, then normalised.
+        logits, y = drawn()
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        columns = []
+        for k in range(4):
+            odds = np.log(p[:, k]) - np.log1p(-p[:, k])
+            columns.append(TemperatureScaling().fit(odds, y == k).predict_proba(odds)[:, 1])
+        expected = np.stack(columns, axis=1)
+        expected /= expected.sum(axis=1, keepdims=True)
+        found = OneVsRest("temperature").fit(logits, y).predict_proba(logits)
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+    def test_specs_nest(self):
+        calibrator = get_calibrator("one-vs-rest:calibrator=(temperature:grid=(1,2))")
+        assert calibrator.calibrator == "temperature:grid=(1,2)"
+        with pytest.raises(UsageError, match="must be a spec such as 'temperature', or a calibrator, but is a int"):
+            OneVsRest(3).fit(*drawn())
+
+
+class TestTopLabel:
+    def test_by_hand(self):
+        # The confidence by a binary temperature; the others keep their proportions.
+        logits, y = drawn()
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        top = p.argmax(axis=1)
+        confidence = p.max(axis=1)
+        odds = np.log(confidence) - np.log1p(-confidence)
+        calibrated = TemperatureScaling().fit(odds, top == y).predict_proba(odds)[:, 1]
+        expected = p * ((1 - calibrated) / (1 - confidence))[:, None]
+        expected[np.arange(len(y)), top] = calibrated
+        found = TopLabel("temperature").fit(logits, y).predict_proba(logits)
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+    def test_certain_predictions_give_back_to_all_others_alike(self):
+        logits, y = drawn()
+        found = TopLabel("temperature").fit(logits, y).predict_proba(np.array([[0.0, -np.inf, -np.inf, -np.inf]]))
+        np.testing.assert_allclose(found.sum(), 1)
+        np.testing.assert_allclose(found[0, 1:], found[0, 1])
+
+
+class TestByColumn:
+    def pairs(self):
+        rng = np.random.default_rng(0)
+        topic = np.array(["law", "maths", "rare"])[np.r_[np.repeat([0, 1], 200), np.repeat(2, 5)]]
+        confidence = rng.uniform(0.5, 1, 405)
+        right = rng.random(405) < np.where(topic == "law", confidence, confidence**4)
+        return calkit.Predictions(confidence, right, kind="confidence", columns={"topic": topic})
+
+    def test_each_value_has_its_own(self, tmp_path):
+        pairs = self.pairs()
+        fitted = ByColumn("topic").fit_predictions(pairs)
+        assert fitted.values_.tolist() == ["law", "maths"]
+        after = np.asarray(fitted.apply(pairs).scores)
+        for value in ("law", "maths"):
+            rows = np.flatnonzero(pairs.columns["topic"] == value)
+            alone = TemperatureScaling().fit_predictions(pairs.take(rows))
+            np.testing.assert_array_equal(after[rows], np.asarray(alone.apply(pairs.take(rows)).scores))
+        rare = np.arange(400, 405)
+        pooled = TemperatureScaling().fit_predictions(pairs).apply(pairs.take(rare))
+        np.testing.assert_array_equal(after[rare], np.asarray(pooled.scores))
+        fitted.save(tmp_path / "cal.json")
+        np.testing.assert_array_equal(np.asarray(load_calibrator(tmp_path / "cal.json").apply(pairs).scores), after)
+
+    def test_a_column_that_is_not_there(self):
+        with pytest.raises(InputError, match="no column 'subject' to calibrate by; their columns: topic"):
+            ByColumn("subject").fit_predictions(self.pairs())
+
+
+CALIBRATORS = ["temperature", "vector", "one-vs-rest"]
+
+
+@pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
+@pytest.mark.parametrize("ensemble", [True, False])
+@pytest.mark.parametrize("calibrator", CALIBRATORS)
+def test_scikit_learns_checks(calibrator, ensemble):
+    found = check_estimator(CalibratedClassifier(calibrator=calibrator, ensemble=ensemble), on_fail=None, on_skip=None)
+    assert [item["check_name"] for item in found if item["status"] == "failed"] == []
+
+
+class TestCalibratedClassifier:
+    def test_equals_its_parts(self):
+        X, y = make_classification(600, n_classes=3, n_informative=6, random_state=0)
+        frozen = FrozenEstimator(GaussianNB().fit(X[:300], y[:300]))
+        fitted = CalibratedClassifier(frozen, "temperature").fit(X[300:], y[300:])
+        # Scores of naive Bayes are probabilities, floored at 1e-7.
+        logits = np.log(np.maximum(frozen.predict_proba(X[300:]), 1e-7))
+        alone = TemperatureScaling().fit(logits, y[300:])
+        np.testing.assert_allclose(fitted.predict_proba(X[300:]), alone.predict_proba(logits), atol=1e-12)
+
+    def test_near_scikit_learns_own(self):
+        # scikit-learn's temperature scaling (1.8) minimises the same loss with another solver.
+        X, y = load_iris(return_X_y=True)
+        ours = CalibratedClassifier(SVC(), cv=3).fit(X, y).predict_proba(X)
+        theirs = CalibratedClassifierCV(SVC(), method="temperature", cv=3).fit(X, y).predict_proba(X)
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+    def test_one_calibrator_for_all_held_out_rows(self):
+        X, y = make_classification(400, random_state=0)
+        fitted = CalibratedClassifier(RandomForestClassifier(20, random_state=0), ensemble=False).fit(X, y)
+        (member,) = fitted.calibrated_classifiers_
+        assert member.calibrator.temperature_ > 0
+        assert member.estimator.n_features_in_ == 20
+
+    @pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
+    def test_labels_of_any_type_and_frames(self):
+        pd = pytest.importorskip("pandas")
+        X, y = load_iris(return_X_y=True, as_frame=True)
+        names = np.array(["setosa", "versicolor", "virginica"])[y]
+        fitted = CalibratedClassifier().fit(X, names)
+        assert set(fitted.predict(X)) == set(names)
+        assert list(fitted.feature_names_in_) == list(X.columns)
+        assert fitted.calibrated_classifiers_[0].calibrator.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+        table = fitted.set_output(transform="pandas").transform(X)
+        assert isinstance(table, pd.DataFrame)
+        assert list(table.columns) == ["logit_setosa", "logit_versicolor", "logit_virginica"]
+        with pytest.raises(ValueError, match="feature names"):
+            fitted.predict(X[X.columns[::-1]])
+
+    def test_groups_stay_together(self):
+        X, y = make_classification(200, random_state=0)
+        groups = np.repeat(np.arange(20), 10)
+        fitted = CalibratedClassifier(cv=GroupKFold(4)).fit(X, y, groups=groups)
+        assert len(fitted.calibrated_classifiers_) == 4
+
+    @pytest.mark.parametrize("ensemble", [True, False])
+    def test_time_splits_hold_out_later_rows_only(self, ensemble):
+        X, y = make_classification(200, random_state=0)
+        fitted = CalibratedClassifier(cv=TimeSeriesSplit(3), ensemble=ensemble).fit(X, y)
+        assert fitted.predict_proba(X).shape == (200, 2)
+
+    def test_weights_are_repeats(self):
+        X, y = make_classification(300, random_state=0)
+        frozen = FrozenEstimator(GaussianNB().fit(X, y))
+        weight = np.arange(300) % 3
+        weighted = CalibratedClassifier(frozen).fit(X, y, sample_weight=weight)
+        repeated = CalibratedClassifier(frozen).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+        np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=1e-9)
+
+    def test_metadata_go_where_they_are_requested(self):
+        X, y = make_classification(200, random_state=0)
+        with sklearn.config_context(enable_metadata_routing=True):
+            estimator = LogisticRegression().set_fit_request(sample_weight=True)
+            fitted = CalibratedClassifier(estimator, cv=GroupKFold(4)).fit(
+                X, y, sample_weight=np.arange(200.0), groups=np.repeat(np.arange(20), 10)
+            )
+        assert len(fitted.calibrated_classifiers_) == 4
+
+    def test_a_class_that_a_fold_lacks(self):
+        X, y = make_classification(120, n_classes=3, n_informative=6, random_state=0)
+        y[y == 2] = 1
+        y[:2] = 2
+        folds = [(np.arange(60, 120), np.arange(60)), (np.arange(60), np.arange(60, 120))]
+        with pytest.warns(CalibrationWarning, match="fold 0 lacks the class 2; its 2 held-out rows are left out"):
+            fitted = CalibratedClassifier(GaussianNB(), cv=folds).fit(X, y)
+        probs = fitted.predict_proba(X)
+        np.testing.assert_allclose(probs.sum(axis=1), 1)
+        assert np.isfinite(np.log(probs)).all()
+
+    @pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
+    def test_within_pipelines(self):
+        X, y = load_iris(return_X_y=True)
+        X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+        chained = make_pipeline(CalibratedClassifier(), TemperatureScaling()).fit(X, y)
+        assert chained.predict_proba(X_test).shape == (len(y_test), 3)
+
+    def test_bad_arguments(self):
+        X, y = load_iris(return_X_y=True)
+        with pytest.raises(UsageError, match="response_method must be one of auto"):
+            CalibratedClassifier(response_method="margins").fit(X, y)
+        with pytest.raises(UsageError, match="has no decision_function, so there is nothing to calibrate"):
+            CalibratedClassifier(GaussianNB(), response_method="decision_function").fit(X, y)
+        with pytest.raises(UsageError, match="unknown calibrator"):
+            CalibratedClassifier(calibrator="temprature").fit(X, y)
+        with pytest.raises(InputError, match="one class only"):
+            CalibratedClassifier().fit(X, np.zeros(len(X)))
+        X, y = make_classification(400, n_classes=4, n_informative=6, random_state=0)
+        with pytest.raises(InputError, match="has 6 columns for 4 classes"):
+            CalibratedClassifier(SVC(decision_function_shape="ovo")).fit(X, y)
