@@ -22,7 +22,6 @@ import numpy as np
 import calkit
 from calkit.io import load_predictions, save_predictions
 from calkit.metrics import available_metrics, get_metric
-from calkit.stats.base import MultiPass
 
 BLOCK = 50_000
 MAPPED = ("npy", "npz", "safetensors", "arrow", "parquet")
@@ -95,7 +94,7 @@ def write(name, folder, rows, classes):
 
 
 def summable():
-    return [m for m in available_metrics() if not isinstance(get_metric(m).statistic, MultiPass)]
+    return [m for m in available_metrics() if get_metric(m).statistic.is_sum]
 
 
 def report(p):

@@ -231,9 +231,7 @@ def to_values(array: Any) -> NDArray[Any]:
     ndarray
     """
     array = to_numpy(array)
-    if hasattr(array, "combine_chunks") and hasattr(array, "dictionary_decode"):
-        array = array.to_pylist() if array.null_count else array.dictionary_decode()
-    elif hasattr(array, "null_count") and hasattr(array, "to_list") and _any_null(array):
+    if hasattr(array, "null_count") and hasattr(array, "to_list") and _any_null(array):
         # What NumPy would make of them: NaN in a column of floats.
         array = array.to_list()
     if isinstance(array, list | tuple):
@@ -294,7 +292,9 @@ def _libraries(array: Any) -> set[str]:
 
 
 def _is_foreign(array: Any) -> bool:
-    return hasattr(array, "__dlpack__") and not isinstance(array, np.ndarray | np.generic)
+    if isinstance(array, np.ndarray | np.generic):
+        return False
+    return hasattr(array, "__dlpack__") or hasattr(array, "combine_chunks")
 
 
 def _shares_memory(array: Any) -> bool:
@@ -305,6 +305,8 @@ def _shares_memory(array: Any) -> bool:
 def _is_in_memory(array: Any) -> bool:
     if "torch" in _libraries(array):
         return bool(array.device.type == "cpu")
+    if not hasattr(array, "__dlpack_device__"):
+        return True  # chunks of Arrow
     device = array.__dlpack_device__()[0]
     return int(device) == _DLPACK_CPU
 
@@ -324,6 +326,14 @@ def _from_torch(tensor: Any) -> NDArray[Any]:
     return np.asarray((tensor.float() if _is_unknown_to_numpy(tensor) else tensor.resolve_conj().resolve_neg()).numpy())
 
 
+def _from_arrow(array: Any) -> Any:
+    # What NumPy would make of nulls: NaN in a column of floats.
+    if getattr(array, "null_count", 0):
+        return _from_list(array.to_pylist())
+    dictionary = hasattr(array, "type") and hasattr(array.type, "index_type")
+    return np.asarray(array.cast(array.type.value_type) if dictionary else array)
+
+
 def _from_cupy(array: Any) -> NDArray[Any]:
     return np.asarray(array.get())
 
@@ -339,7 +349,11 @@ def _from_dlpack(array: Any) -> NDArray[Any]:
 
 
 #: How to convert the arrays of libraries that need more than DLPack: from their own device, or types of their own.
-_CONVERTERS: dict[str, Callable[[Any], NDArray[Any]]] = {"torch": _from_torch, "cupy": _from_cupy}
+_CONVERTERS: dict[str, Callable[[Any], NDArray[Any]]] = {
+    "torch": _from_torch,
+    "cupy": _from_cupy,
+    "pyarrow": _from_arrow,
+}
 
 
 def refuse_gaps(what: str, array: Any) -> None:

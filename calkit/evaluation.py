@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from calkit.errors import InputError
+from calkit.errors import CalkitError, InputError
 from calkit.executors import Executor, open_executor
 from calkit.metrics import Metric, get_metric
+from calkit.metrics.base import worst_group
 from calkit.metrics.intervals import Limits, Resampling
-from calkit.predictions import Kind, Predictions, not_predictions
+from calkit.predictions import Predictions, not_predictions
 from calkit.registry import unknown_name
 from calkit.shards import Shards
-from calkit.stats import Statistic, summarize
+from calkit.stats import By, Statistic, View, summarize
+from calkit.stats.views import Layout
 
-__all__ = ["DEFAULT_METRICS", "Evaluation", "choose_metrics", "evaluate", "fitted_text"]
+__all__ = ["DEFAULT_METRICS", "Evaluation", "asked_metrics", "choose_metrics", "evaluate", "fitted_text"]
 
 #: What :func:`evaluate` computes unless told otherwise: the metrics of the paper.
 DEFAULT_METRICS = ("accuracy", "error", "ece", "adaece", "mce", "nll", "brier", "s99", "s99_accuracy")
@@ -48,6 +50,10 @@ class Evaluation(Mapping[str, float]):
         That of the intervals; None where none were asked for.
     intervals : dict
         Lower and upper limit of each value, by spec; None where a metric has no interval. Empty unless asked for.
+    by : str or None
+        The column that tells the groups; None where no groups were asked for.
+    groups : dict of Evaluation
+        The evaluation of the rows of each value of that column.
     """
 
     values_by_spec: dict[str, float]
@@ -58,14 +64,27 @@ class Evaluation(Mapping[str, float]):
     meta: Mapping[str, Any] = field(default_factory=dict)
     confidence_level: float | None = None
     intervals: Mapping[str, Limits | None] = field(default_factory=dict)
+    by: str | None = None
+    groups: Mapping[Any, Evaluation] = field(default_factory=dict)
 
     def __getitem__(self, spec: str) -> float:
-        if spec in self.values_by_spec:
-            return self.values_by_spec[spec]
-        raise unknown_name("metric", str(spec), self.values_by_spec, of="this evaluation")
+        own = self._own_spec(spec)
+        if own is None:
+            raise unknown_name("metric", str(spec), self.values_by_spec, of="this evaluation")
+        return self.values_by_spec[own]
 
     def __contains__(self, spec: object) -> bool:
-        return spec in self.values_by_spec
+        return self._own_spec(spec) is not None
+
+    def _own_spec(self, spec: object) -> str | None:
+        """Return the spec under which a metric stands here, if it does: names have aliases, defaults may be given."""
+        if not isinstance(spec, str) or spec in self.values_by_spec:
+            return spec if isinstance(spec, str) else None
+        try:
+            written = get_metric(spec).spec
+        except CalkitError:
+            return None
+        return written if written in self.values_by_spec else None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.values_by_spec)
@@ -82,18 +101,40 @@ class Evaluation(Mapping[str, float]):
             "n_classes": self.n_classes,
             "metrics": dict(self.values_by_spec),
         }
+        targets = {m.spec: m.view.spec for m in self.metrics if m.view is not None and m.view_shown}
+        if targets:
+            data["targets"] = targets
+        if self.by is not None:
+            data["by"] = self.by
+            data["groups"] = [{"group": label, **group._numbers()} for label, group in self.groups.items()]
+            data["worst"] = {metric.spec: self.worst(metric) for metric in self.metrics}
         if self.confidence_level is not None:
             data["confidence_level"] = self.confidence_level
-            data["intervals"] = {spec: None if limits is None else list(limits) for spec, limits in self._intervals()}
+            data["intervals"] = self._interval_lists()
         return data
+
+    def worst(self, metric: str | Metric) -> Any:
+        """Return the label of the group with the worst value of a metric; None if no group has a value."""
+        spec = metric if isinstance(metric, str) else metric.spec
+        known = {own.spec: own for own in self.metrics}
+        own = known.get(self._own_spec(spec) or "")
+        if own is None:
+            raise unknown_name("metric", spec, known, of="this evaluation")
+        return worst_group(own, {label: group[own.spec] for label, group in self.groups.items()})
+
+    def _numbers(self) -> dict[str, Any]:
+        """Return what differs from group to group."""
+        data: dict[str, Any] = {"n_samples": self.n_samples, "metrics": dict(self.values_by_spec)}
+        return data if self.confidence_level is None else {**data, "intervals": self._interval_lists()}
 
     def interval_text(self, metric: Metric) -> str:
         """Return the interval of a metric as tables show it: ``[4.41, 6.91]``; empty if it has none."""
         limits = self.intervals.get(metric.spec)
         return "" if limits is None else f"[{', '.join(metric.format(limit) for limit in limits)}]"
 
-    def _intervals(self) -> list[tuple[str, Limits | None]]:
-        return [(spec, self.intervals.get(spec)) for spec in self.values_by_spec]
+    def _interval_lists(self) -> dict[str, list[float] | None]:
+        found = {spec: self.intervals.get(spec) for spec in self.values_by_spec}
+        return {spec: None if limits is None else list(limits) for spec, limits in found.items()}
 
     def __str__(self) -> str:
         width = max(len(metric.heading) for metric in self.metrics)
@@ -103,13 +144,16 @@ class Evaluation(Mapping[str, float]):
         ]
         classes = "" if self.n_classes is None else f", {self.n_classes} classes"
         level = "" if self.confidence_level is None else f"; {self.confidence_level * 100:g} % intervals"
-        return "\n".join([f"{self.n_samples} samples{classes}{level}", *lines])
+        groups = [f"\n{self.by} = {label}: {group}" for label, group in self.groups.items()]
+        return "\n".join([f"{self.n_samples} samples{classes}{level}", *lines, *groups])
 
 
 def evaluate(
     predictions: Predictions | Shards,
     metrics: Iterable[str | Metric] | None = None,
     *,
+    target: str | View | None = None,
+    by: str | None = None,
     confidence_level: float | None = None,
     n_resamples: int = 1000,
     random_state: int | None = 0,
@@ -125,6 +169,12 @@ def evaluate(
     metrics : iterable of str or Metric, optional
         Names with parameters if any (``"ece:n_bins=25"``); by default the metrics of the paper: accuracy, error, ECE,
         AdaECE, MCE, NLL, Brier, S99. For (confidence, correct) pairs, those of them that pairs can tell.
+    target : str or View, optional
+        What is judged by the metrics that do not say it themselves (``"ece:target=classwise"``): ``"top"``,
+        ``"positive"``, ``"positive:class=NAME"``, ``"classwise"``, ``"top-5"``, ``"ordinal"``, ``"multilabel"``. By
+        default the top label of K columns, and of one column the event that is forecast, y = 1.
+    by : str, optional
+        One of the columns of the predictions: the values, with intervals if asked for, are given for its groups too.
     confidence_level : float, optional
         Give each value an interval that covers the population's with this probability: 0.95. The rows are taken to be
         drawn independently. Metrics without a sound interval have None.
@@ -142,7 +192,8 @@ def evaluate(
     Returns
     -------
     Evaluation
-        A mapping from spec to value; its `intervals` map spec to (low, high).
+        A mapping from spec to value; its `intervals` map spec to (low, high), its `groups` map the values of column
+        `by` to evaluations of their rows.
 
     Raises
     ------
@@ -150,9 +201,10 @@ def evaluate(
         If `predictions` are none, a score is impossible, or a metric needs the scores of all classes and only pairs
         are there; or if `confidence_level` or `n_resamples` is impossible.
     NotFoundError
-        If a metric or an executor is unknown.
+        If a metric, a target, an executor or the column `by` is unknown.
     UsageError
-        If `n_jobs` is no number of threads, `random_state` no seed, or Dask is asked for and does not answer.
+        If a metric is not defined for the target, `n_jobs` is no number of threads, `random_state` no seed, or Dask is
+        asked for and does not answer.
 
     Examples
     --------
@@ -170,21 +222,13 @@ def evaluate(
     resampling = as_resampling(confidence_level, n_resamples, random_state)
     with open_executor(executor, n_jobs) as opened:
         layout = predictions.layout(opened) if isinstance(predictions, Shards) else predictions
-        chosen = choose_metrics(metrics, layout.kind)
+        chosen = choose_metrics(metrics, layout, target)
         statistics = statistics_of(chosen, resampling)
-        summaries = summarize(predictions, statistics, executor=opened)
-    values = {metric.spec: metric.finish(summaries[metric.statistic]) for metric in chosen}
-    intervals = {} if resampling is None else intervals_of(chosen, values, summaries, resampling)
-    return Evaluation(
-        values,
-        chosen,
-        summaries.n_samples,
-        layout.n_classes,
-        layout.kind,
-        dict(predictions.meta),
-        confidence_level,
-        intervals,
-    )
+        grouped = [] if by is None else [By(statistic, by) for statistic in statistics]
+        summaries = summarize(predictions, [*statistics, *grouped], executor=opened)
+    whole = evaluation_of(chosen, summaries, summaries.n_samples, layout, resampling)
+    groups = {} if by is None else groups_of(whole, statistics, by, summaries, layout, resampling)
+    return replace(whole, meta=dict(predictions.meta), by=by, groups=groups)
 
 
 def fitted_text(
@@ -249,8 +293,18 @@ def intervals_of(
     return intervals
 
 
-def choose_metrics(metrics: Iterable[str | Metric] | None, kind: Kind) -> tuple[Metric, ...]:
-    """Return the metrics asked for, each once; by default those of the paper that the kind of scores allows.
+def choose_metrics(
+    metrics: Iterable[str | Metric] | None, layout: Layout, target: str | View | None = None
+) -> tuple[Metric, ...]:
+    """Return the metrics asked for, each once, as they apply to some predictions; by default those of the paper.
+
+    Parameters
+    ----------
+    metrics : iterable of str or Metric, or None
+        By default the metrics of the paper that the kind of scores allows.
+    layout : Predictions, Shards or anything with their layout
+    target : str or View, optional
+        What is judged by those that do not say it themselves.
 
     Raises
     ------
@@ -259,18 +313,64 @@ def choose_metrics(metrics: Iterable[str | Metric] | None, kind: Kind) -> tuple[
     NotFoundError
         If a metric is unknown.
     """
+    chosen = [metric.bind(layout, target) for metric in asked_metrics(metrics, layout.kind)]
+    return tuple({metric.spec: metric for metric in chosen}.values())
+
+
+def asked_metrics(metrics: Iterable[str | Metric] | None, kind: str) -> list[Metric]:
+    """Return the metrics asked for, each once; see :func:`choose_metrics`, which also binds them to predictions."""
     pairs_only = kind == "confidence"
-    if metrics is None:
-        chosen = [get_metric(name) for name in DEFAULT_METRICS]
-        chosen = [metric for metric in chosen if not (pairs_only and metric.needs_distribution)]
-    else:
-        chosen = [get_metric(metric) for metric in ([metrics] if isinstance(metrics, str) else metrics)]
-    for metric in chosen:
+    names: Iterable[str | Metric] = DEFAULT_METRICS if metrics is None else metrics
+    asked = [get_metric(name) for name in ([names] if isinstance(names, str) else names)]
+    if metrics is None and pairs_only:
+        asked = [metric for metric in asked if not metric.needs_distribution]
+    for metric in asked:
         if pairs_only and metric.needs_distribution:
             raise InputError(
                 f"{metric.name} needs the scores of all classes, but (confidence, correct) pairs hold one number per "
                 "answer; leave it out, or pass logits or probabilities."
             )
-    if not chosen:
+    if not asked:
         raise InputError("metrics is empty: name at least one metric.")
-    return tuple({metric.spec: metric for metric in chosen}.values())
+    return list({metric.spec: metric for metric in asked}.values())
+
+
+def evaluation_of(
+    metrics: tuple[Metric, ...],
+    summaries: Mapping[Statistic[Any], Any],
+    n_samples: int,
+    layout: Layout,
+    resampling: Resampling | None,
+) -> Evaluation:
+    """Return the evaluation that summaries tell."""
+    values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in metrics}
+    intervals = {} if resampling is None else intervals_of(metrics, values, summaries, resampling)
+    level = None if resampling is None else resampling.confidence_level
+    return Evaluation(
+        values,
+        metrics,
+        n_samples,
+        layout.n_classes,
+        layout.kind,
+        confidence_level=level,
+        intervals=intervals,
+    )
+
+
+def groups_of(
+    whole: Evaluation,
+    statistics: list[Statistic[Any]],
+    by: str,
+    summaries: Mapping[Statistic[Any], Any],
+    layout: Layout,
+    resampling: Resampling | None,
+) -> dict[Any, Evaluation]:
+    """Return the evaluation of each group, from summaries by a column; in the order of the groups' labels."""
+    parts = {statistic: summaries[By(statistic, by)] for statistic in statistics}
+    counts = next(iter(parts.values())).counts
+    labels = sorted(counts, key=lambda label: (label is None, isinstance(label, str), label))
+    groups = {}
+    for label in labels:
+        found = {statistic: parts[statistic].summaries[label] for statistic in statistics}
+        groups[label] = evaluation_of(whole.metrics, found, counts[label], layout, resampling)
+    return groups

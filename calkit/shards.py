@@ -29,22 +29,30 @@ class Layout:
     n_classes : int or None
         None for (confidence, correct) pairs.
     class_names : tuple, or None
+    one_column : bool
+        Whether the scores are one column, P(y = 1).
+    multilabel : bool
+        Whether each column is a forecast of an event of its own.
     """
 
     kind: Kind
     n_classes: int | None
     class_names: tuple[Any, ...] | None
+    one_column: bool = False
+    multilabel: bool = False
 
     @classmethod
     def of(cls, predictions: Predictions) -> Layout:
         """Return the layout of some predictions."""
         names = predictions.class_names
-        return cls(predictions.kind, predictions.n_classes, None if names is None else tuple(names))
+        names = None if names is None else tuple(names)
+        return cls(predictions.kind, predictions.n_classes, names, bool(predictions.one_column), predictions.multilabel)
 
     def __str__(self) -> str:
         classes = "" if self.n_classes is None else f" of {self.n_classes} classes"
         names = "" if self.class_names is None else f" ({', '.join(map(str, self.class_names[:10]))})"
-        return f"{self.kind}{classes}{names}"
+        columns = " in one column" * self.one_column + " (multi-label)" * self.multilabel
+        return f"{self.kind}{classes}{names}{columns}"
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,16 @@ class Shards:
     def class_names(self) -> tuple[Any, ...] | None:
         """Names of the classes, as the first shard has them."""
         return self.layout().class_names
+
+    @property
+    def one_column(self) -> bool:
+        """Whether the scores are one column, P(y = 1)."""
+        return self.layout().one_column
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether each column is a forecast of an event of its own."""
+        return self.layout().multilabel
 
     @property
     def meta(self) -> dict[str, Any]:

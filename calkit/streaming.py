@@ -1,27 +1,28 @@
-"""Evaluation of a stream: batches are counted as they come, and what is kept of them is small, stored and added."""
+"""Evaluation of a stream: sums are accumulated batch by batch; they are small, and can be stored and merged."""
 
 from __future__ import annotations
 
 import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.arrays import as_row_source, to_numpy
+from calkit.arrays import as_row_source, to_values
 from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, InputError, UsageError
-from calkit.evaluation import Evaluation, as_resampling, choose_metrics, intervals_of, statistics_of
+from calkit.evaluation import Evaluation, as_resampling, asked_metrics, evaluation_of, groups_of, statistics_of
 from calkit.labels import as_class_names
 from calkit.metrics import Metric, get_metric
-from calkit.metrics.intervals import Limits
 from calkit.predictions import Kind, Predictions, as_kind
-from calkit.stats import ConfidencePairs, Pairs, Statistic, TreeSum, summarize
-from calkit.stats.base import MultiPass
+from calkit.shards import Layout
+from calkit.stats import By, PairwiseSum, Statistic, get_view, summarize
+from calkit.stats.stored import from_arrays, to_arrays
+from calkit.stats.views import MultiLabel
 
 __all__ = ["StreamingEvaluation"]
 
@@ -33,8 +34,8 @@ _HEADER = "header"
 class StreamingEvaluation:
     """Metrics of a stream of predictions, of which only sums are kept.
 
-    Batches are counted by :meth:`update`; days, machines and shards are put together by :meth:`merge`; :meth:`save` and
-    :meth:`load` keep the sums in a file of a few kB, however long the stream. The values are those of
+    :meth:`update` accumulates batches; :meth:`merge` adds days, machines and shards; :meth:`save` and :meth:`load` keep
+    the sums in a file of a few kB, however long the stream. The values are those of
     :func:`~calkit.evaluate` over all rows at once.
 
     Parameters
@@ -46,6 +47,10 @@ class StreamingEvaluation:
         What the scores are.
     class_names : sequence, optional
         A name per column, needed where the labels are strings.
+    target : str, optional
+        What is judged, as for :func:`~calkit.evaluate`. With ``"multilabel"``, `y_true` has shape (n, K).
+    by : str, optional
+        A column of the batches: values are given for its groups too.
     keep_pairs : bool, default=False
         Keep confidence and correctness of every row, 9 bytes each (17 with weights), for metrics that need them.
     confidence_level : float, optional
@@ -60,6 +65,7 @@ class StreamingEvaluation:
     Attributes
     ----------
     metrics : tuple of Metric
+        From the first batch on, as they apply to what it holds (one column is the forecast of one event).
     kind : str
     n_classes : int or None
         None before the first batch, and for (confidence, correct) pairs.
@@ -96,34 +102,55 @@ class StreamingEvaluation:
         *,
         kind: str = "logits",
         class_names: Sequence[Any] | None = None,
+        target: str | None = None,
+        by: str | None = None,
         keep_pairs: bool = False,
         confidence_level: float | None = None,
         n_resamples: int = 1000,
         random_state: int | None = None,
     ) -> None:
         self.kind: Kind = as_kind(kind)
-        chosen = choose_metrics(metrics, self.kind)
+        chosen = asked_metrics(metrics, self.kind)
         if metrics is None and not keep_pairs:
-            chosen = tuple(metric for metric in chosen if _is_sum(metric.statistic))
+            chosen = [metric for metric in chosen if metric.statistic.is_sum]
         for metric in chosen:
-            if not (_is_sum(metric.statistic) or (keep_pairs and isinstance(metric.statistic, Pairs))):
+            if not (keep_pairs or metric.statistic.is_sum):
                 raise UsageError(
                     f"{metric.spec} needs the confidence of every row, and a stream keeps sums; leave it out, or pass "
                     "keep_pairs=True if 9 bytes a row are no trouble."
                 )
-        self.metrics = chosen
+        self.metrics = tuple(chosen)
         self.class_names = as_class_names(class_names)
+        self.by = by
         self.keep_pairs = keep_pairs
         self.n_classes: int | None = (
             None if class_names is None or kind == "confidence" else len(self.class_names or ())
         )
         self.n_samples = 0
+        self.target = target
+        targets = [metric.target or target for metric in chosen]
+        self._multilabel = MultiLabel() in [get_view(word) for word in targets if word is not None]
         self._resampling = as_resampling(confidence_level, n_resamples, random_state)
-        statistics = statistics_of(chosen, self._resampling)
-        self._totals: dict[Statistic[Any], TreeSum[Any]] = {_counted(s): TreeSum() for s in statistics}
+        self._layout: Layout | None = None
+        self._totals: dict[Statistic[Any], PairwiseSum[Any]] = {}
+        if self.kind == "confidence":
+            self._bind(Layout(self.kind, None, None))
 
-    def update(self, scores: Any, y_true: Any, sample_weight: Any = None) -> Self:
-        """Count a batch.
+    def _bind(self, layout: Layout) -> None:
+        """Take the metrics as they apply to the first batch, and make room for what they count."""
+        self._layout = layout
+        self.metrics = tuple(metric.bind(layout, self.target) for metric in self.metrics)
+        self._totals = {statistic.streamed: PairwiseSum() for statistic in self._statistics()}
+
+    def _statistics(self) -> list[Statistic[Any]]:
+        """Return what the metrics need: of all rows, then of the groups."""
+        wanted = statistics_of(self.metrics, self._resampling)
+        return wanted if self.by is None else [*wanted, *(By(statistic, self.by) for statistic in wanted)]
+
+    def update(
+        self, scores: Any, y_true: Any, sample_weight: Any = None, *, columns: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Accumulate a batch.
 
         Parameters
         ----------
@@ -133,6 +160,8 @@ class StreamingEvaluation:
             True classes; for kind "confidence", whether each answer was right.
         sample_weight : array-like of shape (n,), optional
             Weights.
+        columns : mapping of str to array-like of shape (n,), optional
+            Other columns of the rows; that of `by` is needed.
 
         Returns
         -------
@@ -144,13 +173,26 @@ class StreamingEvaluation:
             If the arrays do not fit each other or the batches before, or hold impossible values. The batch then leaves
             no trace.
         """
-        scores = as_row_source(scores)
-        if not len(scores) or (sample_weight is not None and not np.any(to_numpy(sample_weight))):
-            self.n_samples += len(scores)
+        n_rows = len(as_row_source(scores))
+        if not n_rows or (sample_weight is not None and not np.any(to_values(sample_weight))):
+            self.n_samples += n_rows
             return self
-        batch = Predictions(scores, y_true, kind=self.kind, sample_weight=sample_weight, class_names=self.class_names)
+        batch = Predictions(
+            scores,
+            y_true,
+            kind=self.kind,
+            sample_weight=sample_weight,
+            class_names=self.class_names,
+            columns=columns or {},
+            multilabel=self._multilabel,
+        )
         if self.n_classes not in (None, batch.n_classes):
             raise InputError(f"this batch has {batch.n_classes} classes, but those before had {self.n_classes}.")
+        layout = Layout.of(batch)
+        if self._layout is None:
+            self._bind(layout)
+        elif layout.one_column != self._layout.one_column:
+            raise InputError("this batch and those before differ: one column of scores is the forecast of one event.")
         found = summarize(batch, self._totals, first_row=self.n_samples)
         self.n_classes = batch.n_classes
         self.n_samples += batch.n_samples
@@ -180,6 +222,9 @@ class StreamingEvaluation:
             ("kinds", self.kind, other.kind),
             ("numbers of classes", self.n_classes or other.n_classes, other.n_classes or self.n_classes),
             ("class names", self.class_names, other.class_names),
+            ("layouts", self._layout or other._layout, other._layout or self._layout),
+            ("targets", self.target, other.target),
+            ("columns for groups", self.by, other.by),
             ("confidence levels", self._interval_options()[:1], other._interval_options()[:1]),
         ):
             if mine != others:
@@ -189,16 +234,22 @@ class StreamingEvaluation:
             self.metrics,
             kind=self.kind,
             class_names=self.class_names,
+            target=self.target,
+            by=self.by,
             keep_pairs=self.keep_pairs,
             confidence_level=level,
             n_resamples=n_resamples,
             random_state=seed,
         )
+        layout = self._layout or other._layout
+        if layout is not None:
+            merged._bind(layout)
         for stream in (self, other):
             merged.n_samples += stream.n_samples
             merged.n_classes = merged.n_classes or stream.n_classes
-            # By their places: the seeds by which rows were dealt to groups may differ, and make no difference to sums.
-            merged._take(dict(zip(merged._totals, (total.result() for total in stream._totals.values()), strict=True)))
+            # By their places: the seeds by which rows were dealt to folds may differ, and make no difference to sums.
+            found = [total.result() for total in stream._totals.values()]
+            merged._take(dict(zip(merged._totals, found, strict=True)) if found else {})
         return merged
 
     def summary(self, metric: str | Metric) -> Any:
@@ -218,11 +269,13 @@ class StreamingEvaluation:
         InputError
             If nothing has been counted yet, or the metric needs other sums.
         """
-        total = self._totals.get(_counted(get_metric(metric).statistic))
-        if total is None:
+        wanted = get_metric(metric)
+        bound = wanted if wanted.view or self._layout is None else wanted.bind(self._layout, self.target)
+        if bound.statistic not in {own.statistic for own in self.metrics}:
             name = metric if isinstance(metric, str) else metric.spec
             raise InputError(f"{name} needs other sums than this stream keeps; name it when the stream is made.")
-        summary = total.result()
+        total = self._totals.get(bound.statistic.streamed)
+        summary = None if total is None else total.result()
         if summary is None:
             raise InputError("nothing has been counted yet: call update with a batch first.")
         return summary
@@ -239,22 +292,15 @@ class StreamingEvaluation:
         InputError
             If nothing has been counted yet.
         """
-        values = {metric.spec: metric.finish(self.summary(metric)) for metric in self.metrics}
-        intervals: dict[str, Limits | None] = {}
-        if self._resampling is not None:
-            wanted = statistics_of(self.metrics, self._resampling)
-            found = {statistic: self._totals[_counted(statistic)].result() for statistic in wanted}
-            intervals = intervals_of(self.metrics, values, found, self._resampling)
-        level = self._interval_options()[0]
-        return Evaluation(
-            values,
-            self.metrics,
-            self.n_samples,
-            self.n_classes,
-            self.kind,
-            confidence_level=level,
-            intervals=intervals,
-        )
+        if self._layout is None or not all(total.result() is not None for total in self._totals.values()):
+            raise InputError("nothing has been counted yet: call update with a batch first.")
+        found = {statistic: self._totals[statistic.streamed].result() for statistic in self._statistics()}
+        layout = replace(self._layout, n_classes=self.n_classes)
+        whole = evaluation_of(self.metrics, found, self.n_samples, layout, self._resampling)
+        if self.by is None:
+            return whole
+        wanted = statistics_of(self.metrics, self._resampling)
+        return replace(whole, by=self.by, groups=groups_of(whole, wanted, self.by, found, layout, self._resampling))
 
     def _interval_options(self) -> tuple[float | None, int, int | None]:
         """Return confidence level, number of replicates and seed."""
@@ -273,6 +319,9 @@ class StreamingEvaluation:
             "format": _FORMAT,
             "version": _VERSION,
             "metrics": [metric.spec for metric in self.metrics],
+            "target": self.target,
+            "by": self.by,
+            "one_column": None if self._layout is None else self._layout.one_column,
             "kind": self.kind,
             "class_names": self.class_names,
             "keep_pairs": self.keep_pairs,
@@ -284,7 +333,7 @@ class StreamingEvaluation:
         for number, total in enumerate(self._totals.values()):
             summary = total.result()
             if summary is not None:
-                arrays |= {f"{number}.{name}": value for name, value in _fields(summary).items() if value is not None}
+                arrays |= {f"{number}.{name}": value for name, value in to_arrays(summary).items()}
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
 
@@ -318,12 +367,18 @@ class StreamingEvaluation:
                 specs,
                 kind=kind,
                 class_names=class_names,
+                target=header.get("target"),
+                by=header.get("by"),
                 keep_pairs=keep_pairs,
                 confidence_level=level,
                 n_resamples=n_resamples,
                 random_state=seed,
             )
             stream.n_classes, stream.n_samples = header["n_classes"], int(header["n_samples"])
+            one_column = header.get("one_column")
+            if one_column is not None:
+                seen = Layout(stream.kind, stream.n_classes, stream.class_names, bool(one_column), stream._multilabel)
+                stream._bind(seen)
             stream._take(stream._rebuilt(arrays))
         except FileNotFoundError:
             raise FileFormatError(f"{path} does not exist.") from None
@@ -346,10 +401,15 @@ class StreamingEvaluation:
         """Return the summaries that arrays of a file stand for, after the pattern of the summaries of a single row."""
         if not arrays:
             return {}
-        row = [1.0] if self.kind == "confidence" else [[1.0] + [0.0] * ((self.n_classes or 0) - 1)]
-        patterns = summarize(Predictions(row, [0], kind=self.kind), self._totals)
+        n_classes = self.n_classes or 0
+        row: Any = [1.0] if self.kind == "confidence" else [[1.0] + [0.0] * (n_classes - 1)]
+        labels: Any = [[0] * n_classes] if self._multilabel else [0]
+        columns = {} if self.by is None else {self.by: [""]}
+        one_row = Predictions(row, labels, kind=self.kind, columns=columns, multilabel=self._multilabel)
+        patterns = summarize(one_row, self._totals)
         return {
-            statistic: _like(patterns[statistic], arrays, f"{number}.") for number, statistic in enumerate(self._totals)
+            statistic: from_arrays(patterns[statistic], arrays, f"{number}.")
+            for number, statistic in enumerate(self._totals)
         }
 
 
@@ -358,36 +418,3 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         names = archive.namelist()
         arrays = (np.lib.format.read_array(archive.open(name), allow_pickle=False) for name in names)
         return {name.removesuffix(".npy"): array for name, array in zip(names, arrays, strict=True)}
-
-
-def _is_sum(statistic: Statistic[Any]) -> bool:
-    """Return whether a fixed number of sums is all that is kept."""
-    return not isinstance(statistic, Pairs | MultiPass)
-
-
-def _counted(statistic: Statistic[Any]) -> Statistic[Any]:
-    """Return what a stream, which cannot be read twice, counts for a statistic."""
-    return Pairs() if isinstance(statistic, Pairs) else statistic
-
-
-def _fields(summary: Any) -> dict[str, Any]:
-    if not is_dataclass(summary):
-        raise UsageError(f"a {type(summary).__name__} cannot be stored; summaries in files must be dataclasses.")
-    return {field.name: getattr(summary, field.name) for field in fields(summary)}
-
-
-def _like(pattern: Any, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Any:
-    """Return a summary of the same class and types as the pattern."""
-    values: dict[str, Any] = {}
-    of_rows = isinstance(pattern, ConfidencePairs)
-    for name, example in _fields(pattern).items():
-        stored = arrays.get(prefix + name)
-        if stored is None and example is not None:
-            raise ValueError(f"{type(pattern).__name__}.{name} is missing")
-        if stored is None or example is None:
-            values[name] = stored
-        elif np.asarray(example).dtype != stored.dtype or (np.shape(example) != stored.shape and not of_rows):
-            raise ValueError(f"{type(pattern).__name__}.{name} has type {stored.dtype} and shape {stored.shape}")
-        else:
-            values[name] = stored if isinstance(example, np.ndarray) else stored.item()
-    return type(pattern)(**values)

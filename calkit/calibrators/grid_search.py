@@ -12,7 +12,7 @@ from calkit.calibrators.subsample import subsample
 from calkit.metrics import Metric
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import RescaledConfidence, RowMean, summarize
+from calkit.stats import At, RescaledConfidence, RowMean, Temperature, summarize
 
 __all__ = ["GridMinimum", "grid_minimum", "pruned_minimum"]
 
@@ -94,16 +94,17 @@ def grid_minimum(predictions: Predictions | Shards, metric: Metric, grid: NDArra
         near = np.arange(max(0, index - _REACH), min(size, index + _REACH + 1))
         factors = grid[index] / grid[near]
         bound = RescaledConfidence(tuple(np.where(factors > 2, 1.0, factors).tolist()))
-        found = summarize(
-            predictions, [metric.statistic, bound, correct], inverse_temperature=1 / grid[index], check=check
-        )
+        scaled = Temperature(1 / float(grid[index]))
+        statistics = [At(statistic, scaled) for statistic in (metric.statistic, bound, correct)]
+        found = summarize(predictions, statistics, check=check)
+        value, bounded, right = (found[statistic] for statistic in statistics)
         check = False
-        gaps = found[bound].means - found[correct].mean
+        gaps = bounded.means - right.mean
         # Below the index gaps are at least so large, and larger still further down; above it, the other way round.
         below, above = np.zeros(size), np.zeros(size)
         below[near], above[near] = np.where(near <= index, gaps, 0), np.where(near >= index, -gaps, 0)
         bounds = np.maximum(np.maximum.accumulate(below[::-1])[::-1], np.maximum.accumulate(above))
-        return metric.finish(found[metric.statistic]), bounds
+        return metric.value(value), bounds
 
     return pruned_minimum(evaluate, size, _first_guess(predictions, grid))
 

@@ -21,8 +21,7 @@ from calkit.errors import CalibrationWarning, InputError, UsageError
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import Pairs, RowMean, Scaled, summarize
-from calkit.stats.base import MultiPass
+from calkit.stats import At, RowMean, Temperature, summarize
 
 __all__ = ["PAPER_GRID", "TemperatureScaling", "temperature_curve"]
 
@@ -108,7 +107,7 @@ class TemperatureScaling(Calibrator):
     True
     """
 
-    supports: ClassVar[frozenset[str]] = frozenset({"weights", "shards", "pairs"})
+    supports: ClassVar[frozenset[str]] = frozenset({"weights", "shards", "pairs", "soft"})
     keeps_order: ClassVar[bool] = True
     _state: ClassVar[tuple[str, ...]] = (
         "temperature_",
@@ -128,7 +127,7 @@ class TemperatureScaling(Calibrator):
         self.prior = prior
 
     def _fit(self, predictions: Predictions | Shards) -> None:
-        metric = get_metric(self.objective)
+        metric = get_metric(self.objective).bind(predictions)
         if self.prior is not None:
             self._fit_with_prior(predictions, metric)
         elif metric.name == "nll" and self.grid is None:
@@ -149,9 +148,8 @@ class TemperatureScaling(Calibrator):
         root = nll_root(predictions)
         if root.outcome != "converged":
             warnings.warn(_WARNINGS[root.outcome].format(root.temperature), CalibrationWarning, stacklevel=5)
-            statistic = RowMean("nll")
-            totals = summarize(predictions, [statistic], inverse_temperature=1 / root.temperature, check=False)
-            self.objective_value_ = totals[statistic].mean
+            loss = At(RowMean("nll"), Temperature(1 / root.temperature))
+            self.objective_value_ = summarize(predictions, [loss], check=False)[loss].mean
         else:
             self.objective_value_ = root.nll
         self.temperature_ = root.temperature
@@ -246,17 +244,17 @@ def _values(
 ) -> dict[Metric, NDArray[np.float64]]:
     """Return each metric at each temperature: sums in one pass over the rows, what needs more in passes of its own."""
     # What keeps the rows would keep them at every temperature.
-    summed = [metric for metric in metrics if not isinstance(metric.statistic, MultiPass | Pairs)]
+    summed = [metric for metric in metrics if metric.statistic.is_sum]
     values = {metric: np.empty(len(grid)) for metric in metrics}
     if summed:
-        scaled = {(m, t): Scaled(m.statistic, 1 / t) for t in grid.tolist() for m in summed}
+        scaled = {(m, t): At(m.statistic, Temperature(1 / t)) for t in grid.tolist() for m in summed}
         found = summarize(predictions, scaled.values())
         for metric in summed:
-            values[metric][:] = [metric.finish(found[scaled[metric, t]]) for t in grid.tolist()]
+            values[metric][:] = [metric.value(found[scaled[metric, t]]) for t in grid.tolist()]
     for metric in values.keys() - set(summed):
         for index, temperature in enumerate(grid.tolist()):
-            passes = summarize(predictions, [metric.statistic], inverse_temperature=1 / temperature, check=index == 0)
-            values[metric][index] = metric.finish(passes[metric.statistic])
+            statistic = At(metric.statistic, Temperature(1 / temperature))
+            values[metric][index] = metric.value(summarize(predictions, [statistic], check=index == 0)[statistic])
     return values
 
 
@@ -287,6 +285,6 @@ def temperature_curve(
     [3, 3, 3]
     """
     temperatures = as_grid(grid)
-    chosen = list(dict.fromkeys(get_metric(metric) for metric in metrics))
+    chosen = list(dict.fromkeys(get_metric(metric).bind(predictions) for metric in metrics))
     values = _values(predictions.logits(), chosen, temperatures)
     return {"temperature": temperatures, **{metric.spec: values[metric] for metric in chosen}}

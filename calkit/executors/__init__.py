@@ -3,7 +3,7 @@
 All executors add the same pieces pairwise and in the same order, so what they return is the same to the last bit.
 """
 
-from calkit.executors.base import EXECUTORS, Executor, TreeSum
+from calkit.executors.base import EXECUTORS, Executor, PairwiseSum
 from calkit.executors.choice import automatic_executor, open_executor, use_executor
 from calkit.executors.cores import available_threads
 from calkit.executors.dask import DaskExecutor
@@ -14,9 +14,9 @@ __all__ = [
     "EXECUTORS",
     "DaskExecutor",
     "Executor",
+    "PairwiseSum",
     "SerialExecutor",
     "ThreadExecutor",
-    "TreeSum",
     "automatic_executor",
     "available_threads",
     "open_executor",

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from calkit.registry import Registry
 
-__all__ = ["EXECUTORS", "Executor", "P", "S", "TreeSum"]
+__all__ = ["EXECUTORS", "Executor", "P", "PairwiseSum", "S"]
 
 P = TypeVar("P")
 S = TypeVar("S")
@@ -25,7 +25,7 @@ class Executor(Protocol):
     is_remote: bool
 
     def sum(self, function: Callable[[P], S], pieces: Iterable[P]) -> S | None:
-        """Return the sum of ``function(piece)``, added as :class:`TreeSum` adds; None if there are no pieces.
+        """Return the sum of ``function(piece)``, added as :class:`PairwiseSum` adds; None if there are no pieces.
 
         An error in one piece ends the work and is raised as it was.
         """
@@ -38,13 +38,13 @@ class Executor(Protocol):
 EXECUTORS: Registry[Callable[..., Executor]] = Registry("executor")
 
 
-class TreeSum(Generic[S]):
+class PairwiseSum(Generic[S]):
     """Adds summaries pairwise, as a binary counter does: exact to rounding that grows with log n, in order.
 
     Examples
     --------
-    >>> from calkit.executors import TreeSum
-    >>> total = TreeSum()
+    >>> from calkit.executors import PairwiseSum
+    >>> total = PairwiseSum()
     >>> for number in range(100):
     ...     total.add(number)
     >>> total.result()

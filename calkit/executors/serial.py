@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from calkit.executors.base import EXECUTORS, P, S, TreeSum
+from calkit.executors.base import EXECUTORS, P, PairwiseSum, S
 
 __all__ = ["SerialExecutor"]
 
@@ -24,7 +24,7 @@ class SerialExecutor:
 
     def sum(self, function: Callable[[P], S], pieces: Iterable[P]) -> S | None:
         """Return the sum of ``function(piece)`` over the pieces; None if there are none."""
-        total: TreeSum[S] = TreeSum()
+        total: PairwiseSum[S] = PairwiseSum()
         for piece in pieces:
             total.add(function(piece))
         return total.result()

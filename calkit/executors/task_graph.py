@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from calkit.errors import CalkitError
-from calkit.executors.base import TreeSum
+from calkit.executors.base import PairwiseSum
 
 __all__ = ["SumGraph", "most_suspicious", "result_while_workers_last"]
 
@@ -39,7 +39,7 @@ class SumGraph:
 
     @classmethod
     def of(cls, function: Callable[[Any], Any], pieces: Iterable[Any]) -> SumGraph:
-        """Return the tasks that add ``function(piece)`` as :class:`TreeSum` adds.
+        """Return the tasks that add ``function(piece)`` as :class:`PairwiseSum` adds.
 
         Examples
         --------
@@ -48,7 +48,7 @@ class SumGraph:
         (5, ['piece 0', 'piece 1', 'piece 2'])
         """
         run, tasks, names = f"calkit-{uuid.uuid4().hex}", {}, {}
-        total = TreeSum[_Node]()
+        total = PairwiseSum[_Node]()
         for number, piece in enumerate(pieces):
             key = f"{run}-{number}"
             # A piece is held by the function, so that Dask does not look for keys inside it.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from calkit.errors import UsageError
-from calkit.executors.base import EXECUTORS, P, S, TreeSum
+from calkit.executors.base import EXECUTORS, P, PairwiseSum, S
 from calkit.executors.cores import available_threads
 
 __all__ = ["ThreadExecutor"]
@@ -47,7 +47,7 @@ class ThreadExecutor:
         An error, or Ctrl-C, waits for the pieces that are being worked on and begins no others.
         """
         threads = available_threads() if self.n_jobs == -1 else self.n_jobs
-        total: TreeSum[S] = TreeSum()
+        total: PairwiseSum[S] = PairwiseSum()
         waiting: deque[Future[S]] = deque()
         with ThreadPoolExecutor(threads, thread_name_prefix="calkit") as pool:
             try:

@@ -1,26 +1,28 @@
-"""Calibration errors over bins of confidence: ECE, AdaECE, MCE."""
+"""Calibration errors over bins of confidence: ECE, AdaECE, MCE, and the mean over classes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from calkit.metrics.base import METRICS, Metric, as_predictions, compute
+from calkit.metrics.base import Recipe, metric
 from calkit.metrics.intervals import GapInterval, IntervalMethod, LargestGapInterval
+from calkit.metrics.shared import SharedArguments
 from calkit.registry import Registry, unknown_name
-from calkit.stats import BinSums, Pairs, Statistic, UniformBins
+from calkit.stats import BinSums, ClasswiseBins, Pairs, Statistic, UniformBins
 from calkit.stats.binning import as_n_bins
 from calkit.stats.pairs import focal_calibration_bins
 from calkit.stats.ranks import EqualMass
 
-__all__ = ["BINNINGS", "Binning", "adaece", "ece", "expected_gap", "get_binning", "largest_gap", "mce"]
+__all__ = ["BINNINGS", "Binning", "adaece", "classwise_ece", "ece", "expected_gap", "get_binning", "largest_gap", "mce"]
 
 _NAEINI = "Naeini, Cooper & Hauskrecht, AAAI 2015"
 _PAPER = "The Intriguing Effects of Focal Loss on the Calibration of Deep Neural Networks, 2020"
+_NIXON = "Nixon, Dusenberry, Zhang, Jerfel & Tran, CVPR Workshops 2019 (static calibration error)"
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,11 @@ class Binning:
         Turns the summary of `statistic` into :class:`~calkit.stats.BinSums`.
     covers_all : bool
         Whether every row is in some bin.
-    gaps : Groupable or EqualMass, optional
-        What gives the gaps of each group of rows, for intervals.
     """
 
     statistic: Statistic[Any]
     to_bins: Callable[[Any], BinSums]
     covers_all: bool = True
-    gaps: Any = None
 
 
 #: Ways to bin, by name; each is a function of the number of bins.
@@ -50,14 +49,13 @@ BINNINGS: Registry[Callable[[int], Binning]] = Registry("binning")
 
 @BINNINGS.register("uniform")
 def _uniform(n_bins: int) -> Binning:
-    statistic = UniformBins(n_bins)
-    return Binning(statistic, _unchanged, gaps=statistic)
+    return Binning(UniformBins(n_bins), _unchanged)
 
 
 @BINNINGS.register("quantile")
 def _quantile(n_bins: int) -> Binning:
     statistic = EqualMass(n_bins)
-    return Binning(statistic, statistic.to_bins, gaps=statistic)
+    return Binning(statistic, statistic.to_bins)
 
 
 @BINNINGS.register("focal-calibration")
@@ -83,8 +81,11 @@ def get_binning(binning: str, n_bins: int) -> Binning:
 
 
 def expected_gap(bins: BinSums) -> float:
-    """Return the mean over samples of |accuracy - mean confidence| of their bin (paper, Equation 1)."""
-    return float(np.abs(bins.correct - bins.confidence).sum() / bins.total_weight)
+    """Return the mean over samples of |accuracy - mean confidence| of their bin (paper, Equation 1).
+
+    Bins of several keys (classes, say) give the mean over the keys, since every row is in one bin of each.
+    """
+    return float(np.abs(bins.correct - bins.confidence).sum() / bins.weight.sum())
 
 
 def largest_gap(bins: BinSums) -> float:
@@ -92,99 +93,47 @@ def largest_gap(bins: BinSums) -> float:
     return float(np.nanmax(np.abs(bins.gap)))
 
 
-def _binned_metric(
-    name: str, title: str, how: Callable[[BinSums], float], binning: Binning, reference: str, parameters: dict[str, Any]
-) -> Metric:
+def _expected(binning: Binning) -> Recipe:
+    interval = GapInterval(binning.statistic) if binning.statistic.groupable else None
+    return _recipe(binning, expected_gap, interval)
+
+
+def _largest(binning: Binning) -> Recipe:
+    interval = LargestGapInterval(binning.statistic, binning.to_bins) if binning.statistic.groupable else None
+    return _recipe(binning, largest_gap, interval, over_keys=max)
+
+
+def _recipe(binning: Binning, how: Callable[[BinSums], float], interval: IntervalMethod | None, **more: Any) -> Recipe:
     def finish(summary: Any) -> float:
         return how(binning.to_bins(summary))
 
-    interval: IntervalMethod | None = None
-    if binning.gaps is not None:
-        largest = how is largest_gap
-        interval = LargestGapInterval(binning.statistic, binning.to_bins) if largest else GapInterval(binning.gaps)
-
-    return Metric(
-        name,
-        title,
-        binning.statistic,
-        finish,
-        bounded_by_gap=binning.covers_all,
-        reference=reference,
-        parameters=parameters,
-        interval=interval,
-    )
+    return Recipe(binning.statistic, finish, interval, bounded_by_gap=binning.covers_all, **more)
 
 
-def _changed(**values: tuple[Any, Any]) -> dict[str, Any]:
-    """Return the parameters whose value (first) is not the default (second)."""
-    return {key: value for key, (value, default) in values.items() if value != default}
-
-
-@METRICS.register("ece")
-def _ece(n_bins: int = 15, binning: str = "uniform") -> Metric:
-    changed = _changed(n_bins=(n_bins, 15), binning=(binning, "uniform"))
-    return _binned_metric("ece", "ECE", expected_gap, get_binning(binning, n_bins), f"{_NAEINI}; Eq. 1", changed)
-
-
-@METRICS.register("mce")
-def _mce(n_bins: int = 15, binning: str = "uniform") -> Metric:
-    changed = _changed(n_bins=(n_bins, 15), binning=(binning, "uniform"))
-    return _binned_metric("mce", "MCE", largest_gap, get_binning(binning, n_bins), f"{_NAEINI}; Eq. 2", changed)
-
-
-_CONVENTIONS = {"exact": "quantile", "focal-calibration": "focal-calibration"}
-
-
-@METRICS.register("adaece")
-def _adaece(n_bins: int = 15, convention: str = "exact") -> Metric:
-    if convention not in _CONVENTIONS:
-        raise unknown_name("convention", str(convention), _CONVENTIONS)
-    changed = _changed(n_bins=(n_bins, 15), convention=(convention, "exact"))
-    binning = get_binning(_CONVENTIONS[convention], n_bins)
-    return _binned_metric("adaece", "AdaECE", expected_gap, binning, f"{_PAPER}; Eq. 3", changed)
-
-
+@metric(
+    "ECE",
+    aliases=("expected_calibration_error",),
+    formula="Σ_b w_b |accuracy_b − confidence_b|",
+    reference=f"{_NAEINI}; Eq. 1",
+    trust="n well above 100 n_bins; noise alone gives about sqrt(n_bins / n)",
+)
 def ece(
-    y_true: Any,
-    y_proba: Any,
-    *,
-    n_bins: int = 15,
-    binning: str = "uniform",
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-) -> float:
+    y_true: Any, y_proba: Any, *, n_bins: int = 15, binning: str = "uniform", **shared: Unpack[SharedArguments]
+) -> Recipe:
     """Expected calibration error: the mean gap between confidence and accuracy, over bins of confidence.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
     n_bins : int, default=15
         Number of bins.
     binning : {"uniform", "quantile", "focal-calibration"}, default="uniform"
         Bins ``(k/n_bins, (k+1)/n_bins]`` of equal width, a confidence of 0 in the first; bins of equal mass (then it
         is AdaECE); or those of the paper's published code.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights; a weight of 2 is a row given twice.
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
 
     Returns
     -------
     float
         In [0, 1]; 0 is best.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
-    UsageError
-        If `binning` is unknown.
 
     References
     ----------
@@ -195,51 +144,35 @@ def ece(
     >>> from calkit import ece
     >>> round(ece([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
     0.35
+    >>> ece([1, 1], [0.3, 0.7], n_bins=10)
+    0.5
     """
-    metric = _ece(n_bins, binning)
-    return compute(metric, as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    return _expected(get_binning(binning, n_bins))
 
 
+@metric(
+    "MCE",
+    aliases=("maximum_calibration_error",),
+    formula="max_b |accuracy_b − confidence_b|",
+    reference=f"{_NAEINI}; Eq. 2",
+    trust="every bin holds hundreds of rows; a bin of a few rows decides it",
+)
 def mce(
-    y_true: Any,
-    y_proba: Any,
-    *,
-    n_bins: int = 15,
-    binning: str = "uniform",
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-) -> float:
+    y_true: Any, y_proba: Any, *, n_bins: int = 15, binning: str = "uniform", **shared: Unpack[SharedArguments]
+) -> Recipe:
     """Maximum calibration error: the largest gap between confidence and accuracy among bins that hold samples.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
     n_bins : int, default=15
         Number of bins.
     binning : {"uniform", "quantile", "focal-calibration"}, default="uniform"
         As for :func:`ece`.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights; a weight of 2 is a row given twice.
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
 
     Returns
     -------
     float
         In [0, 1]; 0 is best. A bin of a few samples can decide it, so it is noisy.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
-    UsageError
-        If `binning` is unknown.
 
     References
     ----------
@@ -251,52 +184,38 @@ def mce(
     >>> round(mce([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
     0.7
     """
-    metric = _mce(n_bins, binning)
-    return compute(metric, as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    return _largest(get_binning(binning, n_bins))
 
 
+_CONVENTIONS = {"exact": "quantile", "focal-calibration": "focal-calibration"}
+
+
+@metric(
+    "AdaECE",
+    aliases=("adaptive_ece",),
+    formula="ECE over bins of equal mass",
+    reference=f"{_PAPER}; Eq. 3",
+    cost="one pass; two above 4 million rows",
+    trust="n well above 100 n_bins; noise alone gives about sqrt(n_bins / n)",
+)
 def adaece(
-    y_true: Any,
-    y_proba: Any,
-    *,
-    n_bins: int = 15,
-    convention: str = "exact",
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-) -> float:
+    y_true: Any, y_proba: Any, *, n_bins: int = 15, convention: str = "exact", **shared: Unpack[SharedArguments]
+) -> Recipe:
     """Adaptive expected calibration error: ECE over bins that each hold the same number of samples.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
     n_bins : int, default=15
         Number of bins.
     convention : {"exact", "focal-calibration"}, default="exact"
         "exact": every row is in the bin ``floor(n_bins * s)``, s the share of samples of lower confidence; equal
         confidences are never split. "focal-calibration": the bins of the paper's published code, which interpolate
-        between confidences and drop every row of the smallest one; it gives the published figures.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights; a weight of 2 is a row given twice. Not with "focal-calibration".
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
+        between confidences and drop every row of the smallest one; it gives the published figures and knows no weights.
 
     Returns
     -------
     float
         In [0, 1]; 0 is best.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
-    UsageError
-        If `convention` is unknown.
 
     References
     ----------
@@ -308,5 +227,47 @@ def adaece(
     >>> round(adaece([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]], n_bins=2), 12)
     0.15
     """
-    metric = _adaece(n_bins, convention)
-    return compute(metric, as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    if convention not in _CONVENTIONS:
+        raise unknown_name("convention", str(convention), _CONVENTIONS)
+    return _expected(get_binning(_CONVENTIONS[convention], n_bins))
+
+
+@metric(
+    "Classwise ECE (static calibration error)",
+    aliases=("sce", "static_calibration_error"),
+    formula="(1/K) Σ_k ECE of the probability of class k",
+    reference=_NIXON,
+    trust="equal numbers of classes, and hundreds of rows of each class",
+    targets=("classwise", "multilabel"),
+)
+def classwise_ece(y_true: Any, y_proba: Any, *, n_bins: int = 15, **shared: Unpack[SharedArguments]) -> Recipe:
+    """Classwise ECE, or static calibration error: the mean over classes of the ECE of each class's probability.
+
+    For every class, all rows are put into bins by the probability of that class, and the mean probability of a bin is
+    compared with how often the class was the true one. Classes count alike, however rare; a class that is never true
+    counts with the probability it was given. Their number is that of the columns, whichever labels occur.
+
+    Parameters
+    ----------
+    n_bins : int, default=15
+        Number of bins ``(k/n_bins, (k+1)/n_bins]`` of each class, a probability of 0 in the first.
+
+    Returns
+    -------
+    float
+        In [0, 1], in fact at most 2/K; 0 is best. With many classes it is small, since most probabilities are: compare
+        it only for equal numbers of classes.
+
+    References
+    ----------
+    Nixon, Dusenberry, Zhang, Jerfel & Tran, "Measuring Calibration in Deep Learning", CVPR Workshops 2019. Kull et al.,
+    "Beyond temperature scaling", NeurIPS 2019, which names it classwise ECE.
+
+    Examples
+    --------
+    >>> from calkit import classwise_ece
+    >>> round(classwise_ece([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
+    0.35
+    """
+    statistic = ClasswiseBins(as_n_bins(n_bins))
+    return Recipe(statistic, expected_gap, GapInterval(statistic))

@@ -8,17 +8,15 @@ allows for both extremes, see :class:`GapInterval`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
-from calkit.stats import BinSums, Statistic, UniformBins
-from calkit.stats.groups import Groupable, Grouped, Groups, GroupSums, SquaredWeights
-from calkit.stats.rank_groups import EqualMassGroups
-from calkit.stats.ranks import EqualMass
+from calkit.stats import BinSums, Folds, FoldSums, Statistic, View
+from calkit.stats.folds import SquaredWeights
 
 __all__ = [
     "GapInterval",
@@ -49,7 +47,7 @@ class Resampling:
     confidence_level : float
         How often an interval shall cover the truth, in (0, 1).
     n_resamples : int
-        How often groups of rows are drawn anew.
+        How often folds are drawn anew.
     seed : int
     """
 
@@ -67,31 +65,34 @@ class Resampling:
             raise UsageError(f"random_state must be a whole number that is not negative, or None, but is {seed!r}.")
 
     @property
-    def groups(self) -> Groups:
-        """How rows are dealt to groups."""
-        return Groups(self.seed)
+    def folds(self) -> Folds:
+        """How rows are dealt to folds."""
+        return Folds(self.seed)
 
     @property
     def tails(self) -> tuple[float, float]:
         """Shares of the probability below the lower and the upper limit."""
         return (1 - self.confidence_level) / 2, (1 + self.confidence_level) / 2
 
-    def draws(self, n_groups: int, width: int = 1) -> Iterator[NDArray[np.float64]]:
-        """Yield how often each of so many groups is drawn, some replicates at a time: arrays of shape (r, n_groups).
+    def draws(self, n_folds: int, width: int = 1) -> Iterator[NDArray[np.float64]]:
+        """Yield how often each of so many folds is drawn, some replicates at a time: arrays of shape (r, n_folds).
 
         They are the same for every metric. ``width`` is how many numbers a replicate of the caller has.
         """
-        random = np.random.default_rng([self.seed, n_groups])
-        step = max(1, min(self.n_resamples, _STEP_NUMBERS // max(width, n_groups)))
+        random = np.random.default_rng([self.seed, n_folds])
+        step = max(1, min(self.n_resamples, _STEP_NUMBERS // max(width, n_folds)))
         for start in range(0, self.n_resamples, step):
             r = min(step, self.n_resamples - start)
-            drawn = random.integers(0, n_groups, (r, n_groups)) + n_groups * np.arange(r)[:, None]
-            counts = np.bincount(drawn.ravel(), minlength=r * n_groups)
-            yield counts.reshape(r, n_groups).astype(np.float64)
+            drawn = random.integers(0, n_folds, (r, n_folds)) + n_folds * np.arange(r)[:, None]
+            counts = np.bincount(drawn.ravel(), minlength=r * n_folds)
+            yield counts.reshape(r, n_folds).astype(np.float64)
 
 
 class IntervalMethod(Protocol):
     """A way to find an interval for a metric."""
+
+    def on(self, view: View, /) -> IntervalMethod | None:
+        """Return the method for the metric of another view; None if it does not hold there."""
 
     def statistics(self, resampling: Resampling, /) -> tuple[Statistic[Any], ...]:
         """Return what has to be counted for it."""
@@ -116,6 +117,10 @@ class ProportionInterval:
 
     statistic: Statistic[Any]
     parts: Callable[[Any], tuple[float, float]]
+
+    def on(self, view: View) -> ProportionInterval | None:
+        """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
+        return None if view.keyed else replace(self, statistic=self.statistic.on(view))
 
     def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
         """Return what has to be counted."""
@@ -146,10 +151,10 @@ def clopper_pearson(
     return low, high
 
 
-def _drawn_from(sums: GroupSums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights and sums, (m,) and (m, k), of the groups that hold rows."""
+def _drawn_from(sums: FoldSums) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weights and sums, (m,) and (m, k), of the folds that hold rows."""
     filled = sums.weight > 0
-    return sums.weight[filled], sums.total[filled].reshape(int(filled.sum()), -1)
+    return sums.weight[filled], sums.total[filled].reshape(int(filled.sum()), -1) / sums.n_keys
 
 
 @dataclass(frozen=True)
@@ -158,14 +163,19 @@ class MeanInterval:
 
     Parameters
     ----------
-    statistic : Groupable
+    statistic : Statistic
+        One that is `groupable`.
     """
 
-    statistic: Groupable
+    statistic: Statistic[Any]
+
+    def on(self, view: View) -> MeanInterval:
+        """Return the method for another view."""
+        return replace(self, statistic=self.statistic.on(view))
 
     def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
         """Return what has to be counted."""
-        return (Grouped(self.statistic, resampling.groups),)
+        return (self.statistic.folded(resampling.folds),)
 
     def limits(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Limits | None:
         """Return the limits; None for a single row."""
@@ -177,7 +187,7 @@ class MeanInterval:
         return min(float(low), value), max(float(high), value)
 
 
-def as_they_are(sums: GroupSums, _: float) -> GroupSums:
+def unchanged(sums: FoldSums, _: float) -> FoldSums:
     """Return the sums unchanged: the metric is the sum of their absolute values over the weight."""
     return sums
 
@@ -194,26 +204,26 @@ class GapInterval:
 
     Parameters
     ----------
-    statistic : Groupable or EqualMass
-        What gives the gaps of each group of rows.
+    statistic : Statistic
+        What gives the gaps of each fold.
     signal : callable
         Turns those sums, and the metric's value, into the gaps whose absolute values the metric adds.
     """
 
-    statistic: Any
-    signal: Callable[[GroupSums, float], GroupSums] = as_they_are
+    statistic: Statistic[Any]
+    signal: Callable[[FoldSums, float], FoldSums] = unchanged
+
+    def on(self, view: View) -> GapInterval:
+        """Return the method for another view."""
+        return replace(self, statistic=self.statistic.on(view))
 
     def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
         """Return what has to be counted."""
-        if isinstance(self.statistic, EqualMass):
-            return (EqualMassGroups(self.statistic.n_bins, resampling.groups, self.statistic.max_rows),)
-        return (Grouped(self.statistic, resampling.groups),)
+        return (self.statistic.folded(resampling.folds),)
 
     def limits(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Limits | None:
         """Return the limits; None for a single row."""
-        (statistic,), (sums,) = self.statistics(resampling), summaries
-        if isinstance(statistic, EqualMassGroups):
-            sums = statistic.to_groups(sums)
+        sums = self.statistic.folded(resampling.folds).to_folds(summaries[0])
         weight, gaps = _drawn_from(self.signal(sums, value))
         if len(weight) < 2:
             return None
@@ -245,11 +255,13 @@ class LargestGapInterval:
     statistic: Statistic[Any]
     to_bins: Callable[[Any], BinSums]
 
+    def on(self, view: View) -> LargestGapInterval | None:
+        """Return the method for another view; None for one with keys."""
+        return None if view.keyed else replace(self, statistic=self.statistic.on(view))
+
     def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
         """Return what has to be counted."""
-        if isinstance(self.statistic, UniformBins):
-            return self.statistic, SquaredWeights(self.statistic)
-        return (self.statistic,)
+        return (self.statistic, SquaredWeights(self.statistic)) if self.statistic.is_sum else (self.statistic,)
 
     def limits(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Limits | None:
         """Return the limits; None for weighted rows in bins whose edges come from the data."""

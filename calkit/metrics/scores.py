@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
-from calkit.metrics.base import METRICS, Metric, as_predictions, compute
+from calkit.metrics.base import Recipe, metric
 from calkit.metrics.intervals import MeanInterval, ProportionInterval
+from calkit.metrics.shared import SharedArguments
 from calkit.stats import RowMean, WeightedTotal
 
 __all__ = ["accuracy", "brier", "error", "nll"]
@@ -28,68 +29,14 @@ def _wrong(total: WeightedTotal) -> tuple[float, float]:
     return total.weight - total.total, total.weight
 
 
-@METRICS.register("accuracy")
-def _accuracy() -> Metric:
-    statistic = RowMean("correct")
-    interval = ProportionInterval(statistic, _right)
-    return Metric("accuracy", "Accuracy", statistic, _mean, higher_is_better=True, interval=interval)
-
-
-@METRICS.register("error")
-def _error() -> Metric:
-    statistic = RowMean("correct")
-    return Metric("error", "Error", statistic, _one_minus_mean, interval=ProportionInterval(statistic, _wrong))
-
-
-@METRICS.register("nll")
-def _nll() -> Metric:
-    statistic = RowMean("nll")
-    interval = MeanInterval(statistic)
-    return Metric("nll", "NLL", statistic, _mean, bounds=(0.0, math.inf), percent=False, interval=interval)
-
-
-@METRICS.register("brier")
-def _brier() -> Metric:
-    statistic = RowMean("brier")
-    return Metric(
-        "brier",
-        "Brier",
-        statistic,
-        _mean,
-        bounds=(0.0, 2.0),
-        percent=False,
-        reference="Brier, Monthly Weather Review 78, 1950",
-        interval=MeanInterval(statistic),
-    )
-
-
-def accuracy(
-    y_true: Any, y_proba: Any, *, from_logits: bool = False, sample_weight: Any = None, class_names: Any = None
-) -> float:
+@metric("Accuracy", formula="mean of [decision is right]", higher_is_better=True, trust="any n; the interval is exact")
+def accuracy(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Share of samples whose largest score is that of the true class (the first of equal ones counts).
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights.
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
 
     Returns
     -------
     float
         In [0, 1]; 1 is best.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
 
     Examples
     --------
@@ -97,36 +44,18 @@ def accuracy(
     >>> accuracy([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
     0.75
     """
-    return compute(_accuracy(), as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    statistic = RowMean("correct")
+    return Recipe(statistic, _mean, ProportionInterval(statistic, _right))
 
 
-def error(
-    y_true: Any, y_proba: Any, *, from_logits: bool = False, sample_weight: Any = None, class_names: Any = None
-) -> float:
+@metric("Error", formula="1 − accuracy", trust="any n; the interval is exact")
+def error(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Share of samples whose largest score is not that of the true class: one minus the accuracy.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights.
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
 
     Returns
     -------
     float
         In [0, 1]; 0 is best.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
 
     Examples
     --------
@@ -134,26 +63,21 @@ def error(
     >>> error([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
     0.25
     """
-    return compute(_error(), as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    statistic = RowMean("correct")
+    return Recipe(statistic, _one_minus_mean, ProportionInterval(statistic, _wrong))
 
 
-def nll(
-    y_true: Any, y_proba: Any, *, from_logits: bool = False, sample_weight: Any = None, class_names: Any = None
-) -> float:
+@metric(
+    "NLL",
+    aliases=("log_loss", "cross_entropy"),
+    formula="mean of −log p(true class)",
+    bounds=(0.0, math.inf),
+    percent=False,
+    reference="Good, Journal of the Royal Statistical Society B 14, 1952",
+    trust="any n; one confident mistake can decide it",
+)
+def nll(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Negative log-likelihood (log loss, cross-entropy): mean of minus the log-probability of the true class.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights.
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
 
     Returns
     -------
@@ -162,48 +86,33 @@ def nll(
         smallest number above 0 of its precision (5e-324 in float64, 1e-45 in float32, 6e-8 in float16), so a row adds
         at most 744.4, 103.3 and 16.6. From logits nothing is clipped, and a true class of logit -inf gives infinity.
 
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
-
     Examples
     --------
     >>> from calkit import nll
     >>> round(nll([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 6)
     0.510826
     """
-    return compute(_nll(), as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    statistic = RowMean("nll")
+    return Recipe(statistic, _mean, MeanInterval(statistic))
 
 
-def brier(
-    y_true: Any, y_proba: Any, *, from_logits: bool = False, sample_weight: Any = None, class_names: Any = None
-) -> float:
+@metric(
+    "Brier",
+    aliases=("brier_score",),
+    formula="mean of Σ_k (p_k − y_k)²; of one event (p − y)²",
+    bounds=(0.0, 2.0),
+    percent=False,
+    reference="Brier, Monthly Weather Review 78, 1950",
+    trust="any n",
+)
+def brier(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Brier score: mean squared distance between the probabilities and the one-hot truth, summed over classes.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights.
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
 
     Returns
     -------
     float
-        In [0, 2]; 0 is best. With two classes it is twice the binary Brier score of scikit-learn's
-        ``brier_score_loss(..., scale_by_half=True)``.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
+        In [0, 2], the sum over the K classes; 0 is best. Of one column P(y = 1) it is the mean of ``(p - y)²``, in
+        [0, 1], as scikit-learn's ``brier_score_loss`` has it: half of what the two columns ``[1 - p, p]`` give.
 
     References
     ----------
@@ -214,5 +123,8 @@ def brier(
     >>> from calkit import brier
     >>> round(brier([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
     0.35
+    >>> round(brier([0, 1, 1, 0], [0.1, 0.8, 0.3, 0.4]), 12)
+    0.175
     """
-    return compute(_brier(), as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    statistic = RowMean("brier")
+    return Recipe(statistic, _mean, MeanInterval(statistic), event_bounds=(0.0, 1.0))

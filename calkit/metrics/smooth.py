@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Unpack
 
 import numpy as np
 
-from calkit.metrics.base import METRICS, Metric, as_predictions, compute
+from calkit.metrics.base import Recipe, metric
 from calkit.metrics.intervals import GapInterval
-from calkit.stats.groups import GroupSums
+from calkit.metrics.shared import SharedArguments
+from calkit.stats.folds import FoldSums
 from calkit.stats.smoothing import ResidualGrid, Residuals, absolute_integral, density, smoothed, spectrum
 
 __all__ = ["error_bound", "fixed_point", "smece"]
@@ -80,32 +82,23 @@ def error_bound(grid: ResidualGrid, value: float) -> float:
     return h * h * grid.absolute / grid.weight / (4 * value * value) if value > 0 else 0.0
 
 
-def _signal(sums: GroupSums, value: float) -> GroupSums:
-    """Return smoothed residuals of groups, whose absolute values add up to the smoothed error at one bandwidth."""
+def _signal(sums: FoldSums, value: float) -> FoldSums:
+    """Return smoothed residuals of folds, whose absolute values add up to the smoothed error at one bandwidth."""
     n_cells = sums.total.shape[-1] - 1
     # Bandwidths below that would not be told from no smoothing on the coarse grid.
     gaps = smoothed(sums.total, max(value, 2 / n_cells)) / n_cells
     gaps[..., [0, -1]] /= 2
-    return GroupSums(sums.weight, gaps)
+    return replace(sums, total=gaps)
 
 
-@METRICS.register("smece")
-def _smece() -> Metric:
-    statistic = Residuals()
-    return Metric(
-        "smece",
-        "Smooth ECE",
-        statistic,
-        fixed_point,
-        bounded_by_gap=True,
-        reference=_REFERENCE,
-        interval=GapInterval(statistic, _signal),
-    )
-
-
-def smece(
-    y_true: Any, y_proba: Any, *, from_logits: bool = False, sample_weight: Any = None, class_names: Any = None
-) -> float:
+@metric(
+    "Smooth ECE",
+    aliases=("smooth_ece",),
+    formula="σ = ∫ |mean of K_σ(t, c) (c − y)| dt",
+    reference=_REFERENCE,
+    trust="no bins to choose; noise alone gives about (n)^(−1/3)",
+)
+def smece(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Smooth expected calibration error: ECE with a Gaussian kernel instead of bins, as wide as the error itself.
 
     The residuals, confidence minus correctness, are smoothed over the confidences with a Gaussian of standard
@@ -113,29 +106,11 @@ def smece(
     metric is the σ at which it is σ. There are no bins to choose, and a small change of the confidences changes it
     little.
 
-    Parameters
-    ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights; a weight of 2 is a row given twice.
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
-
     Returns
     -------
     float
         In [0, 1]; 0 is best. Residuals are summed on a grid of 16,384 cells, which changes a value v by less than
         1e-9 / v² (1e-5 for v = 0.01); see :func:`calkit.metrics.smooth.error_bound`.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty.
 
     References
     ----------
@@ -148,4 +123,5 @@ def smece(
     >>> round(smece([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 4)
     0.0963
     """
-    return compute(_smece(), as_predictions(y_true, y_proba, from_logits, sample_weight, class_names))
+    statistic = Residuals()
+    return Recipe(statistic, fixed_point, GapInterval(statistic, _signal), bounded_by_gap=True)

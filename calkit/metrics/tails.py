@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import functools
+import operator
+from typing import Any, NamedTuple, Unpack
 
 from calkit.errors import InputError
-from calkit.metrics.base import METRICS, Metric, as_predictions, compute
+from calkit.metrics.base import METRICS, Recipe, as_predictions, metric
 from calkit.metrics.intervals import ProportionInterval
+from calkit.metrics.shared import SharedArguments, documented
 from calkit.stats import Tail, TailSums, summarize
 
 __all__ = ["HighConfidence", "high_confidence", "s99", "s99_accuracy"]
@@ -54,75 +57,20 @@ def _tail(threshold: float) -> Tail:
     return Tail(float(threshold))
 
 
-def _parameters(threshold: float) -> dict[str, Any]:
-    return {} if threshold == 0.99 else {"threshold": threshold}
-
-
-@METRICS.register("s99")
-def _s99(threshold: float = 0.99) -> Metric:
-    statistic = _tail(threshold)
-    return Metric(
-        "s99",
-        "|S99|",
-        statistic,
-        _share,
-        higher_is_better=True,
-        reference=_PAPER,
-        parameters=_parameters(threshold),
-        interval=ProportionInterval(statistic, _sure),
-    )
-
-
-@METRICS.register("s99_accuracy")
-def _s99_accuracy(threshold: float = 0.99) -> Metric:
-    statistic = _tail(threshold)
-    return Metric(
-        "s99_accuracy",
-        "S99 accuracy",
-        statistic,
-        _accuracy,
-        higher_is_better=True,
-        reference=_PAPER,
-        parameters=_parameters(threshold),
-        interval=ProportionInterval(statistic, _sure_and_right),
-    )
-
-
 def high_confidence(
-    y_true: Any,
-    y_proba: Any,
-    *,
-    threshold: float = 0.99,
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
+    y_true: Any, y_proba: Any, *, threshold: float = 0.99, **shared: Unpack[SharedArguments]
 ) -> HighConfidence:
     """S99: the predictions whose confidence is at least a threshold, and how often they are right.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,)
-        True classes: integers in 0..K-1, strings, or one-hot rows.
-    y_proba : array-like of shape (n, K) or (n,)
-        Probabilities, or logits if `from_logits`. One column is the score of class 1 of two.
     threshold : float, default=0.99
         Smallest confidence that counts, in [0, 1].
-    from_logits : bool, default=False
-        Whether `y_proba` holds logits. Never guessed.
-    sample_weight : array-like of shape (n,), optional
-        Weights.
-    class_names : sequence of str, optional
-        The class each column stands for, where `y_true` holds strings.
 
     Returns
     -------
     HighConfidence
         A named tuple ``(share, accuracy, n_samples)``.
-
-    Raises
-    ------
-    InputError
-        If the arrays do not fit each other, hold impossible values or are empty, or `threshold` is not in [0, 1].
 
     References
     ----------
@@ -135,27 +83,33 @@ def high_confidence(
     >>> high_confidence([0, 1, 1], [[0.995, 0.005], [0.2, 0.8], [0.99, 0.01]])
     HighConfidence(share=0.6666666666666666, accuracy=0.5, n_samples=2)
     """
-    statistic = _tail(threshold)
-    predictions = as_predictions(y_true, y_proba, from_logits, sample_weight, class_names)
-    sums: TailSums = summarize(predictions, [statistic])[statistic]
+    arguments: dict[str, Any] = {**shared}
+    predictions = as_predictions(y_true, y_proba, **arguments)
+    _tail(threshold)
+    share = METRICS["s99"](threshold=threshold, target=shared.get("target")).bind(predictions)
+    found: Any = summarize(predictions, [share.statistic])[share.statistic]
+    keyed = share.view is not None and share.view.keyed
+    sums = functools.reduce(operator.add, found.summaries.values()) if keyed else found
     return HighConfidence(sums.share, sums.accuracy, sums.count)
 
 
-def s99(
-    y_true: Any,
-    y_proba: Any,
-    *,
-    threshold: float = 0.99,
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-) -> float:
+documented(high_confidence, high_confidence, without=("by",))
+
+
+@metric(
+    "|S99|",
+    formula="share of p ≥ threshold",
+    higher_is_better=True,
+    reference=_PAPER,
+    trust="any n; the interval is exact",
+)
+def s99(y_true: Any, y_proba: Any, *, threshold: float = 0.99, **shared: Unpack[SharedArguments]) -> Recipe:
     """Share of the predictions that are at least 99 % sure: ``high_confidence(...).share``.
 
     Parameters
     ----------
-    y_true, y_proba, threshold, from_logits, sample_weight, class_names
-        As for :func:`high_confidence`.
+    threshold : float, default=0.99
+        Smallest confidence that counts, in [0, 1].
 
     Returns
     -------
@@ -168,25 +122,24 @@ def s99(
     >>> s99([0, 1], [[0.995, 0.005], [0.2, 0.8]])
     0.5
     """
-    predictions = as_predictions(y_true, y_proba, from_logits, sample_weight, class_names)
-    return compute(_s99(threshold), predictions)
+    statistic = _tail(threshold)
+    return Recipe(statistic, _share, ProportionInterval(statistic, _sure))
 
 
-def s99_accuracy(
-    y_true: Any,
-    y_proba: Any,
-    *,
-    threshold: float = 0.99,
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-) -> float:
+@metric(
+    "S99 accuracy",
+    formula="accuracy where p ≥ threshold",
+    higher_is_better=True,
+    reference=_PAPER,
+    trust="hundreds of such rows; the interval is exact",
+)
+def s99_accuracy(y_true: Any, y_proba: Any, *, threshold: float = 0.99, **shared: Unpack[SharedArguments]) -> Recipe:
     """Accuracy of the predictions that are at least 99 % sure: ``high_confidence(...).accuracy``.
 
     Parameters
     ----------
-    y_true, y_proba, threshold, from_logits, sample_weight, class_names
-        As for :func:`high_confidence`.
+    threshold : float, default=0.99
+        Smallest confidence that counts, in [0, 1].
 
     Returns
     -------
@@ -199,5 +152,5 @@ def s99_accuracy(
     >>> s99_accuracy([0, 1], [[0.995, 0.005], [0.2, 0.8]])
     1.0
     """
-    predictions = as_predictions(y_true, y_proba, from_logits, sample_weight, class_names)
-    return compute(_s99_accuracy(threshold), predictions)
+    statistic = _tail(threshold)
+    return Recipe(statistic, _accuracy, ProportionInterval(statistic, _sure_and_right))

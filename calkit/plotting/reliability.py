@@ -13,7 +13,7 @@ from calkit.metrics.binned import expected_gap, get_binning
 from calkit.plotting.base import PLOTS, PredictionsDisplay, next_index, taken_predictions
 from calkit.plotting.reliability_styles import RELIABILITY_STYLES, borders, proportion_limits, spans
 from calkit.plotting.style import curve_style, wrapped
-from calkit.stats import BinSums, UniformBins, summarize
+from calkit.stats import BinSums, UniformBins, default_view, summarize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -139,9 +139,10 @@ class ReliabilityDisplay(PredictionsDisplay):
         how = get_binning(binning, n_bins)
         if not how.covers_all:
             raise InputError(f"binning {binning!r} drops samples, so it cannot be drawn; use 'uniform' or 'quantile'.")
-        shares = UniformBins(_HISTOGRAM_BINS)
-        found = summarize(predictions, [how.statistic, *([] if binning == "uniform" else [shares])])
-        display = cls(how.to_bins(found[how.statistic]), name=name, histogram=found.get(shares))
+        view = default_view(predictions)
+        counted, shares = how.statistic.on(view), UniformBins(_HISTOGRAM_BINS, view)
+        found = summarize(predictions, [counted, *([] if binning == "uniform" else [shares])])
+        display = cls(how.to_bins(found[counted]), name=name, histogram=found.get(shares))
         return display.plot(ax, **plot_kwargs) if plot else display
 
     @classmethod

@@ -14,8 +14,7 @@ from calkit.metrics.binned import expected_gap
 from calkit.metrics.intervals import MeanInterval
 from calkit.predictions import Predictions
 from calkit.report.model import ClassErrors, Diagram, Measure, Result, Sweep
-from calkit.stats import BinSums, ClasswiseBins, RowMean, Statistic, UniformBins, summarize
-from calkit.stats.scaled import Scaled
+from calkit.stats import At, BinSums, ClasswiseBins, RowMean, Statistic, Temperature, UniformBins, summarize
 
 if TYPE_CHECKING:
     from calkit.metrics.intervals import Resampling
@@ -35,11 +34,11 @@ def measured(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, r
     """Return all that is told of scores, as they are: metrics with intervals, the diagram, the errors of classes."""
     bins, classes = UniformBins(n_bins), ClasswiseBins(n_bins)
     gap = _overconfidence(bins)
-    chosen = [*choose_metrics(metrics, predictions.kind), gap]
+    chosen = [*choose_metrics(metrics, predictions), gap]
     by_class = predictions.n_classes is not None and predictions.n_classes <= _MOST_CLASSES
     wanted: list[Statistic[Any]] = [*statistics_of(chosen, resampling), bins, *([classes] if by_class else [])]
     summaries = summarize(predictions, wanted)
-    values = {metric.spec: float(metric.finish(summaries[metric.statistic])) for metric in chosen}
+    values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in chosen}
     limits = {} if resampling is None else intervals_of(chosen, values, summaries, resampling)
     measures = {spec: Measure(value, *(limits.get(spec) or ())) for spec, value in values.items()}
     return Result(
@@ -83,8 +82,8 @@ def swept(predictions: Predictions, n_bins: int, fitted: Iterable[float]) -> Swe
     if steps is None:
         return None
     grid = _temperatures(steps, list(fitted))
-    bins = [Scaled(UniformBins(n_bins), 1 / t) for t in grid]
-    losses = [Scaled(RowMean("nll"), 1 / t) for t in grid]
+    bins = [At(UniformBins(n_bins), Temperature(1 / t)) for t in grid]
+    losses = [At(RowMean("nll"), Temperature(1 / t)) for t in grid]
     # One temperature after the other: what both statistics need of it is computed once.
     wanted = [item for pair in zip(bins, losses, strict=True) for item in pair]
     summaries = summarize(predictions.logits(), wanted)

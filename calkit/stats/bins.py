@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
 from calkit.stats.binning import bin_index, uniform_edges
-from calkit.stats.groups import GroupSums, sum_groups
+from calkit.stats.folds import FoldSums, sum_folds
+from calkit.stats.forecasts import Forecasts
+from calkit.stats.kernel_table import kernel_of
 from calkit.stats.rows import Rows
+from calkit.stats.statistic import ForecastStatistic
+from calkit.stats.views import TOP, View
 
 __all__ = ["BinSums", "KnownBins", "UniformBins"]
 
@@ -59,10 +65,15 @@ class BinSums:
         index: NDArray[np.intp],
         n_bins: int,
         confidence: NDArray[np.float64],
-        correct: NDArray[np.bool_],
+        correct: NDArray[Any],
         weight: NDArray[np.float64] | None = None,
     ) -> BinSums:
         """Sum rows whose bin is known."""
+        if weight is None and correct.dtype != bool:
+            # Soft labels: shares of votes.
+            count = np.bincount(index, minlength=n_bins)
+            sums = _sums(index, confidence, n_bins), _sums(index, correct, n_bins)
+            return cls(count, count.astype(np.float64), *sums)
         if weight is None:
             wrong, right = np.bincount(2 * index + correct, minlength=2 * n_bins).reshape(n_bins, 2).T
             count = wrong + right
@@ -74,6 +85,17 @@ class BinSums:
             _sums(index, weight * confidence, n_bins),
             _sums(index, weight * correct, n_bins),
         )
+
+    @classmethod
+    def from_forecasts(cls, index: NDArray[np.intp], n_bins: int, forecasts: Forecasts) -> BinSums:
+        """Sum forecasts whose bin is known."""
+        return cls.from_rows(index, n_bins, forecasts.probability, forecasts.outcome, forecasts.weight)
+
+    @classmethod
+    def stack(cls, parts: Sequence[BinSums]) -> BinSums:
+        """Put the bins of several keys side by side, along a new first axis."""
+        values = [[getattr(part, field.name) for part in parts] for field in fields(cls)]
+        return cls(*(None if column[0] is None else np.stack(column) for column in values))  # type: ignore[arg-type]
 
     @property
     def n_bins(self) -> int:
@@ -123,52 +145,77 @@ def _sums(index: NDArray[np.intp], values: NDArray[np.float64], n_bins: int) -> 
 
 
 @dataclass(frozen=True)
-class UniformBins:
-    """Statistic: sums over `n_bins` bins of equal width, of the confidence in the predicted class."""
+class UniformBins(ForecastStatistic[BinSums]):
+    """Statistic: sums over `n_bins` bins of equal width of the forecasts' probability.
+
+    Of a view with keys, the arrays of the summary have shape (n_keys, n_bins).
+    """
 
     n_bins: int = 15
-    needs_distribution = False
+    view: View = TOP
+    is_sum: ClassVar[bool] = True
+    groupable: ClassVar[bool] = True
+    counts_keys: ClassVar[bool] = True
 
     def measure(self, rows: Rows) -> BinSums:
-        """Return the :class:`BinSums` of one block."""
-        return BinSums.from_rows(self._index(rows), self.n_bins, rows.confidence, rows.correct, rows.weight)
+        """Return the :class:`BinSums` of one block, by a kernel where the view has one."""
+        kernel = kernel_of(self, rows)
+        return kernel.sums(rows, self) if kernel else self.count(rows.forecasts(self.view))
 
-    def measure_groups(self, rows: Rows, group: NDArray[np.intp], n_groups: int) -> GroupSums:
-        """Return the sums of confidence minus correctness over the rows of each group and bin."""
-        gap = rows.confidence - rows.correct
-        return sum_groups(group, n_groups, rows.weight, gap, self._index(rows), self.n_bins)
+    def measure_folds(self, rows: Rows, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
+        """Return the gaps of each fold and bin, by a kernel where the view has one."""
+        kernel = kernel_of(self, rows)
+        return kernel.folds(rows, self, fold, n_folds) if kernel else super().measure_folds(rows, fold, n_folds)
 
-    def _index(self, rows: Rows) -> NDArray[np.intp]:
-        edges = uniform_edges(self.n_bins, rows.precision)
-        if not rows.confidence_error:
-            return bin_index(rows.confidence, edges)
+    def count(self, forecasts: Forecasts) -> BinSums:
+        """Return the sums over bins, and keys if there are any."""
+        if forecasts.probability.ndim == 1:
+            return BinSums.from_forecasts(self._index(forecasts), self.n_bins, forecasts)
+        columns = map(forecasts.column, range(forecasts.n_keys))
+        return BinSums.stack([BinSums.from_forecasts(self._index(one), self.n_bins, one) for one in columns])
+
+    def count_folds(self, forecasts: Forecasts, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
+        """Return the sums of probability minus outcome over the rows of each fold and bin."""
+        return sum_folds(fold, n_folds, forecasts.weight, forecasts.gap, self._index(forecasts), self.n_bins)
+
+    def _index(self, forecasts: Forecasts) -> NDArray[np.intp]:
+        edges = uniform_edges(self.n_bins, forecasts.precision)
+        probability = forecasts.probability
+        if not forecasts.error or forecasts.exact is None:
+            return bin_index(probability, edges)
         # Counts are those of float64 throughout: what float32 leaves open at an edge is computed again. Nothing is
         # open at the ends, where the first and the last bin take all.
-        places = rows.confidence * self.n_bins
+        places = probability * self.n_bins
         nearest = np.rint(places)
-        close = np.abs(places - nearest) < rows.confidence_error * self.n_bins
+        close = np.abs(places - nearest) < forecasts.error * self.n_bins
         unsure = np.flatnonzero(close & (nearest > 0) & (nearest < self.n_bins))
         index = np.ceil(places, out=places).astype(np.intp)
         index -= 1
         np.maximum(index, 0, out=index)
-        index[unsure] = bin_index(rows.exact_confidence(unsure), edges)
+        index[unsure] = bin_index(forecasts.exact(unsure), edges)
         return index
 
 
 @dataclass(frozen=True)
-class KnownBins:
-    """Statistic, for groups only: bins that are known already, each the range from one confidence to another.
+class KnownBins(ForecastStatistic[Any]):
+    """Statistic, for folds only: bins that are known already, each the range from one probability to another.
 
     Parameters
     ----------
     upper : tuple of float
-        Largest confidence of each bin that holds rows, rising.
+        Largest probability of each bin that holds rows, rising.
     """
 
     upper: tuple[float, ...]
-    needs_distribution = False
+    view: View = TOP
+    is_sum: ClassVar[bool] = True
+    groupable: ClassVar[bool] = True
 
-    def measure_groups(self, rows: Rows, group: NDArray[np.intp], n_groups: int) -> GroupSums:
-        """Return the sums of confidence minus correctness over the rows of each group and bin."""
-        index = np.minimum(np.searchsorted(self.upper, rows.confidence), len(self.upper) - 1)
-        return sum_groups(group, n_groups, rows.weight, rows.confidence - rows.correct, index, len(self.upper))
+    def count(self, forecasts: Forecasts) -> Any:
+        """Not defined: the sums are those of :class:`~calkit.stats.ranks.EqualMass`."""
+        raise NotImplementedError("known bins are counted for folds only")
+
+    def count_folds(self, forecasts: Forecasts, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
+        """Return the sums of probability minus outcome over the rows of each fold and bin."""
+        index = np.minimum(np.searchsorted(self.upper, forecasts.probability), len(self.upper) - 1)
+        return sum_folds(fold, n_folds, forecasts.weight, forecasts.gap, index, len(self.upper))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.stats.groups import GroupSums, sum_groups
+from calkit.stats.folds import FoldSums, sum_folds
 from calkit.stats.rows import Rows
+from calkit.stats.statistic import Statistic
+from calkit.stats.views import View
 
 __all__ = ["RowMean", "WeightedTotal"]
 
@@ -42,31 +44,54 @@ class WeightedTotal:
 
 
 @dataclass(frozen=True)
-class RowMean:
-    """Statistic: the weighted total of one quantity of :class:`~calkit.stats.Rows`.
+class RowMean(Statistic[Any]):
+    """Statistic: the weighted total of one quantity of the rows, or of the forecasts of a view.
 
     Parameters
     ----------
     quantity : {"confidence", "correct", "nll", "brier"}
-        Which one.
+        Of rows: confidence and correctness of the top label, and proper scores of the probabilities of all classes
+        (the Brier score is a sum over classes). Of forecasts: their probability, whether the decision was right, and
+        the scores of the probability of one event.
+    view : View, optional
+        Whose forecasts; None for the rows as they are.
     """
 
     quantity: Literal["confidence", "correct", "nll", "brier"]
+    view: View | None = None
+    is_sum: ClassVar[bool] = True
+    sees_views: ClassVar[bool] = True
+    groupable: ClassVar[bool] = True
 
     @property
-    def needs_distribution(self) -> bool:
+    def needs_distribution(self) -> bool:  # type: ignore[override]
         """Whether the scores of all classes are needed."""
-        return self.quantity in {"nll", "brier"}
+        return self.quantity in {"nll", "brier"} if self.view is None else self.view.needs_distribution
 
     @property
-    def needs_squares(self) -> bool:
+    def needs_squares(self) -> bool:  # type: ignore[override]
         """Whether sums of squares are needed."""
-        return self.quantity == "brier"
+        return self.quantity == "brier" and self.view is None
+
+    def on(self, view: View) -> RowMean:
+        """Return the same quantity of another view's forecasts."""
+        return replace(self, view=view)
 
     def measure(self, rows: Rows) -> WeightedTotal:
-        """Return the :class:`WeightedTotal` of one block."""
-        return WeightedTotal(len(rows), rows.total_weight, rows.sum(getattr(rows, self.quantity)))
+        """Return the :class:`WeightedTotal` of one block; of a view with keys, of the means over the keys."""
+        return WeightedTotal(len(rows), rows.total_weight, rows.sum(self._values(rows)))
 
-    def measure_groups(self, rows: Rows, group: NDArray[np.intp], n_groups: int) -> GroupSums:
-        """Return the sums of the quantity over the rows of each group."""
-        return sum_groups(group, n_groups, rows.weight, np.asarray(getattr(rows, self.quantity), dtype=np.float64))
+    def measure_folds(self, rows: Rows, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
+        """Return the sums of the quantity over the rows of each fold."""
+        return sum_folds(fold, n_folds, rows.weight, np.asarray(self._values(rows), dtype=np.float64))
+
+    def _values(self, rows: Rows) -> NDArray[Any]:
+        if self.view is None:
+            return np.asarray(getattr(rows, "hit" if self.quantity == "correct" else self.quantity))
+        if self.quantity == "nll" and self.view.tells_all(rows):
+            return rows.nll
+        values: NDArray[Any] = getattr(rows.forecasts(self.view), _OF_FORECASTS[self.quantity])
+        return values if values.ndim == 1 else values.mean(axis=1, dtype=np.float64)
+
+
+_OF_FORECASTS = {"confidence": "probability", "correct": "hit", "nll": "logarithmic", "brier": "squared"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.stats.rows import Rows
+from calkit.stats.statistic import Statistic
 
 __all__ = ["GapSums", "LogitGap", "NllDerivatives", "NllModel", "nll_derivatives"]
 
@@ -62,7 +63,7 @@ def nll_derivatives(true: Any, m1: Any, m2: Any, m3: Any, m4: Any) -> tuple[Any,
 
 
 @dataclass(frozen=True)
-class NllDerivatives:
+class NllDerivatives(Statistic[NllModel]):
     """Statistic: the NLL and its derivatives at an inverse temperature.
 
     With d_j = z_top - z_j and the softmax p at β, the NLL of a row is ``log Σ exp(-β d_j) + β d_y``: its derivatives
@@ -84,6 +85,7 @@ class NllDerivatives:
     exponent: int = 0
     single: bool = False
     orders: int = 4
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> NllModel:
@@ -119,9 +121,10 @@ class GapSums:
 
 
 @dataclass(frozen=True)
-class LogitGap:
+class LogitGap(Statistic[GapSums]):
     """Statistic: the gap between the two largest logits of a row, as log2, where it is neither 0 nor infinite."""
 
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> GapSums:

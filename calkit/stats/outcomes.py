@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.stats.rows import Rows
+from calkit.stats.statistic import Statistic
 
 __all__ = ["OutcomeTotal", "OutcomeTotals"]
 
@@ -54,7 +55,7 @@ class OutcomeTotals:
 
 
 @dataclass(frozen=True)
-class OutcomeTotal:
+class OutcomeTotal(Statistic[OutcomeTotals]):
     """Statistic: the weighted total of one quantity of :class:`~calkit.stats.Rows`, by whether the row is right.
 
     Parameters
@@ -64,9 +65,10 @@ class OutcomeTotal:
     """
 
     quantity: Literal["nll", "entropy", "confidence", "p_true"]
+    is_sum: ClassVar[bool] = True
 
     @property
-    def needs_distribution(self) -> bool:
+    def needs_distribution(self) -> bool:  # type: ignore[override]
         """Whether the scores of all classes are needed."""
         return self.quantity != "confidence"
 

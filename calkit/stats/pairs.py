@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
 from calkit.stats.bins import BinSums
-from calkit.stats.rows import Rows
+from calkit.stats.forecasts import Forecasts
+from calkit.stats.statistic import ForecastStatistic
+from calkit.stats.views import TOP, View
 
 __all__ = ["ConfidencePairs", "Pairs", "equal_mass_bins", "focal_calibration_bins"]
 
@@ -21,12 +24,12 @@ class ConfidencePairs:
     Attributes
     ----------
     confidence : ndarray of float64, shape (n,)
-    correct : ndarray of bool, shape (n,)
+    correct : ndarray of bool, shape (n,), or of float64 where labels are soft
     weight : ndarray of float64, shape (n,), or None
     """
 
     confidence: NDArray[np.float64]
-    correct: NDArray[np.bool_]
+    correct: NDArray[Any]
     weight: NDArray[np.float64] | None = None
 
     def __add__(self, other: ConfidencePairs) -> ConfidencePairs:
@@ -47,14 +50,14 @@ class ConfidencePairs:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Statistic: confidence and correctness of every row (17 bytes a row with weights, 9 without)."""
+class Pairs(ForecastStatistic[ConfidencePairs]):
+    """Statistic: probability and outcome of every forecast (17 bytes each with weights, 9 without)."""
 
-    needs_distribution = False
+    view: View = TOP
 
-    def measure(self, rows: Rows) -> ConfidencePairs:
+    def count(self, forecasts: Forecasts) -> ConfidencePairs:
         """Return the :class:`ConfidencePairs` of one block."""
-        return ConfidencePairs(rows.confidence, rows.correct, rows.weight)
+        return ConfidencePairs(forecasts.probability, forecasts.outcome, forecasts.weight)
 
 
 def equal_mass_bins(pairs: ConfidencePairs, n_bins: int) -> BinSums:

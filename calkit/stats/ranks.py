@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
 from calkit.stats.bins import BinSums
+from calkit.stats.folds import Folds
+from calkit.stats.forecasts import Forecasts
 from calkit.stats.pairs import ConfidencePairs, Pairs, equal_mass_bins
-from calkit.stats.rows import Rows
+from calkit.stats.split import split_passes
+from calkit.stats.statistic import ForecastStatistic, Statistic
+from calkit.stats.views import TOP, View
 
 __all__ = ["EqualMass", "Ranges", "RankCounts", "RankSums"]
 
@@ -243,6 +247,11 @@ class RankSums:
             return replace(self, held=a + b)
         return replace(self, held=self.ranges() + other.ranges())
 
+    @property
+    def held_rows(self) -> bool:
+        """Whether each row is still held by itself."""
+        return isinstance(self.held, ConfidencePairs)
+
     def ranges(self) -> Ranges:
         """Return the sums over the ranges that the keys tell apart."""
         if isinstance(self.held, Ranges):
@@ -257,7 +266,7 @@ class RankSums:
 
 
 @dataclass(frozen=True)
-class RankCounts:
+class RankCounts(ForecastStatistic[RankSums]):
     """Statistic: confidence and correctness, of all rows or of those with some confidences, kept or counted.
 
     Parameters
@@ -270,46 +279,69 @@ class RankCounts:
 
     keys: _Keys = _OddsKeys()
     max_rows: int = MAX_ROWS
-    needs_distribution = False
+    view: View = TOP
 
-    def measure(self, rows: Rows) -> RankSums:
+    def count(self, forecasts: Forecasts) -> RankSums:
         """Return the :class:`RankSums` of one block."""
-        inside = self.keys.inside(rows.confidence)
+        inside = self.keys.inside(forecasts.probability)
         kept = slice(None) if inside is None else inside
-        weight = None if rows.weight is None else rows.weight[kept]
-        sums = RankSums(ConfidencePairs(rows.confidence[kept], rows.correct[kept], weight), self.keys, self.max_rows)
+        weight = None if forecasts.weight is None else forecasts.weight[kept]
+        pairs = ConfidencePairs(forecasts.probability[kept], forecasts.outcome[kept], weight)
+        sums = RankSums(pairs, self.keys, self.max_rows)
         return sums if len(sums.held) <= self.max_rows else replace(sums, held=sums.ranges())
 
 
 @dataclass(frozen=True)
-class EqualMass(Pairs):
+class EqualMass(ForecastStatistic[Any]):
     """Statistic: what bins of equal mass need.
 
     Measured in one pass it is :class:`Pairs`. In :func:`summarize`, which can read the rows again, it keeps pairs only
     up to a number; beyond, the first pass counts, the second looks at the rows close to borders between bins, and the
-    bins come out the same. A third is needed above about a thousand million rows.
+    bins come out the same. A third is needed above about a thousand million rows. Of a view with keys, each key has
+    bins of its own.
 
     Parameters
     ----------
     n_bins : int
     max_rows : int
         How many rows are kept.
+    view : View
+        Whose forecasts.
     """
 
     n_bins: int = 15
     max_rows: int = MAX_ROWS
+    view: View = TOP
+    groupable: ClassVar[bool] = True
 
-    def passes(self) -> Generator[RankCounts, RankSums, ConfidencePairs | BinSums]:
-        """Yield what to count in each pass; return the pairs, or the sums over the bins."""
-        found = yield RankCounts(max_rows=self.max_rows)
-        if isinstance(found.held, ConfidencePairs):
+    def folded(self, folds: Folds) -> Any:
+        """Return the statistic that keeps the gaps for each fold."""
+        from calkit.stats.rank_folds import EqualMassFolds
+
+        return EqualMassFolds(self.n_bins, folds, self.max_rows, self.view)
+
+    @property
+    def streamed(self) -> Statistic[Any]:
+        """Pairs, which a stream keeps."""
+        return Pairs(self.view)
+
+    def count(self, forecasts: Forecasts) -> ConfidencePairs:
+        """Return the pairs of one block."""
+        return Pairs(self.view).count(forecasts)
+
+    def passes(self) -> Generator[Any, Any, Any]:
+        """Yield what to count in each pass; return the pairs, or the sums over the bins; of keys, those of each."""
+        if self.view.keyed:
+            return (yield from split_passes(RankCounts(max_rows=self.max_rows, view=self.view), self.key))
+        found = yield RankCounts(max_rows=self.max_rows, view=self.view)
+        if found.held_rows:
             return found.held
         ranges = found.held
         while borders := ranges.borders(self.n_bins):
-            found = yield RankCounts(_InnerKeys(borders), self.max_rows)
+            found = yield RankCounts(_InnerKeys(borders), self.max_rows, self.view)
             ranges = ranges.refined(found.narrowest_ranges(), self.n_bins)
         return ranges.to_bins(self.n_bins)
 
-    def to_bins(self, summary: ConfidencePairs | BinSums) -> BinSums:
-        """Return the sums over the bins; see :func:`~calkit.stats.pairs.equal_mass_bins`."""
+    def to_bins(self, summary: Any) -> BinSums:
+        """Return the sums over the bins, of one key; see :func:`~calkit.stats.pairs.equal_mass_bins`."""
         return summary if isinstance(summary, BinSums) else equal_mass_bins(summary, self.n_bins)

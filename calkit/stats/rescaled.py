@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.stats.rows import Rows
+from calkit.stats.statistic import Statistic
 
 __all__ = ["RescaledConfidence", "RescaledTotals"]
 
@@ -43,7 +45,7 @@ class RescaledTotals:
 
 
 @dataclass(frozen=True)
-class RescaledConfidence:
+class RescaledConfidence(Statistic[RescaledTotals]):
     """Statistic: the confidences if β were multiplied by r, at most (for r < 1) or at least (for 1 < r <= 2).
 
     With e_j = exp(β (z_j - z_top)), P(r) = Σ e_j^r over all but the predicted class is log-convex in r, and known at 1
@@ -56,16 +58,9 @@ class RescaledConfidence:
     """
 
     factors: tuple[float, ...]
-
-    @property
-    def needs_distribution(self) -> bool:
-        """Always: pairs cannot be scaled."""
-        return True
-
-    @property
-    def needs_squares(self) -> bool:
-        """Always."""
-        return True
+    is_sum: ClassVar[bool] = True
+    needs_distribution = True
+    needs_squares = True
 
     def measure(self, rows: Rows) -> RescaledTotals:
         """Return the sums of one block."""

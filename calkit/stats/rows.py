@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
 from calkit.predictions import RowBlock, log_floored
+from calkit.registry import unknown_name
 from calkit.stats.binning import uniform_edges
+from calkit.stats.grouping import groups_of
 from calkit.stats.kernels import NllMoments, SoftmaxSums, Workspace, blocked, choose_kernels, classwise
 from calkit.stats.kernels.classwise import ClassRows, ClassSums
 from calkit.stats.once import once
+
+if TYPE_CHECKING:
+    from calkit.stats.forecasts import Forecasts
+    from calkit.stats.transforms import Transform
+    from calkit.stats.views import View
 
 __all__ = ["Rows", "Workspace"]
 
@@ -46,15 +53,17 @@ class Rows:
         self.scores = block.scores
         self.y_true = block.require_labels()
         self.votes = block.votes
-        self.columns = block.columns
-        self.one_column = block.one_column
         self.weight = block.sample_weight
         self.kind = block.kind
+        self.multilabel = block.multilabel
         self._block = block
         self._workspace = workspace
         self._beta = inverse_temperature
         self._first_row = first_row
-        self._scaled: dict[float, Rows] = {}
+        self._transformed: dict[Transform, Rows] = {}
+        self._forecasts: dict[View, Forecasts] = {}
+        self._groups: dict[str, dict[Any, NDArray[np.intp]]] = {}
+        self._parts: dict[tuple[str, Any], Rows] = {}
         if self.kind != "logits":
             block.check()
 
@@ -70,8 +79,43 @@ class Rows:
         """Places of the rows among all rows, of all files."""
         return np.asarray(self._block.numbers, dtype=np.intp) + self._first_row
 
-    def at(self, inverse_temperature: float) -> Rows:
-        """Return the same rows at another inverse temperature; the last one is kept, with what was computed of it.
+    def forecasts(self, view: View) -> Forecasts:
+        """Return the forecasts that a view sees; they are made once."""
+        if view not in self._forecasts:
+            self._forecasts[view] = view.of(self)
+        return self._forecasts[view]
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return another column of the rows, by its name.
+
+        Raises
+        ------
+        NotFoundError
+            If the predictions have no such column.
+        """
+        if name not in self._block.columns:
+            raise unknown_name("column", name, self._block.columns, of="the predictions")
+        return self._block.columns[name]
+
+    def groups(self, column: str) -> dict[Any, NDArray[np.intp]]:
+        """Return the values of a column, each with the places of its rows."""
+        if column not in self._groups:
+            self._groups[column] = groups_of(column, self.column(column))
+        return self._groups[column]
+
+    def group(self, column: str, value: Any) -> Rows:
+        """Return the rows of one value of a column; they are made once."""
+        key = column, value
+        if key not in self._parts:
+            self._parts[key] = self.take(self.groups(column)[value])
+        return self._parts[key]
+
+    def take(self, rows: NDArray[np.intp]) -> Rows:
+        """Return some of the rows, given by their places in the block."""
+        return Rows(self._block.take(rows), self._workspace, self._beta, self._first_row)
+
+    def at(self, transform: Transform) -> Rows:
+        """Return the same rows with their logits transformed; the last ones are kept, with what was computed of them.
 
         Raises
         ------
@@ -80,15 +124,20 @@ class Rows:
         """
         if self.kind != "logits":
             raise InputError(f"only logits can be scaled by a temperature, but these scores are {self.kind}.")
-        if inverse_temperature not in self._scaled:
-            rows = Rows(self._block, self._workspace, inverse_temperature, self._first_row)
-            self._scaled = {inverse_temperature: rows}
-        return self._scaled[inverse_temperature]
+        if transform not in self._transformed:
+            # The kernels multiply by β themselves; what another transform makes of the logits is computed first.
+            beta = getattr(transform, "inverse_temperature", None)
+            block = self._block if beta is not None else replace(self._block, scores=transform(self.scores))
+            rows = Rows(block, self._workspace, 1.0 if beta is None else beta, self._first_row)
+            self._transformed = {transform: rows}
+        return self._transformed[transform]
 
     def reweighted(self, weight: NDArray[np.float64]) -> Rows:
         """Return the same rows with other weights, which share what was computed so far."""
         rows = copy.copy(self)
         rows.weight = weight
+        rows._block = replace(self._block, sample_weight=weight)
+        rows._forecasts, rows._parts, rows._transformed = {}, {}, {}
         rows.__dict__.pop("total_weight", None)
         return rows
 
@@ -108,7 +157,7 @@ class Rows:
         if self.kind == "confidence":
             return self.scores.astype(np.float64)
         if self.kind == "probs":
-            return self.scores[np.arange(len(self)), self._predicted].astype(np.float64)
+            return self.scores[np.arange(len(self)), self.predicted].astype(np.float64)
         return 1 / (1 + self._sums.rest)
 
     @property
@@ -146,18 +195,72 @@ class Rows:
         if self.kind == "logits" and (self._workspace.sums or "_sums" in self.__dict__):
             return self._sums.correct
         self._block.check()
-        return self._predicted == self.y_true
+        return self.predicted == self.y_true
+
+    @property
+    def hit(self) -> NDArray[Any]:
+        """As :attr:`correct`; with soft labels, the share of the votes for the predicted class."""
+        return self.correct if self.votes is None else self.votes[np.arange(len(self)), self.predicted]
+
+    @property
+    def beta(self) -> float:
+        """Inverse temperature by which logits are to be multiplied."""
+        return self._beta
+
+    @property
+    def plain(self) -> bool:
+        """Whether one of the classes is true, as the kernels for all classes suppose."""
+        return self.votes is None and not self.multilabel
+
+    @once
+    def one_hot(self) -> NDArray[np.bool_]:
+        """Whether each class is the true one, of shape (b, K)."""
+        return np.asarray(self.y_true[:, None] == np.arange(self.scores.shape[1]))
+
+    @once
+    def probabilities(self) -> NDArray[np.float64]:
+        """Probabilities of all classes, of shape (b, K)."""
+        if self.kind == "probs":
+            return self.scores.astype(np.float64)
+        scaled = self._beta * self.scores.astype(np.float64)
+        if self.multilabel:
+            small = np.exp(-np.abs(scaled))
+            p = np.where(scaled >= 0, 1, small) / (1 + small)
+        else:
+            p = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+        if not np.isfinite(p.sum()):
+            self._block.check()
+        return np.asarray(p)
+
+    @once
+    def log_probabilities(self) -> NDArray[np.float64]:
+        """Logarithms of the probabilities of all classes, of shape (b, K); from logits without loss."""
+        if self.kind == "probs":
+            return log_floored(self.scores)
+        if self.multilabel:
+            return -np.logaddexp(0, -self._beta * self.scores.astype(np.float64))
+        shift = self._beta * (self.scores.astype(np.float64) - self.scores.max(axis=1, keepdims=True))
+        return np.asarray(shift - np.log(np.exp(shift).sum(axis=1, keepdims=True)))
 
     @once
     def nll(self) -> NDArray[np.float64]:
-        """Negative log-likelihood: minus the log-probability of the true class, in nats."""
+        """Negative log-likelihood: minus the log-probability of the true class, in nats; the mean over the votes."""
+        if self.votes is not None:
+            terms = np.multiply(
+                self.votes, self.log_probabilities, where=self.votes > 0, out=np.zeros(self.votes.shape)
+            )
+            return -terms.sum(axis=1)
         if self.kind == "probs":
             return -log_floored(self._true)
         return np.log1p(self._sums.rest) - self._beta * self._sums.true_shift
 
     @once
     def brier(self) -> NDArray[np.float64]:
-        """Squared distance between the probabilities and the one-hot truth, in [0, 2]."""
+        """Squared distance between the probabilities and the one-hot truth, in [0, 2]; the mean over the votes."""
+        if self.votes is not None:
+            p = self.probabilities
+            return np.asarray((p * p - 2 * self.votes * p).sum(axis=1) + 1)
         if self.kind == "probs":
             p = self.scores.astype(np.float64)
             return np.einsum("ij,ij->i", p, p) - 2 * self._true.astype(np.float64) + 1
@@ -262,7 +365,8 @@ class Rows:
         return sums
 
     @once
-    def _predicted(self) -> NDArray[np.intp]:
+    def predicted(self) -> NDArray[np.intp]:
+        """The predicted class: the first of the largest scores."""
         return self.scores.argmax(axis=1)
 
     @once

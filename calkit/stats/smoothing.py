@@ -8,13 +8,16 @@ little from what it would make of the rows: see :class:`ResidualGrid`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
-from calkit.stats.groups import GroupSums
-from calkit.stats.rows import Rows
+from calkit.stats.folds import FoldSums
+from calkit.stats.forecasts import Forecasts
+from calkit.stats.statistic import ForecastStatistic
+from calkit.stats.views import TOP, View
 
 __all__ = ["ResidualGrid", "Residuals", "absolute_integral", "density", "smoothed", "spectrum"]
 
@@ -47,42 +50,45 @@ class ResidualGrid:
 
 
 @dataclass(frozen=True)
-class Residuals:
+class Residuals(ForecastStatistic[ResidualGrid]):
     """Statistic: residuals on a grid of ``n_cells + 1`` points.
 
     Parameters
     ----------
     n_cells : int
-    n_group_cells : int
-        Cells of the coarser grids that are kept for each group of rows.
+    n_fold_cells : int
+        Cells of the coarser grids that are kept for each fold.
+    view : View
+        Whose forecasts.
     """
 
     n_cells: int = 1 << 14
-    n_group_cells: int = 1 << 9
-    needs_distribution = False
+    n_fold_cells: int = 1 << 9
+    view: View = TOP
+    is_sum: ClassVar[bool] = True
+    groupable: ClassVar[bool] = True
 
-    def measure(self, rows: Rows) -> ResidualGrid:
+    def count(self, forecasts: Forecasts) -> ResidualGrid:
         """Return the :class:`ResidualGrid` of one block."""
-        gap = rows.confidence - rows.correct
-        cell, low, high = _shares(rows.confidence, gap, self.n_cells)
-        if rows.weight is not None:
-            low, high = low * rows.weight, high * rows.weight
+        gap, weight = forecasts.gap, forecasts.weight
+        cell, low, high = _shares(forecasts.probability, gap, self.n_cells)
+        if weight is not None:
+            low, high = low * weight, high * weight
         residual = np.zeros(self.n_cells + 1)
         residual[:-1] += np.bincount(cell, low, self.n_cells)
         residual[1:] += np.bincount(cell, high, self.n_cells)
-        return ResidualGrid(rows.total_weight, rows.sum(np.abs(gap)), residual)
+        return ResidualGrid(forecasts.total_weight, forecasts.sum(np.abs(gap)), residual)
 
-    def measure_groups(self, rows: Rows, group: NDArray[np.intp], n_groups: int) -> GroupSums:
-        """Return the grids of each group of rows, coarser ones."""
-        n = self.n_group_cells
-        cell, low, high = _shares(rows.confidence, rows.confidence - rows.correct, n)
-        if rows.weight is not None:
-            low, high = low * rows.weight, high * rows.weight
-        place = group * (n + 1) + cell
-        size = n_groups * (n + 1)
+    def count_folds(self, forecasts: Forecasts, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
+        """Return the grids of each fold, coarser ones."""
+        n, weight = self.n_fold_cells, forecasts.weight
+        cell, low, high = _shares(forecasts.probability, forecasts.gap, n)
+        if weight is not None:
+            low, high = low * weight, high * weight
+        place = fold * (n + 1) + cell
+        size = n_folds * (n + 1)
         total = (np.bincount(place, low, size) + np.bincount(place + 1, high, size)).astype(np.float64)
-        weight = np.bincount(group, rows.weight, n_groups).astype(np.float64)
-        return GroupSums(weight, total.reshape(n_groups, n + 1))
+        return FoldSums(np.bincount(fold, weight, n_folds).astype(np.float64), total.reshape(n_folds, n + 1))
 
 
 def _shares(

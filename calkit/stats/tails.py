@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from calkit.stats.rows import Rows
+from calkit.stats.forecasts import Forecasts
+from calkit.stats.statistic import ForecastStatistic
+from calkit.stats.views import TOP, View
 
 __all__ = ["Tail", "TailSums"]
 
@@ -50,21 +53,22 @@ class TailSums:
 
 
 @dataclass(frozen=True)
-class Tail:
-    """Statistic: rows whose confidence is at least `threshold`.
+class Tail(ForecastStatistic[TailSums]):
+    """Statistic: forecasts whose probability is at least `threshold`.
 
-    The threshold is rounded to the precision the confidences were stored in, as edges of bins are.
+    The threshold is rounded to the precision the probabilities were stored in, as edges of bins are.
     """
 
     threshold: float = 0.99
-    needs_distribution = False
+    view: View = TOP
+    is_sum: ClassVar[bool] = True
 
-    def measure(self, rows: Rows) -> TailSums:
+    def count(self, forecasts: Forecasts) -> TailSums:
         """Return the :class:`TailSums` of one block."""
-        threshold = float(np.asarray(self.threshold).astype(rows.precision))
-        sure = rows.confidence >= threshold
-        if rows.confidence_error:
-            unsure = np.flatnonzero(np.abs(rows.confidence - threshold) < rows.confidence_error)
-            sure[unsure] = rows.exact_confidence(unsure) >= threshold
-        right = sure & rows.correct
-        return TailSums(int(sure.sum()), rows.sum(sure), rows.sum(right), rows.total_weight)
+        threshold = float(np.asarray(self.threshold).astype(forecasts.precision))
+        sure = forecasts.probability >= threshold
+        if forecasts.exact is not None:
+            unsure = forecasts.near(threshold)
+            sure[unsure] = forecasts.exact(unsure) >= threshold
+        right = sure * forecasts.outcome
+        return TailSums(int(sure.sum()), forecasts.sum(sure), forecasts.sum(right), forecasts.total_weight)

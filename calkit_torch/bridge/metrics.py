@@ -7,6 +7,7 @@ from typing import Any
 
 from calkit.evaluation import Evaluation, choose_metrics
 from calkit.metrics import Metric, get_metric
+from calkit.shards import Layout
 from calkit_torch.bridge.accumulator import Accumulator
 from calkit_torch.bridge.shapes import ScoreKind, as_score_kind
 from calkit_torch.bridge.statistics import check_countable, is_summable
@@ -80,7 +81,7 @@ class DeviceMetrics(Accumulator):
             If a label, a score or a weight was impossible, on whatever rank, or no row counts.
         """
         n_rows, found = self._result(sync)
-        values = {metric.spec: metric.finish(found[metric.statistic]) for metric in self.metrics}
+        values = {metric.spec: metric.value(found[metric.statistic]) for metric in self.metrics}
         return Evaluation(values, self.metrics, n_rows, self.n_classes, self.kind)
 
 
@@ -154,10 +155,11 @@ class CalibrationError(Accumulator):
         InputError
             If a label, a score or a weight was impossible, on whatever rank, or no row counts.
         """
-        return self.metric.finish(self.summaries(sync=sync)[self.metric.statistic])
+        return self.metric.value(self.summaries(sync=sync)[self.metric.statistic])
 
 
 def _chosen(metrics: Iterable[str | Metric] | None, kind: ScoreKind) -> tuple[Metric, ...]:
+    layout = Layout(kind, None, None)
     if metrics is None:
-        return tuple(metric for metric in choose_metrics(None, kind) if is_summable(metric))
-    return tuple(check_countable(metric) for metric in choose_metrics(metrics, kind))
+        return tuple(metric for metric in choose_metrics(None, layout) if is_summable(metric))
+    return tuple(check_countable(metric) for metric in choose_metrics(metrics, layout))

@@ -1,7 +1,7 @@
 """The statistics of :mod:`calkit.stats` that are sums, counted on a device.
 
 Each has a *counter*: it turns rows into a vector of sums, which add, and the added vector into the summary that the
-statistic's own ``measure`` would have given. A new statistic is one class with ``@counts(ItsStatistic)``.
+statistic's own ``measure`` would have given. A new statistic is one class with ``@counts(ItsStatistic, ItsView)``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from calkit.errors import UsageError
 from calkit.metrics import Metric
 from calkit.stats import (
     BinSums,
-    ClasswiseBins,
     NllDerivatives,
     NllModel,
     Pairs,
@@ -38,7 +37,7 @@ from calkit.stats import (
     uniform_edges,
 )
 from calkit.stats.outcomes import OutcomeTotal, OutcomeTotals
-from calkit.stats.ranks import EqualMass
+from calkit.stats.views import Classwise, TopLabel
 from calkit_torch.bridge.rows import DeviceRows, LogitRows
 from calkit_torch.bridge.shapes import ScoreKind, transfer
 
@@ -78,28 +77,32 @@ class Counter(ABC, Generic[S, R]):
         """Return the added sums as the summary they are."""
 
 
-#: The counter of each class of statistics that are sums of constant size.
-COUNTERS: dict[type[Any], type[Counter[Any, Any]]] = {}
+#: The counter of each class of statistics that are sums of constant size, and class of the views they see.
+COUNTERS: dict[tuple[type[Any], type[Any]], type[Counter[Any, Any]]] = {}
 
 
-def counts(statistic: type[Any]) -> Callable[[type[C]], type[C]]:
-    """Return a class decorator that makes a counter known for a class of statistics."""
+def counts(statistic: type[Any], view: type[Any] | None = None) -> Callable[[type[C]], type[C]]:
+    """Return a class decorator that makes a counter known for a class of statistics and of views, if they see one."""
 
     def store(counter: type[C]) -> type[C]:
-        COUNTERS[statistic] = counter
+        COUNTERS[statistic, view or type(None)] = counter
         return counter
 
     return store
 
 
+def _key(statistic: Statistic[Any]) -> tuple[type[Any], type[Any]]:
+    return type(statistic), type(getattr(statistic, "view", None))
+
+
 def is_summable(metric: Metric) -> bool:
     """Return whether a metric is a function of sums of constant size, and so can be computed on a device."""
-    return type(metric.statistic) in COUNTERS
+    return _key(metric.statistic) in COUNTERS
 
 
-def keeps_pairs(statistic: Any) -> bool:
+def keeps_pairs(statistic: Statistic[Any]) -> bool:
     """Return whether a statistic is made of the confidence and the correctness of every row."""
-    return isinstance(statistic, Pairs)
+    return getattr(statistic, "streamed", None) == Pairs()
 
 
 def counter_of(statistic: Statistic[Any], kind: ScoreKind) -> Counter[Any, Any]:
@@ -116,7 +119,7 @@ def counter_of(statistic: Statistic[Any], kind: ScoreKind) -> Counter[Any, Any]:
     UsageError
         If the statistic is not a sum of constant size, or needs logits and there will be none.
     """
-    counter = COUNTERS.get(type(statistic))
+    counter = COUNTERS.get(_key(statistic))
     if counter is None:
         raise UsageError(f"{statistic!r} cannot be accumulated on a device; the statistics that can are {_known()}.")
     if counter.needs_logits and kind != "logits":
@@ -142,10 +145,10 @@ def check_countable(metric: Metric) -> Metric:
 
 
 def _known() -> str:
-    return ", ".join(sorted(statistic.__name__ for statistic in [*COUNTERS, Pairs, EqualMass]))
+    return ", ".join(sorted({*(statistic.__name__ for statistic, _ in COUNTERS), "Pairs", "EqualMass"}))
 
 
-@counts(UniformBins)
+@counts(UniformBins, TopLabel)
 class _UniformBins(Counter[UniformBins, BinSums]):
     def size(self, n_classes: int) -> int:  # noqa: ARG002
         return 4 * self.statistic.n_bins
@@ -194,7 +197,7 @@ class _OutcomeTotal(Counter[OutcomeTotal, OutcomeTotals]):
         return OutcomeTotals(count.astype(np.int64), weight.copy(), total.copy())
 
 
-@counts(Tail)
+@counts(Tail, TopLabel)
 class _Tail(Counter[Tail, TailSums]):
     def size(self, n_classes: int) -> int:  # noqa: ARG002
         return 4
@@ -243,7 +246,7 @@ class _NllDerivatives(Counter[NllDerivatives, NllModel]):
         return NllModel(float(sums[0]), sums[1:6].copy(), sums[6:].copy())
 
 
-@counts(Residuals)
+@counts(Residuals, TopLabel)
 class _Residuals(Counter[Residuals, ResidualGrid]):
     def size(self, n_classes: int) -> int:  # noqa: ARG002
         return 2 + self.statistic.n_cells + 1
@@ -263,8 +266,8 @@ class _Residuals(Counter[Residuals, ResidualGrid]):
         return ResidualGrid(float(sums[0]), float(sums[1]), sums[2:].copy())
 
 
-@counts(ClasswiseBins)
-class _ClasswiseBins(Counter[ClasswiseBins, BinSums]):
+@counts(UniformBins, Classwise)
+class _ClasswiseBins(Counter[UniformBins, BinSums]):
     per_class = True
 
     def size(self, n_classes: int) -> int:

@@ -14,6 +14,7 @@ from calkit.errors import UsageError
 from calkit.evaluation import Evaluation, choose_metrics, evaluate
 from calkit.metrics import Metric
 from calkit.predictions import Predictions
+from calkit.shards import Layout
 
 __all__ = ["DEFAULT_METRICS", "CalibrationRecord"]
 
@@ -69,7 +70,7 @@ class CalibrationRecord:
         class_names: Sequence[str] | None = None,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
-        self.metrics = choose_metrics(metrics, "logits")
+        self.metrics = choose_metrics(metrics, Layout("logits", None, None))
         self.class_names = class_names
         self.predictions: dict[str, Predictions] = {}
         self.calibrator: Calibrator | None = None

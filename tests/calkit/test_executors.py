@@ -18,9 +18,9 @@ import calkit
 from calkit.errors import CalkitError, FileFormatError, InputError, MissingDependencyError, NotFoundError, UsageError
 from calkit.executors import (
     DaskExecutor,
+    PairwiseSum,
     SerialExecutor,
     ThreadExecutor,
-    TreeSum,
     automatic_executor,
     available_threads,
     open_executor,
@@ -50,10 +50,10 @@ def example(n=1000, k=6, seed=0, weighted=False, kind="logits"):
     return calkit.Predictions(logits, y, kind=kind, sample_weight=weight)
 
 
-class TestTreeSum:
+class TestPairwiseSum:
     @given(words=st.lists(st.text(max_size=2)))
     def test_keeps_the_order(self, words):
-        total = TreeSum()
+        total = PairwiseSum()
         for word in words:
             total.add(word)
         assert total.result() == ("".join(words) if words else None)
@@ -68,7 +68,7 @@ class TestTreeSum:
                 return Node(f"({self}{other})")
 
         def tree(items):
-            total = TreeSum()
+            total = PairwiseSum()
             for item in items:
                 total.add(item)
             return total.result()
@@ -79,7 +79,7 @@ class TestTreeSum:
 
     def test_depth_grows_with_the_logarithm(self):
         # 2^20 times 0.1 in float64, added pairwise, is exact to the rounding of 0.1: a running sum errs by 1e-6.
-        total = TreeSum()
+        total = PairwiseSum()
         for _ in range(1 << 20):
             total.add(0.1)
         assert total.result() == 0.1 * (1 << 20)

@@ -10,7 +10,7 @@ from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, NotFoundError, UsageError
 from calkit.registry import Registry
 from calkit.specs import Spec, call_with_spec, parse_spec, split_specs
-from calkit.stats import TreeSum
+from calkit.stats import PairwiseSum
 
 words = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True).filter(lambda w: w not in {"true", "false", "none"})
 values = st.one_of(st.integers(-1000, 1000), st.booleans(), st.none(), st.floats(-1e6, 1e6), words)
@@ -94,7 +94,7 @@ class TestAtomicWrite:
 
 @given(st.lists(st.text("ab", max_size=3), max_size=40))
 def test_tree_sum_keeps_the_order(items):
-    total = TreeSum()
+    total = PairwiseSum()
     for item in items:
         total.add(item)
     assert total.result() == ("".join(items) if items else None)

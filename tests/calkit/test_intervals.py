@@ -14,10 +14,10 @@ from calkit.cli import cli
 from calkit.errors import InputError, UsageError
 from calkit.metrics import available_metrics, get_metric
 from calkit.metrics.intervals import Resampling
-from calkit.stats import Grouped, Groups, UniformBins, summarize
+from calkit.stats import Folded, Folds, UniformBins, summarize
 from calkit.stats.bins import KnownBins
 from calkit.stats.classwise import ClasswiseBins
-from calkit.stats.rank_groups import EqualMassGroups
+from calkit.stats.rank_folds import EqualMassFolds
 from calkit.stats.smoothing import Residuals
 from calkit.streaming import StreamingEvaluation
 from tests.summaries import assert_equal_summaries
@@ -111,7 +111,7 @@ def test_what_cannot_be_told_is_none():
 
 
 def test_means_equal_the_bootstrap_of_rows():
-    # Up to 1,024 rows each is a group, so this is the textbook bootstrap: rows drawn with replacement.
+    # Up to 1,024 rows each is a fold, so this is the textbook bootstrap: rows drawn with replacement.
     predictions = example(400)
     rows = -np.log(_true_probabilities(predictions))
     rng = np.random.default_rng(1)
@@ -158,32 +158,32 @@ def test_intervals_cover_the_truth(shift):
 
 class TestGroups:
     def test_early_rows_have_groups_of_their_own(self):
-        group = Groups(3).of(np.arange(1024))
-        assert sorted(group.tolist()) == list(range(1024))
+        fold = Folds(3).of(np.arange(1024))
+        assert sorted(fold.tolist()) == list(range(1024))
 
     def test_later_rows_are_dealt_evenly_and_by_their_place_alone(self):
-        groups = Groups(3)
-        group = groups.of(np.arange(200_000))
-        counts = np.bincount(group[1024:], minlength=1024)
+        folds = Folds(3)
+        fold = folds.of(np.arange(200_000))
+        counts = np.bincount(fold[1024:], minlength=1024)
         # A sum of squares of 1,023 degrees of freedom, within 5 standard deviations.
-        expected = len(group[1024:]) / 1024
+        expected = len(fold[1024:]) / 1024
         assert ((counts - expected) ** 2 / expected).sum() == pytest.approx(1023, abs=5 * np.sqrt(2 * 1023))
-        np.testing.assert_array_equal(groups.of(np.arange(5000, 6000)), group[5000:6000])
-        assert (Groups(4).of(np.arange(200_000)) == group).mean() < 0.01
+        np.testing.assert_array_equal(folds.of(np.arange(5000, 6000)), fold[5000:6000])
+        assert (Folds(4).of(np.arange(200_000)) == fold).mean() < 0.01
 
     @given(block_rows=st.integers(1, 700), weighted=st.booleans())
     def test_sums_do_not_depend_on_blocks(self, block_rows, weighted):
         predictions = example(600, weighted=weighted)
-        groups = Groups(1, 64)
+        folds = Folds(1, 64)
         kept = UniformBins(5), Residuals(64, 32), ClasswiseBins(4), KnownBins((0.5, 0.8, 1.0))
-        statistics = [Grouped(statistic, groups) for statistic in kept]
+        statistics = [Folded(statistic, folds) for statistic in kept]
         whole = summarize(predictions, statistics, block_rows=600)
         assert_equal_summaries(summarize(predictions, statistics, block_rows=block_rows, n_jobs=2), whole)
 
     def test_groups_add_to_the_whole(self):
         predictions = example(weighted=True)
         for statistic in (UniformBins(15), ClasswiseBins(15)):
-            grouped = Grouped(statistic, Groups(0))
+            grouped = Folded(statistic, Folds(0))
             found = summarize(predictions, [statistic, grouped])
             bins, sums = found[statistic], found[grouped]
             np.testing.assert_allclose(sums.total.sum(axis=0), bins.confidence - bins.correct, atol=1e-12)
@@ -191,14 +191,14 @@ class TestGroups:
 
     def test_equal_mass_in_more_passes_has_the_bins_of_one(self):
         predictions = example(3000)
-        few, many = (EqualMassGroups(7, Groups(0), max_rows) for max_rows in (1 << 20, 50))
+        few, many = (EqualMassFolds(7, Folds(0), max_rows) for max_rows in (1 << 20, 50))
         found = summarize(predictions, [few, many])
-        a, b = few.to_groups(found[few]), many.to_groups(found[many])
+        a, b = few.to_folds(found[few]), many.to_folds(found[many])
         np.testing.assert_allclose(a.total, b.total, atol=1e-12)
 
     def test_fewer_groups_for_many_classes(self):
         predictions = example(300, 400)
-        statistic = Grouped(ClasswiseBins(15), Groups(0))
+        statistic = Folded(ClasswiseBins(15), Folds(0))
         assert summarize(predictions, [statistic])[statistic].total.shape == (128, 400, 15)
         assert intervals(predictions, ["classwise_ece"])["classwise_ece"] is not None
 
@@ -236,7 +236,7 @@ def test_streams_have_the_intervals_of_the_whole(tmp_path):
     streams[0].save(tmp_path / "day.npz")
     loaded = StreamingEvaluation.load(tmp_path / "day.npz")
     assert loaded.result().intervals == streams[0].result().intervals
-    # Days are dealt to groups by seeds of their own; added, they tell more.
+    # Days are dealt to folds by seeds of their own; added, they tell more.
     day = StreamingEvaluation(["nll", "ece"], confidence_level=0.95).update(predictions.scores, predictions.y_true)
     more = example(3000, seed=1)
     other = StreamingEvaluation(["nll", "ece"], confidence_level=0.95).update(more.scores, more.y_true)

@@ -149,10 +149,12 @@ def test_equals_scikit_learn(weighted):
     assert calkit.brier(y, probs, sample_weight=w) == pytest.approx(expected, rel=1e-12)
 
 
-def test_binary_brier_is_twice_scikit_learns():
+def test_brier_of_one_column_is_scikit_learns_and_half_of_that_of_two():
     rng = np.random.default_rng(3)
     p, y = rng.random(200), rng.integers(0, 2, 200)
-    assert calkit.brier(y, p) == pytest.approx(2 * sk.brier_score_loss(y, p), rel=1e-12)
+    expected = sk.brier_score_loss(y, p)
+    assert calkit.brier(y, p) == pytest.approx(expected, rel=1e-12)
+    assert calkit.brier(y, np.stack([1 - p, p], axis=1)) == pytest.approx(2 * expected, rel=1e-12)
 
 
 # confidences, correct, bins, the right ECE: hand-computed, bins (k/M, (k+1)/M] with 0 in the first.
@@ -323,10 +325,11 @@ class TestInputs:
     def test_binary_scores_in_one_column(self):
         p = np.array([0.9, 0.2, 0.6])
         both = np.stack([1 - p, p], axis=1)
-        assert calkit.ece([1, 0, 0], p) == calkit.ece([1, 0, 0], both)
         for name, function in FUNCTIONS.items():
-            # A column of shape (n, 1), as a sigmoid gives it, is the same.
-            expected = pytest.approx(function([1, 0, 0], both), abs=1e-15, nan_ok=True)
+            # One column is the forecast of class 1; of shape (n, 1), as a sigmoid gives it, it is the same.
+            target = None if name == "classwise_ece" else "positive"
+            expected = pytest.approx(function([1, 0, 0], both, target=target), abs=1e-15, nan_ok=True)
+            assert function([1, 0, 0], p) == expected, name
             assert function([1, 0, 0], p[:, None], sample_weight=np.ones((3, 1))) == expected, name
         z = np.log(p / (1 - p))
         zero = np.stack([np.zeros(3), z], axis=1)

@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 import calkit
 from calkit.calibrators import TemperatureScaling, temperature_curve
-from calkit.stats import RescaledConfidence, summarize
+from calkit.stats import At, RescaledConfidence, Temperature, summarize
 
 
 @given(
@@ -21,8 +21,8 @@ def test_bounds_are_on_the_right_side_of_plain_softmax(z, beta, weighted):
     weight = np.arange(1.0, len(z) + 1) if weighted else None
     predictions = calkit.Predictions(z, np.zeros(len(z), int), kind="logits", sample_weight=weight)
     factors = (0.1, 0.5, 0.9, 1.0, 1.1, 1.5, 2.0)
-    statistic = RescaledConfidence(factors)
-    bounds = summarize(predictions, [statistic], inverse_temperature=beta)[statistic].means
+    statistic = At(RescaledConfidence(factors), Temperature(beta))
+    bounds = summarize(predictions, [statistic])[statistic].means
     for factor, bound in zip(factors, bounds.tolist(), strict=True):
         true = np.average(softmax(beta * factor * z, axis=1).max(axis=1), weights=weight)
         assert bound == pytest.approx(true, abs=1e-12) or (bound > true) == (factor < 1)

@@ -253,8 +253,11 @@ def test_one_score_is_that_of_class_one():
     margin = logits[:, 1] - logits[:, 0]
     for kind, scores in (("logits", margin), ("probs", torch.sigmoid(margin))):
         found = DeviceMetrics(kind=kind).update(scores, y).compute()
+        # On a device they are two classes, judged by the top label.
+        first = torch.zeros_like(scores) if kind == "logits" else 1 - scores
+        two = torch.stack([first, scores], dim=1)
         for spec, value in found.items():
-            assert value == pytest.approx(core(spec, scores, y, kind=kind), rel=1e-12, abs=1e-14)
+            assert value == pytest.approx(core(spec, two, y, kind=kind), rel=1e-12, abs=1e-14)
 
 
 def test_default_metrics_are_those_of_the_paper_that_are_sums():

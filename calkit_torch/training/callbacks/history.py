@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from calkit.evaluation import choose_metrics
 from calkit.metrics import Metric
 from calkit.metrics.outcomes import outcome_metrics
+from calkit.shards import Layout
 from calkit_torch.bridge.statistics import is_summable
 from calkit_torch.training.callbacks._epochs import as_period
 from calkit_torch.training.callbacks.base import Callback
@@ -60,7 +61,7 @@ class CalibrationHistory(Callback):
     def __init__(self, *, train: bool = True, metrics: Iterable[str | Metric] = (), every: int = 1) -> None:
         self.splits = ("train", "validation", "test") if train else ("validation", "test")
         self.every = as_period(every)
-        chosen = choose_metrics([*_METRICS, *outcome_metrics(), *metrics], "logits")
+        chosen = choose_metrics([*_METRICS, *outcome_metrics(), *metrics], Layout("logits", None, None))
         self.metrics = chosen
         self._sums = [metric for metric in chosen if is_summable(metric)]
         self._others = [metric for metric in chosen if not is_summable(metric)]

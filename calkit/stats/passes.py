@@ -4,58 +4,22 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
 from calkit.errors import InputError
-from calkit.executors import Executor, SerialExecutor, TreeSum, automatic_executor, open_executor
+from calkit.executors import Executor, PairwiseSum, SerialExecutor, automatic_executor, open_executor
 from calkit.predictions import Predictions, RowBlock
-from calkit.stats.groups import Grouped
 from calkit.stats.rows import Rows, Workspace
+from calkit.stats.statistic import Passes, Statistic, Summary
 
-__all__ = ["MultiPass", "Part", "Sharded", "Statistic", "Summaries", "Summary", "TreeSum", "summarize"]
-
-
-@runtime_checkable
-class Summary(Protocol):
-    """What is kept of some rows. Adding the summaries of two parts gives that of the whole."""
-
-    def __add__(self, other: Self, /) -> Self: ...
-
-
-S_co = TypeVar("S_co", bound=Summary, covariant=True)
+__all__ = ["PairwiseSum", "Part", "Sharded", "Statistic", "Summaries", "Summary", "summarize"]
 
 _SERIAL = SerialExecutor()
-
-# Yields what to count in each pass, is sent what was counted, and returns the summary.
-Passes = Generator["Statistic[Any]", Any, Any]
-
-
-@runtime_checkable
-class Statistic(Protocol[S_co]):
-    """What to count. Statistics are hashable, and equal ones are counted once in a pass.
-
-    One with a true `needs_squares` has sums of squares computed in the same go as the softmax.
-    """
-
-    @property
-    def needs_distribution(self) -> bool:
-        """Whether the scores of all classes are needed, not only confidence and correctness."""
-
-    def measure(self, rows: Rows, /) -> S_co:
-        """Return the summary of one block of rows."""
-
-
-@runtime_checkable
-class MultiPass(Protocol):
-    """A statistic that may look at the rows more than once, to do with less memory than its one-pass summary."""
-
-    def passes(self) -> Passes:
-        """Yield what to count in each pass, being sent what was counted; return the summary."""
 
 
 class Part(Protocol):
@@ -88,22 +52,20 @@ def summarize(
     predictions: Predictions | Sharded,
     statistics: Iterable[Statistic[Any]],
     *,
-    inverse_temperature: float = 1.0,
     block_rows: int | None = None,
     check: bool = True,
     executor: str | Executor | None = None,
     n_jobs: int | None = None,
     first_row: int = 0,
 ) -> Summaries:
-    """Count all statistics in one pass over the rows; in as many as it takes, if one is :class:`MultiPass`.
+    """Count all statistics in one pass over the rows; in as many as it takes, if one asks for more.
 
     Parameters
     ----------
     predictions : Predictions or Sharded
     statistics : iterable of Statistic
-        What to count; repeated ones are counted once.
-    inverse_temperature : float, default=1.0
-        β = 1/T: logits are multiplied by it. Must be 1 for other kinds.
+        What to count; repeated ones are counted once. Those :class:`~calkit.stats.At` a transform see the logits
+        transformed, by a temperature for instance.
     block_rows : int, optional
         Rows per block; by default about 8 MB. Counts do not depend on it, and sums only by rounding (1e-15 relative).
     check : bool, default=True
@@ -114,7 +76,7 @@ def summarize(
     n_jobs : int, optional
         Number of threads, -1 for all cores.
     first_row : int, default=0
-        Rows counted before these; which group a row belongs to (:class:`~calkit.stats.Groups`) depends on its place.
+        Rows counted before these; which fold a row belongs to (:class:`~calkit.stats.Folds`) depends on its place.
 
     Returns
     -------
@@ -130,17 +92,17 @@ def summarize(
         If there is no such executor, or `n_jobs` is no number of threads.
     """
     # What each statistic counts in the coming pass: itself, or what its passes ask for.
-    counted: dict[Statistic[Any], Statistic[Any]] = {statistic: statistic for statistic in statistics}
-    passes: dict[Statistic[Any], Passes] = {s: s.passes() for s in counted if isinstance(s, MultiPass)}
-    counted.update({statistic: next(steps) for statistic, steps in passes.items()})
+    passes: dict[Statistic[Any], Passes] = {statistic: statistic.passes() for statistic in statistics}
+    counted: dict[Statistic[Any], Statistic[Any]] = {statistic: next(steps) for statistic, steps in passes.items()}
     found = Summaries(dict.fromkeys(counted))
     with open_executor(executor, n_jobs) as opened:
         lengths: _Lengths | None = None
         while counted:
             stage = tuple(dict.fromkeys(counted.values()))
-            if lengths is None and not isinstance(predictions, Predictions) and _any_grouped(stage):
+            placed = any(statistic.needs_places for statistic in stage)
+            if lengths is None and placed and not isinstance(predictions, Predictions):
                 lengths = _lengths(predictions, opened)
-            counting = _Pass(stage, inverse_temperature, block_rows, check, first_row)
+            counting = _Pass(stage, block_rows, check, first_row)
             totals = counting.over(predictions, opened, lengths)
             summaries = dict(zip(stage, totals.summaries, strict=True))
             found.update({statistic: summaries[step] for statistic, step in counted.items()})
@@ -160,10 +122,6 @@ def _following(passes: dict[Statistic[Any], Passes], found: Summaries) -> dict[S
             found[statistic] = done.value
             del passes[statistic]
     return following
-
-
-def _any_grouped(statistics: tuple[Statistic[Any], ...]) -> bool:
-    return any(isinstance(statistic, Grouped) for statistic in statistics)
 
 
 @dataclass(frozen=True)
@@ -219,7 +177,6 @@ class _Pass:
     """One pass over rows: what is counted, and how. Workers of other processes get a copy."""
 
     statistics: tuple[Statistic[Any], ...]
-    inverse_temperature: float
     block_rows: int | None
     check: bool
     first_row: int = 0
@@ -272,15 +229,12 @@ class _Pass:
         # Differences of huge logits may overflow to infinity, whose exponential is the right 0; those of infinite ones
         # are no number, which is noticed. NumPy keeps this setting for each thread.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            rows = Rows(block, workspace or self._workspace(), self.inverse_temperature, self.first_row)
+            rows = Rows(block, workspace or self._workspace(), first_row=self.first_row)
             return _Totals(tuple(statistic.measure(rows) for statistic in self.statistics))
 
     def _workspace(self) -> Workspace:
-        return Workspace(squares=any(getattr(statistic, "needs_squares", False) for statistic in self.statistics))
+        return Workspace(squares=any(statistic.needs_squares for statistic in self.statistics))
 
     def _refuse_other_kinds(self, predictions: Predictions) -> None:
-        kind = predictions.kind
-        if kind != "logits" and self.inverse_temperature != 1:
-            raise InputError(f"only logits can be scaled by a temperature, but these scores are {kind}.")
-        if kind == "confidence" and any(statistic.needs_distribution for statistic in self.statistics):
+        if predictions.kind == "confidence" and any(statistic.needs_distribution for statistic in self.statistics):
             raise InputError("(confidence, correct) pairs do not hold the scores of all classes that this needs.")

@@ -1,0 +1,79 @@
+"""Bins of equal mass, kept for each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from calkit.stats.bins import KnownBins
+from calkit.stats.folds import Folded, Folds, FoldSums, sum_folds
+from calkit.stats.forecasts import Forecasts
+from calkit.stats.pairs import ConfidencePairs, Pairs, equal_mass_bins
+from calkit.stats.parts import Parts
+from calkit.stats.ranks import MAX_ROWS, EqualMass, RankCounts
+from calkit.stats.split import split_passes
+from calkit.stats.statistic import ForecastStatistic, Statistic
+from calkit.stats.views import TOP, View
+
+__all__ = ["EqualMassFolds"]
+
+
+@dataclass(frozen=True)
+class EqualMassFolds(ForecastStatistic[Any]):
+    """Statistic: the gaps in bins of equal mass, for each fold; the bins are those of all rows together.
+
+    Measured in one pass it is :class:`Pairs`. In :func:`summarize` it asks for what :class:`EqualMass` asks for, which
+    then is counted once for both; where rows are too many to be kept, it takes one pass more.
+
+    Parameters
+    ----------
+    n_bins : int
+    folds : Folds
+    max_rows : int
+        How many rows are kept.
+    view : View
+        Whose forecasts.
+    """
+
+    n_bins: int
+    folds: Folds
+    max_rows: int = MAX_ROWS
+    view: View = TOP
+    needs_places = True
+
+    @property
+    def streamed(self) -> Statistic[Any]:
+        """Pairs, which a stream keeps."""
+        return Pairs(self.view)
+
+    def count(self, forecasts: Forecasts) -> ConfidencePairs:
+        """Return the pairs of one block."""
+        return Pairs(self.view).count(forecasts)
+
+    def passes(self) -> Generator[Any, Any, Any]:
+        """Yield what to count in each pass; return the pairs, or the sums over folds and bins; of keys, of each."""
+        if self.view.keyed:
+            return (yield from split_passes(RankCounts(max_rows=self.max_rows, view=self.view), self.key))
+        found = yield from EqualMass(self.n_bins, self.max_rows, self.view).passes()
+        if isinstance(found, ConfidencePairs):
+            return found
+        known = KnownBins(tuple(found.edges[1][found.count > 0].tolist()), self.view)
+        sums: FoldSums = yield Folded(known, self.folds)
+        return sums
+
+    def to_folds(self, summary: Any) -> FoldSums:
+        """Return the sums over folds and bins; pairs are taken to be in the order of the rows."""
+        if isinstance(summary, FoldSums):
+            return summary
+        if isinstance(summary, Parts):
+            found = summary.map(self.to_folds)
+            return FoldSums(found[0].weight, np.concatenate([sums.total for sums in found], axis=1), len(found))
+        bins = equal_mass_bins(summary, self.n_bins)
+        upper = bins.edges[1][bins.count > 0]
+        index = np.searchsorted(upper, summary.confidence)
+        gap = summary.confidence - summary.correct
+        fold = self.folds.of(np.arange(len(summary)))
+        return sum_folds(fold, self.folds.n_folds, summary.weight, gap, index, len(upper))
