@@ -15,7 +15,7 @@ from calkit.calibrators.registration import register_calibrator
 from calkit.errors import UsageError
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import LogitGap, summarize
+from calkit.stats import LogitGap, Statistic, summarize
 from calkit.stats.rows import Rows
 
 __all__ = ["PriorCorrection"]
@@ -151,10 +151,11 @@ class _ShareSums:
 
 
 @dataclass(frozen=True)
-class _Shares:
+class _Shares(Statistic[_ShareSums]):
     """Statistic: the probabilities of the classes after a correction, added up."""
 
     log_ratio: tuple[float, ...]
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> _ShareSums:
