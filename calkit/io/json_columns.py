@@ -163,8 +163,11 @@ def _scalars(values: Sequence[Any]) -> NDArray[Any]:
     kinds = {bool if isinstance(value, bool) else type(value) for value in values}
     if kinds == {str}:
         return text_array(values)
+    if kinds == {int}:
+        # Beyond 64 bits NumPy would keep Python's integers, or round them to floats.
+        return np.array(values, dtype=np.int64)
     if kinds == {bool} or kinds <= {int, float}:
-        return np.array(values, dtype=None if kinds in ({bool}, {int}) else _FLOAT)
+        return np.array(values, dtype=bool if kinds == {bool} else _FLOAT)
     raise TypeError("mixed types")
 
 
@@ -186,4 +189,6 @@ def _fits(reader: _Reader, value: Any) -> bool:
 def _describe(column: Column) -> str:
     if column.columns:
         return f"numbers for {', '.join(column.columns[:10])}"
-    return f"{column.shape[0]} numbers" if column.shape else "a single value"
+    if column.shape:
+        return f"{column.shape[0]} numbers"
+    return "a whole number of 64 bits" if column.dtype.kind == "i" else "a single value"

@@ -27,6 +27,7 @@ __all__ = [
     "open_bytes",
     "open_text",
     "plain_lines",
+    "read_text",
     "with_compressions",
 ]
 
@@ -37,6 +38,7 @@ COMPRESSIONS = (".gz", ".xz", ".bz2")
 _XZ_MEMORY = 256 << 20
 
 _HEAD_BYTES = 1 << 16
+_PIECE_BYTES = 4 << 20
 
 _WRITERS: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open}
 
@@ -206,6 +208,14 @@ def line_blocks(path: Path, records: Records = plain_lines, *, offset: int = 0, 
             yield LineBlock(held, offset, row, max(1, records(held + b"\n")[1]))
 
 
+def read_text(path: Path, most: int) -> str:
+    """Return a whole text file of up to ``most`` bytes, unpacked if it is compressed."""
+    with open_bytes(path) as stream:
+        data = _read(stream, most + 1)
+    check(path, document=len(data))
+    return _checked_beginning(path, data)[0].decode("utf-8")
+
+
 def beginning(path: Path) -> str:
     """Return the first line of a text file that is not blank, or as much of it as tells its separators."""
     with open_bytes(path) as stream:
@@ -229,7 +239,8 @@ def _check_line_ends(path: Path, data: bytes) -> None:
 def _read(stream: _Bytes, size: int) -> bytes:
     """Return ``size`` bytes, less only at the end; unpackers give what they have."""
     pieces = []
-    while size and (piece := stream.read(size)):
+    # A file sets aside whatever it is asked for, before it reads.
+    while size and (piece := stream.read(min(size, _PIECE_BYTES))):
         pieces.append(piece)
         size -= len(piece)
     return b"".join(pieces)

@@ -1,4 +1,8 @@
-"""JSON: lists of numbers under keys, or records in a list or one a line, as logs of language models have them."""
+"""JSON: lists of numbers under keys, or records in a list or one a line, as logs of language models have them.
+
+A document is read whole, up to a size; lines (.jsonl) are a stream. Tables come as pandas, Weights & Biases and MLflow
+write them: a list of records, or ``{"columns": [...], "data": [[...], ...]}``.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
-from calkit.io.container import Container, Field, by_name
+from calkit.io.container import Container, Field, by_name, printable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.hardening.limits import TEXT_BLOCK_BYTES, check
+from calkit.io.hardening.limits import MAX_DOCUMENT_BYTES
 from calkit.io.json_columns import RecordColumns
-from calkit.io.json_stream import Place, TrailingDataError, walk
 from calkit.io.tables import Table, from_words, stack_columns, table_fields
-from calkit.io.text import compressed, line_blocks, with_compressions
+from calkit.io.text import compressed, line_blocks, read_text, with_compressions
 
 __all__ = ["Json"]
 
-_WHAT = ".json"
 _LINES = with_compressions(".jsonl", ".ndjson")
 _RECORDS = 1024
 _FLOAT = np.dtype(np.float64)
 
-# Single values of a document, beside its lists, are kept up to so many characters.
+_MAX_DEPTH = 16
+
+# Single words of a document, beside its lists, are kept up to so many characters.
 _MAX_NOTE = 1000
 
 
@@ -45,55 +49,98 @@ class Json(Format):
         return head.lstrip()[:1] in (b"{", b"[")
 
     def read(self, path: Path) -> Container:
-        """Count the rows, and take the types from the first."""
-        name = path.name.split(".")[0]
+        """Read a document, or count the lines; the types are those of the first record."""
         if path.name.lower().endswith(_LINES):
-            return self._lines(path, name)
+            return self._container(path, [("", _JsonLines(path))])
+        text = read_text(path, MAX_DOCUMENT_BYTES)
         try:
-            lists, values = _survey(path)
-        except TrailingDataError:
-            return self._lines(path, name)
-        fields = [item for place, (count, first) in lists.items() for item in _fields(path, name, place, count, first)]
-        fields += [Field("/".join(place), (), v.dtype, partial(np.asarray, v)) for place, v in values.items()]
-        named = any(place or isinstance(first, dict) for place, (_, first) in lists.items())
-        return Container(path, self.name, by_name(path, fields), named=named)
+            document = _DECODER.decode(text)
+        except json.JSONDecodeError as error:
+            if error.msg != "Extra data":
+                raise
+            # One of several, a line each.
+            return self._container(path, [("", _JsonLines(path))])
+        tables = [(prefix, _JsonRows(path, key, rows)) for prefix, key, rows in _lists(path, document, ())]
+        if not tables:
+            raise FileFormatError(
+                f"{path} holds no lists. Write rows as elements of a list, or as lines (.jsonl); pandas does so with "
+                "df.to_json(path, orient='records')."
+            )
+        return self._container(path, tables, _notes(document, ()))
 
-    def _lines(self, path: Path, name: str) -> Container:
-        table = _JsonLines(path, name)
-        return Container(path, self.name, table_fields(table), named=table.named, stack=partial(stack_columns, table))
+    def _container(self, path: Path, tables: Sequence[tuple[str, _Records]], notes: Sequence[Field] = ()) -> Container:
+        """Return the arrays of tables, their names after the prefix of each."""
+        fields = [
+            item.renamed(f"{prefix}/{item.name}") if prefix else item
+            for prefix, table in tables
+            for item in table_fields(table).values()
+        ]
+        stack = partial(stack_columns, tables[0][1]) if len(tables) == 1 and not tables[0][0] else None
+        named = any(table.named for _, table in tables)
+        return Container(path, self.name, by_name(path, [*fields, *notes]), named=named, stack=stack)
 
 
-def _survey(path: Path) -> tuple[dict[Place, tuple[int, Any]], dict[Place, NDArray[Any]]]:
-    """Return the length and the first element of each list in a document, and its single values."""
-    lists: dict[Place, tuple[int, Any]] = {}
-    values: dict[Place, NDArray[Any]] = {}
-    for item in walk(path):
-        if item.listed:
-            count, first = lists.get(item.place, (0, item.value))
-            lists[item.place] = (count + 1, first)
-        elif item.place and item.value is not None:
-            values[item.place] = np.asarray(item.value if item.size <= _MAX_NOTE else str(item.value)[:_MAX_NOTE])
-        check(path, arrays=len(lists) + len(values))
-    if not lists:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {printable(twice)[:80]!r} stands more than once in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _lists(path: Path, node: Any, place: tuple[str, ...]) -> Iterator[tuple[str, str, list[Any]]]:
+    """Yield the tables of a document: the prefix of their names, the name of a list without any, and the rows."""
+    where = "/".join(place)
+    if isinstance(node, list) and node:
+        yield (where, "", node) if isinstance(node[0], dict) else ("", where, node)
+    elif isinstance(node, dict) and isinstance(node.get("columns"), list) and isinstance(node.get("data"), list):
+        yield where, "", _split_rows(path, node)
+    elif isinstance(node, dict):
+        if len(place) == _MAX_DEPTH:
+            raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
+        for key, value in node.items():
+            yield from _lists(path, value, (*place, key))
+
+
+def _split_rows(path: Path, table: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a table whose columns are named once, as records."""
+    names = [str(name) for name in table["columns"]]
+    rows = table["data"]
+    odd = next((i for i, row in enumerate(rows) if not isinstance(row, list) or len(row) != len(names)), None)
+    if odd is not None:
         raise FileFormatError(
-            f"{path} holds no lists. Write rows as elements of a list, or as lines (.jsonl); pandas does so with "
-            "df.to_json(path, orient='records')."
+            f"{path}: row {odd + 1} of 'data' is not a list of {len(names)} values, as 'columns' says."
         )
-    return lists, values
+    return [_unique(list(zip(names, row, strict=True))) for row in rows]
 
 
-def _fields(path: Path, name: str, place: Place, count: int, first: Any) -> list[Field]:
-    fields = table_fields(_JsonList(path, name, place, count, first)).values()
-    prefix = "/".join(place)
-    if not isinstance(first, dict) or not prefix:
-        return list(fields)
-    return [item.renamed(f"{prefix}/{item.name}") for item in fields]
+def _notes(node: Any, place: tuple[str, ...]) -> list[Field]:
+    """Return the single values that stand beside the lists."""
+    if not isinstance(node, dict):
+        if not place or node is None or isinstance(node, list):
+            return []
+        value = np.asarray(node[:_MAX_NOTE] if isinstance(node, str) else node)
+        return [Field("/".join(place), (), value.dtype, partial(np.asarray, value))]
+    if isinstance(node.get("columns"), list) and isinstance(node.get("data"), list):
+        return []
+    return [note for key, value in node.items() for note in _notes(value, (*place, key))]
 
 
 class _Records(Table):
     """Rows that are JSON values."""
 
     _records: RecordColumns
+    named: bool
+
+    def _describe(self, name: str, first: Any) -> None:
+        self.named = isinstance(first, dict) or bool(name)
+        name = name or self.path.name.split(".")[0]
+        self._records = RecordColumns(self.path, name, first)
+        self.columns = self._records.columns
 
     def take_for_numbers(self, names: Sequence[str]) -> None:
         """Note that columns are floats: the first record may hold integers by chance."""
@@ -105,31 +152,22 @@ class _Records(Table):
         return from_words(values.tolist()) if values.dtype.kind == "U" else values
 
 
-class _JsonList(_Records):
-    """A list in a document."""
+class _JsonRows(_Records):
+    """A list of a document."""
 
-    what = _WHAT
+    what = ".json"
 
-    def __init__(self, path: Path, name: str, place: Place, count: int, first: Any) -> None:
+    def __init__(self, path: Path, name: str, rows: list[Any]) -> None:
         self.path = path
-        self.n_rows = count
-        self._place = place
-        self._records = RecordColumns(path, "/".join(place) or name, first)
-        self.columns = self._records.columns
+        self._rows = rows
+        self.n_rows = len(rows)
+        self.starts = range(0, len(rows), _RECORDS)
+        self._describe(name, rows[0])
 
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Yield the elements of the list."""
-        row, held, size = start, [], 0
-        for item in walk(self.path):
-            if item.place != self._place:
-                continue
-            held.append(item.value)
-            size += item.size
-            if len(held) == _RECORDS or size > TEXT_BLOCK_BYTES:
-                yield self._records.arrays(held, names, row)
-                row, held, size = row + len(held), [], 0
-        if held:
-            yield self._records.arrays(held, names, row)
+        for first in range(start, self.n_rows, _RECORDS):
+            yield self._records.arrays(self._rows[first : first + _RECORDS], names, first)
 
 
 class _JsonLines(_Records):
@@ -137,7 +175,7 @@ class _JsonLines(_Records):
 
     what = ".jsonl"
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         starts: list[int] = []
         offsets: list[int] = []
@@ -145,16 +183,14 @@ class _JsonLines(_Records):
         first: Any = None
         for block in line_blocks(path):
             if not starts:
-                first = json.loads(next(line for line in block.data.splitlines() if line.strip()))
+                first = self._decode(next(line for line in block.data.splitlines() if line.strip()), 0)
             starts.append(block.row)
             offsets.append(block.offset)
             self.n_rows = block.row + block.rows
         if not starts:
             raise FileFormatError(f"{path} holds no records.")
         self.starts, self._offsets = (starts, offsets) if not compressed(path) else ([0], [0])
-        self.named = isinstance(first, dict)
-        self._records = RecordColumns(path, name, first)
-        self.columns = self._records.columns
+        self._describe("", first)
 
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Yield the records of whole blocks of lines."""
@@ -162,8 +198,15 @@ class _JsonLines(_Records):
         for block in line_blocks(self.path, offset=self._offsets[index], row=self.starts[index]):
             lines = [line for line in block.data.splitlines() if line.strip()]
             for first in range(0, len(lines), _RECORDS):
-                records = [json.loads(line) for line in lines[first : first + _RECORDS]]
-                yield self._records.arrays(records, names, block.row + first)
+                row = block.row + first
+                records = [self._decode(line, row + i) for i, line in enumerate(lines[first : first + _RECORDS])]
+                yield self._records.arrays(records, names, row)
+
+    def _decode(self, line: bytes, row: int) -> Any:
+        try:
+            return _DECODER.decode(line.decode("utf-8"))
+        except ValueError as error:
+            raise FileFormatError(f"{self.path}: record {row + 1} is no valid JSON: {error}.") from error
 
 
 FORMATS.register("json")(Json())

@@ -179,8 +179,8 @@ class TestAbsurdHeaders:
         refused(tmp_path / f"{name}.gz", "what begins at byte [0-9] is longer than 16.8 MB")
 
     def test_a_value_without_end(self, tmp_path):
-        (tmp_path / "a.json").write_bytes(b'[["' + b"xy" * 30_000_000)
-        refused(tmp_path / "a.json", "the value at character 1 is longer than 16.8 MB")
+        (tmp_path / "a.json").write_bytes(b'[["' + b"xy" * 10_000_000)
+        refused(tmp_path / "a.json", "not a readable .json file: Unterminated string")
 
     def test_safetensors(self, tmp_path):
         def write(header, data=b"\0" * 96):
@@ -353,11 +353,12 @@ class TestBombs:
         np.testing.assert_array_equal(load_predictions(tmp_path / "a.zarr").scores[:], logits[:])
 
     def test_nested_json(self, tmp_path):
-        for depth, match in ((10**5, "not a readable|longer"), (20, "nested more than 16 deep")):
-            (tmp_path / "a.json").write_text('{"a":' * depth)
-            refused(tmp_path / "a.json", match)
-            (tmp_path / "b.json").write_text("[" * 10**6)
-            refused(tmp_path / "b.json", "not a readable")
+        (tmp_path / "a.json").write_text('{"a":' * 10**5)
+        refused(tmp_path / "a.json", "not a readable .json file: maximum recursion depth")
+        (tmp_path / "b.json").write_text("[" * 10**6)
+        refused(tmp_path / "b.json", "not a readable .json file: maximum recursion depth")
+        (tmp_path / "c.json").write_text('{"a":' * 20 + "1" + "}" * 20)
+        refused(tmp_path / "c.json", "nested more than 16 deep")
 
 
 class TestOtherFiles:

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calkit.errors import CalkitError, FileFormatError
-from calkit.io import load_predictions, open_container
-from calkit.io.json_stream import TrailingDataError, walk
+from calkit.io import describe, load_predictions, open_container
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -18,38 +17,43 @@ values = st.recursive(
 )
 
 
-def elements(document, place=()):
-    """Yield what walk() should, from the whole document."""
-    if isinstance(document, dict):
+def lists_of(document, place=()):
+    """Yield every list of numbers that only keys lead to, with its keys: a loop over the whole document."""
+    if isinstance(document, dict) and not ("columns" in document and "data" in document):
         for key, value in document.items():
-            yield from elements(value, (*place, key))
-    elif isinstance(document, list):
-        yield from ((place, value, True) for value in document)
-    else:
-        yield place, document, False
+            yield from lists_of(value, (*place, key))
+    elif isinstance(document, list) and document and all(type(value) is int for value in document):
+        yield place, document
 
 
-@given(document=values, size=st.integers(1, 30), indent=st.none() | st.integers(0, 2))
-def test_documents_are_walked_piece_by_piece(document, size, indent, tmp_path_factory):
+@given(document=values, indent=st.none() | st.integers(0, 2))
+def test_any_document_is_read_or_refused(document, indent, tmp_path_factory):
     path = tmp_path_factory.mktemp("json") / "a.json"
-    path.write_text(json.dumps(document, indent=indent, ensure_ascii=size % 2 == 0), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("calkit.io.json_stream.TEXT_BLOCK_BYTES", size)
-        found = [(item.place, item.value, item.listed) for item in walk(path)]
-    assert repr(found) == repr(list(elements(json.loads(path.read_text(encoding="utf-8")))))
+    path.write_text(json.dumps(document, indent=indent), encoding="utf-8")
+    try:
+        fields = open_container(path).fields
+    except FileFormatError:
+        return
+    for place, numbers in lists_of(document):
+        if all(-(2**63) <= number < 2**63 for number in numbers):
+            assert fields["/".join(place) or "a"].read().tolist() == numbers
 
 
 @given(text=st.text(st.sampled_from('{}[],:"x1-.e tn\n'), max_size=30))
 def test_what_is_no_json_is_refused_as_the_standard_library_does(text, tmp_path_factory):
     path = tmp_path_factory.mktemp("json") / "a.json"
-    path.write_text(text)
+    path.write_text(text or "x")
     try:
         json.loads(text)
     except ValueError:
-        with pytest.raises((ValueError, TrailingDataError)):
-            list(walk(path))
-    else:
-        list(walk(path))
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            several = lines and [json.loads(line) for line in lines[:1]] and len(lines) > 1
+        except ValueError:
+            several = False
+        if not several:
+            with pytest.raises(FileFormatError):
+                open_container(path)
 
 
 def write(path, document):
@@ -118,16 +122,86 @@ def test_records_that_differ(records, message, name, tmp_path):
         ("{}", "holds no lists"),
         ("[]", "holds no lists"),
         ("3", "holds no lists"),
-        ('{"logits": [[1, 2', "character"),
-        ('{"logits": [1 2]}', "'2' stands at character 14 where one of , ] is needed"),
+        ('{"logits": [[1, 2', "Expecting ',' delimiter"),
+        ('{"logits": [1 2]}', "Expecting ',' delimiter"),
         ("nonsense", "not a readable"),
-        ('{"a": [1], "a": [2]}', None),
+        ('{"a": [1], "a": [2]}', "the key 'a' stands more than once in one object"),
+        ('{"run": {"logits": [[1, 2]], "labels": [0], "logits": [[2, 1]]}}', "the key 'logits' stands more than once"),
+        ('[{"logits": [1, 2], "label": 0, "label": 1}]', "the key 'label' stands more than once"),
+        ('{"columns": ["a", "b"], "data": [[1, 2], [3]]}', "row 2 of 'data' is not a list of 2 values"),
+        ('{"columns": ["a", "a"], "data": [[1, 2]]}', "the key 'a' stands more than once"),
+        ('{"a":' * 20 + "[1]" + "}" * 20, "nested more than 16 deep"),
     ],
 )
 def test_documents_that_hold_no_rows(text, message, tmp_path):
     (tmp_path / "a.json").write_text(text)
-    if message is None:
-        assert open_container(tmp_path / "a.json").fields["a"].read().tolist() == [1, 2]
-        return
     with pytest.raises(FileFormatError, match=rf"a\.json.*{message}"):
         open_container(tmp_path / "a.json")
+
+
+def test_a_key_twice_in_lines(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        '{"confidence": 0.5, "correct": 1}\n{"confidence": 1, "correct": 0, "correct": 1}'
+    )
+    with pytest.raises(FileFormatError, match=r"a\.jsonl: record 2 is no valid JSON: the key 'correct' stands more"):
+        load_predictions(tmp_path / "a.jsonl")
+
+
+def test_numbers_of_more_than_64_bits(tmp_path):
+    path = write(tmp_path / "a.json", [{"logits": [1, 2], "label": 10**30}])
+    for read in (load_predictions, describe):
+        with pytest.raises(FileFormatError, match="record 1 has 10{30} for 'label', .* a whole number of 64 bits"):
+            read(path)
+
+
+PROBS = [[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]]
+
+
+class TestTables:
+    """Tables in JSON, as pandas, Weights & Biases and MLflow write them."""
+
+    @pytest.fixture
+    def frame(self):
+        pd = pytest.importorskip("pandas")
+        return pd.DataFrame(PROBS, columns=["prob_cat", "prob_dog"]).assign(label=["cat", "cat", "dog"])
+
+    def check(self, path):
+        p = load_predictions(path)
+        assert (np.asarray(p.scores).tolist(), p.class_names) == (PROBS, ("cat", "dog"))
+        assert p.y_true.tolist() == [0, 0, 1]
+
+    @pytest.mark.parametrize("orient", ["split", "records"])
+    def test_pandas(self, frame, orient, tmp_path):
+        frame.to_json(tmp_path / "a.json", orient=orient)
+        self.check(tmp_path / "a.json")
+        # A table under a key, as MLflow keeps several in one document, is named after it.
+        document = {"eval": json.loads((tmp_path / "a.json").read_text())}
+        container = open_container(write(tmp_path / "b.json", document))
+        assert sorted(container.fields) == ["eval/label", "eval/prob"]
+        self.check(f"{tmp_path / 'b.json'}:eval")
+
+    def test_lines_of_pandas(self, frame, tmp_path):
+        frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+        self.check(tmp_path / "a.jsonl")
+
+    def test_weights_and_biases(self, tmp_path):
+        # The file that wandb.Table(columns=…, data=…) becomes.
+        rows = [[*probs, label] for probs, label in zip(PROBS, ["cat", "cat", "dog"], strict=True)]
+        self.check(write(tmp_path / "a.table.json", {"columns": ["prob_cat", "prob_dog", "label"], "data": rows}))
+
+    def test_columns_can_be_chosen(self, tmp_path):
+        rows = [[*probs, label] for probs, label in zip(PROBS, ["cat", "cat", "dog"], strict=True)]
+        path = write(tmp_path / "a.json", {"columns": ["cat", "dog", "label"], "data": rows})
+        p = load_predictions(path, scores="dog,cat", kind="probs")
+        assert (p.class_names, p.y_true.tolist()) == (("dog", "cat"), [1, 1, 0])
+
+
+def test_a_document_is_read_up_to_a_size(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.json", [{"confidence": 0.5, "correct": True}] * 100)
+    monkeypatch.setattr("calkit.io.formats.json_file.MAX_DOCUMENT_BYTES", 1000)
+    monkeypatch.setattr("calkit.io.hardening.limits.MAX_DOCUMENT_BYTES", 1000)
+    with pytest.raises(FileFormatError, match=r"a\.json is a JSON document of more than 1 kB.*lines=True"):
+        load_predictions(path)
+    # The remedy.
+    lines = write(tmp_path / "a.jsonl", [{"confidence": 0.5, "correct": True}] * 100)
+    assert load_predictions(lines).n_samples == 100
