@@ -14,6 +14,7 @@ import calkit
 from calkit.errors import NotFoundError, UsageError
 from calkit.metrics import METRICS, available_metrics, get_metric
 from calkit.metrics.catalogue import about, markdown
+from calkit.metrics.shared import SHARED_DEFAULTS
 
 PLUGIN = '''
 """A metric of another package."""
@@ -120,7 +121,7 @@ def functions():
 def test_signatures_and_docstrings_have_the_shared_arguments_once(function):
     parameters = inspect.signature(function).parameters
     assert list(parameters)[:2] == ["y_true", "y_proba"]
-    assert list(parameters)[-5:] == ["target", "by", "from_logits", "sample_weight", "class_names"]
+    assert list(parameters)[-len(SHARED_DEFAULTS) :] == list(SHARED_DEFAULTS)
     assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     doc = inspect.getdoc(function)
     for name in parameters:
