@@ -10,8 +10,8 @@ from typing import Any
 
 from calkit.errors import InputError
 from calkit.metrics import Metric, available_metrics, get_metric
-from calkit.metrics.base import compute
 from calkit.predictions import Predictions
+from calkit.stats import summarize
 
 __all__ = ["Scorer", "available_scorers", "make_scorer"]
 
@@ -56,7 +56,8 @@ class Scorer:
             sample_weight=sample_weight,
             class_names=list(estimator.classes_),
         )
-        value = compute(self.metric, predictions)
+        metric = self.metric.bind(predictions)
+        value = metric.value(summarize(predictions, [metric.statistic])[metric.statistic])
         return value if self.metric.higher_is_better else -value
 
     @property
