@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from calkit.errors import InputError
+from calkit.evaluation import evaluate
 from calkit.metrics import Metric, available_metrics, get_metric
 from calkit.predictions import Predictions
-from calkit.stats import summarize
 
 __all__ = ["Scorer", "available_scorers", "make_scorer"]
 
@@ -56,8 +56,7 @@ class Scorer:
             sample_weight=sample_weight,
             class_names=list(estimator.classes_),
         )
-        metric = self.metric.bind(predictions)
-        value = metric.value(summarize(predictions, [metric.statistic])[metric.statistic])
+        value = evaluate(predictions, [self.metric])[self.metric.spec]
         return value if self.metric.higher_is_better else -value
 
     @property
