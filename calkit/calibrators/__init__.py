@@ -1,6 +1,19 @@
 """Calibrators: scikit-learn estimators that take logits and give calibrated probabilities."""
 
 from calkit.calibrators.base import Calibrator
+from calkit.calibrators.binning import (
+    BayesianBinning,
+    CdfSpline,
+    CentredIsotonic,
+    HistogramBinning,
+    Isotonic,
+    MonotoneSpline,
+    NearIsotonic,
+    ScalingBinning,
+    TopLabelHistogram,
+    VennAbers,
+)
+from calkit.calibrators.choice import AutoCalibrator, CandidateScore, Identity, Selection, select_calibrator
 from calkit.calibrators.composed import ByColumn, CalibratedClassifier, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric import (
@@ -27,17 +40,23 @@ from calkit.calibrators.registration import (
     get_calibrator,
     register_calibrator,
 )
+from calkit.calibrators.shift import PriorCorrection, TeacherTemperature
 from calkit.calibrators.temperature import TemperatureScaling, temperature_curve
 
 __all__ = [
     "CALIBRATORS",
     "AdaptiveTemperatureScaling",
     "AffineScaling",
+    "AutoCalibrator",
+    "BayesianBinning",
     "BetaCalibration",
     "BiasCorrectedTemperatureScaling",
     "ByColumn",
     "CalibratedClassifier",
     "Calibrator",
+    "CandidateScore",
+    "CdfSpline",
+    "CentredIsotonic",
     "ClassTemperatureScaling",
     "Curve",
     "Description",
@@ -45,20 +64,32 @@ __all__ = [
     "EnsembleTemperatureScaling",
     "FittedValue",
     "FocalMap",
+    "HistogramBinning",
+    "Identity",
+    "Isotonic",
     "MatrixScaling",
+    "MonotoneSpline",
+    "NearIsotonic",
     "NoBiasVectorScaling",
     "OneVsRest",
     "PlattScaling",
+    "PriorCorrection",
     "QuadraticScaling",
+    "ScalingBinning",
+    "Selection",
     "StructuredMatrixScaling",
     "StructuredVectorScaling",
+    "TeacherTemperature",
     "TemperatureScaling",
     "TopLabel",
+    "TopLabelHistogram",
     "VectorScaling",
+    "VennAbers",
     "available_calibrators",
     "get_calibrator",
     "load_calibrator",
     "register_calibrator",
     "save_calibrator",
+    "select_calibrator",
     "temperature_curve",
 ]

@@ -45,7 +45,9 @@ def as_logits(X: Any) -> NDArray[np.floating[Any]]:
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise InputError(f"X must have shape (n, K), or (n,) for two classes, but has shape {logits.shape}.")
     # The sum is finite if all terms are (and a sum that overflows is looked into), so one cheap reduction clears most.
-    if not np.isfinite(logits.sum()) and not np.isfinite(logits).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = logits.sum()
+    if not np.isfinite(total) and not np.isfinite(logits).all():
         _refuse_impossible(logits)
     return logits
 
@@ -76,7 +78,7 @@ def as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:
     """Build predictions whose class names are the classes of ``y``, where those are not the columns themselves."""
     shape = np.shape(X)
     n_classes = 2 if len(shape) == 1 or shape[1:] == (1,) else int(shape[1]) if len(shape) == 2 else 0
-    names = classes_from_fit(y, n_classes, column_names(X)) if n_classes else None
+    names = classes_from_fit(y, n_classes, column_names(X)) if n_classes and y is not None else None
     return Predictions(to_values(X), y, kind="logits", sample_weight=sample_weight, class_names=names)
 
 

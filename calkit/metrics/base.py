@@ -16,7 +16,7 @@ from typing import Any, ParamSpec
 
 from calkit.errors import InputError, UsageError
 from calkit.inference.judgement import Inference
-from calkit.metrics.shared import documented, split_arguments
+from calkit.metrics.shared import SHARED_DEFAULTS, documented, split_arguments
 from calkit.predictions import Kind, Predictions
 from calkit.registry import Registry
 from calkit.specs import Spec, call_with_spec, parse_spec
@@ -256,6 +256,8 @@ class MetricDefinition:
         When its value can be trusted.
     targets : tuple of str, or None
         The targets it is defined for; None for all.
+    law_exceptions : dict of str
+        Laws of :data:`calkit.testing.METRIC_LAWS` that do not hold for it, with the reason.
     """
 
     name: str
@@ -270,6 +272,7 @@ class MetricDefinition:
     cost: str = "one pass"
     trust: str = ""
     targets: tuple[str, ...] | None = None
+    law_exceptions: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -337,7 +340,7 @@ def metric(title: str, *, name: str | None = None, **about: Any) -> Callable[[Ca
         The word in specs, where it differs from the function's name.
     **about
         The other attributes of :class:`MetricDefinition`: `aliases`, `formula`, `bounds`, `percent`,
-        `higher_is_better`, `reference`, `cost`, `trust`, `targets`.
+        `higher_is_better`, `reference`, `cost`, `trust`, `targets`, `law_exceptions`.
 
     Returns
     -------
@@ -362,21 +365,12 @@ def metric(title: str, *, name: str | None = None, **about: Any) -> Callable[[Ca
     return declare
 
 
-def _computed(
-    definition: MetricDefinition,
-    y_true: Any,
-    y_proba: Any,
-    *,
-    target: str | View | None = None,
-    by: Any = None,
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-    **own: Any,
-) -> float:
+def _computed(definition: MetricDefinition, y_true: Any, y_proba: Any, **arguments: Any) -> float:
     """Return the value of a metric, as its public function does."""
-    metric = definition(**own, target=target)
-    predictions = as_predictions(y_true, y_proba, from_logits, sample_weight, class_names, target=target, by=by)
+    shared = {name: arguments.pop(name) for name in SHARED_DEFAULTS if name in arguments}
+    metric = definition(**arguments, target=shared.get("target"))
+    by = shared.get("by")
+    predictions = as_predictions(y_true, y_proba, **shared)
     metric = metric.bind(predictions)
     statistics = [metric.statistic] if by is None else [metric.statistic, By(metric.statistic, "by")]
     found = summarize(predictions, statistics)
@@ -444,12 +438,11 @@ def get_metric(metric: str | Metric) -> Metric:
 def as_predictions(
     y_true: Any,
     y_proba: Any,
-    from_logits: bool,
-    sample_weight: Any,
-    class_names: Any,
     *,
     target: str | View | None = None,
     by: Any = None,
+    from_logits: bool = False,
+    **arguments: Any,
 ) -> Predictions:
     """Build predictions from the arguments that all metric functions share; `by` is a column called ``"by"``."""
     kind: Kind = "logits" if from_logits else "probs"
@@ -457,8 +450,7 @@ def as_predictions(
         y_proba,
         y_true,
         kind=kind,
-        sample_weight=sample_weight,
-        class_names=class_names,
         columns={} if by is None else {"by": by},
         multilabel=target is not None and isinstance(get_view(target), MultiLabel),
+        **arguments,
     )

@@ -18,6 +18,7 @@ from calkit.inference.squares import squared_gaps
 from calkit.inference.whole import WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.binnings import Binning, get_binning
+from calkit.metrics.kernels import OF_PAIRS
 from calkit.metrics.shared import SharedArguments
 from calkit.registry import unknown_name
 from calkit.stats import ConfidencePairs, Pairs, Statistic
@@ -37,6 +38,7 @@ def _with_cells(how: Binning, binning: Any) -> tuple[Statistic[Any], Callable[[A
 @metric(
     "Debiased squared error (l2)",
     name="l2-debiased",
+    law_exceptions=OF_PAIRS,
     aliases=("l2_debiased", "t-cal", "debiased-l2"),
     formula="Σ_b w_b (gap_b² − its noise)",
     bounds=(-1.0, 1.0),
@@ -101,6 +103,7 @@ def l2_debiased(
 @metric(
     "Debiased ECE (l1)",
     name="l1-debiased",
+    law_exceptions=OF_PAIRS,
     aliases=("l1_debiased", "debiased-ece"),
     formula="2 ECE − E[ECE of bins redrawn around what was seen]",
     bounds=(-1.0, 1.0),

@@ -22,6 +22,12 @@ __all__ = ["kde_ece", "mmce", "skce"]
 
 _COST = "one pass; keeps every row, sorts once"
 
+#: Laws that measures of pairs of different rows do not obey.
+OF_PAIRS = {
+    "weights_are_repeats": "a row given twice is a pair of different rows, which tells more than a row of weight 2",
+    "votes_are_weighted_rows": "votes of a row are not different rows, so they make no pairs",
+}
+
 # Kernel density estimates compare every pair of rows.
 _MOST_ROWS = 50_000
 
@@ -51,6 +57,7 @@ _ESTIMATORS = ("unbiased", "biased", "block")
 
 @metric(
     "SKCE",
+    law_exceptions=OF_PAIRS,
     formula="mean of r_i r_j exp(−|p_i − p_j| / width) over pairs, r = y − p",
     bounds=(-1.0, 1.0),
     percent=False,
@@ -165,6 +172,7 @@ def mmce(
 @metric(
     "KDE-ECE",
     name="kde-ece",
+    law_exceptions=OF_PAIRS,
     aliases=("kde_ece",),
     formula="mean of |r̂(p) − p|^norm, r̂ a leave-one-out Beta kernel regression of y on p",
     reference="Popordanoska, Sayer & Blaschko, NeurIPS 2022",

@@ -583,4 +583,7 @@ def test_the_commands_of_the_guide_run(call, tmp_path, monkeypatch):
 
 
 def test_every_metric_is_explained():
-    assert set(calkit.metrics.available_metrics()) <= set(METRIC_NOTES)
+    infos = [MetricInfo(name, name, True) for name in calkit.metrics.available_metrics()]
+    assert all(len(text) > 20 for _, text in notes(infos))
+    assert len(notes(infos)) == len(infos)
+    assert set(METRIC_NOTES) <= set(calkit.metrics.available_metrics())
