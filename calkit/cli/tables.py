@@ -114,7 +114,7 @@ def _level(evaluations: Sequence[Evaluation]) -> str:
 def _floors(evaluations: Sequence[Evaluation]) -> str:
     """Say what floors are, if there are any."""
     floors = any(judgement.floor for e in evaluations for judgement in e.judgements.values())
-    return "floor: mean of a perfectly calibrated model of this size" if floors else ""
+    return "floor: a perfect model of this size\n" if floors else ""
 
 
 #: Functions that turn evaluations into text, by the name of the format.
@@ -182,13 +182,14 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
         labels["file"] = [Path(name).name for name in labels["file"]]
     shared = {name: values[0] for name, values in labels.items() if len(set(values)) == 1}
     own = {name: values for name, values in labels.items() if name not in shared}
-    titles = [text for text in (*shared.values(), _level(evaluations), _floors(evaluations)) if text]
+    titles = [text for text in (*shared.values(), _level(evaluations)) if text]
     title = "  ".join(titles)
     if len(title) > (_terminal_width() or len(title)):
         title = "\n".join(titles)
     arrange = _side_by_side if len(evaluations) <= _SIDE_BY_SIDE else _one_a_row
     tables = "\n".join(map(to_text, arrange(evaluations, own)))
-    return (f"{title}\n\n" if title else "") + tables + (f"\n{worst}" if worst else "")
+    below = "\n".join(text for text in (_floors(evaluations), worst) if text)
+    return (f"{title}\n\n" if title else "") + tables + (f"\n{below}" if below else "")
 
 
 def _side_by_side(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) -> list[Table]:
