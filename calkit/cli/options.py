@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar, get_args
 
@@ -12,6 +13,7 @@ import click
 from calkit.cli.progress import watched
 from calkit.errors import UsageError
 from calkit.io import available_formats, is_address, load_predictions, open_container, split_address, splits_of
+from calkit.io.hardening.unchanged import Stamp
 from calkit.io.names import canonical_split
 from calkit.predictions import Kind, Predictions
 from calkit.shards import Shards
@@ -36,7 +38,9 @@ class InputOptions:
 
     def load(self, path: str, split: str | None = None) -> Predictions:
         """Read a file, or one split of it; a terminal shows how far later passes over its rows have come."""
-        return watched(load_predictions(path, **self._arguments(split)), path)
+        with _unchanged(path):
+            predictions = load_predictions(path, **self._arguments(split))
+        return watched(predictions, path)
 
     def shards(self, path: str, split: str | None = None) -> Shards:
         """Return the files that a pattern or a folder stands for, to be read where they are worked on."""
@@ -56,9 +60,10 @@ class InputOptions:
             return [self.split]
         if self.split is not None or self.scores is not None or split_address(path)[1] is not None:
             return [self.split]
-        container = open_container(
-            path, file_format=self.file_format, trust_pickle=self.trust_pickle, sandbox=self.sandbox
-        )
+        with _unchanged(path):
+            container = open_container(
+                path, file_format=self.file_format, trust_pickle=self.trust_pickle, sandbox=self.sandbox
+            )
         found: list[str] = splits_of(container)
         return [None] if len(found) <= 1 else list(found)
 
@@ -66,6 +71,17 @@ class InputOptions:
         """Read the chosen split; of a file with several and none chosen, the preferred one if it is there."""
         splits = self.splits(path)
         return self.load(path, preferred if len(splits) > 1 and preferred in splits else None)
+
+
+@contextlib.contextmanager
+def _unchanged(path: str) -> Iterator[None]:
+    """Refuse a file that is another one than when this command opened it first: its splits are read one by one."""
+    seen = click.get_current_context().find_root().meta.setdefault("calkit.stamps", {})
+    file = split_address(path)[0]
+    if path not in seen and file.exists():
+        seen[path] = Stamp.of(file)
+    with seen[path].kept() if path in seen else contextlib.nullcontext():
+        yield
 
 
 def _collected(function: F, name: str, kind: type[Any], options: Sequence[Callable[[Any], Any]]) -> F:
