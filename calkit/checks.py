@@ -105,7 +105,9 @@ def check_scores(
 
 def _not_finite(scores: NDArray[Any], kind: Kind, numbers: Numbers) -> str:
     # A finite sum has finite terms, and is cheaper; a sum may overflow, so what is not finite is looked into.
-    if np.isfinite(scores.sum()):
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = scores.sum()
+    if np.isfinite(total):
         return ""
     # A logit of -inf is a probability of 0.
     good = np.isfinite(scores) | (scores == -np.inf) if kind == "logits" else np.isfinite(scores)

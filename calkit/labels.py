@@ -28,6 +28,7 @@ __all__ = [
     "as_label_matrix",
     "classes_from_fit",
     "encode_labels",
+    "labels_in",
 ]
 
 _WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0*)?")
@@ -112,10 +113,10 @@ class ClassIndex:
         self.names = as_class_names(names, n_classes)
         values: Sequence[Any] = range(n_classes) if self.names is None else self.names
         # Two classes that are named as truth values are truth values: True is 1, and "true" as well.
-        self._truth = {_key(value, True) for value in values} == {0, 1} and n_classes == 2
-        keys = [
-            _key(str(value) if isinstance(value, bool) and not self._truth else value, self._truth) for value in values
-        ]
+        self._truth = n_classes == 2 and {_key(value, True) for value in values} == {0, 1}
+        keys = list(values)
+        if self.names is not None:
+            keys = [_key(str(v) if isinstance(v, bool) and not self._truth else v, self._truth) for v in values]
         self._columns: dict[Hashable, int] = {}
         for column, (key, value) in enumerate(zip(keys, values, strict=True)):
             if key in self._columns:
@@ -258,7 +259,7 @@ def encode_labels(
     index = ClassIndex(class_names, n_classes)
     if labels_from and not index.by_position:
         raise InputError(f"labels_from={labels_from} is for classes without names, but class_names has numbers.")
-    ignored = None if ignore_label is None else _matching(y, ignore_label)
+    ignored = None if ignore_label is None else labels_in(y, ignore_label)
     kept = y if ignored is None or not ignored.any() else y[~ignored]
     rows = None if kept is y else np.flatnonzero(~ignored)  # type: ignore[operator]
     column = _columns(kept, index, n_classes, labels_from, rows)
@@ -375,7 +376,7 @@ def _is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in {"NAType", "NaTType"}
 
 
-def _matching(y: NDArray[Any], labels: Any) -> NDArray[np.bool_]:
+def labels_in(y: NDArray[Any], labels: Any) -> NDArray[np.bool_]:
     """Return which rows hold one of some labels, by value; NaN stands for every missing one."""
     given = list(labels) if isinstance(labels, list | tuple | set | np.ndarray) else [labels]
     keys = {_key(label, False) for label in given if not _is_missing(label)}
@@ -582,7 +583,8 @@ def classes_from_fit(y: Any, n_classes: int, names: Sequence[Any] | None = None)
         index = ClassIndex(names, n_classes)
         if any(index.find(label) is not None for label in present):
             return index.names
-    if all(ClassIndex(None, n_classes).find(label) is not None for label in present):
+    positions = ClassIndex(None, n_classes)
+    if all(positions.find(label) is not None for label in present):
         return None
     keys = {_key(label, False) for label in present}
     sortable = len({isinstance(label, str) for label in present}) == 1

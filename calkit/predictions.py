@@ -208,13 +208,17 @@ class Predictions:
             weight = np.where(truth.ignored, 0.0, 1.0 if weight is None else weight)
             if not weight.any():
                 raise InputError(f"every row has a label to be left out (ignore_label={ignore_label!r}).")
+        columns = {
+            name: values if axis is None else axis.rows_of(f"columns[{name!r}]", values)
+            for name, values in self.columns.items()
+        }
         for name, value in {
             "scores": scores,
             "y_true": None if truth is None else truth.column,
             "votes": None if truth is None else truth.votes,
             "sample_weight": weight,
             "class_names": names,
-            "columns": MappingProxyType({str(name): _column(name, self.columns[name], n) for name in self.columns}),
+            "columns": MappingProxyType({str(name): _column(name, values, n) for name, values in columns.items()}),
             "meta": MappingProxyType(dict(self.meta)),
             "one_column": self.kind != "confidence"
             and (scores.ndim == 1 or (bool(self.one_column) and n_classes == 2)),

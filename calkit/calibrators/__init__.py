@@ -1,6 +1,18 @@
 """Calibrators: scikit-learn estimators that take logits and give calibrated probabilities."""
 
 from calkit.calibrators.base import Calibrator
+from calkit.calibrators.binning import (
+    BayesianBinning,
+    CdfSpline,
+    CentredIsotonic,
+    HistogramBinning,
+    Isotonic,
+    MonotoneSpline,
+    NearIsotonic,
+    ScalingBinning,
+    TopLabelHistogram,
+    VennAbers,
+)
 from calkit.calibrators.composed import ByColumn, CalibratedClassifier, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric import (
@@ -33,11 +45,14 @@ __all__ = [
     "CALIBRATORS",
     "AdaptiveTemperatureScaling",
     "AffineScaling",
+    "BayesianBinning",
     "BetaCalibration",
     "BiasCorrectedTemperatureScaling",
     "ByColumn",
     "CalibratedClassifier",
     "Calibrator",
+    "CdfSpline",
+    "CentredIsotonic",
     "ClassTemperatureScaling",
     "Curve",
     "Description",
@@ -45,16 +60,23 @@ __all__ = [
     "EnsembleTemperatureScaling",
     "FittedValue",
     "FocalMap",
+    "HistogramBinning",
+    "Isotonic",
     "MatrixScaling",
+    "MonotoneSpline",
+    "NearIsotonic",
     "NoBiasVectorScaling",
     "OneVsRest",
     "PlattScaling",
     "QuadraticScaling",
+    "ScalingBinning",
     "StructuredMatrixScaling",
     "StructuredVectorScaling",
     "TemperatureScaling",
     "TopLabel",
+    "TopLabelHistogram",
     "VectorScaling",
+    "VennAbers",
     "available_calibrators",
     "get_calibrator",
     "load_calibrator",

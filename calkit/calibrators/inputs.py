@@ -45,7 +45,9 @@ def as_logits(X: Any) -> NDArray[np.floating[Any]]:
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise InputError(f"X must have shape (n, K), or (n,) for two classes, but has shape {logits.shape}.")
     # The sum is finite if all terms are (and a sum that overflows is looked into), so one cheap reduction clears most.
-    if not np.isfinite(logits.sum()) and not np.isfinite(logits).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = logits.sum()
+    if not np.isfinite(total) and not np.isfinite(logits).all():
         _refuse_impossible(logits)
     return logits
 

@@ -103,7 +103,7 @@ class TemperatureScaling(Calibrator):
     True
     """
 
-    supports: ClassVar[frozenset[str]] = frozenset({"weights", "shards", "pairs"})
+    supports: ClassVar[frozenset[str]] = frozenset({"weights", "shards", "pairs", "soft"})
     keeps_order: ClassVar[bool] = True
     _state: ClassVar[tuple[str, ...]] = (
         "temperature_",

@@ -41,3 +41,6 @@ def command(file: str, count_nan: bool, form: str, file_format: str | None, trus
     size = "" if found.size is None else f", {found.size:,} bytes"
     click.echo(f"{file}: {found.format}{size}")
     print_table(header, rows)
+    for item in found.arrays:
+        if item.columns:
+            click.echo(f" {item.name}: {item.classes()}")

@@ -17,10 +17,11 @@ from calkit.errors import FileFormatError, UsageError
 from calkit.io.hardening.guard import reading
 from calkit.io.hardening.limits import check
 from calkit.io.hardening.unchanged import Stamp
+from calkit.io.sources import ColumnsSource
 from calkit.lazy import Converted, LazyArray
 from calkit.registry import unknown_name
 
-__all__ = ["Container", "Field", "by_name", "expand", "printable", "unreadable"]
+__all__ = ["Container", "Field", "by_name", "expand", "printable", "side_by_side", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class Field:
     load : callable
         Takes nothing; returns the array, or something with its shape and type that can be sliced by rows.
     columns : tuple of str
-        Names of its columns, where the file has some (the classes of ``logit_cat,logit_dog``).
+        What tells its columns apart, where the file says so: the classes of ``logit_cat,logit_dog``.
+    members : tuple of str
+        Names of the columns of the file that it is made of, if it is made of columns.
     note : str
         What else there is to know: a type that NumPy has no name for (``"bfloat16"``), or why it cannot be read.
     itemsize : int, optional
@@ -52,6 +55,7 @@ class Field:
     columns: tuple[str, ...] = ()
     note: str = ""
     itemsize: int | None = None
+    members: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         shape = "×".join(str(n) for n in self.shape) or "scalar"
@@ -74,6 +78,25 @@ class Field:
     def read(self) -> NDArray[Any]:
         """Return the whole array."""
         return np.asarray(self.load())
+
+    def take(self, places: Sequence[int]) -> Field:
+        """Return some of its columns, in this order."""
+        chosen = list(places)
+        if chosen == list(range(self.shape[1])):
+            return self
+        shape = (self.shape[0], len(chosen))
+        return replace(
+            self,
+            shape=shape,
+            load=partial(_columns, self.load, chosen, shape, self.dtype),
+            columns=tuple(self.columns[place] for place in chosen) if self.columns else (),
+            members=tuple(self.members[place] for place in chosen) if self.members else (),
+        )
+
+    def column(self, place: int) -> Field:
+        """Return one of its columns, under its own name."""
+        load = partial(_one_column, self.load, place)
+        return Field(self.members[place], self.shape[:1], self.dtype, load, note=self.note, itemsize=self.itemsize)
 
 
 @dataclass(frozen=True)
@@ -146,16 +169,22 @@ class Container:
         UsageError
             If a column does not hold a number per row.
         """
-        chosen: list[str] = []
+        chosen: dict[str, Field] = {}
+        columns = self.columns()
         for word in (word.strip() for word in text.split(",")):
-            found = [name for name in self.fields if fnmatchcase(name, word)]
-            chosen += [self.find(word).name] if word in self.fields or not found else found
-        for item in (self.fields[name] for name in chosen):
+            found = [name for name in columns if fnmatchcase(name, word)] if word not in columns else [word]
+            chosen |= {item.name: item for item in ([columns[name] for name in found] or [self.find(word)])}
+        for item in chosen.values():
             if len(item.shape) != 1 or item.dtype.kind not in "biuf":
                 raise UsageError(f"{self.path}: {item} is no column of numbers, so it cannot be the scores of a class.")
-        if self.stack is None:
-            raise UsageError(f"{self.path}: only columns of a table can be joined, and this is none; name one array.")
-        return self.stack(list(dict.fromkeys(chosen))).renamed(text)
+        if self.stack is not None:
+            return self.stack(list(chosen)).renamed(text)
+        return side_by_side(self.path, text, list(chosen.values()), list(chosen))
+
+    def columns(self) -> dict[str, Field]:
+        """Return the arrays by name, and the columns that matrices are made of under their own names."""
+        parts = [item.column(place) for item in self.fields.values() for place in range(len(item.members))]
+        return {**{item.name: item for item in parts}, **self.fields}
 
     def find(self, name: str) -> Field:
         """Return an array by its name.
@@ -168,6 +197,9 @@ class Container:
         for key in (name, name.strip("/")):
             if key in self.fields:
                 return self.fields[key]
+        for item in self.fields.values():
+            if name in item.members:
+                return item.column(item.members.index(name))
         raise unknown_name("array", name, map(printable, self.fields), of=self.path)
 
 
@@ -215,6 +247,51 @@ def expand(item: Field, separator: str = "/") -> list[Field]:
         load = partial(_column, item.load, name, shape, dtype)
         parts.append(Field(f"{item.name}{separator}{name}" if item.name else name, shape, dtype, load))
     return parts
+
+
+def _columns(load: Callable[[], Any], places: list[int], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    source = load()
+    return Converted(source, lambda rows: rows[:, places], shape, dtype, getattr(source, "itemsize", None))
+
+
+def _one_column(load: Callable[[], Any], place: int) -> NDArray[Any]:
+    return np.asarray(load()[:, place])
+
+
+def side_by_side(path: Path | str, name: str, items: Sequence[Field], words: Sequence[str]) -> Field:
+    """Return the matrix that single columns make.
+
+    Parameters
+    ----------
+    path : Path or str
+        For messages.
+    name : str
+        Of the matrix.
+    items : sequence of Field
+        The columns, each of shape (n,).
+    words : sequence of str
+        What tells them apart.
+
+    Raises
+    ------
+    UsageError
+        If their lengths differ.
+    """
+    first = items[0]
+    other = next((item for item in items if item.shape != first.shape), None)
+    if other is not None:
+        raise UsageError(f"{path}: {first} and {other} are of different lengths, so they are no columns of one matrix.")
+    shape, dtype = (first.shape[0], len(items)), np.result_type(*(item.dtype for item in items))
+    itemsizes = {item.itemsize for item in items}
+    load = partial(_joined, [item.load for item in items], shape, dtype)
+    members = tuple(item.name for item in items)
+    return Field(
+        name, shape, dtype, load, tuple(words), first.note, itemsizes.pop() if len(itemsizes) == 1 else None, members
+    )
+
+
+def _joined(loads: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: np.dtype[Any]) -> ColumnsSource:
+    return ColumnsSource([load() for load in loads], shape, dtype)
 
 
 def _column(load: Callable[[], Any], name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

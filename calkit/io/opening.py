@@ -14,6 +14,7 @@ from typing import Any
 from calkit.errors import CalkitError, FileFormatError
 from calkit.io.address import STDIN, shard_paths, spool
 from calkit.io.container import Container, Field
+from calkit.io.families import grouped
 from calkit.io.formats import FORMATS, Format, check_libraries, format_of_file, format_of_stream
 from calkit.io.hardening.guard import reading
 from calkit.io.hardening.limits import check, format_bytes
@@ -73,8 +74,10 @@ def open_container(
     ...     open_container(path).listing()
     'logits (3×3 float64), labels (3 int64)'
     """
-    path = Path(path)
-    limits = as_sandbox(sandbox, trust_pickle=trust_pickle)
+    return grouped(_opened(Path(path), file_format, as_sandbox(sandbox, trust_pickle=trust_pickle), trust_pickle))
+
+
+def _opened(path: Path, file_format: str | None, limits: Sandbox | None, trust_pickle: bool) -> Container:
     with reading(path, ""):
         if str(path) != STDIN and is_run_folder(path):
             path = RunFolder(path).logits()

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec
 
 from calkit.errors import InputError, UsageError
 from calkit.metrics.intervals import IntervalMethod
-from calkit.metrics.shared import documented, split_arguments
+from calkit.metrics.shared import SHARED_DEFAULTS, documented, split_arguments
 from calkit.predictions import Kind, Predictions
 from calkit.registry import Registry
 from calkit.specs import Spec, call_with_spec, parse_spec
@@ -359,21 +359,12 @@ def metric(title: str, **about: Any) -> Callable[[Callable[P, Recipe]], Callable
     return declare
 
 
-def _computed(
-    definition: MetricDefinition,
-    y_true: Any,
-    y_proba: Any,
-    *,
-    target: str | View | None = None,
-    by: Any = None,
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-    **own: Any,
-) -> float:
+def _computed(definition: MetricDefinition, y_true: Any, y_proba: Any, **arguments: Any) -> float:
     """Return the value of a metric, as its public function does."""
-    metric = definition(**own, target=target)
-    predictions = as_predictions(y_true, y_proba, from_logits, sample_weight, class_names, target=target, by=by)
+    shared = {name: arguments.pop(name) for name in SHARED_DEFAULTS if name in arguments}
+    metric = definition(**arguments, target=shared.get("target"))
+    by = shared.get("by")
+    predictions = as_predictions(y_true, y_proba, **shared)
     metric = metric.bind(predictions)
     statistics = [metric.statistic] if by is None else [metric.statistic, By(metric.statistic, "by")]
     found = summarize(predictions, statistics)
@@ -435,12 +426,11 @@ def get_metric(metric: str | Metric) -> Metric:
 def as_predictions(
     y_true: Any,
     y_proba: Any,
-    from_logits: bool,
-    sample_weight: Any,
-    class_names: Any,
     *,
     target: str | View | None = None,
     by: Any = None,
+    from_logits: bool = False,
+    **arguments: Any,
 ) -> Predictions:
     """Build predictions from the arguments that all metric functions share; `by` is a column called ``"by"``."""
     kind: Kind = "logits" if from_logits else "probs"
@@ -448,8 +438,7 @@ def as_predictions(
         y_proba,
         y_true,
         kind=kind,
-        sample_weight=sample_weight,
-        class_names=class_names,
         columns={} if by is None else {"by": by},
         multilabel=target is not None and isinstance(get_view(target), MultiLabel),
+        **arguments,
     )

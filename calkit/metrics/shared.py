@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from calkit.stats import View
 
-__all__ = ["SharedArguments", "documented", "split_arguments"]
+__all__ = ["SHARED_DEFAULTS", "SharedArguments", "documented", "split_arguments"]
 
 
 class SharedArguments(TypedDict, total=False):
@@ -20,15 +20,32 @@ class SharedArguments(TypedDict, total=False):
     from_logits: bool
     sample_weight: Any
     class_names: Any
+    labels_from: int
+    ignore_label: Any
+    class_axis: int | None
+    normalize: bool
 
 
-_DEFAULTS = {"target": None, "by": None, "from_logits": False, "sample_weight": None, "class_names": None}
+#: The arguments by their defaults.
+SHARED_DEFAULTS: dict[str, Any] = {
+    "target": None,
+    "by": None,
+    "from_logits": False,
+    "sample_weight": None,
+    "class_names": None,
+    "labels_from": 0,
+    "ignore_label": None,
+    "class_axis": None,
+    "normalize": False,
+}
 
 _ARRAYS = """\
-y_true : array-like of shape (n,)
-    True classes: integers in 0..K-1, strings, or one-hot rows.
-y_proba : array-like of shape (n, K) or (n,)
-    Probabilities, or logits if `from_logits`. One column is the forecast of one event, P(y = 1).
+y_true : array-like of shape (n,) or (n, K)
+    True classes, matched by value with the names of the classes, or whole numbers in 0..K-1 without names; or one-hot
+    rows, or soft labels: shares of the classes, or numbers of votes.
+y_proba : array-like or data frame of shape (n, K) or (n,)
+    Probabilities, or logits if `from_logits`; the columns of a data frame name the classes. One column is the forecast
+    of one event, P(y = 1).
 """
 
 _SHARED = {
@@ -54,7 +71,23 @@ sample_weight : array-like of shape (n,), optional
 """,
     "class_names": """\
 class_names : sequence, optional
-    The class each column stands for, where `y_true` holds names.
+    The class each column stands for, where `y_true` holds names; of a data frame, the columns to take.
+""",
+    "labels_from": """\
+labels_from : int, default=0
+    What the first class is called where labels are positions: 1 if they count from 1.
+""",
+    "ignore_label": """\
+ignore_label : value or sequence of values, optional
+    Labels (-100, 255, NaN) of rows to be left out.
+""",
+    "class_axis": """\
+class_axis : int, optional
+    The axis of the classes, where `y_proba` has more than two: 1 of (N, C, H, W), -1 of (N, T, C).
+""",
+    "normalize": """\
+normalize : bool, default=False
+    Divide each row of probabilities by its sum, where they were rounded.
 """,
 }
 
@@ -80,7 +113,9 @@ def documented(function: Callable[..., Any], declared: Callable[..., Any], *, wi
     declared_signature = inspect.signature(declared)
     own = [p for p in declared_signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     shared = [
-        inspect.Parameter(name, keyword, default=value) for name, value in _DEFAULTS.items() if name not in without
+        inspect.Parameter(name, keyword, default=value)
+        for name, value in SHARED_DEFAULTS.items()
+        if name not in without
     ]
     returns = float if declared_signature.return_annotation == "Recipe" else declared_signature.return_annotation
     function.__signature__ = inspect.Signature([*own, *shared], return_annotation=returns)  # type: ignore[attr-defined]

@@ -10,8 +10,7 @@ from calkit.errors import InputError
 from calkit.metrics.base import METRICS, Recipe, as_predictions, metric
 from calkit.metrics.intervals import ProportionInterval
 from calkit.metrics.shared import SharedArguments, documented
-from calkit.predictions import Predictions
-from calkit.stats import Tail, TailSums, View, summarize
+from calkit.stats import Tail, TailSums, summarize
 
 __all__ = ["HighConfidence", "high_confidence", "s99", "s99_accuracy"]
 
@@ -85,7 +84,7 @@ def high_confidence(
     HighConfidence(share=0.6666666666666666, accuracy=0.5, n_samples=2)
     """
     arguments: dict[str, Any] = {**shared}
-    predictions = _predictions(y_true, y_proba, **arguments)
+    predictions = as_predictions(y_true, y_proba, **arguments)
     _tail(threshold)
     share = METRICS["s99"](threshold=threshold, target=shared.get("target")).bind(predictions)
     found: Any = summarize(predictions, [share.statistic])[share.statistic]
@@ -95,18 +94,6 @@ def high_confidence(
 
 
 documented(high_confidence, high_confidence, without=("by",))
-
-
-def _predictions(
-    y_true: Any,
-    y_proba: Any,
-    *,
-    target: str | View | None = None,
-    from_logits: bool = False,
-    sample_weight: Any = None,
-    class_names: Any = None,
-) -> Predictions:
-    return as_predictions(y_true, y_proba, from_logits, sample_weight, class_names, target=target)
 
 
 @metric(

@@ -116,14 +116,9 @@ class PredictionsDisplay(ABC):
         """
         if not hasattr(estimator, "predict_proba"):
             raise InputError(f"{type(estimator).__name__} has no predict_proba; fit one that gives probabilities.")
-        labels, classes = np.asarray(y), np.asarray(estimator.classes_)
-        column = {value: i for i, value in enumerate(classes.tolist())}
-        unknown = [value for value in labels.tolist() if value not in column]
-        if unknown:
-            raise InputError(f"y holds {unknown[0]!r}, which is not one of the estimator's classes {classes.tolist()}.")
-        y_true = np.array([column[value] for value in labels.tolist()])
         title = type(estimator).__name__ if name is None else name
-        return cls.from_predictions(y_true, estimator.predict_proba(X), name=title, **kwargs)
+        classes = np.asarray(estimator.classes_).tolist()
+        return cls.from_predictions(y, estimator.predict_proba(X), class_names=classes, name=title, **kwargs)
 
 
 class CurveDisplay(PredictionsDisplay):

@@ -247,7 +247,10 @@ class Rows:
     def nll(self) -> NDArray[np.float64]:
         """Negative log-likelihood: minus the log-probability of the true class, in nats; the mean over the votes."""
         if self.votes is not None:
-            return -np.where(self.votes > 0, self.votes * self.log_probabilities, 0).sum(axis=1)
+            terms = np.multiply(
+                self.votes, self.log_probabilities, where=self.votes > 0, out=np.zeros(self.votes.shape)
+            )
+            return -terms.sum(axis=1)
         if self.kind == "probs":
             return -log_floored(self._true)
         return np.log1p(self._sums.rest) - self._beta * self._sums.true_shift

@@ -210,3 +210,85 @@ class TestRoundedProbabilities:
     def test_the_advice_names_what_is_likely(self, row, advice):
         with pytest.raises(InputError, match=advice):
             calkit.ece([0], [row])
+
+
+class TestSoftLabels:
+    """A row with shares q of the classes counts as one row per class, with the shares for weights."""
+
+    P = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.4, 0.5, 0.1]])
+    Q = np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0], [0.2, 0.3, 0.5]])
+
+    def expanded(self, scores, kind):
+        rows, classes = np.nonzero(self.Q)
+        return Predictions(scores[rows], classes, kind=kind, sample_weight=self.Q[rows, classes])
+
+    def test_by_hand(self):
+        nll = -(0.5 * math.log(0.7) + 0.5 * math.log(0.2) + math.log(0.6) + 0.2 * math.log(0.4))
+        nll -= 0.3 * math.log(0.5) + 0.5 * math.log(0.1)
+        assert calkit.nll(self.Q, self.P) == pytest.approx(nll / 3, rel=1e-14)
+        assert calkit.nll(self.Q, np.log(self.P), from_logits=True) == pytest.approx(nll / 3, rel=1e-14)
+        # The share of the votes for the predicted class.
+        assert calkit.accuracy(self.Q, self.P) == pytest.approx((0.5 + 1 + 0.3) / 3)
+        # Each in a bin of its own: |.7 - .5|, |.6 - 1|, |.5 - .3|.
+        assert calkit.ece(self.Q, self.P, n_bins=10) == pytest.approx((0.2 + 0.4 + 0.2) / 3)
+        brier = sum((p * p).sum() - 2 * (p * q).sum() + 1 for p, q in zip(self.P, self.Q, strict=True))
+        assert calkit.brier(self.Q, self.P) == pytest.approx(brier / 3)
+
+    @pytest.mark.parametrize("kind", ["probs", "logits"])
+    @pytest.mark.parametrize("name", ["accuracy", "error", "ece", "nll", "brier", "mce", "classwise_ece", "s99"])
+    def test_shares_are_weights(self, name, kind):
+        scores = self.P if kind == "probs" else np.log(self.P)
+        soft = Predictions(scores, self.Q, kind=kind)
+        expected = evaluate(self.expanded(scores, kind), [name])[name]
+        assert evaluate(soft, [name])[name] == pytest.approx(expected, rel=1e-12)
+
+    def test_numbers_of_votes(self):
+        counts = (self.Q * 10).astype(int)
+        assert calkit.nll(counts, self.P) == pytest.approx(calkit.nll(self.Q, self.P), rel=1e-15)
+        p = Predictions(self.P, counts, kind="probs")
+        np.testing.assert_allclose(p.votes, self.Q)
+        assert p.y_true.tolist() == [0, 2, 2]
+        assert p.take([2]).votes.tolist() == [[0.2, 0.3, 0.5]]
+
+    def test_temperature(self):
+        logits = 3 * np.log(self.P)
+        rows, classes = np.nonzero(self.Q)
+
+        def slope(beta):
+            p = np.exp(log_softmax(beta * logits, axis=1))
+            return float(((p - self.Q) * logits).sum())
+
+        expected = 1 / brentq(slope, 1e-3, 1e3, xtol=1e-14)
+        assert TemperatureScaling().fit(logits, self.Q).temperature_ == pytest.approx(expected, rel=1e-10)
+        weighted = TemperatureScaling().fit(logits[rows], classes, sample_weight=self.Q[rows, classes])
+        assert weighted.temperature_ == pytest.approx(expected, rel=1e-10)
+
+    def test_temperature_by_grid(self):
+        rng = np.random.default_rng(3)
+        logits = 2 * rng.standard_normal((200, 4))
+        votes = np.array([rng.dirichlet(4 * p + 0.01) for p in np.exp(log_softmax(logits / 1.5, axis=1))])
+        rows, classes = np.nonzero(votes)
+        soft = TemperatureScaling(objective="ece").fit(logits, votes)
+        hard = TemperatureScaling(objective="ece").fit(logits[rows], classes, sample_weight=votes[rows, classes])
+        assert soft.temperature_ == hard.temperature_
+        assert soft.objective_value_ == pytest.approx(hard.objective_value_, rel=1e-12)
+
+    def test_masked_classes_without_votes(self):
+        masked = np.column_stack([np.log(self.P), np.full(3, -np.inf)])
+        votes = np.column_stack([self.Q, np.zeros(3)])
+        found = calkit.nll(votes, masked, from_logits=True)
+        assert found == pytest.approx(calkit.nll(self.Q, self.P), rel=1e-14)
+        assert TemperatureScaling().fit(masked, votes).temperature_ == pytest.approx(
+            TemperatureScaling().fit(np.log(self.P), self.Q).temperature_, rel=1e-10
+        )
+
+
+def test_shared_arguments_of_functions():
+    rng = np.random.default_rng(0)
+    p, y = rng.dirichlet(np.ones(3), (2, 5)), rng.integers(1, 4, (2, 5))
+    y[0, 1] = 255
+    keep = y.reshape(-1) != 255
+    expected = calkit.brier(y.reshape(-1)[keep] - 1, p.reshape(-1, 3)[keep])
+    channels = np.moveaxis(2 * p, -1, 1)
+    options = {"labels_from": 1, "ignore_label": 255, "class_axis": 1, "normalize": True, "by": y > 1}
+    assert calkit.brier(y, channels, **options) == pytest.approx(expected, rel=1e-14)

@@ -460,3 +460,46 @@ def test_platt_on_probabilities_is_platt_on_their_logits():
     by_probs = get_calibrator("platt").fit_predictions(Predictions(expit(s), y, kind="probs"))
     assert_allclose(by_probs.coef_, get_calibrator("platt").fit(s, y).coef_, atol=1e-9)
     assert_allclose(logit(expit(s)), s, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "spec", ["svs", "sms", "vector:ridge=0.001", "dirichlet", "adaptive-temperature", "ets", "platt"]
+)
+def test_a_masked_class_keeps_probability_zero(spec):
+    k = 2 if spec == "platt" else 5
+    z, y = data(k=k)
+    masked = z.copy()
+    rows = np.arange(0, len(z), 4)
+    masked[rows, (y[rows] + 1) % k] = -np.inf
+    calibrator = get_calibrator(spec).fit(masked, y)
+    probs = calibrator.predict_proba(masked)
+    assert_array_equal(probs[np.isneginf(masked)], 0)
+    assert_array_equal(calibrator.predict_log_proba(masked)[np.isneginf(masked)], -np.inf)
+    assert calibrator.converged_
+    losses = -np.log(probs[np.arange(len(y)), y])
+    assert np.isfinite(losses).all()
+    # Nearly impossible is nearly the same, where a class sees only its own logit.
+    if spec == "svs":
+        nearly = np.where(np.isneginf(masked), -60.0, masked)
+        assert_allclose(get_calibrator(spec).fit(nearly, y).predict_proba(nearly), probs, atol=2e-3)
+
+
+@pytest.mark.parametrize("spec", ["svs", "vector", "ets", "focal-map", "temperature"])
+def test_a_true_class_of_probability_zero_is_refused(spec):
+    z, y = data()
+    z[7, y[7]] = -np.inf
+    with pytest.raises(InputError, match=r"row 7 .*-inf"):
+        get_calibrator(spec).fit(z, y)
+
+
+@pytest.mark.parametrize(
+    "spec", ["svs", "sms", "vector", "bcts", "adaptive-temperature", "ets", "ets:objective=mse", "focal-map", "platt"]
+)
+def test_shares_of_classes_are_weighted_copies_of_the_row(spec):
+    k = 2 if spec == "platt" else 4
+    z, y = data(k=k)
+    votes = np.random.default_rng(0).dirichlet(np.full(k, 0.5), len(z)) * 0.3 + 0.7 * one_hot(y, k)
+    shared = get_calibrator(spec).fit_predictions(Predictions(z, votes, kind="logits"))
+    copies = get_calibrator(spec).fit(np.repeat(z, k, axis=0), np.tile(np.arange(k), len(z)), votes.ravel())
+    assert_allclose(shared.predict_proba(z), copies.predict_proba(z), atol=1e-6)
+    assert_allclose(shared.objective_, copies.objective_, rtol=1e-9)

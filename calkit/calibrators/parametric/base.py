@@ -19,6 +19,7 @@ from calkit.calibrators.parametric.objective import Model, can_be_kept
 from calkit.calibrators.parametric.problem import Penalty, Problem
 from calkit.calibrators.parametric.solver import Solution
 from calkit.calibrators.parametric.totals import ClassTotals, DataTotals
+from calkit.calibrators.subsample import subsample
 from calkit.errors import CalibrationWarning, InputError, UsageError
 from calkit.predictions import Predictions
 from calkit.shards import Shards
@@ -30,6 +31,9 @@ Floats = NDArray[np.floating[Any]]
 
 #: The ridge of methods without a penalty, where the data do not determine their parameters.
 DEFAULT_RIDGE = 1e-4
+
+# So many rows give a first temperature.
+_FIRST_ROWS = 500
 
 # How many rows are mapped at a time.
 _PIECE_BYTES = 1 << 18
@@ -120,20 +124,20 @@ class Parametric(Calibrator):
         tol = as_strength("tol", self.tol, positive=True)
         totals = truth_is_possible(data)
         first = self._penalty(totals)
-        root = nll_root(data)
-        self.inverse_temperature_ = 1 / root.temperature if self._temperature_first else 1.0
+        # Without a temperature of its own, a map begins at that of a few rows.
+        sample = data if self._temperature_first else subsample(data, _FIRST_ROWS) or data
+        root = nll_root(sample)
+        beta = 1 / root.temperature
+        self.inverse_temperature_ = beta if self._temperature_first else 1.0
         self.mix_ = 1 / (totals.weight + 1) if self._mixes else 0.0
         kept = Kept(active=can_be_kept(data))
-        model = Model(
-            self._map(totals.n_classes), self.inverse_temperature_, self.mix_, self._targets(totals), kept=kept
-        )
+        mapping = self._map(totals.n_classes)
+        model = Model(mapping, self.inverse_temperature_, self.mix_, self._targets(totals), kept=kept)
         problem = Problem(data, model, totals, tol)
-        scaled = first.center * (
-            1.0 if self._temperature_first or root.outcome != "converged" else 1 / root.temperature
-        )
-        start = scaled if first.free is None else np.where(first.free, scaled, first.center)
+        start = first.center if self._temperature_first or root.outcome != "converged" else first.center * beta
+        start = start if first.free is None else np.where(first.free, start, first.center)
         solution = self._solve(problem, self._choose(problem, start), start)
-        self.n_passes_ = problem.n_passes + root.n_passes
+        self.n_passes_ = problem.n_passes + (root.n_passes if sample is data else 0)
         self._unpack(solution.theta)
 
     def _solve(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64]) -> Solution:

@@ -21,7 +21,7 @@ from calkit.calibrators.registration import register_calibrator
 from calkit.errors import CalibrationWarning, UsageError
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import summarize
+from calkit.stats import Statistic, summarize
 from calkit.stats.rows import Rows
 
 __all__ = ["EnsembleTemperatureScaling"]
@@ -210,7 +210,7 @@ def _members(scores: Floats, beta: float, dtype: Any) -> tuple[Floats, Floats, F
 def _pieces(rows: Rows, beta: float) -> Iterator[tuple[Floats, NDArray[np.float64], Any]]:
     """Yield the members (3, m, K), the shares of the classes (m, K), and the weights or 1."""
     n_classes = rows.scores.shape[1]
-    votes = getattr(rows, "votes", None)
+    votes = rows.votes
     step = max(32, _PIECE_BYTES // (8 * n_classes))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
@@ -220,25 +220,30 @@ def _pieces(rows: Rows, beta: float) -> Iterator[tuple[Floats, NDArray[np.float6
 
 
 @dataclass(frozen=True)
-class _SquaredErrors:
+class _SquaredErrors(Statistic[RowSums]):
     """Statistic: products of the errors of the three members, (3, 3)."""
 
     beta: float
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> RowSums:
         gram = np.zeros((3, 3))
         for members, truth, weight in _pieces(rows, self.beta):
             errors = members - truth
-            gram += np.einsum("amk,bmk,m->ab", errors, errors, weight * np.ones(len(truth)), optimize=True)
+            per_row = weight * np.ones(len(truth))
+            gram += np.einsum("amk,bmk,m->ab", errors, errors, per_row, optimize=True)
+            # Shares of classes have a squared error of their own: the mean over votes.
+            gram += per_row @ (1 - (truth * truth).sum(axis=1))
         return RowSums(rows.total_weight, (gram,))
 
 
 @dataclass(frozen=True)
-class _SquaredErrorSlope:
+class _SquaredErrorSlope(Statistic[RowSums]):
     """Statistic: the slope of the squared error of the scaled probabilities in log β."""
 
     beta: float
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> RowSums:
@@ -254,11 +259,12 @@ class _SquaredErrorSlope:
 
 
 @dataclass(frozen=True, eq=False)
-class _LogLosses:
+class _LogLosses(Statistic[RowSums]):
     """Statistic: the log-loss of the mixture, with gradient and Hessian in the weights."""
 
     beta: float
     weights: NDArray[np.float64]
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> RowSums:

@@ -182,7 +182,7 @@ def pieces(rows: Rows, beta: float, mix: float, dtype: DTypeLike, split: Split |
     n_classes = rows.scores.shape[1]
     step = max(32, _PIECE_BYTES // (4 * n_classes))
     first = int(rows.numbers[0])
-    votes = getattr(rows, "votes", None)
+    votes = rows.votes
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         scores = rows.scores[part]

@@ -20,7 +20,7 @@ from calkit.calibrators.registration import register_calibrator
 from calkit.errors import CalibrationWarning
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import summarize
+from calkit.stats import Statistic, summarize
 from calkit.stats.rows import Rows
 
 __all__ = ["FocalMap"]
@@ -165,16 +165,17 @@ def _mapped(scores: Floats, beta: float, gamma: float, dtype: Any) -> tuple[Floa
 
 
 @dataclass(frozen=True)
-class _Slope:
+class _Slope(Statistic[RowSums]):
     """Statistic: the log-loss after the map, and its slope in log β."""
 
     beta: float
     gamma: float
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> RowSums:
         n_classes = rows.scores.shape[1]
-        votes = getattr(rows, "votes", None)
+        votes = rows.votes
         value = slope = 0.0
         step = max(32, _PIECE_BYTES // (8 * n_classes))
         for start in range(0, len(rows), step):

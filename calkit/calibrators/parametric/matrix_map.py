@@ -23,9 +23,6 @@ _BLOCK_CLASSES = 250
 # A row counts by itself in the block of a class if p (1 - p) is more than this; the others are pooled.
 _COUNTS = 1e-2
 
-# Rows of the outer products of a small problem that are made at a time.
-_HESSIAN_ROWS = 512
-
 
 class MatrixMap(LinearMap):
     """``u = W x + b``; θ is (W, b) as an array (K, K + 1), flattened."""
@@ -55,24 +52,21 @@ class MatrixMap(LinearMap):
         return np.hstack([t.T @ block.x, (np.ones(len(t), t.dtype) @ t)[:, None]]).ravel()
 
     def hessian(self, p: Floats, block: Block) -> Floats:
-        """Return the Hessian, by products of p ⊗ (x, 1) with itself."""
-        n_classes = self.n_classes
-        root = None if block.weight is None else np.sqrt(block.weight).astype(p.dtype)
-        total = np.zeros((n_classes * (n_classes + 1),) * 2, p.dtype)
-        own = np.zeros((n_classes, n_classes + 1, n_classes + 1), p.dtype)
-        for start in range(0, len(p), _HESSIAN_ROWS):
-            part = slice(start, start + _HESSIAN_ROWS)
-            xt, pt = block.x[part].T, p[part].T
-            if root is not None:
-                xt, pt = xt * root[part], pt
-            x1 = np.concatenate([xt, np.ones((1, xt.shape[1]), xt.dtype) if root is None else root[None, part]])
-            a = (pt[:, None] * x1).reshape(len(total), -1)
-            total -= a @ a.T
-            own += (a @ x1.T).reshape(own.shape)
-        h = total.reshape(n_classes, n_classes + 1, n_classes, n_classes + 1)
+        """Return the Hessian, by one product of the pairs of p with the pairs of (x, 1)."""
+        n_classes, (first, second) = self.n_classes, np.triu_indices(self.n_classes)
+        left, right = np.triu_indices(n_classes + 1)
+        x1 = np.concatenate([block.x, np.ones((len(p), 1), p.dtype)], axis=1)
+        pairs = np.concatenate([-p[:, first] * p[:, second], p], axis=1)
+        if block.weight is not None:
+            pairs *= block.weight.astype(p.dtype)[:, None]
+        moments = pairs.T @ (x1[:, left] * x1[:, right])
+        full = np.empty((len(moments), n_classes + 1, n_classes + 1), p.dtype)
+        full[:, left, right] = full[:, right, left] = moments
+        h = np.empty((n_classes, n_classes + 1, n_classes, n_classes + 1), p.dtype)
+        h[first, :, second, :] = h[second, :, first, :] = full[: len(first)]
         k = np.arange(n_classes)
-        h[k, :, k, :] += own
-        return total
+        h[k, :, k, :] += full[len(first) :]
+        return h.reshape(n_classes * (n_classes + 1), -1)
 
     def curvature(self, p: Floats, block: Block, ridge: NDArray[np.float64]) -> Sums:
         """Return moments of (x, 1) under q = p (1 - p): of each class's block, or of its diagonal."""

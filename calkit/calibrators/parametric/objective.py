@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -13,7 +13,7 @@ from calkit.calibrators.parametric.features import Block, Kept, Split, pieces, s
 from calkit.calibrators.parametric.maps import LinearMap, Preconditioner
 from calkit.predictions import Predictions
 from calkit.shards import Shards
-from calkit.stats import summarize
+from calkit.stats import Statistic, summarize
 from calkit.stats.rows import Rows
 
 __all__ = ["Model", "Objective", "RowSums", "can_be_kept"]
@@ -81,13 +81,21 @@ class Model:
         for block in pieces(rows, self.beta, self.mix, dtype, self.split):
             full = replace(block, basis=self.map.basis(block))
             if self.targets is not None:
-                shares = self.targets.astype(dtype)
-                full = replace(full, votes=shares[full.y] if full.votes is None else full.votes @ shares)
+                full = replace(full, votes=self._shares(full))
             if keeping:
                 made.append(full)
             yield full
         if keeping:
             self.kept.blocks[key] = made
+
+    def _shares(self, block: Block) -> Floats:
+        """Return the shares of the classes that the true classes stand for; none for a class of probability 0."""
+        targets = np.asarray(self.targets, dtype=block.x.dtype)
+        shares = targets[block.y] if block.votes is None else block.votes @ targets
+        if block.masked is None:
+            return shares
+        shares = np.where(block.masked, 0, shares)
+        return shares / shares.sum(axis=1)[:, None]
 
     def logits(self, theta: Floats, block: Block) -> Floats:
         """Return J(x) θ, with -inf for masked classes."""
@@ -107,7 +115,7 @@ class Model:
 
 
 @dataclass(frozen=True, eq=False)
-class _Statistic:
+class _Statistic(Statistic[RowSums]):
     """What one pass over the rows adds up, at parameters θ."""
 
     model: Model
@@ -116,6 +124,7 @@ class _Statistic:
     dtype: Any
     v: NDArray[np.float64] | None = None
     ridge: NDArray[np.float64] | None = None
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> RowSums:

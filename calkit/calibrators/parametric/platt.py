@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -69,7 +68,7 @@ class PlattScaling(AffineScaling):
     r"""Platt scaling: a logistic regression :math:`a + b s` on the logit s of class 1, to smoothed labels.
 
     The labels 1 and 0 stand for :math:`(n_1 + 1) / (n_1 + 2)` and :math:`1 / (n_0 + 2)`, with :math:`n_1` and
-    :math:`n_0` rows of the two classes, so that it is defined for any data.
+    :math:`n_0` rows of the two classes, so that it is defined for any data. A logit of -inf gives its class no share.
 
     Parameters
     ----------
@@ -110,10 +109,6 @@ class PlattScaling(AffineScaling):
     >>> PlattScaling().fit(logits, labels).coef_.round(2).tolist()
     [-0.06, 0.42]
     """
-
-    law_exceptions: ClassVar[Mapping[str, str]] = {
-        "impossible_classes_are_allowed": "smoothed labels give both classes a share, so no probability may be 0",
-    }
 
     _title: ClassVar[str] = "Platt scaling"
     _is_per_class: ClassVar[bool] = False

@@ -31,6 +31,9 @@ _MAX_SINGLE_STEPS = 30
 _MAX_PRODUCTS = 250
 _SMALLEST_STEP = 1e-6
 
+# A step that leaves more than this share of what was to gain shows that the Hessian is not that of the point.
+_SLOW = 1e-2
+
 # A last step by which parameters still move by this share of themselves shows that the data do not determine them.
 _MOVES = 1e-2
 
@@ -118,24 +121,47 @@ def minimise(
 
 
 class _DenseSteps:
-    """Newton steps by a Cholesky factor of the Hessian, which comes with each slope."""
+    """Newton steps by a Cholesky factor of the Hessian.
+
+    In float32 the Hessian comes with each slope. In float64 the last one serves as long as steps gain fast; where no
+    ridge bounds the gap, it is computed in float64 at least once.
+    """
 
     goal = _EXACT
 
     def __init__(self, problem: Problem, free: NDArray[np.bool_], null_space: Vector | None) -> None:
         self._problem, self._free = problem, free
         self._null_space = None if null_space is None or problem.ridge.any() else null_space[np.ix_(free, free)]
-        self._hessian = np.empty((0, 0))
+        self._hessian = self._next = np.empty((0, 0))
+        self._is_exact, self._exact_wanted = False, not problem.ridge[free].all()
+        self._before = np.inf
 
     def slope(self, theta: Vector, dtype: Any) -> tuple[float, Vector]:
+        self._next_is_exact = dtype is np.float64
+        if self._next_is_exact and (self._is_exact or not self._exact_wanted):
+            self._next_is_exact = self._is_exact
+            return self._problem.slope(theta, dtype)
         value, gradient, self._next = self._problem.newton(theta, dtype)
         return value, gradient
 
-    def accept(self, theta: Vector) -> None:  # noqa: ARG002 - the Hessian came with the slope there
-        self._hessian = self._next[np.ix_(self._free, self._free)]
+    def accept(self, theta: Vector) -> None:
+        self._theta = theta
+        self._hessian, self._is_exact = self._next, self._next_is_exact
 
-    def step(self, gradient: Vector) -> Vector:
-        h = self._hessian
+    def step(self, gradient: Vector, dtype: Any) -> Vector:
+        v = self._solve(gradient)
+        left = -float(gradient @ v)
+        if dtype is np.float64 and left > max(_SLOW * self._before, 2 * self.goal):
+            # The Hessian of another point, or of float32, does not do.
+            _, _, self._next = self._problem.newton(self._theta, dtype)
+            self._hessian, self._is_exact = self._next, True
+            v = self._solve(gradient)
+            left = -float(gradient @ v)
+        self._before = left
+        return v
+
+    def _solve(self, gradient: Vector) -> Vector:
+        h = self._hessian[np.ix_(self._free, self._free)]
         scale = h.diagonal().max() or 1.0
         if self._null_space is not None:
             h = h + scale * self._null_space
@@ -166,7 +192,7 @@ class _ProductSteps:
     def accept(self, theta: Vector) -> None:
         self._theta = theta
 
-    def step(self, gradient: Vector) -> Vector:
+    def step(self, gradient: Vector, dtype: Any) -> Vector:  # noqa: ARG002 - products are float32's
         theta = self._theta
         if self._count in (0, 2, 5) or self._count % 8 == 0:
             inverse = self._problem.preconditioner(theta)
@@ -227,7 +253,7 @@ class _Descent:
                 gap = float(gradient @ gradient) / self._strong
                 if gap <= self._steps.goal:
                     return self._end(theta, value, gradient, gap, n_iter - 1, v)
-            v = self._steps.step(gradient)
+            v = self._steps.step(gradient, dtype)
             decrement = max(0.0, -float(gradient @ v) / 2)
             if dtype is np.float64:
                 gap = min(decrement, gap) if self._strong > 0 else decrement

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.stats import Statistic
 from calkit.stats.rows import Rows
 
 __all__ = ["ClassTotals", "DataTotals"]
@@ -50,7 +52,7 @@ class DataTotals:
 
 
 @dataclass(frozen=True)
-class ClassTotals:
+class ClassTotals(Statistic[DataTotals]):
     """Statistic: the weight of each class, and whether a true class is impossible.
 
     Parameters
@@ -59,17 +61,18 @@ class ClassTotals:
     """
 
     n_classes: int
+    is_sum: ClassVar[bool] = True
     needs_distribution = True
 
     def measure(self, rows: Rows) -> DataTotals:
         """Return the :class:`DataTotals` of one block."""
         weight = np.ones(len(rows)) if rows.weight is None else rows.weight
-        votes = getattr(rows, "votes", None)
+        votes = rows.votes
         if votes is None:
             by_class = np.bincount(rows.y_true, weight, self.n_classes).astype(np.float64)
             impossible = np.isneginf(rows.scores[np.arange(len(rows)), rows.y_true])
         else:
             by_class = weight @ votes
-            impossible = (np.isneginf(rows.scores) & (votes > 0)).any(axis=1)
+            impossible = np.asarray((np.isneginf(rows.scores) & (votes > 0)).any(axis=1))
         first = int(rows.numbers[np.argmax(impossible)]) if impossible.any() else None
         return DataTotals(by_class, float(weight.min()), first)

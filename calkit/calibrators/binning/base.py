@@ -1,0 +1,155 @@
+"""One map per class, from its probability to how often it is true: one class against the rest."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.calibrators.base import Calibrator
+from calkit.calibrators.binning.lookup import Tables
+from calkit.calibrators.binning.rows import Groups, LabelledRows, gather
+from calkit.calibrators.description import Curve, Description, FittedValue
+from calkit.calibrators.inputs import softmax
+from calkit.errors import InputError
+from calkit.predictions import Predictions
+from calkit.shards import Shards
+
+__all__ = ["MIXES", "OneVersusRestMaps", "TableMaps"]
+
+Floats = NDArray[np.float64]
+
+#: Weight of the uniform law in the result, in rows per class and in all, by name.
+MIXES = {"laplace": (1.0, 0.0), "probmetrics": (0.0, 1.0), None: (0.0, 0.0)}
+
+# Curves of so many classes are described.
+_CURVES = 10
+_CURVE_POINTS = 400
+
+
+class OneVersusRestMaps(Calibrator):
+    """Base of calibrators that map the probability of each class by itself, then divide by the sum.
+
+    Of two classes, the probability of the second is mapped, and the first has the rest. A subclass fits in
+    :meth:`_fit_maps` and maps one class in :meth:`_map_class`. The subclass has a parameter `mix`.
+    """
+
+    supports: ClassVar[frozenset[str]] = frozenset({"weights", "shards", "pairs", "soft"})
+    title: ClassVar[str]
+    mix: Any
+
+    n_rows_: float
+
+    @abstractmethod
+    def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
+        """Learn the map of each of the columns, problem by problem."""
+
+    @abstractmethod
+    def _map_class(self, problem: int, x: Floats) -> Floats:
+        """Return the map of a problem at probabilities x of shape (n,), in float64."""
+
+    def _fit(self, data: Predictions | Shards) -> None:
+        if self.mix not in MIXES:
+            raise InputError(f"mix must be 'laplace', 'probmetrics' or None, but is {self.mix!r}.")
+        rows = gather(data)
+        self.n_rows_ = rows.total_weight
+        self._fit_maps(rows, [1] if rows.n_classes == 2 else list(range(rows.n_classes)))
+
+    def _proba(self, logits: Any) -> Any:
+        wide = logits.astype(np.float64, copy=False)
+        impossible = np.isneginf(wide)
+        probs = self._mapped(np.asarray(softmax(wide), dtype=np.float64))
+        if impossible.any():
+            probs[impossible] = 0.0
+        self._normalise(probs, ~impossible)
+        per_class, in_all = MIXES[self.mix]
+        strength = per_class * probs.shape[1] + in_all
+        if strength:
+            probs *= self.n_rows_
+            probs += strength / probs.shape[1]
+            probs[impossible] = 0.0
+            probs /= probs.sum(axis=1, keepdims=True)
+        return probs.astype(logits.dtype, copy=False)
+
+    def _log_proba(self, logits: Any) -> Any:
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self._proba(logits)))
+
+    def _mapped(self, probs: Floats) -> Floats:
+        if probs.shape[1] == 2:
+            second = self._map_class(0, np.ascontiguousarray(probs[:, 1]))
+            return np.stack([1 - second, second], axis=1)
+        columns = np.ascontiguousarray(probs.T)
+        return np.stack([self._map_class(problem, x) for problem, x in enumerate(columns)], axis=1)
+
+    @staticmethod
+    def _normalise(probs: Floats, possible: Any) -> None:
+        """Divide by the sum; a row in which nothing is left is shared by the possible classes."""
+        total = probs.sum(axis=1)
+        empty = total <= 0
+        if empty.any():
+            probs[empty] = possible[empty]
+            total = probs.sum(axis=1)
+        probs /= total[:, None]
+
+    def describe(self) -> Description:
+        """Return the number of classes and, of few, the map of each."""
+        curves = []
+        if len(self.classes_) <= _CURVES:
+            shown = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
+            grid = np.linspace(0, 1, _CURVE_POINTS)
+            for problem, label in enumerate(shown.tolist()):
+                values = self._map_class(problem, grid)
+                curves.append(Curve(f"class {label}", tuple(grid.tolist()), tuple(values.tolist())))
+        value = FittedValue("n_values", self._n_values(), "values")
+        return Description(self.title, (value,), tuple(curves))
+
+    @abstractmethod
+    def _n_values(self) -> int:
+        """Return how many numbers were learned."""
+
+
+class TableMaps(OneVersusRestMaps):
+    """One-versus-rest maps that are tables; a subclass makes that of one class of its :class:`Groups`."""
+
+    is_step: ClassVar[bool] = False
+    _state: ClassVar[tuple[str, ...]] = ("keys_", "values_", "splits_", "n_rows_")
+
+    keys_: Floats
+    values_: Floats
+    splits_: Any
+
+    @abstractmethod
+    def _fit_table(self, groups: Groups) -> tuple[Floats, Floats]:
+        """Return keys and values of one class (see :class:`Tables`); `groups` has at least one score."""
+
+    def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
+        self._keep([self._table_of(rows.against_rest(column)) for column in columns])
+
+    def _table_of(self, groups: Groups) -> tuple[Floats, Floats]:
+        # A class that is impossible in every row has nothing to learn from, and nothing to map.
+        return self._fit_table(groups) if len(groups) else (np.empty(0), np.empty(0))
+
+    def _keep(self, maps: list[tuple[Floats, Floats]]) -> None:
+        tables = Tables.of(maps, is_step=self.is_step)
+        self.keys_, self.values_, self.splits_ = tables.keys, tables.values, tables.splits
+
+    def _map_class(self, problem: int, x: Floats) -> Floats:
+        return Tables(self.keys_, self.values_, self.splits_, self.is_step).look_up(problem, x)
+
+    def _n_values(self) -> int:
+        return len(self.values_)
+
+    def _check_state(self) -> None:
+        keys, values, splits = self.keys_, self.values_, np.asarray(self.splits_)
+        problems = 1 if len(self.classes_) == 2 else len(self.classes_)
+        if not (len(splits) == problems + 1 and splits[0] == 0 and splits[-1] == len(keys) == len(values)):
+            raise ValueError("its tables do not fit its classes")
+        if (np.diff(splits) < 0).any() or not ((values >= 0) & (values <= 1)).all() or not self.n_rows_ > 0:
+            raise ValueError("its tables are impossible")
+        for start, stop in pairwise(splits.tolist()):
+            if (np.diff(keys[start:stop]) < 0).any():
+                raise ValueError("the keys of a table do not rise")

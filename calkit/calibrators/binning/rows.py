@@ -1,0 +1,148 @@
+"""Probabilities and labels of all rows, gathered from arrays, files or a cluster; and one class against the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.calibrators.inputs import softmax
+from calkit.predictions import Predictions
+from calkit.shards import Shards
+from calkit.stats import Rows, Statistic, summarize
+
+__all__ = ["Groups", "LabelledRows", "gather", "group_scores"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """Probabilities of rows with what was true; ``+`` is concatenation.
+
+    Attributes
+    ----------
+    probs : ndarray of float64, shape (n, K)
+    impossible : ndarray of bool, shape (n, K), or None
+        Where the logit is -inf; None if nowhere.
+    y_true : ndarray of intp, shape (n,)
+    weight : ndarray of float64, shape (n,), or None
+    votes : ndarray of float64, shape (n, K), or None
+        Shares of classes, where labels are soft.
+    """
+
+    probs: Floats
+    impossible: NDArray[np.bool_] | None
+    y_true: NDArray[np.intp]
+    weight: Floats | None
+    votes: Floats | None
+
+    def __add__(self, other: LabelledRows) -> LabelledRows:
+        return LabelledRows(
+            np.concatenate([self.probs, other.probs]),
+            None
+            if self.impossible is None and other.impossible is None
+            else np.concatenate([self._mask(), other._mask()]),
+            np.concatenate([self.y_true, other.y_true]),
+            None
+            if self.weight is None and other.weight is None
+            else np.concatenate([self._weights(), other._weights()]),
+            None if self.votes is None or other.votes is None else np.concatenate([self.votes, other.votes]),
+        )
+
+    @property
+    def n_classes(self) -> int:
+        """Number of columns."""
+        return int(self.probs.shape[1])
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights."""
+        return float(len(self.probs) if self.weight is None else self.weight.sum())
+
+    def outcome(self, column: int) -> Floats:
+        """Return whether the class of a column is the true one, or its share of the votes; shape (n,)."""
+        if self.votes is not None:
+            return self.votes[:, column]
+        return (self.y_true == column).astype(np.float64)
+
+    def against_rest(self, column: int) -> Groups:
+        """Return the groups of one class against the rest; where it is impossible, nothing is learned of it."""
+        x, hit, weight = self.probs[:, column], self.outcome(column), self.weight
+        if self.impossible is not None:
+            there = ~self.impossible[:, column]
+            x, hit, weight = x[there], hit[there], None if weight is None else weight[there]
+        return group_scores(x, hit, weight)
+
+    def _mask(self) -> NDArray[np.bool_]:
+        return np.zeros(self.probs.shape, bool) if self.impossible is None else self.impossible
+
+    def _weights(self) -> Floats:
+        return np.ones(len(self.probs)) if self.weight is None else self.weight
+
+
+@dataclass(frozen=True)
+class _Gathered(Statistic[LabelledRows]):
+    """Statistic: the rows themselves."""
+
+    needs_distribution = True
+
+    def measure(self, rows: Rows) -> LabelledRows:
+        """Return the :class:`LabelledRows` of one block."""
+        rows.check()
+        logits = rows.scores.astype(np.float64)
+        impossible = np.isneginf(logits)
+        votes = getattr(rows, "votes", None)
+        mask = impossible if impossible.any() else None
+        weight = None if rows.weight is None else rows.weight.copy()
+        return LabelledRows(np.asarray(softmax(logits), dtype=np.float64), mask, rows.y_true.copy(), weight, votes)
+
+
+def gather(data: Predictions | Shards) -> LabelledRows:
+    """Return the probabilities of logits and what was true, in memory: 8 bytes a score.
+
+    Parameters
+    ----------
+    data : Predictions or Shards
+        Of kind "logits".
+    """
+    found: LabelledRows = summarize(data, [_Gathered()])[_Gathered()]
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Distinct scores of one event, with the rows and the positives of each: all that a monotone fit needs.
+
+    Attributes
+    ----------
+    score : ndarray of float64, shape (m,)
+        Rising, all different.
+    weight : ndarray of float64, shape (m,)
+    positive : ndarray of float64, shape (m,)
+        Weight of the rows where the event happened.
+    """
+
+    score: Floats
+    weight: Floats
+    positive: Floats
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights."""
+        return float(self.weight.sum())
+
+
+def group_scores(x: Floats, outcome: Floats, weight: Floats | None = None) -> Groups:
+    """Put rows of equal score together; two groups merge by grouping their concatenation."""
+    order = np.argsort(x)
+    ranked, hit = x[order], outcome[order]
+    mass = np.ones(len(x)) if weight is None else weight[order]
+    first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])) if len(x) else np.empty(0, np.intp)
+    if not len(first):
+        return Groups(ranked, mass, hit)
+    return Groups(ranked[first], np.add.reduceat(mass, first), np.add.reduceat(mass * hit, first))

@@ -1,0 +1,233 @@
+"""Venn-Abers prediction: two isotonic values for every score, one for each outcome the new row might have."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from calkit.calibrators.binning.base import OneVersusRestMaps
+from calkit.calibrators.binning.isotonic import isotonic_blocks
+from calkit.calibrators.binning.lookup import rank
+from calkit.calibrators.binning.rows import Groups, LabelledRows
+from calkit.calibrators.inputs import softmax
+from calkit.calibrators.registration import register_calibrator
+
+__all__ = ["VennAbers", "merge_intervals", "venn_abers_values"]
+
+Floats = NDArray[np.float64]
+
+
+@register_calibrator("venn-abers")
+class VennAbers(OneVersusRestMaps):
+    """Inductive Venn-Abers prediction, one class against the rest.
+
+    For every score, isotonic regression is fitted twice, with the new row as a negative and as a positive: [p0, p1]
+    holds a perfectly calibrated probability if the rows are exchangeable. The single probability is p1 / (1 - p0 +
+    p1), the point of least regret in log-loss, which is never 0.
+
+    Parameters
+    ----------
+    mix : {"laplace", "probmetrics", None}, default=None
+        As for :class:`Isotonic`.
+
+    Attributes
+    ----------
+    scores_ : ndarray of float64
+        Distinct scores of each class, one class after the other.
+    p0_, p1_ : ndarray of float64
+        Both values at every place between scores, one more than scores of each class.
+    splits_ : ndarray of intp
+        Where the scores of each class begin and end.
+    n_rows_, classes_, n_features_in_
+        As for :class:`Isotonic`.
+
+    Notes
+    -----
+    With sample weights both values are those of weighted isotonic regression with a new row of weight 1; the
+    guarantee is for rows of equal weight.
+
+    References
+    ----------
+    Vovk, Petej & Fedorova, "Large-scale probabilistic predictors with and without guarantees of validity", NeurIPS
+    2015.
+
+    Examples
+    --------
+    >>> from calkit.calibrators import get_calibrator
+    >>> logits = [[0.0, -2.0], [0.0, -1.0], [0.0, 1.0], [0.0, 2.0]]
+    >>> calibrator = get_calibrator("venn-abers").fit(logits, [0, 1, 0, 1])
+    >>> calibrator.predict_interval([[0.0, 0.0]])[0, 1].round(3)
+    array([0.333, 0.667])
+    """
+
+    title: ClassVar[str] = "Venn-Abers prediction"
+    law_exceptions: ClassVar[dict[str, str]] = {
+        "precision_is_kept": "a score that occurred joins its rows, which it does not in another precision",
+    }
+    _state: ClassVar[tuple[str, ...]] = ("scores_", "p0_", "p1_", "splits_", "n_rows_")
+
+    scores_: Floats
+    p0_: Floats
+    p1_: Floats
+    splits_: Any
+
+    def __init__(self, mix: str | None = None) -> None:
+        self.mix = mix
+
+    def predict_interval(self, X: Any) -> Floats:
+        """Return both probabilities of each class, before the rows are made to sum to 1.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, K) or (n,)
+            Logits.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, K, 2)
+            p0 and p1; of two classes, those of the first are the complements.
+        """
+        check_is_fitted(self)
+        probs = softmax(self._checked(X).astype(np.float64, copy=False))
+        if probs.shape[1] == 2:
+            low, high = self._both(0, np.ascontiguousarray(probs[:, 1]))
+            return np.stack([np.stack([1 - high, 1 - low], axis=1), np.stack([low, high], axis=1)], axis=1)
+        pairs = [np.stack(self._both(c, np.ascontiguousarray(probs[:, c])), axis=1) for c in range(probs.shape[1])]
+        return np.stack(pairs, axis=1)
+
+    def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
+        groups = [rows.against_rest(column) for column in columns]
+        self.splits_ = np.cumsum([0, *(len(each) for each in groups)], dtype=np.intp)
+        self.scores_ = np.concatenate([each.score for each in groups])
+        values = [venn_abers_values(each) for each in groups]
+        self.p0_, self.p1_ = (np.concatenate([pair[i] for pair in values]) for i in (0, 1))
+
+    def _both(self, problem: int, x: Floats) -> tuple[Floats, Floats]:
+        """Return p0 and p1 of scores: a score that occurred joins the rows that have it."""
+        start, stop = self.splits_[problem], self.splits_[problem + 1]
+        scores = self.scores_[start:stop]
+        # Each class before this one has one place more than it has scores.
+        places = slice(start + problem, stop + problem + 1)
+        p0, p1 = self.p0_[places], self.p1_[places]
+        if not len(scores):
+            return np.zeros(len(x)), np.ones(len(x))
+        at = rank(scores, x, logarithmic=True)
+        tied = (at > 0) & (scores.take(at - 1) == x)
+        return p0.take(at), p1.take(at - tied)
+
+    def _map_class(self, problem: int, x: Floats) -> Floats:
+        p0, p1 = self._both(problem, x)
+        return p1 / (1 - p0 + p1)
+
+    def _n_values(self) -> int:
+        return len(self.p0_)
+
+    def _check_state(self) -> None:
+        problems = 1 if len(self.classes_) == 2 else len(self.classes_)
+        splits = np.asarray(self.splits_)
+        if len(splits) != problems + 1 or splits[-1] != len(self.scores_):
+            raise ValueError("its scores do not fit its classes")
+        if not len(self.p0_) == len(self.p1_) == len(self.scores_) + problems:
+            raise ValueError("its values do not fit its scores")
+        if not ((self.p0_ >= 0) & (self.p1_ <= 1) & (self.p0_ <= self.p1_)).all():
+            raise ValueError("its values are impossible")
+
+
+def merge_intervals(p0: Floats, p1: Floats, axis: int = 0) -> Floats:
+    """Merge the intervals of several Venn-Abers predictors (cross Venn-Abers) into single probabilities.
+
+    Parameters
+    ----------
+    p0, p1 : ndarray of float64
+        Both probabilities of each predictor, fitted on its own fold.
+    axis : int, default=0
+        Along which the predictors are.
+
+    Returns
+    -------
+    ndarray of float64
+        ``GM(p1) / (GM(1 - p0) + GM(p1))``, with the geometric mean GM over the predictors.
+
+    References
+    ----------
+    Vovk, Petej & Fedorova, NeurIPS 2015, Section 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> merge_intervals(np.array([[0.2], [0.4]]), np.array([[0.4], [0.6]])).round(4)
+    array([0.4142])
+    """
+    with np.errstate(divide="ignore"):
+        miss, hit = (np.exp(np.log(part).mean(axis=axis)) for part in (1 - p0, p1))
+    return np.asarray(hit / (miss + hit))
+
+
+def venn_abers_values(groups: Groups, new_weight: float = 1.0) -> tuple[Floats, Floats]:
+    """Return p0 and p1 at every place a new row can take among the scores.
+
+    Parameters
+    ----------
+    groups : Groups
+        m distinct scores.
+    new_weight : float, default=1.0
+        Weight of the new row.
+
+    Returns
+    -------
+    p0, p1 : ndarray of float64, shape (m + 1,)
+        Isotonic value of a negative, and of a positive, row after so many of the scores.
+
+    Notes
+    -----
+    With P_i = (W_i, S_i) the weight and the positives up to score i, the value of a positive of weight w at place i is
+
+        max over a <= i of  min over b > i of  (w + S_b - S_a) / (w + W_b - W_a).
+
+    The inner minimum is the same over all b > a, and is taken at a vertex of the greatest convex minorant of the
+    points without the new row: a line that ended inside a block of mean m would be less steep than m, and the value
+    is at least m there. Along the vertices the ratio falls and then rises, so a walk from each place to the right,
+    done for all places at once, finds it; a running maximum does the rest. A negative row is the mirror image.
+    """
+    m = len(groups)
+    if not m:
+        return np.zeros(1), np.ones(1)
+    weight, positive = (np.append(0.0, np.cumsum(part)) for part in (groups.weight, groups.positive))
+    starts, _ = isotonic_blocks(groups)
+    block_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    p1 = np.ones(m + 1)
+    p1[:-1] = _walk(np.arange(m), block_of + 1, 1, starts, weight, positive, new_weight)
+    p0 = np.zeros(m + 1)
+    p0[1:] = 1 - _walk(np.arange(1, m + 1), block_of, -1, starts, weight, weight - positive, new_weight)
+    low = np.minimum.accumulate(p0[::-1])[::-1]
+    return np.clip(low, 0, 1), np.clip(np.maximum.accumulate(p1), 0, 1)
+
+
+def _walk(
+    place: NDArray[np.intp],
+    vertex: NDArray[np.intp],
+    step: int,
+    starts: NDArray[np.intp],
+    weight: Floats,
+    positive: Floats,
+    new_weight: float,
+) -> Floats:
+    """Return the least ratio over the vertices from `vertex` on, in the direction of `step`, for every place."""
+    end = len(starts) - 1 if step > 0 else 0
+    s, w = positive[place], weight[place]
+    at = starts[vertex]
+    best = (new_weight + abs(positive[at] - s)) / (new_weight + abs(weight[at] - w))
+    vertex = vertex.copy()
+    active = np.flatnonzero(vertex != end)
+    while len(active):
+        following = vertex[active] + step
+        at = starts[following]
+        ratio = (new_weight + abs(positive[at] - s[active])) / (new_weight + abs(weight[at] - w[active]))
+        better = ratio <= best[active]
+        active, following, ratio = active[better], following[better], ratio[better]
+        best[active], vertex[active] = ratio, following
+        active = active[following != end]
+    return best
