@@ -13,6 +13,7 @@ from calkit.calibrators.binning import (
     TopLabelHistogram,
     VennAbers,
 )
+from calkit.calibrators.choice import AutoCalibrator, CandidateScore, Identity, Selection, select_calibrator
 from calkit.calibrators.composed import ByColumn, CalibratedClassifier, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric import (
@@ -39,18 +40,21 @@ from calkit.calibrators.registration import (
     get_calibrator,
     register_calibrator,
 )
+from calkit.calibrators.shift import PriorCorrection, TeacherTemperature
 from calkit.calibrators.temperature import TemperatureScaling, temperature_curve
 
 __all__ = [
     "CALIBRATORS",
     "AdaptiveTemperatureScaling",
     "AffineScaling",
+    "AutoCalibrator",
     "BayesianBinning",
     "BetaCalibration",
     "BiasCorrectedTemperatureScaling",
     "ByColumn",
     "CalibratedClassifier",
     "Calibrator",
+    "CandidateScore",
     "CdfSpline",
     "CentredIsotonic",
     "ClassTemperatureScaling",
@@ -61,6 +65,7 @@ __all__ = [
     "FittedValue",
     "FocalMap",
     "HistogramBinning",
+    "Identity",
     "Isotonic",
     "MatrixScaling",
     "MonotoneSpline",
@@ -68,10 +73,13 @@ __all__ = [
     "NoBiasVectorScaling",
     "OneVsRest",
     "PlattScaling",
+    "PriorCorrection",
     "QuadraticScaling",
     "ScalingBinning",
+    "Selection",
     "StructuredMatrixScaling",
     "StructuredVectorScaling",
+    "TeacherTemperature",
     "TemperatureScaling",
     "TopLabel",
     "TopLabelHistogram",
@@ -82,5 +90,6 @@ __all__ = [
     "load_calibrator",
     "register_calibrator",
     "save_calibrator",
+    "select_calibrator",
     "temperature_curve",
 ]
