@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError, UsageError
 from calkit.io.hardening.guard import reading
 from calkit.io.hardening.limits import check
+from calkit.io.hardening.unchanged import Stamp
 from calkit.io.sources import ColumnsSource
 from calkit.lazy import Converted, LazyArray
 from calkit.printing import printable
@@ -135,18 +136,20 @@ class Container:
         fields = {key: item.renamed(key) for key, item in inside.items()}
         return replace(self, fields=fields, stack=None) if fields else None
 
-    def guarded(self, what: str) -> Container:
-        """Return the same, every error of loading an array turned into one that names the file and the array.
+    def guarded(self, what: str, stamp: Stamp) -> Container:
+        """Return the same; loading an array ends in one clear error if it fails, or the file is another one by then.
 
         Parameters
         ----------
         what : str
             The format, for messages.
+        stamp : Stamp
+            What was opened.
         """
 
         def guard(item: Field) -> Field:
             where = f"{self.path}:{printable(item.name)}" if self.named else self.path
-            return replace(item, load=partial(_guarded, item.load, where, what))
+            return replace(item, load=partial(_guarded, item.load, where, what, stamp))
 
         stack = self.stack
         fields = {name: guard(item) for name, item in self.fields.items()}
@@ -201,9 +204,9 @@ class Container:
         raise unknown_name("array", name, map(printable, self.fields), of=self.path)
 
 
-def _guarded(load: Callable[[], Any], where: Path | str, what: str) -> Any:
-    with reading(where, what):
-        return load()
+def _guarded(load: Callable[[], Any], where: Path | str, what: str, stamp: Stamp) -> Any:
+    with stamp.kept(), reading(where, what):
+        return stamp.watched(load())
 
 
 # What a message lists at most.
