@@ -1,6 +1,5 @@
 """The expected calibration error where no confidence is at an edge: the peers agree with us, and with each other."""
 
-import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.special import softmax
