@@ -314,25 +314,29 @@ def choose_metrics(
         If a metric is unknown.
     """
     chosen = [metric.bind(layout, target) for metric in asked_metrics(metrics, layout.kind)]
+    _check_kind(chosen, layout.kind)
     return tuple({metric.spec: metric for metric in chosen}.values())
 
 
 def asked_metrics(metrics: Iterable[str | Metric] | None, kind: str) -> list[Metric]:
     """Return the metrics asked for, each once; see :func:`choose_metrics`, which also binds them to predictions."""
-    pairs_only = kind == "confidence"
     names: Iterable[str | Metric] = DEFAULT_METRICS if metrics is None else metrics
     asked = [get_metric(name) for name in ([names] if isinstance(names, str) else names)]
-    if metrics is None and pairs_only:
+    if metrics is None and kind == "confidence":
         asked = [metric for metric in asked if not metric.needs_distribution]
-    for metric in asked:
-        if pairs_only and metric.needs_distribution:
+    _check_kind(asked, kind)
+    if not asked:
+        raise InputError("metrics is empty: name at least one metric.")
+    return list({metric.spec: metric for metric in asked}.values())
+
+
+def _check_kind(metrics: Iterable[Metric], kind: str) -> None:
+    for metric in metrics:
+        if kind == "confidence" and metric.needs_distribution:
             raise InputError(
                 f"{metric.name} needs the scores of all classes, but (confidence, correct) pairs hold one number per "
                 "answer; leave it out, or pass logits or probabilities."
             )
-    if not asked:
-        raise InputError("metrics is empty: name at least one metric.")
-    return list({metric.spec: metric for metric in asked}.values())
 
 
 def evaluation_of(

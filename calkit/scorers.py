@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from calkit.errors import InputError
+from calkit.evaluation import evaluate
 from calkit.metrics import Metric, available_metrics, get_metric
-from calkit.metrics.base import compute
 from calkit.predictions import Predictions
 
 __all__ = ["Scorer", "available_scorers", "make_scorer"]
@@ -56,7 +56,7 @@ class Scorer:
             sample_weight=sample_weight,
             class_names=list(estimator.classes_),
         )
-        value = compute(self.metric, predictions)
+        value = evaluate(predictions, [self.metric])[self.metric.spec]
         return value if self.metric.higher_is_better else -value
 
     @property

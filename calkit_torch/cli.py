@@ -91,7 +91,7 @@ def command(
 def _say(text: str, *, err: bool = False) -> None:
     """Print, once if torchrun has started several of us."""
     if os.environ.get("RANK", "0") == "0":
-        click.echo(text, err=err)
+        click.echo(printable(text, lines=True), err=err)
 
 
 def _recipe(

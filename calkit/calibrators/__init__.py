@@ -1,5 +1,9 @@
 """Calibrators: scikit-learn estimators that take logits and give calibrated probabilities."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from calkit.calibrators.base import Calibrator
 from calkit.calibrators.binning import (
     BayesianBinning,
@@ -13,7 +17,8 @@ from calkit.calibrators.binning import (
     TopLabelHistogram,
     VennAbers,
 )
-from calkit.calibrators.composed import ByColumn, CalibratedClassifier, OneVsRest, TopLabel
+from calkit.calibrators.choice import AutoCalibrator, CandidateScore, Identity, Selection, select_calibrator
+from calkit.calibrators.composed import ByColumn, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric import (
     AdaptiveTemperatureScaling,
@@ -39,18 +44,24 @@ from calkit.calibrators.registration import (
     get_calibrator,
     register_calibrator,
 )
+from calkit.calibrators.shift import PriorCorrection, TeacherTemperature
 from calkit.calibrators.temperature import TemperatureScaling, temperature_curve
+
+if TYPE_CHECKING:
+    from calkit.calibrators.composed.classifier import CalibratedClassifier
 
 __all__ = [
     "CALIBRATORS",
     "AdaptiveTemperatureScaling",
     "AffineScaling",
+    "AutoCalibrator",
     "BayesianBinning",
     "BetaCalibration",
     "BiasCorrectedTemperatureScaling",
     "ByColumn",
     "CalibratedClassifier",
     "Calibrator",
+    "CandidateScore",
     "CdfSpline",
     "CentredIsotonic",
     "ClassTemperatureScaling",
@@ -61,6 +72,7 @@ __all__ = [
     "FittedValue",
     "FocalMap",
     "HistogramBinning",
+    "Identity",
     "Isotonic",
     "MatrixScaling",
     "MonotoneSpline",
@@ -68,10 +80,13 @@ __all__ = [
     "NoBiasVectorScaling",
     "OneVsRest",
     "PlattScaling",
+    "PriorCorrection",
     "QuadraticScaling",
     "ScalingBinning",
+    "Selection",
     "StructuredMatrixScaling",
     "StructuredVectorScaling",
+    "TeacherTemperature",
     "TemperatureScaling",
     "TopLabel",
     "TopLabelHistogram",
@@ -82,5 +97,15 @@ __all__ = [
     "load_calibrator",
     "register_calibrator",
     "save_calibrator",
+    "select_calibrator",
     "temperature_curve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # It brings scikit-learn's model selection, which takes as long to import as all the rest.
+    if name == "CalibratedClassifier":
+        from calkit.calibrators.composed.classifier import CalibratedClassifier
+
+        return CalibratedClassifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

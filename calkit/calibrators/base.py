@@ -18,6 +18,7 @@ from calkit.calibrators.inputs import as_binary, as_classes, as_fit_predictions,
 from calkit.calibrators.persistence import fingerprint, save_calibrator, to_document
 from calkit.calibrators.state import Store, inline
 from calkit.errors import InputError
+from calkit.labels import TrueColumns
 from calkit.lazy import Converted, LazyArray
 from calkit.predictions import Kind, Predictions, not_predictions
 from calkit.shards import Shards
@@ -52,6 +53,8 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         Whether the order of the classes of a row never changes (two may become equal).
     binary_only : bool
         Whether two classes are all it takes.
+    needs_labels : bool
+        Whether it is fitted to labels; if not, `y` may be None, and predictions may come without.
     law_exceptions : mapping of str to str
         Laws of :mod:`calkit.testing` that do not hold, with the reason.
     classes_ : ndarray of shape (K,)
@@ -68,6 +71,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
     supports: ClassVar[frozenset[str]] = frozenset({"weights"})
     keeps_order: ClassVar[bool] = False
     binary_only: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = True
     law_exceptions: ClassVar[Mapping[str, str]] = {}
     _state: ClassVar[tuple[str, ...]] = ()
 
@@ -107,7 +111,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         """
         return Description(self.name)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit on logits of data the classifier was not trained on.
 
         Parameters
@@ -134,6 +138,8 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         CalibrationWarning
             If every row of `X` lies in [0, 1] and sums to 1: these are probabilities, not logits.
         """
+        if y is None and self.needs_labels:
+            raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         predictions = as_fit_predictions(X, y, sample_weight)
         warn_of_probabilities(X)
         self.fit_predictions(predictions)
@@ -324,7 +330,11 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
             )
         if isinstance(predictions, Shards):
             return predictions.logits()
-        predictions.require_labels()
+        if self.needs_labels:
+            predictions.require_labels()
+        elif predictions.y_true is None:
+            # Sums over rows ask for labels, which are not looked at.
+            predictions = predictions.replace(y_true=TrueColumns(np.zeros(predictions.n_samples, np.int8)))
         logits = predictions.logits()
         # A fit passes over the rows several times: the logarithms of what is in memory are computed once.
         in_memory = type(predictions.scores) is np.ndarray

@@ -78,7 +78,7 @@ def as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:
     """Build predictions whose class names are the classes of ``y``, where those are not the columns themselves."""
     shape = np.shape(X)
     n_classes = 2 if len(shape) == 1 or shape[1:] == (1,) else int(shape[1]) if len(shape) == 2 else 0
-    names = classes_from_fit(y, n_classes, column_names(X)) if n_classes else None
+    names = classes_from_fit(y, n_classes, column_names(X)) if n_classes and y is not None else None
     return Predictions(to_values(X), y, kind="logits", sample_weight=sample_weight, class_names=names)
 
 

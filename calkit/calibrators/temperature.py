@@ -15,8 +15,9 @@ from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.grid_search import GridMinimum, grid_minimum
 from calkit.calibrators.inputs import softmax
 from calkit.calibrators.nll_root import nll_root
+from calkit.calibrators.prior_root import inverse_temperature_with_prior
 from calkit.calibrators.registration import register_calibrator
-from calkit.errors import CalibrationWarning, InputError
+from calkit.errors import CalibrationWarning, InputError, UsageError
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
 from calkit.shards import Shards
@@ -56,6 +57,9 @@ class TemperatureScaling(Calibrator):
         Temperatures to try, positive and rising; or the same as text, ``"0.5,1,2"``, as the command line has it. By
         default the paper's, ``np.arange(1, 101) / 10``; with ``objective="nll"`` a grid is used only if given. The
         smallest of equally good temperatures is taken.
+    prior : float, optional
+        Standard deviation of a normal prior on log T, centred at T = 1; 0.5 is a good choice for few rows. With it a
+        temperature is always determined. For ``objective="nll"`` without a grid.
 
     Attributes
     ----------
@@ -117,17 +121,28 @@ class TemperatureScaling(Calibrator):
     objective_value_: float
     n_evaluations_: int
 
-    def __init__(self, objective: str = "nll", grid: Any = None) -> None:
+    def __init__(self, objective: str = "nll", grid: Any = None, prior: float | None = None) -> None:
         self.objective = objective
         self.grid = grid
+        self.prior = prior
 
     def _fit(self, predictions: Predictions | Shards) -> None:
         metric = get_metric(self.objective).bind(predictions)
-        if metric.name == "nll" and self.grid is None:
+        if self.prior is not None:
+            self._fit_with_prior(predictions, metric)
+        elif metric.name == "nll" and self.grid is None:
             self._fit_nll(predictions)
         else:
             self._fit_grid(predictions, metric, as_grid(self.grid))
         self.inverse_temperature_ = 1 / self.temperature_
+
+    def _fit_with_prior(self, predictions: Predictions | Shards, metric: Metric) -> None:
+        if metric.name != "nll" or self.grid is not None:
+            raise UsageError("prior is for objective='nll' without a grid; leave one of them out.")
+        if not (isinstance(self.prior, int | float) and 0 < self.prior < np.inf):
+            raise UsageError(f"prior must be a positive number, the deviation of log T, but is {self.prior!r:.60}.")
+        beta, self.objective_value_, self.n_evaluations_ = inverse_temperature_with_prior(predictions, self.prior)
+        self.temperature_ = 1 / beta
 
     def _fit_nll(self, predictions: Predictions | Shards) -> None:
         root = nll_root(predictions)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from calkit.cli.options import InputOptions, input_options
+from calkit.cli.options import InputOptions, as_columns, columns_option, input_options
 from calkit.cli.outputs import announce, check_output
 
 __all__ = ["command"]
@@ -25,6 +25,7 @@ __all__ = ["command"]
     show_default=True,
     help="Write probabilities, or log-probabilities as logits.",
 )
+@columns_option
 @click.option(
     "-o",
     "--output",
@@ -33,11 +34,12 @@ __all__ = ["command"]
     help="File to write; 'calkit formats' lists the suffixes.",
 )
 def command(
-    calibrator: str, file: str, source: InputOptions, written: Literal["probs", "logits"], output: Path
+    calibrator: str, file: str, source: InputOptions, written: Literal["probs", "logits"], columns: str, output: Path
 ) -> None:
     """Apply a calibrator to predictions and write the result.
 
-    Of a file with several splits the test split is used, unless --split names another.
+    Of a file with several splits the test split is used, unless --split names another. No labels are needed; they, ids
+    and other columns are written too, so that the result can be joined with other tables.
 
     \b
     calkit apply cal.json test.npz -o calibrated.npz
@@ -47,7 +49,7 @@ def command(
 
     check_output(output, [calibrator, file, *source.files()])
     fitted = load_calibrator(calibrator)
-    predictions = source.load_preferred(file, "test")
+    predictions = source.load_preferred(file, "test", columns=as_columns(columns), labelled=False)
     save_predictions(fitted.apply(predictions, kind=written), output)
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
     announce(f"wrote {predictions.n_samples:,} calibrated rows of {file}{split} as {written} to {output}", output)

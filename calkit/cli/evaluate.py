@@ -20,7 +20,10 @@ from calkit.errors import UsageError
 from calkit.evaluation import DEFAULT_METRICS, Evaluation, evaluate
 from calkit.executors import use_executor
 from calkit.metrics import Metric, get_metric
+from calkit.predictions import Predictions
+from calkit.shards import Shards
 from calkit.specs import split_specs
+from calkit.stats import get_view
 
 __all__ = ["command"]
 
@@ -34,6 +37,13 @@ __all__ = ["command"]
     metavar="LIST",
     help=f"Metrics, by commas, with parameters if any: ece,ece:n_bins=25,mce. Default: {', '.join(DEFAULT_METRICS)}.",
 )
+@click.option(
+    "--target",
+    metavar="WHAT",
+    help="What is judged: top, positive, positive:class=NAME, classwise, top-5, ordinal. By default the top label; of "
+    "one column of scores the event, y = 1.",
+)
+@click.option("--by", metavar="COLUMN", help="Show the values in each group too: the rows of each value of a column.")
 @click.option("--format", "form", type=click.Choice(list(RENDERERS)), default="table", help="Default: table.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
 @click.option(
@@ -62,6 +72,8 @@ def command(
     source: InputOptions,
     fit: FitOptions,
     metrics: str | None,
+    target: str | None,
+    by: str | None,
     form: str,
     output: Path | None,
     confidence_level: float | None,
@@ -81,17 +93,21 @@ def command(
     calkit evaluate logits.npz
     calkit evaluate logits.npz --split test -m temperature:objective=ece
     calkit evaluate logits.npz --confidence-level 0.95
+    calkit evaluate logits.npz --target classwise
+    calkit evaluate scores.csv --by region
     calkit evaluate probs.csv --kind probs --format json --fail-if 'ece>0.05'
     """  # noqa: D301
     check_output(output, [*files, *source.files(), *fit.files()])
     thresholds = [parse_threshold(text) for text in conditions]
     chosen = [get_metric(name) for name in split_specs(metrics)] if metrics is not None else None
     evaluations: list[Evaluation] = []
-    measure = _measure(confidence_level, resamples, random_state)
+    measure = _measure(
+        confidence_level, resamples, random_state, target=None if target is None else get_view(target), by=by
+    )
     with use_executor(f"dask:{dask}" if dask else None, jobs):
         for path in files:
             judged = [threshold.metric for threshold in thresholds]
-            evaluations += _evaluate_file(path, source, fit, chosen, judged, measure, on_workers=dask is not None)
+            evaluations += _evaluate_file(path, source, fit, chosen, judged, measure, by, on_workers=dask is not None)
     text = render(evaluations, form)
     if output is None:
         click.echo(text, nl=False)
@@ -103,12 +119,14 @@ def command(
         raise ThresholdBrokenError(*lines)
 
 
-def _measure(level: float | None, resamples: int | None, random_state: int | None) -> Callable[..., Evaluation]:
+def _measure(
+    level: float | None, resamples: int | None, random_state: int | None, **what: Any
+) -> Callable[..., Evaluation]:
     given = {"n_resamples": resamples, "random_state": random_state}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if chosen and level is None:
         raise UsageError("--resamples and --random-state belong to intervals; ask for them: --confidence-level 0.95.")
-    return partial(evaluate, confidence_level=level, **chosen)
+    return partial(evaluate, confidence_level=level, **what, **chosen)
 
 
 def _evaluate_file(
@@ -118,6 +136,7 @@ def _evaluate_file(
     chosen: list[Metric] | None,
     judged: list[Metric],
     measure: Callable[..., Evaluation],
+    by: str | None,
     *,
     on_workers: bool,
 ) -> list[Evaluation]:
@@ -128,7 +147,9 @@ def _evaluate_file(
         splits = [split for split in splits if split != fit_split]
     evaluations = []
     for split in splits:
-        predictions = source.shards(path, split) if on_workers else source.load(path, split)
+        columns = {} if by is None else {"columns": [by]}
+        read = source.shards if on_workers else source.load
+        predictions: Predictions | Shards = read(path, split, **columns)
         wanted = [*(chosen if chosen is not None else _defaults(predictions.kind)), *judged]
         before = measure(predictions, wanted)
         evaluations.append(before)

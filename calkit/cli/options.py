@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar, get_args
 
@@ -12,11 +14,12 @@ import click
 from calkit.cli.progress import watched
 from calkit.errors import UsageError
 from calkit.io import available_formats, is_address, load_predictions, open_container, split_address, splits_of
+from calkit.io.hardening.unchanged import Stamp
 from calkit.io.names import canonical_split
 from calkit.predictions import Kind, Predictions
 from calkit.shards import Shards
 
-__all__ = ["InputOptions", "fit_options", "input_options"]
+__all__ = ["InputOptions", "as_columns", "columns_option", "fit_options", "input_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,13 +33,36 @@ class InputOptions:
     scores: str | None = None
     labels: str | None = None
     sample_weight: str | None = None
+    confidence: str | None = None
+    correct: str | None = None
+    predicted: str | None = None
+    class_names: str | None = None
+    ids: str | None = None
+    groups: str | None = None
+    split_column: str | None = None
+    labels_from: int = 0
+    ignore_label: tuple[Any, ...] = ()
+    class_axis: int | None = None
+    positive: str | None = None
+    percent: bool = False
+    normalize: bool = False
     file_format: str | None = None
     trust_pickle: bool = False
     sandbox: bool = False
 
-    def load(self, path: str, split: str | None = None) -> Predictions:
-        """Read a file, or one split of it; a terminal shows how far later passes over its rows have come."""
-        return watched(load_predictions(path, **self._arguments(split)), path)
+    def load(self, path: str, split: str | None = None, **more: Any) -> Predictions:
+        """Read a file, or one split of it; a terminal shows how far later passes over its rows have come.
+
+        Parameters
+        ----------
+        path : str
+        split : str, optional
+        **more
+            Further arguments of :func:`calkit.load_predictions`: ``columns``, ``labelled``.
+        """
+        with _unchanged(path):
+            predictions = load_predictions(path, **self._arguments(split), **more)
+        return watched(predictions, path)
 
     def shards(self, path: str, split: str | None = None) -> Shards:
         """Return the files that a pattern or a folder stands for, to be read where they are worked on."""
@@ -44,28 +70,44 @@ class InputOptions:
 
     def files(self) -> list[str]:
         """Return the words of the options that may name files, beside the one that is read."""
-        return [word for word in (self.labels, self.sample_weight) if word is not None]
+        words = (self.labels, self.sample_weight, self.confidence, self.correct, self.predicted, self.class_names)
+        return [word for word in (*words, self.ids, self.groups) if word is not None]
 
     def _arguments(self, split: str | None) -> dict[str, Any]:
-        return {**asdict(self), "split": split or self.split}
+        return {**asdict(self), "split": split or self.split, "ignore_label": self.ignore_label or None}
 
     def splits(self, path: str) -> list[str | None]:
         """Return the splits to read: the one that was chosen, or all that the names tell."""
         if path == "-":
             # Standard input can be read once, so nothing is asked of it before.
             return [self.split]
-        if self.split is not None or self.scores is not None or split_address(path)[1] is not None:
+        if self.split is not None or split_address(path)[1] is not None:
             return [self.split]
-        container = open_container(
-            path, file_format=self.file_format, trust_pickle=self.trust_pickle, sandbox=self.sandbox
-        )
-        found: list[str] = splits_of(container)
+        with _unchanged(path):
+            container = open_container(
+                path, file_format=self.file_format, trust_pickle=self.trust_pickle, sandbox=self.sandbox
+            )
+        said = self.scores is not None or self.confidence is not None
+        found = splits_of(container, self.split_column, by_rows_only=said)
         return [None] if len(found) <= 1 else list(found)
 
-    def load_preferred(self, path: str, preferred: str) -> Predictions:
+    def load_preferred(self, path: str, preferred: str, **more: Any) -> Predictions:
         """Read the chosen split; of a file with several and none chosen, the preferred one if it is there."""
         splits = self.splits(path)
-        return self.load(path, preferred if len(splits) > 1 and preferred in splits else None)
+        return self.load(path, preferred if len(splits) > 1 and preferred in splits else None, **more)
+
+
+@contextlib.contextmanager
+def _unchanged(path: str) -> Iterator[None]:
+    """Refuse a file that is another one than when this command opened it first: its splits are read one by one."""
+    context = click.get_current_context(silent=True)
+    seen: dict[str, Stamp] = {} if context is None else context.find_root().meta.setdefault("calkit.stamps", {})
+    file = split_address(path)[0]
+    # Not so pipes, which change as they are read; these two never raise.
+    if path not in seen and (os.path.isfile(file) or os.path.isdir(file)):  # noqa: PTH112, PTH113
+        seen[path] = Stamp.of(file)
+    with seen[path].kept() if path in seen else contextlib.nullcontext():
+        yield
 
 
 def _collected(function: F, name: str, kind: type[Any], options: Sequence[Callable[[Any], Any]]) -> F:
@@ -87,12 +129,56 @@ def input_options(function: F) -> F:
     return _collected(function, "source", InputOptions, _INPUT)
 
 
+def columns_option(function: F) -> F:
+    """Add the option that says which other columns are written."""
+    return click.option(
+        "--columns",
+        default="all",
+        show_default=True,
+        metavar="all|none|LIST",
+        help="Other columns to write beside the scores, by commas.",
+    )(function)
+
+
+def as_columns(words: str) -> str | list[str]:
+    """Return what ``--columns`` says as :func:`calkit.load_predictions` takes it."""
+    if words == "all":
+        return words
+    return [] if words == "none" else [word.strip() for word in words.split(",")]
+
+
+def _as_label(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> tuple[Any, ...]:
+    """Return labels as they may stand in files; "nan" is a missing one."""
+    return tuple(float("nan") if word.lower() == "nan" else word for word in words)
+
+
 _INPUT = [
     click.option("--split", metavar="NAME", help="Split to read, of a file with several (validation, test)."),
     click.option("--kind", type=click.Choice(get_args(Kind)), help="What the scores are, if their name does not tell."),
-    click.option("--scores", metavar="NAME", help="Array of scores, if it cannot be told by name."),
+    click.option("--scores", metavar="NAME", help="Array of scores, if no name tells; or columns: cat,dog."),
     click.option("--labels", metavar="NAME|FILE", help="Array of labels, or another file, or FILE:NAME."),
-    click.option("--sample-weight", metavar="NAME|FILE", help="Array of weights, or another file."),
+    click.option("--confidence", metavar="NAME|FILE", help="Confidences in the answers given."),
+    click.option("--correct", metavar="NAME|FILE", help="Whether the answers were right."),
+    click.option("--predicted", metavar="NAME|FILE", help="The answers given, to be compared with the labels."),
+    click.option("--weight", "--sample-weight", "sample_weight", metavar="NAME|FILE", help="Weights of the rows."),
+    click.option(
+        "--class-names", metavar="LIST|NAME|FILE", help="Names of the classes, by commas, or where they stand."
+    ),
+    click.option("--labels-from", type=int, default=0, metavar="N", help="Number of the first class: 1 for 1..K."),
+    click.option(
+        "--ignore-label",
+        multiple=True,
+        metavar="LABEL",
+        callback=_as_label,
+        help="Leave rows with this label out (-100, nan); repeat for more.",
+    ),
+    click.option("--positive", metavar="LABEL", help="Label that one column of scores is the forecast of."),
+    click.option("--class-axis", type=int, metavar="N", help="Axis of the classes: 1 of (N, C, H, W)."),
+    click.option("--percent", is_flag=True, help="Probabilities or confidences are given in percent."),
+    click.option("--normalize", is_flag=True, help="Divide each row of probabilities by its sum."),
+    click.option("--id", "ids", metavar="NAME|FILE", help="Names of the rows."),
+    click.option("--group", "groups", metavar="NAME|FILE", help="Groups of the rows."),
+    click.option("--split-column", metavar="NAME", help="Column that names the split of each row."),
     click.option(
         "--file-format",
         type=click.Choice(available_formats()),

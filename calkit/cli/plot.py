@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
-from calkit.cli.outputs import check_output
+from calkit.cli.outputs import announce, check_output
 from calkit.cli.pictures import as_size, check_picture, picture_style, save_picture
 from calkit.errors import UsageError
 from calkit.specs import call_with_spec, parse_spec
+from calkit.stats.views import get_view
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,6 +42,10 @@ _COLUMNS = 4
 )
 @click.option("--bins", "n_bins", type=click.IntRange(min=1), help="Number of bins (15 for reliability).")
 @click.option("--binning", type=click.Choice(["uniform", "quantile"]), help="Bins of equal width or of equal mass.")
+@click.option(
+    "--target", help="Which forecasts: top, positive:class=NAME, top-5; classwise for a diagram of each class."
+)
+@click.option("--by", metavar="COLUMN", help="A reliability diagram for each value of a column.")
 @click.option("--style", type=click.Choice(["line", "bars"]), help="Form of reliability diagrams.  [default: line]")
 @click.option("--overlay", is_flag=True, help="Draw all reliability diagrams on the same axes.")
 @click.option("--columns", "n_columns", type=click.IntRange(min=1), help="Diagrams in a row.")
@@ -71,6 +76,8 @@ def command(
     what: str,
     n_bins: int | None,
     binning: str | None,
+    target: str | None,
+    by: str | None,
     style: str | None,
     overlay: bool,
     n_columns: int | None,
@@ -98,7 +105,7 @@ def command(
     """  # noqa: D301
     check_output(output, [*files, *source.files(), *fit.files()])
     check_picture(output)
-    counting = {"n_bins": n_bins, "binning": binning}
+    counting = {"n_bins": n_bins, "binning": binning, "target": target, "by": by}
     drawing = {"style": style, "overlay": overlay or None, "n_columns": n_columns}
     with picture_style(dark=dark):
         if history:
@@ -113,7 +120,7 @@ def command(
                 files, source, fit, what, _given(counting), {**_given(drawing), "title": title, "size": size}
             )
         save_picture(figure, output, dpi=dpi)
-    click.echo(f"wrote {output}")
+    announce(f"wrote {output}", output)
 
 
 # What the options are called whose names are not those of the parameters.
@@ -142,7 +149,10 @@ def _displays(
 
     spec = parse_spec(what)
     kind = PLOTS[spec.name]
-    for function, options in ((kind.from_predictions, counting), (kind.figure, drawing)):
+    # Several events or groups have a display each, where there is such a thing.
+    each = "by" in counting or get_view(counting.get("target", "top")).keyed
+    make = getattr(kind, "each", kind.from_predictions) if each else kind.from_predictions
+    for function, options in ((make, counting), (kind.figure, drawing)):
         for name in options.keys() - signature(function).parameters.keys():
             raise UsageError(f"{_OPTIONS.get(name, '--' + name)} does not apply to --what {spec.name}; leave it out.")
     displays: dict[str, Any] = {}
@@ -158,15 +168,16 @@ def _displays(
             shown.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
         for name, item in shown:
             lines = [heading] * (several or not name) + [name] * bool(name)
-            make = partial(kind.from_predictions, item, plot=False)
             arguments = replace(spec, kwargs={**counting, **spec.kwargs})
-            displays[_distinct("\n".join(lines), displays)] = call_with_spec(make, arguments, "plot")
+            counted = call_with_spec(partial(make, item, **({} if each else {"plot": False})), arguments, "plot")
+            for part, display in (counted if isinstance(counted, dict) else {"": counted}).items():
+                displays[_distinct("\n".join([*lines, *filter(None, [part])]), displays)] = display
     if not several and len(displays) > 1:
         drawing["title"] = drawing["title"] or heading
-    each = len(displays) // len(files)
-    if several and each > 1 and "n_columns" in signature(kind.figure).parameters:
+    in_a_row = len(displays) // len(files)
+    if several and in_a_row > 1 and "n_columns" in signature(kind.figure).parameters:
         # What belongs to one file stands in one row.
-        drawing.setdefault("n_columns", each * max(1, _COLUMNS // each))
+        drawing.setdefault("n_columns", in_a_row * max(1, _COLUMNS // in_a_row))
     return kind.figure(displays, **drawing)
 
 

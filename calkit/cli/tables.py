@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from calkit.evaluation import Evaluation, fitted_text
 from calkit.metrics import Metric
+from calkit.printing import json_text, printable
 from calkit.registry import Registry
 
 __all__ = ["RENDERERS", "print_table", "render"]
@@ -28,19 +29,55 @@ T = TypeVar("T")
 # So many evaluations stand side by side, with the metrics down the page; more stand one a row.
 _SIDE_BY_SIDE = 4
 
+# Where the groups of evaluations keep which column and value they are of.
+_GROUP = "group"
+
 # Words of headings are broken, where they may be, to lines of so many characters.
 _HEADING_WIDTH = 20
+
+
+def _with_groups(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Return the evaluations, each followed by those of its groups, which know in their `meta` whose they are."""
+    found = []
+    for whole in evaluations:
+        found.append(whole)
+        for label, group in whole.groups.items():
+            name = "(missing)" if label is None else str(label)
+            found.append(replace(group, meta={**whole.meta, _GROUP: (str(whole.by), name)}))
+    return found
 
 
 def _labels(evaluations: Sequence[Evaluation]) -> dict[str, list[str]]:
     """Return what tells the evaluations apart, as columns; a column that is empty everywhere is left out."""
     calibrators = [_calibrator(e) for e in evaluations]
     columns = {
-        "file": [str(e.meta.get("file", "")) for e in evaluations],
-        "split": [str(e.meta.get("split", "")) for e in evaluations],
-        "calibrator": [name or "as it is" for name in calibrators] if any(calibrators) else calibrators,
+        "file": [printable(str(e.meta.get("file", ""))) for e in evaluations],
+        "split": [printable(str(e.meta.get("split", ""))) for e in evaluations],
+        "calibrator": [name or "uncalibrated" for name in calibrators] if any(calibrators) else calibrators,
+        **_group_labels(evaluations),
     }
     return {name: values for name, values in columns.items() if any(values)}
+
+
+def _group_labels(evaluations: Sequence[Evaluation]) -> dict[str, list[str]]:
+    """Return the group of each evaluation, as a column for each column of the data that tells groups."""
+    names = dict.fromkeys(e.by for e in evaluations if e.by is not None)
+    return {
+        name: [dict([e.meta[_GROUP]]).get(name, "") if _GROUP in e.meta else "all" for e in evaluations]
+        for name in names
+    }
+
+
+def _worst(evaluations: Sequence[Evaluation]) -> str:
+    """Return a line that names the worst groups of each evaluation that has groups; nothing if none has."""
+    lines = []
+    for e in evaluations:
+        groups = {label: [m.title for m in e.metrics if e.worst(m) == label] for label in e.groups}
+        worst = [f"{label} ({', '.join(titles)})" for label, titles in groups.items() if titles]
+        if worst:
+            where = " ".join(str(word) for word in (e.meta.get("split"), _calibrator(e)) if word)
+            lines.append(f"Worst {e.by}{f', {where}' if where else ''}: {'; '.join(worst)}.\n")
+    return "".join(lines)
 
 
 def _calibrator(evaluation: Evaluation) -> str:
@@ -53,12 +90,12 @@ def _calibrator(evaluation: Evaluation) -> str:
 
 def _metrics(evaluations: Sequence[Evaluation]) -> list[Metric]:
     """Return all metrics that any of the evaluations has, in order."""
-    return list({metric.spec: metric for e in evaluations for metric in e.metrics}.values())
+    return list({(metric.spec, metric.view): metric for e in evaluations for metric in e.metrics}.values())
 
 
 def _cell(evaluation: Evaluation, metric: Metric, between: str = " ") -> str:
     """Return the value of a metric, with its interval if it has one."""
-    if metric.spec not in evaluation:
+    if all((own.spec, own.view) != (metric.spec, metric.view) for own in evaluation.metrics):
         return "–"
     return f"{metric.format(evaluation[metric.spec])}{between}{evaluation.interval_text(metric)}".rstrip()
 
@@ -75,23 +112,25 @@ RENDERERS: Registry[Callable[[Sequence[Evaluation]], str]] = Registry("format")
 
 @RENDERERS.register("json")
 def _json(evaluations: Sequence[Evaluation]) -> str:
-    return json.dumps([_finite(e.to_dict()) for e in evaluations], indent=2, ensure_ascii=False) + "\n"
+    return json_text([e.to_dict() for e in evaluations]) + "\n"
 
 
 @RENDERERS.register("csv")
 def _csv(evaluations: Sequence[Evaluation]) -> str:
-    """Values as they are, one evaluation a row; limits of intervals in columns after their metric."""
+    """Values as fractions, one evaluation a row; limits of intervals in columns after their metric."""
+    evaluations = _with_groups(evaluations)
     calibrators: list[Mapping[str, Any]] = [e.meta.get("calibrator") or {"spec": "", "fitted": {}} for e in evaluations]
     labels = {
-        "file": [e.meta.get("file", "") for e in evaluations],
-        "split": [e.meta.get("split", "") for e in evaluations],
+        "file": [printable(str(e.meta.get("file", ""))) for e in evaluations],
+        "split": [printable(str(e.meta.get("split", ""))) for e in evaluations],
         "calibrator": [calibrator["spec"] for calibrator in calibrators],
+        **_group_labels(evaluations),
     }
     for name in dict.fromkeys(name for calibrator in calibrators for name in calibrator["fitted"]):
         labels[name] = [repr(c["fitted"][name]) if name in c["fitted"] else "" for c in calibrators]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    specs = [metric.spec for metric in _metrics(evaluations)]
+    specs = list(dict.fromkeys(metric.spec for metric in _metrics(evaluations)))
     limited = any(e.confidence_level is not None for e in evaluations)
     ends = ("", "_low", "_high") if limited else ("",)
     writer.writerow([*labels, "n_samples", *(f"{spec}{end}" for spec in specs for end in ends)])
@@ -106,6 +145,8 @@ def _csv(evaluations: Sequence[Evaluation]) -> str:
 @RENDERERS.register("md")
 def _markdown(evaluations: Sequence[Evaluation]) -> str:
     """Values as people read them, one evaluation a row."""
+    worst = _worst(evaluations)
+    evaluations = _with_groups(evaluations)
     labels = _labels(evaluations)
     metrics = _metrics(evaluations)
     level = _level(evaluations)
@@ -115,12 +156,15 @@ def _markdown(evaluations: Sequence[Evaluation]) -> str:
     for i, e in enumerate(evaluations):
         values = [_cell(e, metric) for metric in metrics]
         lines.append([*(column[i] for column in labels.values()), str(e.n_samples), *values])
-    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+    table = "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+    return table + (f"\n{worst}" if worst else "")
 
 
 @RENDERERS.register("table")
 def _table(evaluations: Sequence[Evaluation]) -> str:
     """Values as people read them, within the width of the terminal: few evaluations side by side, many one a row."""
+    worst = _worst(evaluations)
+    evaluations = _with_groups(evaluations)
     labels = _labels(evaluations)
     files = set(labels.get("file", []))
     if len({Path(name).name for name in files}) == len(files) > 1:
@@ -132,7 +176,8 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
     if len(title) > (_terminal_width() or len(title)):
         title = "\n".join(titles)
     arrange = _side_by_side if len(evaluations) <= _SIDE_BY_SIDE else _one_a_row
-    return (f"{title}\n\n" if title else "") + "\n".join(map(to_text, arrange(evaluations, own)))
+    tables = "\n".join(map(to_text, arrange(evaluations, own)))
+    return (f"{title}\n\n" if title else "") + tables + (f"\n{worst}" if worst else "")
 
 
 def _side_by_side(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) -> list[Table]:
@@ -262,14 +307,5 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         short = all(len(row[k]) <= _HEADING_WIDTH for row in rows)
         table.add_column(name, overflow="fold", no_wrap=short and k > 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     click.echo(to_text(table), nl=False)
-
-
-def _finite(value: Any) -> Any:
-    """Return plain data with NaN as null, which is what JSON has for it."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

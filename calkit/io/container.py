@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError, UsageError
 from calkit.io.hardening.guard import reading
 from calkit.io.hardening.limits import check
+from calkit.io.hardening.unchanged import Stamp
+from calkit.io.sources import ColumnsSource
 from calkit.lazy import Converted, LazyArray
+from calkit.printing import printable
 from calkit.registry import unknown_name
 
-__all__ = ["Container", "Field", "by_name", "expand", "printable", "unreadable"]
+__all__ = ["Container", "Field", "by_name", "expand", "printable", "side_by_side", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class Field:
     load : callable
         Takes nothing; returns the array, or something with its shape and type that can be sliced by rows.
     columns : tuple of str
-        Names of its columns, where the file has some (the classes of ``logit_cat,logit_dog``).
+        What tells its columns apart, where the file says so: the classes of ``logit_cat,logit_dog``.
+    members : tuple of str
+        Names of the columns of the file that it is made of, if it is made of columns.
     note : str
         What else there is to know: a type that NumPy has no name for (``"bfloat16"``), or why it cannot be read.
     itemsize : int, optional
@@ -51,6 +56,7 @@ class Field:
     columns: tuple[str, ...] = ()
     note: str = ""
     itemsize: int | None = None
+    members: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         shape = "×".join(str(n) for n in self.shape) or "scalar"
@@ -73,6 +79,25 @@ class Field:
     def read(self) -> NDArray[Any]:
         """Return the whole array."""
         return np.asarray(self.load())
+
+    def take(self, places: Sequence[int]) -> Field:
+        """Return some of its columns, in this order."""
+        chosen = list(places)
+        if chosen == list(range(self.shape[1])):
+            return self
+        shape = (self.shape[0], len(chosen))
+        return replace(
+            self,
+            shape=shape,
+            load=partial(_columns, self.load, chosen, shape, self.dtype),
+            columns=tuple(self.columns[place] for place in chosen) if self.columns else (),
+            members=tuple(self.members[place] for place in chosen) if self.members else (),
+        )
+
+    def column(self, place: int) -> Field:
+        """Return one of its columns, under its own name."""
+        load = partial(_one_column, self.load, place)
+        return Field(self.members[place], self.shape[:1], self.dtype, load, note=self.note, itemsize=self.itemsize)
 
 
 @dataclass(frozen=True)
@@ -111,18 +136,20 @@ class Container:
         fields = {key: item.renamed(key) for key, item in inside.items()}
         return replace(self, fields=fields, stack=None) if fields else None
 
-    def guarded(self, what: str) -> Container:
-        """Return the same, every error of loading an array turned into one that names the file and the array.
+    def guarded(self, what: str, stamp: Stamp) -> Container:
+        """Return the same; loading an array ends in one clear error if it fails, or the file is another one by then.
 
         Parameters
         ----------
         what : str
             The format, for messages.
+        stamp : Stamp
+            What was opened.
         """
 
         def guard(item: Field) -> Field:
             where = f"{self.path}:{printable(item.name)}" if self.named else self.path
-            return replace(item, load=partial(_guarded, item.load, where, what))
+            return replace(item, load=partial(_guarded, item.load, where, what, stamp))
 
         stack = self.stack
         fields = {name: guard(item) for name, item in self.fields.items()}
@@ -143,16 +170,22 @@ class Container:
         UsageError
             If a column does not hold a number per row.
         """
-        chosen: list[str] = []
+        chosen: dict[str, Field] = {}
+        columns = self.columns()
         for word in (word.strip() for word in text.split(",")):
-            found = [name for name in self.fields if fnmatchcase(name, word)]
-            chosen += [self.find(word).name] if word in self.fields or not found else found
-        for item in (self.fields[name] for name in chosen):
+            found = [name for name in columns if fnmatchcase(name, word)] if word not in columns else [word]
+            chosen |= {item.name: item for item in ([columns[name] for name in found] or [self.find(word)])}
+        for item in chosen.values():
             if len(item.shape) != 1 or item.dtype.kind not in "biuf":
                 raise UsageError(f"{self.path}: {item} is no column of numbers, so it cannot be the scores of a class.")
-        if self.stack is None:
-            raise UsageError(f"{self.path}: only columns of a table can be joined, and this is none; name one array.")
-        return self.stack(list(dict.fromkeys(chosen))).renamed(text)
+        if self.stack is not None:
+            return self.stack(list(chosen)).renamed(text)
+        return side_by_side(self.path, text, list(chosen.values()), list(chosen))
+
+    def columns(self) -> dict[str, Field]:
+        """Return the arrays by name, and the columns that matrices are made of under their own names."""
+        parts = [item.column(place) for item in self.fields.values() for place in range(len(item.members))]
+        return {**{item.name: item for item in parts}, **self.fields}
 
     def find(self, name: str) -> Field:
         """Return an array by its name.
@@ -165,21 +198,19 @@ class Container:
         for key in (name, name.strip("/")):
             if key in self.fields:
                 return self.fields[key]
+        for item in self.fields.values():
+            if name in item.members:
+                return item.column(item.members.index(name))
         raise unknown_name("array", name, map(printable, self.fields), of=self.path)
 
 
-def _guarded(load: Callable[[], Any], where: Path | str, what: str) -> Any:
-    with reading(where, what):
-        return load()
+def _guarded(load: Callable[[], Any], where: Path | str, what: str, stamp: Stamp) -> Any:
+    with stamp.kept(), reading(where, what):
+        return stamp.watched(load())
 
 
 # What a message lists at most.
 _LISTED = 40
-
-
-def printable(name: str) -> str:
-    """Return a name as it can be printed anywhere; control characters in a file's names stay harmless."""
-    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
 
 
 def by_name(path: Path | str, fields: Iterable[Field]) -> dict[str, Field]:
@@ -212,6 +243,51 @@ def expand(item: Field, separator: str = "/") -> list[Field]:
         load = partial(_column, item.load, name, shape, dtype)
         parts.append(Field(f"{item.name}{separator}{name}" if item.name else name, shape, dtype, load))
     return parts
+
+
+def _columns(load: Callable[[], Any], places: list[int], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    source = load()
+    return Converted(source, lambda rows: rows[:, places], shape, dtype, getattr(source, "itemsize", None))
+
+
+def _one_column(load: Callable[[], Any], place: int) -> NDArray[Any]:
+    return np.asarray(load()[:, place])
+
+
+def side_by_side(path: Path | str, name: str, items: Sequence[Field], words: Sequence[str]) -> Field:
+    """Return the matrix that single columns make.
+
+    Parameters
+    ----------
+    path : Path or str
+        For messages.
+    name : str
+        Of the matrix.
+    items : sequence of Field
+        The columns, each of shape (n,).
+    words : sequence of str
+        What tells them apart.
+
+    Raises
+    ------
+    UsageError
+        If their lengths differ.
+    """
+    first = items[0]
+    other = next((item for item in items if item.shape != first.shape), None)
+    if other is not None:
+        raise UsageError(f"{path}: {first} and {other} are of different lengths, so they are no columns of one matrix.")
+    shape, dtype = (first.shape[0], len(items)), np.result_type(*(item.dtype for item in items))
+    itemsizes = {item.itemsize for item in items}
+    load = partial(_joined, [item.load for item in items], shape, dtype)
+    members = tuple(item.name for item in items)
+    return Field(
+        name, shape, dtype, load, tuple(words), first.note, itemsizes.pop() if len(itemsizes) == 1 else None, members
+    )
+
+
+def _joined(loads: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: np.dtype[Any]) -> ColumnsSource:
+    return ColumnsSource([load() for load in loads], shape, dtype)
 
 
 def _column(load: Callable[[], Any], name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

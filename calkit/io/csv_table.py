@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import printable
+from calkit.io.families import group_columns
 from calkit.io.hardening.guard import damaged
 from calkit.io.hardening.limits import check
-from calkit.io.tables import Column, Table, bounded, from_words, group_columns, join, word_kind
+from calkit.io.tables import Column, Table, bounded, from_words, join, word_kind
 from calkit.io.text import LineBlock, beginning, compressed, line_blocks, plain_lines
 
 __all__ = ["CsvTable", "csv_records", "find_delimiter"]

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from calkit.errors import CalkitError
 from calkit.io.address import split_address
 from calkit.io.container import Container, Field, printable
+from calkit.io.families import Classes
 from calkit.io.fields import row_blocks
 from calkit.io.hardening.limits import format_bytes
 from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.names import read_name
 from calkit.io.opening import open_container
+from calkit.io.resolve import resolve
+from calkit.io.truth import file_classes
 
 __all__ = ["ArrayDescription", "FileDescription", "describe"]
 
@@ -35,6 +39,10 @@ class ArrayDescription:
         The split its name tells; empty if none.
     columns : tuple of str
         Names of the classes, if the columns have some.
+    members : tuple of str
+        The columns of the file that are these classes, in the same order.
+    left_out : tuple of str
+        Columns of the file that are named alike, but are none of the classes.
     label_range : tuple of two numbers or words, or None
         The smallest and the largest label, of arrays that are named like labels.
     n_nan : int or None
@@ -49,6 +57,16 @@ class ArrayDescription:
     columns: tuple[str, ...] = ()
     label_range: tuple[Any, Any] | None = None
     n_nan: int | None = None
+    members: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def classes(self, most: int = 12) -> str:
+        """Return in words which column is which class; empty if the file does not say."""
+        pairs = list(zip(self.columns, self.members or self.columns, strict=False))
+        words = [name if name == column else f"{name} = {column}" for name, column in pairs[:most]]
+        more = [f"and {len(pairs) - most} more"] if len(pairs) > most else []
+        listed = ", ".join([*words, *more])
+        return f"{listed}; left out: {', '.join(self.left_out)}" if self.left_out else listed
 
 
 @dataclass(frozen=True)
@@ -82,6 +100,7 @@ class FileDescription:
             notes = [item.role and f"taken for {item.role}", item.split and f"split {item.split}"]
             notes.append("labels {} to {}".format(*item.label_range) if item.label_range else "")
             notes.append(f"{item.n_nan} NaN" if item.n_nan is not None else "")
+            notes.append(f"classes {item.classes()}" if item.columns else "")
             lines.append("  " + ", ".join([f"{item.name} ({shape} {item.dtype})", *(note for note in notes if note)]))
         return "\n".join(lines)
 
@@ -131,7 +150,7 @@ def describe(
     """
     file, member = split_address(path)
     container = open_container(file, file_format=file_format, trust_pickle=trust_pickle, sandbox=sandbox)
-    arrays = tuple(_array(item, count_nan=count_nan) for item in _chosen(container, member))
+    arrays = tuple(_array(container, item, count_nan=count_nan) for item in _chosen(container, member))
     size = file.stat().st_size if file.is_file() else None
     return FileDescription(str(path), container.format, size, arrays)
 
@@ -143,19 +162,35 @@ def _chosen(container: Container, member: str | None) -> list[Field]:
     return [container.find(member)] if group is None else list(group.fields.values())
 
 
-def _array(item: Field, *, count_nan: bool) -> ArrayDescription:
+def _array(container: Container, item: Field, *, count_nan: bool) -> ArrayDescription:
     meaning = read_name(item.name)
     readable = item.dtype.kind != "O"
+    classes = _classes(container, item)
+    shown = classes.scores
+    names: tuple[Any, ...] = classes.names or tuple(range(len(shown.columns)))
     return ArrayDescription(
         printable(item.name),
-        item.shape,
+        shown.shape,
         item.type_name,
         meaning.role if meaning else "",
         meaning.split if meaning else "",
-        item.columns,
+        tuple(printable(str(name)) for name in names) if item.columns else (),
         _range(item) if meaning and meaning.role == "labels" and readable else None,
-        _count_nan(item) if count_nan and readable else None,
+        _count_nan(shown) if count_nan and readable else None,
+        tuple(map(printable, shown.members)),
+        tuple(map(printable, classes.left_out)),
     )
+
+
+def _classes(container: Container, item: Field) -> Classes:
+    """Return which columns of a matrix are its classes."""
+    if not item.columns or len(item.shape) != 2:
+        return Classes(item)
+    try:
+        return file_classes(resolve(container, kind="probs", scores=item.name))
+    except CalkitError:
+        # Several arrays may be the labels; names alone are listed then.
+        return Classes(item, item.columns)
 
 
 def _range(item: Field) -> tuple[Any, Any] | None:
@@ -165,7 +200,9 @@ def _range(item: Field) -> tuple[Any, Any] | None:
     if values.dtype.kind in "US":
         words = np.unique(values).tolist()
         return words[0], words[-1]
-    return values.min().item(), values.max().item()
+    # Of numbers that are too large for NumPy, and of any others.
+    numbers = values.reshape(-1).tolist()
+    return min(numbers), max(numbers)
 
 
 def _count_nan(item: Field) -> int:

@@ -2,30 +2,90 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.errors import CalibrationWarning, UsageError
+from calkit.io.container import Field
+from calkit.io.families import as_name, classes_of, group_columns
+from calkit.io.names import Role, read_class_column, read_name
+from calkit.labels import ClassIndex, as_array
 from calkit.lazy import Converted, block_rows
 from calkit.predictions import Predictions
 
 __all__ = ["column_blocks", "column_names", "fields_of", "row_blocks"]
 
+# Roles that what is written has itself; a column of that name would be taken for them.
+_OWN_ROLES: tuple[Role, ...] = ("labels", "correct", "sample_weight", "class_names")
 
-def fields_of(predictions: Predictions) -> dict[str, Any]:
+
+def fields_of(predictions: Predictions, *, text: bool = True) -> dict[str, Any]:
     """Return the arrays of predictions under the names that :mod:`calkit.io.names` understands.
 
-    The scores may be larger than memory: read them by :func:`row_blocks`.
+    Scores come first, then labels and weights, then the columns that travel with the rows, then the names of the
+    classes. The scores may be larger than memory: read them by :func:`row_blocks`.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    text : bool, default=True
+        Whether the format can hold text. Without, labels are columns where names are text, and columns of text are left
+        out, with a warning.
     """
-    labels = "correct" if predictions.kind == "confidence" else "labels"
-    fields: dict[str, Any] = {predictions.kind: predictions.scores, labels: predictions.named_labels}
+    fields: dict[str, Any] = {predictions.kind: predictions.scores}
+    if predictions.y_true is not None:
+        fields["correct" if predictions.kind == "confidence" else "labels"] = _labels(predictions, text=text)
     if predictions.sample_weight is not None:
         fields["sample_weight"] = predictions.sample_weight
+    lost = []
+    for name, values in predictions.columns.items():
+        stored = values.astype(str) if values.dtype.kind == "O" else values
+        if stored.dtype.kind not in "biuf" and not (text and stored.dtype.kind == "U"):
+            lost.append(name)
+        else:
+            fields[_beside(name, fields)] = stored
+    if lost:
+        warnings.warn(
+            f"the columns {', '.join(lost)} are no numbers, and are left out of what is written; .csv, .parquet and "
+            ".npz "
+            "can hold text.",
+            CalibrationWarning,
+            stacklevel=4,
+        )
     if predictions.class_names is not None:
-        fields["class_names"] = np.array(predictions.class_names, dtype=str)
+        names = as_array(predictions.class_names)
+        fields["class_names"] = names.astype(str) if names.dtype.kind == "O" else names
     return {name: _storable(values) for name, values in fields.items()}
+
+
+def _labels(predictions: Predictions, *, text: bool) -> Any:
+    if predictions.votes is not None:
+        return predictions.votes
+    if predictions.class_names is None:
+        return predictions.y_true
+    names = as_array(predictions.class_names)
+    if names.dtype.kind in "iu" or text:
+        return (names.astype(str) if names.dtype.kind == "O" else names)[predictions.y_true]
+    if ClassIndex(predictions.class_names, len(names)).by_position:
+        return predictions.y_true
+    try:
+        return np.array([int(name) for name in names.tolist()])[predictions.y_true]
+    except (ValueError, TypeError):
+        raise UsageError(
+            f"classes named {', '.join(map(repr, names.tolist()[:5]))} cannot be told apart in a file without text; "
+            "write .csv, .parquet or .npz."
+        ) from None
+
+
+def _beside(name: str, fields: dict[str, Any]) -> str:
+    """Return the name of a column that travels: its own, unless it would be taken for what is written."""
+    meaning = read_name(name)
+    taken = name in fields or (meaning is not None and not meaning.split and meaning.role in _OWN_ROLES)
+    return _beside(f"input_{name}", fields) if taken else name
 
 
 def _storable(values: Any) -> Any:
@@ -37,17 +97,62 @@ def _storable(values: Any) -> Any:
 
 
 def column_names(predictions: Predictions) -> list[str]:
-    """Return the names that a table of predictions gives its columns: ``logits_cat``, ``logits_dog``, ``labels``."""
+    """Return the names that a table of predictions gives its columns: ``logits_cat``, ``logits_dog``, ``labels``.
+
+    Raises
+    ------
+    UsageError
+        If columns of such names would not be read as these classes.
+    """
     fields = fields_of(predictions)
-    classes = fields.pop("class_names", None)
+    fields.pop("class_names", None)
     names = []
     for name, values in fields.items():
         if values.ndim == 2:
-            words = range(values.shape[1]) if classes is None else classes.tolist()
+            words = range(values.shape[1]) if predictions.class_names is None else predictions.class_names
             names += [f"{name}_{word}" for word in words]
+        elif name == predictions.kind and predictions.class_names is not None:
+            # One column is about the second class.
+            names.append(f"{name}_{predictions.class_names[1]}")
         else:
             names.append(name)
+    _check_names(predictions, names)
     return names
+
+
+def _check_names(predictions: Predictions, columns: list[str]) -> None:
+    """Raise if readers would not find the same classes."""
+    odd = next((name for name in columns if name != " ".join(name.split()) or not name.isprintable()), None)
+    classes = predictions.class_names
+    if odd is None and classes is not None:
+        kind, n_classes = predictions.kind, len(classes)
+        present = () if predictions.y_true is None else {classes[k] for k in np.unique(predictions.y_true).tolist()}
+        if predictions.scores.ndim == 1:
+            column = read_class_column(columns[0])
+            found: Any = None if column is None else (*_other(classes, present), as_name(column.word))
+        else:
+            members = group_columns(columns).get(kind, [])
+            words = tuple(word for word, _ in members)
+            item = Field(
+                kind, (1, len(words)), np.dtype(float), list, words, members=tuple(name for _, name in members)
+            )
+            found = classes_of(item, None, lambda: present).names if len(words) == n_classes else None
+            found = range(n_classes) if found is None and len(words) == n_classes else found
+        if found is None or sorted(map(str, found)) != sorted(map(str, classes)):
+            odd = next(
+                (name for name in map(str, classes) if not found or name not in map(str, found)), str(classes[0])
+            )
+    if odd is not None:
+        raise UsageError(
+            f"a table cannot have a column {odd!r} that is read as what it is; rename the class or the column, or "
+            "write "
+            ".npz, where names of classes stand apart."
+        )
+
+
+def _other(classes: Any, present: Any) -> list[Any]:
+    """Return the class that one column is not about, if readers can tell it."""
+    return [classes[0]] if classes[0] in present or classes in ((0, 1), (1, 0), (False, True)) else []
 
 
 def column_blocks(predictions: Predictions) -> Iterator[list[NDArray[Any]]]:

@@ -1,8 +1,12 @@
-"""Records of JSON as columns: what each key holds is told by the first record, and checked in all others."""
+"""Records of JSON as columns: what each key holds is told by the first record, and checked in all others.
+
+Scores of options are one column, though records may have different numbers of them: those that a record has not are
+masked, with a logit of -inf or a probability of 0.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +18,8 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError
 from calkit.io.container import printable
 from calkit.io.hardening.limits import MAX_COLUMNS, check
-from calkit.io.names import read_name
+from calkit.io.names import Meaning, read_name
+from calkit.io.options import option_names, padded, right_options
 from calkit.io.tables import Column, text_array, word_kind
 
 __all__ = ["RecordColumns"]
@@ -24,6 +29,15 @@ _SCORES = ("logits", "probs", "scores")
 _MAX_DEPTH = 4
 
 Keys = tuple[str, ...]
+
+
+# A list of numbers is taken for one of options if their number differs among so many records.
+_SURVEYED = 1024
+
+# What stands for an option that a record has not.
+_ABSENT = {"logits": -np.inf, "probs": 0.0}
+
+Records = Callable[[], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -45,9 +59,11 @@ class RecordColumns:
         Of the column, where the records are lists, numbers or words.
     first : object
         The first record.
+    records : callable
+        Yields all of them, to find all options.
     """
 
-    def __init__(self, path: Path, name: str, first: Any) -> None:
+    def __init__(self, path: Path, name: str, first: Any, records: Records) -> None:
         self._path = path
         if isinstance(first, dict):
             leaves = list(islice(_leaves(first, ()), MAX_COLUMNS + 1))
@@ -55,8 +71,13 @@ class RecordColumns:
             readers = [_reader("/".join(keys), keys, value) for keys, value in leaves]
         else:
             readers = [_reader(name, (), first)]
+        readers = _all_options(readers, first, records)
         self._readers = {reader.column.name: reader for reader in readers}
+        self._right = _answer(first, readers)
         self.columns: dict[str, Column] = {word: reader.column for word, reader in self._readers.items()}
+        if self._right is not None:
+            name = self._right[1].column.name
+            self.columns[name] = Column(name, np.dtype(np.int64))
 
     def arrays(self, records: Sequence[Any], names: Sequence[str], row: int) -> dict[str, NDArray[Any]]:
         """Return columns of some records.
@@ -71,13 +92,11 @@ class RecordColumns:
         return {name: self._array(self._readers[name], records, row) for name in names}
 
     def _array(self, reader: _Reader, records: Sequence[Any], row: int) -> NDArray[Any]:
+        if self._right is not None and reader is self._right[1]:
+            scores, targets = (self._values(side, records, row) for side in self._right)
+            return right_options(self._path, records, scores, targets, row)
         name = printable(reader.column.name)
-        values = []
-        for index, record in enumerate(records):
-            value = _dig(record, reader.keys)
-            if value is None:
-                raise FileFormatError(f"{self._path}: record {row + index + 1} has no {name!r}, or null for it.")
-            values.append(value)
+        values = self._values(reader, records, row)
         if reader.column.dtype.kind == "U":
             longest = max((len(value) for value in values if isinstance(value, str)), default=0)
             check(f"{self._path}:{name}", words=(len(values), longest))
@@ -85,7 +104,7 @@ class RecordColumns:
             array = reader.convert(values)
             if array.shape[1:] == reader.column.shape:
                 return array
-        except (ValueError, TypeError, KeyError, OverflowError, IndexError):
+        except (ValueError, TypeError, KeyError, OverflowError, IndexError, AttributeError):
             pass
         for index, value in enumerate(values):
             if not _fits(reader, value):
@@ -94,6 +113,82 @@ class RecordColumns:
                     f"first record has: {_describe(reader.column)}."
                 )
         raise FileFormatError(f"{self._path}: {name!r} mixes values of several types.")
+
+    def _values(self, reader: _Reader, records: Sequence[Any], row: int) -> list[Any]:
+        values = []
+        for index, record in enumerate(records):
+            value = _dig(record, reader.keys)
+            if value is None:
+                name = printable(reader.column.name)
+                raise FileFormatError(f"{self._path}: record {row + index + 1} has no {name!r}, or null for it.")
+            values.append(value)
+        return values
+
+
+def _all_options(readers: Sequence[_Reader], first: Any, records: Records) -> list[_Reader]:
+    """Return readers that know the options of all records, of which the first may have fewer."""
+    found = {index: reader for index, reader in enumerate(readers) if _absent(reader) is not None}
+    firsts = {index: _dig(first, reader.keys) for index, reader in found.items()}
+    plain = {index for index, value in firsts.items() if isinstance(value, list) and not all(map(_is_judged, value))}
+    options: dict[int, dict[Any, None]] = {index: {} for index in found}
+    for number, record in enumerate(records() if found else ()):
+        if number == _SURVEYED and all(len(options[index]) == len(firsts[index]) for index in plain):
+            # So many records alike: each has a score per class.
+            found = {index: reader for index, reader in found.items() if index not in plain}
+            if not found:
+                break
+        for index, reader in found.items():
+            value = _dig(record, reader.keys)
+            if isinstance(value, type(firsts[index])):
+                options[index].update(dict.fromkeys(value if isinstance(value, dict) else range(len(value))))
+    return [_with_options(reader, list(options.get(index, ()))) for index, reader in enumerate(readers)]
+
+
+def _absent(reader: _Reader) -> float | None:
+    """Return what an option is scored with that a record has not; None if the column is not one of options."""
+    meaning = read_name(reader.column.name)
+    return _ABSENT.get(meaning.role) if meaning is not None and reader.column.shape else None
+
+
+def _with_options(reader: _Reader, options: list[Any]) -> _Reader:
+    absent, column = _absent(reader), reader.column
+    if absent is None or len(options) <= column.shape[0]:
+        return reader
+    width, plain = len(options), reader.convert
+    if column.columns:
+        words = _stripped(options)
+
+        def convert(rows: Sequence[Any]) -> NDArray[Any]:
+            return _matrix([[row.get(option, absent) for option in options] for row in rows])
+
+        return _Reader(Column(column.name, _FLOAT, (width,), words), reader.keys, convert)
+    return _Reader(
+        Column(column.name, _FLOAT, (width,)),
+        reader.keys,
+        lambda rows: padded([plain([row])[0].tolist() for row in rows], width, absent),
+    )
+
+
+def _answer(first: Any, readers: Sequence[_Reader]) -> tuple[_Reader, _Reader] | None:
+    """Return the scores and the right answer, if records name their options themselves."""
+    if not isinstance(first, dict):
+        return None
+    named = [(reader, meaning) for reader in readers if (meaning := read_name(reader.column.name)) is not None]
+    scores = [reader for reader, _ in named if _absent(reader) is not None and not reader.column.columns]
+    answers = [
+        reader
+        for reader, meaning in named
+        if meaning == Meaning("labels") and not reader.column.shape and not reader.column.note
+    ]
+    if len(scores) != 1 or len(answers) != 1 or not option_names(first, len(_dig(first, scores[0].keys))):
+        return None
+    return scores[0], answers[0]
+
+
+def _stripped(words: Sequence[str]) -> tuple[str, ...]:
+    """Return options without spaces around them: tokens of language models begin with one that answers have not."""
+    stripped = tuple(word.strip() for word in words)
+    return stripped if len(set(stripped)) == len(words) else tuple(words)
 
 
 def _leaves(record: Mapping[str, Any], keys: Keys) -> Iterator[tuple[Keys, Any]]:
@@ -120,10 +215,7 @@ def _reader(name: str, keys: Keys, value: Any) -> _Reader:
         return _Reader(Column(name, word_kind([value])), keys, _scalars)
     if isinstance(value, dict) and value and all(map(_is_number, value.values())):
         words = tuple(value)
-        # Tokens of language models begin with a space that answers have not.
-        classes = tuple(word.strip() for word in words)
-        classes = classes if len(set(classes)) == len(words) else words
-        return _Reader(Column(name, _FLOAT, (len(words),), classes), keys, lambda rows: _options(rows, words))
+        return _Reader(Column(name, _FLOAT, (len(words),), _stripped(words)), keys, lambda rows: _options(rows, words))
     if isinstance(value, list) and value:
         if all(map(_is_number, value)):
             return _Reader(Column(name, _FLOAT, (len(value),)), keys, _matrix)
@@ -182,7 +274,7 @@ def _dig(record: Any, keys: Keys) -> Any:
 def _fits(reader: _Reader, value: Any) -> bool:
     try:
         return reader.convert([value]).shape[1:] == reader.column.shape
-    except (ValueError, TypeError, KeyError, OverflowError, IndexError):
+    except (ValueError, TypeError, KeyError, OverflowError, IndexError, AttributeError):
         return False
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from calkit.errors import CalkitError, InputError, UsageError
+from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageError
 from calkit.io.address import is_address, split_address
-from calkit.io.container import Container, Field
+from calkit.io.container import Container, Field, printable
+from calkit.io.families import Classes, as_name
 from calkit.io.formats import format_of_suffix
 from calkit.io.hardening.limits import WHOLE_BYTES, check
 from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.names import Role, read_name
 from calkit.io.opening import open_container
-from calkit.io.resolve import Resolved, resolve
-from calkit.labels import TrueColumns, encode_labels
-from calkit.lazy import LazyArray, block_rows
+from calkit.io.resolve import Resolved, choose_split, resolve
+from calkit.io.truth import Truth, file_classes, pairs, read_column, truth_of
+from calkit.lazy import Converted, LazyArray
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
 
@@ -33,6 +36,21 @@ def load_predictions(
     scores: str | None = None,
     labels: str | Path | None = None,
     sample_weight: str | Path | None = None,
+    confidence: str | Path | None = None,
+    correct: str | Path | None = None,
+    predicted: str | Path | None = None,
+    class_names: str | Path | Sequence[Any] | None = None,
+    ids: str | Path | None = None,
+    groups: str | Path | None = None,
+    split_column: str | None = None,
+    columns: str | Sequence[str] | None = None,
+    labels_from: int = 0,
+    ignore_label: Any = None,
+    class_axis: int | None = None,
+    positive: Any = None,
+    percent: bool = False,
+    normalize: bool = False,
+    labelled: bool = True,
     file_format: str | None = None,
     trust_pickle: bool = False,
     sandbox: bool | Sandbox = False,
@@ -51,15 +69,38 @@ def load_predictions(
     kind : {"logits", "probs", "confidence"}, optional
         What the scores are. Needed where the name of the array does not tell; values are never looked at.
     split : str, optional
-        Which split (``"validation"``, ``"test"``, …) of a file that holds several, as ``val_logits`` and
-        ``test_logits`` do.
+        Which split (``"validation"``, ``"test"``, …) of a file that holds several: by the names of its arrays, as
+        ``val_logits`` and ``test_logits``, or by a column that names the split of each row.
     scores : str, optional
-        Name of the array that holds the scores, where it cannot be told; of a table, the columns of the classes:
+        Name of the array that holds the scores, where it cannot be told; or the columns of the classes:
         ``"cat,dog,bird"`` or ``"class_*"``.
     labels : str or Path, optional
         Name of the array that holds the labels, or another file, or ``"file.npz:name"``.
-    sample_weight : str or Path, optional
-        The same for weights.
+    sample_weight, confidence, correct, predicted : str or Path, optional
+        The same for weights, for confidences in the answers given, for whether these were right, and for the answers.
+    class_names : sequence, str or Path, optional
+        Names of the classes, or of the array or file (a name a line) that holds them, or names separated by commas. Of
+        columns that carry the names of classes, these are taken; else they are the names of the columns in order.
+    ids, groups : str or Path, optional
+        Arrays that are to be columns ``"id"`` and ``"group"`` of the predictions.
+    split_column : str, optional
+        Name of the column that names the split of each row, if neither its name nor its values are words for that.
+    columns : {"all"} or sequence of str, optional
+        Other columns to read; they travel with the rows. None by default.
+    labels_from : int, default=0
+        What the first class is called where labels are positions: 1 if they count from 1.
+    ignore_label : value or sequence of values, optional
+        Labels (-100, 255, NaN) of rows to be left out.
+    class_axis : int, optional
+        The axis of the classes, of scores with more than two axes.
+    positive : value, optional
+        The label that a single column of scores is the forecast of.
+    percent : bool, default=False
+        Whether probabilities or confidences are given in percent.
+    normalize : bool, default=False
+        Divide each row of probabilities by its sum, where they were rounded.
+    labelled : bool, default=True
+        Whether labels are needed. Without, a file may have none: its predictions can be calibrated, not evaluated.
     file_format : str, optional
         Name of the format, where neither the suffix nor the first bytes of the file tell.
     trust_pickle : bool, default=False
@@ -70,7 +111,8 @@ def load_predictions(
     Returns
     -------
     Predictions
-        With the path and the split in `meta`.
+        With the path and the split in `meta`; where columns of the file are the classes, ``meta["class_columns"]`` says
+        which is which, and ``meta["left_out"]`` names those that are called like scores but are no class.
 
     Raises
     ------
@@ -82,6 +124,11 @@ def load_predictions(
         If the arrays do not fit each other.
     MissingDependencyError
         If the format needs a library that is not installed.
+
+    Warns
+    -----
+    CalibrationWarning
+        If columns were left out.
 
     Examples
     --------
@@ -96,153 +143,181 @@ def load_predictions(
     path, member = split_address(path)
     how: dict[str, Any] = {"trust_pickle": trust_pickle, "sandbox": sandbox}
     container = open_container(path, file_format=file_format, **how)
-    if member is not None and member not in container.fields:
+    if member is not None and member not in container.columns():
         group = container.group(member)
         container, member = (container, member) if group is None else (group, None)
-    found = resolve(container, kind=None if kind is None else as_kind(kind), split=split, scores=member or scores)
-    others: dict[Role, Field] = {}
-    if labels is not None:
-        others["labels"] = _named(container, labels, "labels", **how)
-    if sample_weight is not None:
-        others["sample_weight"] = _named(container, sample_weight, "sample_weight", **how)
+    container, of_rows = choose_split(container, split, split_column)
+    named: dict[Role, Any] = {
+        "labels": labels,
+        "sample_weight": sample_weight,
+        "confidence": confidence,
+        "correct": correct,
+        "predicted": predicted,
+        "id": ids,
+        "group": groups,
+    }
+    said = {role: _named(container, name, role, how) for role, name in named.items() if name is not None}
+    found = resolve(
+        container,
+        kind=None if kind is None else as_kind(kind),
+        split=None if of_rows else split,
+        scores=member or scores,
+        said=said,
+    )
+    names = None if class_names is None else _said_names(container, class_names, how)
+    reading = _Reading(container, found, names, labels_from, ignore_label, class_axis, positive, percent, normalize)
     meta: dict[str, Any] = {"file": str(path)}
-    if found.split:
-        meta["split"] = found.split
+    if of_rows or found.split:
+        meta["split"] = of_rows or found.split
     try:
-        return _build(container, found, others, meta)
+        return reading.predictions(meta, columns, labelled=labelled)
     except CalkitError as error:
         if str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from None
 
 
-def _build(container: Container, found: Resolved, named: dict[Role, Field], meta: dict[str, Any]) -> Predictions:
-    _check_scores(container, found.scores)
-    n_rows = found.scores.shape[0]
-    weight = named.get("sample_weight") or found.get("sample_weight")
-    y_true = _truth(container, found, named, n_rows)
-    return Predictions(
-        _load_scores(found.scores),
-        y_true,
-        kind=found.kind,
-        sample_weight=None if weight is None else _column(weight, n_rows, "sample_weight", found.scores),
-        class_names=None if found.kind == "confidence" else _class_names(found),
-        meta=meta,
-    )
+@dataclass(frozen=True)
+class _Reading:
+    """The arrays of a file that were chosen, and how they are to be read."""
+
+    container: Container
+    found: Resolved
+    names: tuple[Any, ...] | None
+    labels_from: int
+    ignore_label: Any
+    class_axis: int | None
+    positive: Any
+    percent: bool
+    normalize: bool
+
+    def predictions(self, meta: dict[str, Any], columns: str | Sequence[str] | None, *, labelled: bool) -> Predictions:
+        """Read labels, weights and other columns, and the scores if they are small."""
+        found = self.found
+        _check_scores(self.container, found.scores, self.class_axis)
+        classes = file_classes(found, self.names)
+        _note_classes(classes, meta)
+        ignored = None
+        if found.kind == "confidence":
+            right, ignored = pairs(found, self.container, self.ignore_label)
+            truth = Truth(right)
+        else:
+            truth = truth_of(found, classes, self.positive, self.ignore_label, needed=labelled)
+        weight = found.get("sample_weight")
+        given = None if weight is None else self._beside(weight, "sample_weight")
+        if ignored is not None:
+            given = np.where(ignored, 0.0, 1.0 if given is None else given)
+        return Predictions(
+            self._scores(classes.scores),
+            truth.y_true,
+            kind=found.kind,
+            sample_weight=given,
+            class_names=truth.class_names,
+            columns=self._columns(columns, classes),
+            meta=meta,
+            labels_from=self.labels_from,
+            ignore_label=self.ignore_label if found.kind != "confidence" else None,
+            class_axis=self.class_axis,
+            normalize=self.normalize,
+        )
+
+    def _scores(self, item: Field) -> Any:
+        source = item.load()
+        # An array could not tell that its numbers were widened from something coarser.
+        once = (
+            isinstance(source, LazyArray) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
+        )
+        values = np.asarray(source) if once else source
+        if not self.percent:
+            return values
+        if self.found.kind == "logits":
+            raise UsageError(f"{self.found.path}: logits are not given in percent; leave percent (--percent) out.")
+        dtype = np.result_type(item.dtype, np.float32) if item.dtype.kind == "f" else np.dtype(np.float64)
+        return Converted(values, lambda rows: rows.astype(dtype) / dtype.type(100), tuple(item.shape), dtype)
+
+    def _beside(self, item: Field, what: str) -> Any:
+        return item.read() if self.class_axis is not None else read_column(item, self.found.scores, what)
+
+    def _columns(self, wanted: str | Sequence[str] | None, classes: Classes) -> dict[str, Any]:
+        roles: dict[str, Role] = {"id": "id", "group": "group"}
+        chosen = {name: self.found.said[role] for name, role in roles.items() if role in self.found.said}
+        n_rows = self.found.scores.shape[0]
+        if wanted == "all":
+            used = self.found.used() - set(classes.left_out)
+            chosen |= {
+                name: item
+                for name, item in self.container.columns().items()
+                if item.shape == (n_rows,) and item.dtype.kind != "O" and name not in used
+            }
+        else:
+            chosen |= {
+                name: self.container.find(name) for name in ([wanted] if isinstance(wanted, str) else wanted or ())
+            }
+        return {name: self._beside(item, name) for name, item in chosen.items()}
 
 
-def _check_scores(container: Container, item: Field) -> None:
+def _note_classes(classes: Classes, meta: dict[str, Any]) -> None:
+    listing = classes.listing()
+    if listing:
+        meta["class_columns"] = listing
+    if classes.left_out:
+        meta["left_out"] = tuple(map(printable, classes.left_out))
+        names = ", ".join(listing) or "the others"
+        warnings.warn(
+            f"{meta['file']}: {', '.join(meta['left_out'])} is left out, as it is none of the classes {names}. If it "
+            "is "
+            "one, name all classes with class_names (--class-names).",
+            CalibrationWarning,
+            stacklevel=5,
+        )
+
+
+def _check_scores(container: Container, item: Field, class_axis: int | None) -> None:
     if item.dtype.kind == "O":
         # Says why it cannot be read, if it cannot.
         item.load()
     if item.dtype.kind not in "biuf" and str(item.dtype) != "bfloat16":
         raise InputError(
-            f"{container.path}: the scores must be numbers, but {item.name!r} is of type {item.type_name}. Choose "
-            f"another array with scores='NAME' (--scores NAME); the file holds {container.listing()}."
+            f"{container.path}: the scores must be numbers, but {printable(item.name)!r} is of type {item.type_name}. "
+            f"Choose another array with scores='NAME' (--scores NAME); the file holds {container.listing()}."
         )
-    if len(item.shape) not in (1, 2):
+    if class_axis is None and len(item.shape) not in (1, 2):
         shape = "×".join(map(str, item.shape)) or "no axis"
         raise InputError(
             f"{container.path}: the scores must have shape (n, K), or (n,) for two classes or confidences, but "
-            f"{item.name!r} has {shape}. For pixels, move the classes last and flatten the other axes."
+            f"{printable(item.name)!r} has {shape}. Say which axis is that of the classes with class_axis "
+            "(--class-axis): "
+            "1 for pixels (N, C, H, W), -1 for tokens (N, T, C)."
         )
     if len(item.shape) == 2:
-        check(f"{container.path}:{item.name}", columns=item.shape[1])
+        check(container.path, columns=item.shape[1])
 
 
-def _load_scores(item: Field) -> Any:
-    source = item.load()
-    # An array could not tell that its numbers were widened from something coarser.
-    once = isinstance(source, LazyArray) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
-    return np.asarray(source) if once else source
+def _said_names(container: Container, names: str | Path | Sequence[Any], how: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the names of the classes: given one by one, or read from an array or a file."""
+    if not isinstance(names, str | Path):
+        return tuple(names)
+    text = str(names)
+    if text in container.fields:
+        return tuple(container.fields[text].read().tolist())
+    path, member = split_address(text)
+    if is_address(path):
+        if member is None and path.suffix == ".txt":
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return tuple(as_name(line.strip()) for line in lines if line.strip())
+        return tuple(_named(container, text, "class_names", how).read().tolist())
+    return tuple(as_name(word.strip()) for word in text.split(","))
 
 
-def _truth(container: Container, found: Resolved, named: dict[Role, Field], n_rows: int) -> Any:
-    if found.kind != "confidence":
-        labels = named.get("labels") or found.get("labels")
-        if labels is None:
-            pairs = len(found.scores.shape) == 1 and found.candidates.get("correct")
-            hint = " If the scores are confidences in answers, say kind='confidence' (--kind confidence)."
-            raise UsageError(
-                f"{container.path}: no array is named like labels (labels, y_true, targets). It holds "
-                f"{container.listing()}. Say where they are with labels='NAME or FILE' (--labels NAME or FILE)."
-                f"{hint if pairs else ''}"
-            )
-        return _labels(labels, n_rows, found.scores)
-    correct = found.get("correct")
-    if "labels" in named:
-        meaning = read_name(named["labels"].name)
-        correct = named["labels"] if meaning is not None and meaning.role == "correct" else None
-    if correct is not None:
-        return _column(correct, n_rows, "correct", found.scores)
-    labels, predicted = named.get("labels") or found.get("labels"), found.get("predicted")
-    if labels is not None and predicted is not None:
-        truth = _column(labels, n_rows, "labels", found.scores)
-        return np.asarray(truth == _column(predicted, n_rows, "predicted", found.scores))
-    raise UsageError(
-        f"{container.path}: confidences need to know which answers were right: an array named 'correct', or "
-        f"'labels' and 'predicted'. The file holds {container.listing()}."
-    )
-
-
-def _labels(item: Field, n_rows: int, scores: Field) -> Any:
-    """Return labels; one-hot rows, which may be as large as the scores, become columns block by block."""
-    _check_length(item, n_rows, "y_true", scores)
-    source = item.load()
-    if len(item.shape) != 2 or item.shape[1] == 1 or len(scores.shape) != 2:
-        return _narrow(source, scores.shape[1] if len(scores.shape) == 2 else 2)
-    step = block_rows(item.shape, item.dtype)
-    starts = range(0, n_rows, step)
-    parts = [encode_labels(source[start : start + step], scores.shape[1]) for start in starts]
-    return TrueColumns.concatenate(parts, scores.shape[1])
-
-
-def _narrow(source: Any, n_classes: int) -> NDArray[Any]:
-    """Return labels; those that are not mapped are kept in the smallest type that holds them."""
-    if not isinstance(source, LazyArray) or source.dtype.kind not in "iu":
-        return np.asarray(source)
-    narrow = np.min_scalar_type(n_classes)
-    step = block_rows(source.shape, source.dtype)
-    blocks = (np.asarray(source[start : start + step]) for start in range(0, len(source), step))
-    # Labels that are no classes stay as they are, to be told of.
-    parts = [block.astype(narrow) if block.min() >= 0 and block.max() < n_classes else block for block in blocks]
-    return np.concatenate(parts) if parts else np.empty(source.shape, source.dtype)
-
-
-def _column(item: Field, n_rows: int, what: str, scores: Field) -> NDArray[Any]:
-    _check_length(item, n_rows, what, scores)
-    values = item.read()
-    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-
-
-def _check_length(item: Field, n_rows: int, what: str, scores: Field) -> None:
-    """Compare lengths before anything is read, so that a header alone cannot exhaust memory."""
-    if item.dtype.kind == "O":
-        item.load()
-    if not item.shape or item.shape[0] != n_rows:
-        rows = f"{item.shape[0]} rows" if item.shape else "no rows"
-        raise InputError(
-            f"{what} has {rows}, but the scores have {n_rows}: {item} and {scores} do not belong together. Choose "
-            "arrays of the same split."
-        )
-
-
-def _class_names(found: Resolved) -> Any:
-    if found.scores.columns:
-        return found.scores.columns
-    n_classes = found.scores.shape[1] if len(found.scores.shape) == 2 else 2
-    names = found.get("class_names")
-    return names.read() if names is not None and names.shape == (n_classes,) else None
-
-
-def _named(container: Container, name: str | Path, role: Role, **how: Any) -> Field:
+def _named(container: Container, name: str | Path, role: Role, how: Mapping[str, Any]) -> Field:
     """Return the array that the user named: one of the same file, of another one, or a whole file."""
     text = str(name)
-    if text in container.fields:
-        return container.fields[text]
+    columns = container.columns()
+    if text in columns:
+        return columns[text]
     path, member = split_address(text)
     if not is_address(path) and format_of_suffix(path) is None:
-        raise unknown_name("array", text, container.fields, of=container.path)
+        raise unknown_name("array", text, map(printable, columns), of=container.path)
     other = open_container(path, **how)
     if member is not None:
         return other.find(member)

@@ -2,21 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from calkit.errors import UsageError
 from calkit.io.container import Container, Field, printable
-from calkit.io.names import Meaning, Role, canonical_split, read_name
+from calkit.io.names import (
+    SCORE_ROLES,
+    Meaning,
+    Role,
+    canonical_split,
+    is_split,
+    read_class_column,
+    read_name,
+)
+from calkit.io.sources import RowsSource
 from calkit.predictions import Kind
 from calkit.registry import unknown_name
 
-__all__ = ["Resolved", "resolve", "splits_of"]
+__all__ = ["OPTIONS", "Resolved", "choose_split", "resolve", "splits_of"]
 
-_SCORE_ROLES: tuple[Role, ...] = ("logits", "probs", "scores", "confidence")
-_OTHER_ROLES: tuple[Role, ...] = ("labels", "correct", "predicted", "sample_weight", "class_names")
-_SAYABLE = ("labels", "sample_weight")
+_OTHER_ROLES: tuple[Role, ...] = (
+    "labels",
+    "correct",
+    "predicted",
+    "sample_weight",
+    "class_names",
+    "split",
+    "id",
+    "group",
+)
+
+#: How each role is said on the command line, where the option is not called like the role.
+OPTIONS: dict[Role, str] = {"sample_weight": "--weight", "class_names": "--class-names", "split": "--split-column"}
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """An array that may have a role.
+
+    Attributes
+    ----------
+    item : Field
+    meaning : Meaning
+    word : str
+        Of a column, what stands beside the role and is no split: a class, a model.
+    """
+
+    item: Field
+    meaning: Meaning
+    word: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,6 +71,12 @@ class Resolved:
         The other fields by role: labels, correct, predicted, sample_weight, class_names. Several may be named alike.
     split : str
         Empty if the names tell none.
+    word : str
+        What the name of a single column of scores says besides: ``"spam"`` of ``prob_spam``.
+    said : mapping
+        The fields that the user named, by role.
+    listing : str
+        What the container holds, for messages.
     """
 
     path: Path
@@ -40,6 +84,9 @@ class Resolved:
     scores: Field
     candidates: dict[Role, list[Field]] = field(default_factory=dict)
     split: str = ""
+    word: str = ""
+    said: Mapping[Role, Field] = field(default_factory=dict)
+    listing: str = ""
 
     def get(self, role: Role) -> Field | None:
         """Return the field of a role, or None if there is none.
@@ -49,21 +96,107 @@ class Resolved:
         UsageError
             If there are several.
         """
+        if role in self.said:
+            return self.said[role]
         found = self.candidates.get(role, [])
         if len(found) > 1:
-            names = " and ".join(repr(item.name) for item in found[:2])
-            how = (
-                f"Say which with {role}='NAME' (--{role.replace('_', '-')} NAME)"
-                if role in _SAYABLE
-                else "Rename one of them"
+            names = " and ".join(repr(printable(item.name)) for item in found[:2])
+            option = OPTIONS.get(role, f"--{role}")
+            raise UsageError(
+                f"{self.path}: both {names} could be the {role}. Say which with {role}='NAME' ({option} NAME)."
             )
-            raise UsageError(f"{self.path}: both {names} could be the {role}. {how}.")
         return found[0] if found else None
 
+    def used(self) -> set[str]:
+        """Return the names of the arrays and columns that have a role, and need not travel beside the scores."""
+        fields = [self.scores, *self.said.values()]
+        for role in ("labels", "correct", "sample_weight", "class_names"):
+            fields += self.candidates.get(role, [])
+        return {name for item in fields for name in (item.name, *item.members)}
 
-def splits_of(container: Container) -> list[str]:
-    """Return the splits of a file that hold scores, in its order; one without a name is ``""``."""
-    return list(dict.fromkeys(meaning.split for _, meaning in _score_candidates(container)))
+
+def splits_of(container: Container, column: str | None = None, *, by_rows_only: bool = False) -> list[str]:
+    """Return the splits of a file that hold scores, in its order; one without a name is ``""``.
+
+    Parameters
+    ----------
+    container : Container
+    column : str, optional
+        Name of the column that names the split of each row, if its name or its values do not tell.
+    by_rows_only : bool, default=False
+        Whether to look for such a column only, and not at the names of arrays.
+    """
+    rows = _split_rows(container, column)
+    if rows is not None:
+        return list(rows)
+    if by_rows_only:
+        return []
+    return list(dict.fromkeys(candidate.meaning.split for candidate in _score_candidates(container)))
+
+
+def choose_split(container: Container, split: str | None, column: str | None = None) -> tuple[Container, str]:
+    """Return the rows of a split, of a file with a column that names the split of each row; else the file as it is.
+
+    Parameters
+    ----------
+    container : Container
+    split : str, optional
+    column : str, optional
+        Name of the column, if its name or its values are not words for splits.
+
+    Returns
+    -------
+    container : Container
+    split : str
+        The split whose rows these are; empty if there is no such column.
+
+    Raises
+    ------
+    UsageError
+        If there are several splits and none is chosen, or there is no such split.
+    """
+    rows = _split_rows(container, column)
+    if rows is None:
+        return container, ""
+    if split is None and len(rows) > 1:
+        raise _say_which(container, rows)
+    wanted = next(iter(rows)) if split is None else canonical_split(split)
+    if wanted not in rows:
+        raise unknown_name("split", wanted, rows, of=container.path)
+    numbers = rows[wanted]
+    total = sum(map(len, rows.values()))
+
+    def of_rows(item: Field) -> Field:
+        if item.shape[:1] != (total,) or item.dtype.kind == "O":
+            return item
+        return replace(item, shape=(len(numbers), *item.shape[1:]), load=lambda: RowsSource(item.load(), numbers))
+
+    fields = {name: of_rows(item) for name, item in container.fields.items()}
+    stack = container.stack
+    return replace(
+        container, fields=fields, stack=None if stack is None else lambda names: of_rows(stack(names))
+    ), wanted
+
+
+def _split_rows(container: Container, column: str | None) -> dict[str, np.ndarray] | None:
+    """Return the numbers of the rows of each split, if a column names them."""
+    if column is not None:
+        item = container.find(column)
+    else:
+        named = [found for found in _candidates(container, ("split",)) if not found.word and not found.meaning.split]
+        if len(named) != 1 or len(named[0].item.shape) != 1 or named[0].item.dtype.kind not in "US":
+            return None
+        item = named[0].item
+    values = item.read()
+    words, first, codes = np.unique(values, return_index=True, return_inverse=True)
+    names = [str(word) for word in words.tolist()]
+    if column is None and not (names and all(map(is_split, names))):
+        return None
+    found: dict[str, np.ndarray] = {}
+    for place in np.argsort(first):
+        name, rows = canonical_split(names[place]), np.flatnonzero(codes.reshape(-1) == place)
+        found[name] = np.sort(np.concatenate([found[name], rows])) if name in found else rows
+    return found
 
 
 def resolve(
@@ -72,6 +205,7 @@ def resolve(
     kind: Kind | None = None,
     split: str | None = None,
     scores: str | None = None,
+    said: Mapping[Role, Field] | None = None,
 ) -> Resolved:
     """Choose the scores and all that belongs to them.
 
@@ -85,6 +219,8 @@ def resolve(
     scores : str, optional
         Name of the array of scores, where several would do or none is recognised; or names or patterns of columns,
         separated by commas.
+    said : mapping of str to Field, optional
+        The arrays of other roles, as far as the user named them.
 
     Returns
     -------
@@ -95,35 +231,88 @@ def resolve(
     UsageError
         If a choice is left open, or the arrays named do not exist; the message lists those that do.
     """
-    chosen, meaning = _choose_scores(container, kind, split, scores)
-    decided = kind or _kind_of(container, chosen, meaning)
-    where = meaning.split if meaning else canonical_split(split or "")
-    others = [pair for pair in _meanings(container, _OTHER_ROLES) if pair[0] is not chosen]
+    said = said or {}
+    if "confidence" in said:
+        chosen: Field = said["confidence"]
+        found = read_name(chosen.name)
+        candidate = _Candidate(chosen, Meaning("confidence", found.split if found and is_split(found.split) else ""))
+        decided: Kind = "confidence"
+    else:
+        # Whether answers were right is known of pairs alone.
+        kind = "confidence" if kind is None and "correct" in said else kind
+        candidate = _choose_scores(container, kind, split, scores)
+        chosen = candidate.item
+        decided = kind or _kind_of(container, chosen, candidate.meaning)
+    where = candidate.meaning.split or canonical_split(split or "")
+    others = [other for other in _candidates(container, _OTHER_ROLES) if other.item.name != chosen.name]
     candidates: dict[Role, list[Field]] = {}
     for role in _OTHER_ROLES:
-        own = [item for item, other in others if other.role == role and other.split == where]
-        # A split's own labels come before labels that name no split.
-        candidates[role] = own or [item for item, other in others if other.role == role and not other.split]
-    return Resolved(container.path, decided, chosen, candidates, where)
+        of_role = [other for other in others if other.meaning.role == role]
+        # A split's own labels come before labels that name no split, and plain names before longer ones.
+        ranks = [
+            [other.item for other in of_role if other.meaning.split == own and bool(other.word) == longer]
+            for own in dict.fromkeys((where, ""))
+            for longer in (False, True)
+        ]
+        candidates[role] = next((rank for rank in ranks if rank), [])
+    return Resolved(container.path, decided, chosen, candidates, where, candidate.word, said, container.listing())
 
 
-def _meanings(container: Container, roles: Iterable[Role]) -> list[tuple[Field, Meaning]]:
-    found = [(item, read_name(item.name)) for item in container.fields.values()]
+def _candidates(container: Container, roles: Iterable[Role]) -> list[_Candidate]:
+    """Return the arrays with one of some roles; what stands beside the role is a split, a group, or else a word."""
     wanted = set(roles)
-    return [(item, meaning) for item, meaning in found if meaning and meaning.role in wanted]
+    read = [_read(item) for item in container.fields.values()]
+    groups = _groups(container, read)
+    found = []
+    for candidate in read:
+        if candidate is None or candidate.meaning.role not in wanted:
+            continue
+        split = candidate.meaning.split
+        if candidate.word in groups:
+            candidate = replace(candidate, meaning=Meaning(candidate.meaning.role, candidate.word), word="")
+        elif split and not is_split(split) and len(candidate.item.shape) == 1 and split not in groups:
+            word = candidate.word or split
+            candidate = replace(candidate, meaning=Meaning(candidate.meaning.role), word=word)
+        found.append(candidate)
+    return found
 
 
-def _choose_scores(
-    container: Container, kind: Kind | None, split: str | None, scores: str | None
-) -> tuple[Field, Meaning | None]:
+def _named(name: str) -> _Candidate | None:
+    return _read(Field(name, (0,), np.dtype(float), list))
+
+
+def _read(item: Field) -> _Candidate | None:
+    """Return what the name of an array says; that of a column may name a class."""
+    meaning = read_name(item.name)
+    column = read_class_column(item.name) if len(item.shape) == 1 else None
+    if column is not None and not is_split(column.word) and (meaning is None or meaning.split == column.word):
+        array = read_name(column.array)
+        if array is not None:
+            return _Candidate(item, array, column.word)
+    return None if meaning is None else _Candidate(item, meaning)
+
+
+def _groups(container: Container, read: Iterable[_Candidate | None]) -> set[str]:
+    """Return what stands beside the roles of several arrays: models with scores, answers or labels of their own."""
+    roles: dict[str, set[str]] = {}
+    for candidate in read:
+        if candidate is not None:
+            for split in filter(None, (candidate.meaning.split, candidate.word)):
+                part = "scores" if candidate.meaning.role in SCORE_ROLES else candidate.meaning.role
+                roles.setdefault(split, set()).add(part)
+    table = container.stack is not None
+    # In a file of arrays, a path is a group: "test/logits".
+    paths = set() if table else {name.rpartition("/")[0] for name in container.fields if "/" in name}
+    answers = {"predicted", "correct"} if table else {"predicted", "correct", "labels", "sample_weight"}
+    return {split for split, found in roles.items() if "scores" in found and found & answers} | paths
+
+
+def _choose_scores(container: Container, kind: Kind | None, split: str | None, scores: str | None) -> _Candidate:
     if scores is not None:
-        if scores not in container.fields and set(scores) & set(",*?["):
-            return container.matrix(scores), None
-        found = container.find(scores)
-        return found, read_name(found.name)
+        return _said_scores(container, scores)
     candidates = _score_candidates(container)
     if not candidates and len(container.fields) == 1 and not container.named:
-        return next(iter(container.fields.values())), None
+        return _Candidate(next(iter(container.fields.values())), Meaning("scores"))
     if not candidates:
         for item in container.fields.values():
             if item.dtype.kind == "O" and len(container.fields) == 1:
@@ -135,71 +324,103 @@ def _choose_scores(
             f"{_column_hint(container, kind)}."
         )
     candidates = _of_split(container, candidates, split)
-    if kind is not None:
-        open_or_kind = [c for c in candidates if c[1].role in (kind, "scores")]
-        candidates = open_or_kind or candidates
-    full = [c for c in candidates if c[1].role != "confidence"]
-    # Confidences beside full scores are a summary of them; without them they are all there is.
-    candidates = full or candidates
+    for better in _preferences(kind):
+        candidates = [candidate for candidate in candidates if better(candidate)] or candidates
     if len(candidates) > 1:
-        names = ", ".join(repr(item.name) for item, _ in candidates)
+        names = ", ".join(repr(printable(candidate.item.name)) for candidate in candidates)
+        single = all(len(candidate.item.shape) == 1 for candidate in candidates)
+        columns = ",".join(printable(candidate.item.name) for candidate in candidates[:3])
+        hint = f", or, if they are the columns of the classes, --scores '{columns}'" if single else ""
         raise UsageError(
-            f"{container.path}: {names} could all be the scores. Say which one with scores='NAME' (--scores NAME)."
+            f"{container.path}: {names} could all be the scores. Say which one with scores='NAME' (--scores "
+            f"NAME){hint}."
         )
     return candidates[0]
 
 
-def _score_candidates(container: Container) -> list[tuple[Field, Meaning]]:
+def _preferences(kind: Kind | None) -> Iterator[Callable[[_Candidate], bool]]:
+    """Yield which candidates come before others."""
+    if kind is not None:
+        yield lambda candidate: candidate.meaning.role in (kind, "scores")
+    # Confidences beside full scores are a summary of them; without them they are all there is.
+    yield lambda candidate: len(candidate.item.shape) > 1 or candidate.meaning.role in ("logits", "probs")
+    # So are the scores of the best answer, and other columns with a longer name.
+    yield lambda candidate: not candidate.word
+
+
+def _said_scores(container: Container, scores: str) -> _Candidate:
+    if scores not in container.columns() and set(scores) & set(",*?["):
+        matrix = container.matrix(scores)
+        roles = {candidate.meaning.role if candidate else None for candidate in map(_named, matrix.members)}
+        role = roles.pop() if len(roles) == 1 else None
+        return _Candidate(matrix, Meaning(role if role in SCORE_ROLES else "scores"))
+    found = container.find(scores)
+    candidate = _read(found) or _Candidate(found, Meaning("scores"))
+    if candidate.meaning.role not in SCORE_ROLES:
+        candidate = replace(candidate, meaning=Meaning("scores", candidate.meaning.split))
+    if candidate.meaning.split and not is_split(candidate.meaning.split) and len(found.shape) == 1:
+        groups = _groups(container, [_read(item) for item in container.fields.values()])
+        if candidate.meaning.split not in groups:
+            return _Candidate(found, Meaning(candidate.meaning.role), candidate.word or candidate.meaning.split)
+    return candidate
+
+
+def _score_candidates(container: Container) -> list[_Candidate]:
     """Return the arrays that may be scores: matrices of predictions, which some call ``y_pred``, if no others."""
-    found = _meanings(container, _SCORE_ROLES)
+    found = _candidates(container, SCORE_ROLES)
     if found:
         return found
-    predicted = _meanings(container, ("predicted",))
-    return [(item, Meaning("scores", meaning.split)) for item, meaning in predicted if len(item.shape) == 2]
+    predicted = _candidates(container, ("predicted",))
+    return [
+        replace(candidate, meaning=Meaning("scores", candidate.meaning.split))
+        for candidate in predicted
+        if len(candidate.item.shape) == 2
+    ]
 
 
 def _column_hint(container: Container, kind: Kind | None) -> str:
     """Return how to say that several columns are the scores, if there are several that could be."""
     columns = [item for item in container.fields.values() if len(item.shape) == 1 and item.dtype.kind == "f"]
-    if container.stack is None or len(columns) < 2:
+    if len(columns) < 2:
         return ""
     said = "" if kind else ", and what they hold with kind='logits' or kind='probs' (--kind)"
     example = ",".join(printable(item.name) for item in columns[:3])
     return f", or the columns of the classes: --scores '{example}'{said}"
 
 
-def _of_split(
-    container: Container, candidates: list[tuple[Field, Meaning]], split: str | None
-) -> list[tuple[Field, Meaning]]:
-    known = splits_of(container)
+def _of_split(container: Container, candidates: list[_Candidate], split: str | None) -> list[_Candidate]:
+    known = list(dict.fromkeys(candidate.meaning.split for candidate in candidates))
     if split is None:
         if len(known) > 1:
-            names = ", ".join(repr(name) for name in known)
-            raise UsageError(
-                f"{container.path} holds the splits {names}. Say which one with split='NAME' (--split NAME)."
-            )
+            raise _say_which(container, known)
         return candidates
     wanted = canonical_split(split)
     if wanted not in known:
         if known == [""]:
             raise UsageError(f"{container.path} does not name its splits, so split={split!r} cannot be chosen.")
         raise unknown_name("split", split, known, of=container.path)
-    return [c for c in candidates if c[1].split == wanted]
+    return [candidate for candidate in candidates if candidate.meaning.split == wanted]
 
 
-def _kind_of(container: Container, scores: Field, meaning: Meaning | None) -> Kind:
-    role = meaning.role if meaning else None
-    if role == "logits":
+def _say_which(container: Container, splits: Iterable[str]) -> UsageError:
+    names = ", ".join(repr(name) for name in splits)
+    return UsageError(f"{container.path} holds the splits {names}. Say which one with split='NAME' (--split NAME).")
+
+
+def _kind_of(container: Container, scores: Field, meaning: Meaning) -> Kind:
+    if meaning.role == "logits":
         return "logits"
-    if role == "probs":
+    # Confidences of all classes are their probabilities.
+    if meaning.role == "probs" or (meaning.role == "confidence" and len(scores.shape) == 2 and scores.shape[1] > 1):
         return "probs"
-    if role == "confidence":
+    if meaning.role == "confidence":
         return "confidence"
     if scores.dtype.kind == "O":
         # Says why it cannot be read.
         scores.load()
     raise UsageError(
-        f"{container.path}: the name {scores.name!r} does not tell logits from probabilities, and calkit does not "
-        f"guess. Say it with kind='logits' or kind='probs' (--kind logits, --kind probs). The file holds "
+        f"{container.path}: the name {printable(scores.name)!r} does not tell logits from probabilities, and calkit "
+        "does "
+        f"not guess. Say it with kind='logits' or kind='probs' (--kind logits, --kind probs). The file holds "
         f"{container.listing()}."
     )

@@ -137,7 +137,7 @@ def _concatenated(path: Path, name: str, items: Sequence[Field], parts: Sequence
     dtype = np.result_type(*(item.dtype for item in items))
     pieces = [(item.shape[0], item.load) for item in items]
     load = partial(ConcatSource, shape, dtype, pieces, first.itemsize)
-    return Field(name, shape, dtype, load, first.columns, first.note, first.itemsize)
+    return Field(name, shape, dtype, load, first.columns, first.note, first.itemsize, first.members)
 
 
 def _same(path: Path, name: str, items: Sequence[Field]) -> NDArray[Any]:

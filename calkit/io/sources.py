@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.hardening.guard import reading
-from calkit.lazy import LazyArray
+from calkit.lazy import LazyArray, has_random_access
 
-__all__ = ["ConcatSource", "StreamSource", "sliced"]
+__all__ = ["ColumnsSource", "ConcatSource", "RowsSource", "StreamSource", "sliced"]
 
 
 class StreamSource(LazyArray):
@@ -170,3 +170,46 @@ class ConcatSource(LazyArray):
             self._open = None
             held = self._open = (index, self._loads[index]())
         return held[1]
+
+
+class ColumnsSource(LazyArray):
+    """Arrays or sources of one value per row, side by side.
+
+    Parameters
+    ----------
+    parts : sequence of array-like of shape (n,)
+    shape, dtype
+        Of the whole.
+    """
+
+    def __init__(self, parts: Sequence[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        super().__init__(shape, dtype)
+        self.has_random_access = all(map(has_random_access, parts))
+        self._parts = parts
+
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
+        out = np.empty((stop - start, self.shape[1]), self.dtype)
+        for index, part in enumerate(self._parts):
+            out[:, index] = part[start:stop]
+        return out
+
+
+class RowsSource(LazyArray):
+    """Some rows of another array or source.
+
+    Parameters
+    ----------
+    source : array-like
+        With slicing by rows.
+    numbers : ndarray of int
+        Which rows, rising.
+    """
+
+    def __init__(self, source: Any, numbers: NDArray[np.intp]) -> None:
+        super().__init__((len(numbers), *source.shape[1:]), source.dtype, getattr(source, "itemsize", None))
+        self.has_random_access = has_random_access(source)
+        self._source = source
+        self._numbers = numbers
+
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
+        return np.asarray(self._source[self._numbers[start:stop]])

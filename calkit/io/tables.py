@@ -1,13 +1,12 @@
 """Tables: columns of equal length, read in blocks of rows; columns of the same kind make a matrix.
 
-Columns ``logit_<class>`` (or ``logits_``, ``prob_``, ``probs_``, ``p_``, ``score_``, ``logprob_`` …) make one matrix,
-in the order of the file; if the classes are the numbers 0..K-1, in theirs. Columns whose whole names are these numbers
-make the matrix ``scores``.
+Columns ``logit_<class>`` (or any other word for scores, see :mod:`calkit.io.names`) make one matrix, in the order of
+the file; if the classes are whole numbers, in theirs. Columns whose whole names are such numbers make the matrix
+``scores``.
 """
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
 from calkit.io.container import Field, by_name, printable, unreadable
+from calkit.io.families import group_columns
 from calkit.io.hardening.limits import check
 from calkit.io.sources import StreamSource
 
@@ -28,23 +28,12 @@ __all__ = [
     "Table",
     "bounded",
     "from_words",
-    "group_columns",
     "join",
     "stack_columns",
     "table_fields",
     "text_array",
     "word_kind",
 ]
-
-_MATRIX = re.compile(
-    r"(?P<name>(?:.*[_\-. ])?(?:logits?|log_?probs?|log_?likelihoods?|probs?|probabilit(?:y|ies)|scores?|p))"
-    r"[_\-. ](?P<column>.+)",
-    # A line end in a name must not make it be searched over and over.
-    re.IGNORECASE | re.DOTALL,
-)
-
-# The matrix of columns that are named 0..K-1.
-_NUMBERED = "scores"
 
 _TRUTH = {"true": True, "false": False}
 
@@ -144,57 +133,6 @@ def bounded(where: Path | str, parts: Iterable[NDArray[Any]]) -> Iterator[NDArra
         yield part
 
 
-def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
-    """Group the names of columns into matrices.
-
-    Parameters
-    ----------
-    names : iterable of str
-
-    Returns
-    -------
-    dict
-        For each array, its columns in order, each as (class, name of the column); single columns have the class ``""``.
-
-    Examples
-    --------
-    >>> group_columns(["logit_1", "label", "logit_0"])
-    {'logit': [('0', 'logit_0'), ('1', 'logit_1')], 'label': [('', 'label')]}
-    """
-    names = list(names)
-    groups: dict[str, list[tuple[str, str]]] = {}
-    numbered = _are_numbered([name for name in names if name.isdecimal()]) and _NUMBERED not in names
-    for name in names:
-        match = _MATRIX.fullmatch(name)
-        if match:
-            groups.setdefault(match["name"], []).append((match["column"], name))
-        elif numbered and name.isdecimal():
-            groups.setdefault(_NUMBERED, []).append((name, name))
-        else:
-            groups.setdefault(name, []).append(("", name))
-    found = {}
-    for group, members in groups.items():
-        if len(members) == 1:
-            found[members[0][1]] = [("", members[0][1])]
-        else:
-            found[group] = _class_order(members)
-    return found
-
-
-def _class_order(members: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    if _are_numbered([word for word, _ in members]):
-        return sorted(members, key=lambda member: int(member[0]))
-    return members
-
-
-def _are_numbered(words: Sequence[str]) -> bool:
-    """Tell whether words are the numbers 0..K-1, K at least 2, in any order."""
-    # A number of more digits than these cannot be one of them, and would take long to read.
-    if len(words) < 2 or not all(word.isdecimal() and len(word) < 10 for word in words):
-        return False
-    return sorted(map(int, words)) == list(range(len(words)))
-
-
 def table_fields(table: Table) -> dict[str, Field]:
     """Return the arrays of a table: matrices read block by block, single columns whole.
 
@@ -217,8 +155,7 @@ def table_fields(table: Table) -> dict[str, Field]:
 
 def stack_columns(table: Table, names: Sequence[str]) -> Field:
     """Return the matrix that columns of numbers make, each a class; its class names are theirs."""
-    members = _class_order([(name, name) for name in names])
-    return _matrix(table, ",".join(names), members)
+    return _matrix(table, ",".join(names), [(name, name) for name in names])
 
 
 def _single(table: Table, column: Column) -> Field:
@@ -228,7 +165,7 @@ def _single(table: Table, column: Column) -> Field:
     load: Any = partial(table.read_column, column.name)
     if column.shape:
         load = partial(_stream, table, column.name, [column.name], shape, column.dtype)
-    return Field(column.name, shape, column.dtype, load, _class_names(column.columns))
+    return Field(column.name, shape, column.dtype, load, column.columns)
 
 
 def _matrix(table: Table, name: str, members: list[tuple[str, str]]) -> Field:
@@ -241,8 +178,9 @@ def _matrix(table: Table, name: str, members: list[tuple[str, str]]) -> Field:
     table.take_for_numbers([column for _, column in members])
     columns = [table.columns[column] for _, column in members]
     dtype = np.result_type(*(column.dtype for column in columns))
-    load = partial(_stream, table, name, [column for _, column in members], shape, dtype)
-    return Field(name, shape, dtype, load, _class_names([word for word, _ in members]))
+    names = [column for _, column in members]
+    load = partial(_stream, table, name, names, shape, dtype)
+    return Field(name, shape, dtype, load, tuple(word for word, _ in members), members=tuple(names))
 
 
 def _stream(
@@ -259,11 +197,6 @@ def _stream(
             yield matrix
 
     return StreamSource(f"{table.path}:{printable(name)}", table.what, shape, dtype, open_at, table.starts)
-
-
-def _class_names(words: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the classes; mere numbers are none."""
-    return () if all(word.isdecimal() for word in words) else tuple(words)
 
 
 def word_kind(words: Sequence[str]) -> np.dtype[Any]:

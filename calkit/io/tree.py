@@ -1,9 +1,10 @@
 """Nested dictionaries, lists and tuples of arrays, as checkpoints and pickles hold them, as named fields.
 
 Members of dictionaries have their key for a name, joined by ``/``. A matrix paired with a vector is ``scores`` with
-``labels``; a pair of such pairs is ``validation`` and ``test``, in that order, which is how published pickles of logits
-have it; a list of arrays that differ in length only is one array in batches, and so are the members of at least three
-dictionaries or pairs that look like the batches of a loader. Other members have their number.
+``labels``; a tuple of two such pairs is ``validation`` and ``test``, in that order, which is how published pickles of
+logits have it. A list of arrays that differ in length only is one array in batches, and so are the members of
+dictionaries or pairs in a list, if they look like the batches of a loader or like rows, one each. Other members have
+their number.
 """
 
 from __future__ import annotations
@@ -18,16 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.io.container import Field
+from calkit.io.families import group_columns
 from calkit.io.hardening.limits import MAX_ARRAYS, check
 from calkit.io.sources import ConcatSource
-from calkit.io.tables import group_columns
 
 __all__ = ["AsField", "array_field", "check_tree", "object_fields", "tree_fields"]
 
 _MAX_DEPTH = 16
-
-# Two may as well be two splits.
-_MIN_BATCHES = 3
 
 #: Takes a name, a leaf of a tree, and what gives that leaf again; returns its field, or None if it is no array.
 AsField = Callable[[str, Any, Callable[[], Any]], Field | None]
@@ -128,13 +126,15 @@ class _Walk:
         if leaf is not None:
             yield leaf
             return
-        if depth == _MAX_DEPTH or not isinstance(node, Mapping | list | tuple) or len(node) > MAX_ARRAYS:
+        if depth == _MAX_DEPTH or not isinstance(node, Mapping | list | tuple):
             return
         transposed = self._transposed(node)
         if transposed:
-            for word, key in transposed:
-                parts = partial(_column_of, load, key)
-                yield from self.fields(parts(), parts, f"{name}/{word}" if name else word, depth + 1)
+            for word, key, leaves in transposed:
+                path, parts = f"{name}/{word}" if name else word, partial(_column_of, load, key)
+                yield self._stacked(path, leaves, parts) if leaves else self._joined(path, self._leaves(parts()), parts)
+            return
+        if len(node) > MAX_ARRAYS:
             return
         batches = self._batches(node)
         if batches:
@@ -152,20 +152,25 @@ class _Walk:
         pair = self._pair(node)
         if pair:
             words = pair
-        elif len(node) == 2 and all(isinstance(child, list | tuple) and self._pair(child) for child in node):
+        elif len(node) == 2 and isinstance(node, tuple) and all(map(self._is_pair, node)):
             words = ("validation", "test")
         return [(word, index) for index, word in enumerate(words)]
 
+    def _is_pair(self, node: Any) -> bool:
+        return isinstance(node, list | tuple) and self._pair(node) is not None
+
     def _pair(self, node: Any) -> tuple[str, str] | None:
-        """Return what the two members of a pair are, if their shapes tell."""
+        """Return what the two members of a pair are, if their shapes tell: those of an array, or of one row of it."""
         if len(node) != 2:
             return None
         first, second = (self._leaf(child) for child in node)
-        if first is None or second is None or first.shape[:1] != second.shape[:1]:
+        if first is None or second is None:
             return None
-        if _is_matrix(first) and not _is_matrix(second):
-            return ("scores", "labels")
-        return ("labels", "scores") if _is_matrix(second) and not _is_matrix(first) else None
+        row = {len(first.shape), len(second.shape)} == {0, 1}
+        if not row and first.shape[:1] != second.shape[:1]:
+            return None
+        wide = [item.shape[-1] > 1 if row and item.shape else _is_matrix(item) for item in (first, second)]
+        return None if wide[0] == wide[1] else ("scores", "labels") if wide[0] else ("labels", "scores")
 
     def _batches(self, node: Any) -> list[Field]:
         if not isinstance(node, list) or self._pair(node):
@@ -175,21 +180,45 @@ class _Walk:
         alike = len(found) == len(items) and len({item.shape[1:] for item in found}) == 1
         return found if alike else []
 
-    def _transposed(self, node: Any) -> list[tuple[str, Any]]:
-        """Return the names and keys that the batches of a list have in common, if it is one of batches."""
-        if not isinstance(node, list) or len(node) < _MIN_BATCHES:
+    def _transposed(self, node: Any) -> list[tuple[str, Any, list[Field]]]:
+        """Return what the members of a list have in common, if they are batches or rows of the same arrays.
+
+        Each array with its name, its key, and its rows; no rows if the members are batches.
+        """
+        if not isinstance(node, list) or len(node) < 2:
             return []
         if all(isinstance(child, Mapping) for child in node):
             keys = list(node[0])
             named = [(str(key), key) for key in keys] if all(list(child) == keys for child in node) else []
-        elif all(isinstance(child, list | tuple) for child in node):
+        elif all(map(self._is_pair, node)):
             pairs = {self._pair(child) for child in node}
             pair = pairs.pop() if len(pairs) == 1 else None
             named = [] if pair is None else [(pair[0], 0), (pair[1], 1)]
         else:
             return []
-        alike = all(self._are_batches([self._leaf(child[key]) for child in node]) for _, key in named)
-        return named if alike else []
+        columns = {word: self._leaves([child[key] for child in node]) for word, key in named}
+        found = [(word, key, columns[word]) for word, key in named if columns[word]]
+        if any(all(not leaf.shape for leaf in leaves) for _, _, leaves in found):
+            return [entry for entry in found if len({leaf.shape for leaf in entry[2]}) == 1]
+        alike = len(found) == len(named) and all(self._are_batches(leaves) for _, _, leaves in found)
+        lengths = {tuple(leaf.shape[0] for leaf in leaves) for _, _, leaves in found} if alike else set()
+        return [(word, key, []) for word, key, _ in found] if len(lengths) == 1 else []
+
+    def _leaves(self, nodes: Sequence[Any]) -> list[Field]:
+        """Return the arrays of some nodes, if all of them are arrays."""
+        leaves = [self._leaf(node) for node in nodes]
+        return [leaf for leaf in leaves if leaf is not None] if None not in leaves else []
+
+    def _stacked(self, name: str, rows: Sequence[Field], load: Callable[[], Any]) -> Field:
+        """Return the array whose rows are the members of a list."""
+        numbers = all(row.dtype.kind in "biuf" for row in rows)
+        dtype = np.result_type(*{row.dtype for row in rows}) if numbers else rows[0].dtype
+
+        def load_rows() -> NDArray[Any]:
+            values = np.stack([np.asarray(row.load()) for row in self._leaves(load())])
+            return values.astype(dtype, copy=False) if numbers else values
+
+        return Field(name, (len(rows), *rows[0].shape), dtype, load_rows, note=rows[0].note, itemsize=rows[0].itemsize)
 
     def _are_batches(self, items: Sequence[Field | None]) -> bool:
         """Tell whether arrays are of one length, the last one perhaps shorter."""

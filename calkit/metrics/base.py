@@ -255,6 +255,8 @@ class MetricDefinition:
         When its value can be trusted.
     targets : tuple of str, or None
         The targets it is defined for; None for all.
+    law_exceptions : dict of str
+        Laws of :data:`calkit.testing.METRIC_LAWS` that do not hold for it, with the reason.
     """
 
     name: str
@@ -269,6 +271,7 @@ class MetricDefinition:
     cost: str = "one pass"
     trust: str = ""
     targets: tuple[str, ...] | None = None
+    law_exceptions: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -334,7 +337,7 @@ def metric(title: str, **about: Any) -> Callable[[Callable[P, Recipe]], Callable
         For headings.
     **about
         The other attributes of :class:`MetricDefinition`: `aliases`, `formula`, `bounds`, `percent`,
-        `higher_is_better`, `reference`, `cost`, `trust`, `targets`.
+        `higher_is_better`, `reference`, `cost`, `trust`, `targets`, `law_exceptions`.
 
     Returns
     -------

@@ -84,6 +84,8 @@ def high_confidence(
     HighConfidence(share=0.6666666666666666, accuracy=0.5, n_samples=2)
     """
     arguments: dict[str, Any] = {**shared}
+    if "by" in arguments:
+        raise TypeError("high_confidence takes no groups; s99 and s99_accuracy do: s99(..., by=...)")
     predictions = as_predictions(y_true, y_proba, **arguments)
     _tail(threshold)
     share = METRICS["s99"](threshold=threshold, target=shared.get("target")).bind(predictions)

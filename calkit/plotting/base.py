@@ -13,12 +13,21 @@ from calkit.errors import InputError
 from calkit.metrics.base import as_predictions
 from calkit.predictions import Predictions
 from calkit.registry import Registry
+from calkit.stats.views import TOP, View, default_view, get_view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PLOTS", "CurveDisplay", "PredictionsDisplay", "available_plots", "taken_predictions"]
+__all__ = [
+    "PLOTS",
+    "CurveDisplay",
+    "PredictionsDisplay",
+    "available_plots",
+    "axis_labels",
+    "one_view",
+    "taken_predictions",
+]
 
 #: Displays that ``calkit plot --what`` offers, by name.
 PLOTS: Registry[type[PredictionsDisplay]] = Registry("plot")
@@ -52,6 +61,28 @@ def taken_predictions(y_true: Any, y_proba: Any, **arguments: Any) -> Prediction
     if y_proba is not None:
         raise InputError("y_proba must be left out when the first argument is a Predictions.")
     return y_true
+
+
+def one_view(predictions: Predictions, target: str | View | None) -> View:
+    """Return the forecasts to show: of one event a row.
+
+    Raises
+    ------
+    InputError
+        If the target is several events: then each has a display of its own.
+    """
+    view = (default_view(predictions) if target is None else get_view(target)).bind(predictions)
+    if view.keyed:
+        raise InputError(
+            f"target={view.spec!r} is several events, which have a diagram each: ReliabilityDisplay.each(predictions, "
+            f"target={view.spec!r}); or name one class: target='positive:class=NAME'."
+        )
+    return view
+
+
+def axis_labels(view: View) -> tuple[str, str]:
+    """Return what the axes of a diagram of these forecasts are called."""
+    return ("Confidence", "Accuracy") if view == TOP else ("Predicted probability", "Observed frequency")
 
 
 def next_index(ax: Axes) -> int:
@@ -116,14 +147,9 @@ class PredictionsDisplay(ABC):
         """
         if not hasattr(estimator, "predict_proba"):
             raise InputError(f"{type(estimator).__name__} has no predict_proba; fit one that gives probabilities.")
-        labels, classes = np.asarray(y), np.asarray(estimator.classes_)
-        column = {value: i for i, value in enumerate(classes.tolist())}
-        unknown = [value for value in labels.tolist() if value not in column]
-        if unknown:
-            raise InputError(f"y holds {unknown[0]!r}, which is not one of the estimator's classes {classes.tolist()}.")
-        y_true = np.array([column[value] for value in labels.tolist()])
         title = type(estimator).__name__ if name is None else name
-        return cls.from_predictions(y_true, estimator.predict_proba(X), name=title, **kwargs)
+        classes = np.asarray(estimator.classes_).tolist()
+        return cls.from_predictions(y, estimator.predict_proba(X), class_names=classes, name=title, **kwargs)
 
 
 class CurveDisplay(PredictionsDisplay):

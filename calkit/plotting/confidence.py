@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.plotting.base import PLOTS, PredictionsDisplay, taken_predictions
+from calkit.plotting.base import PLOTS, PredictionsDisplay, one_view, taken_predictions
 from calkit.plotting.style import wrapped
-from calkit.stats import BinSums, UniformBins, summarize
+from calkit.stats import BinSums, UniformBins, View, summarize
 from calkit.stats.binning import as_n_bins
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class ConfidenceDisplay(PredictionsDisplay):
         y_proba: Any = None,
         *,
         n_bins: int = 25,
+        target: str | View | None = None,
         from_logits: bool = False,
         sample_weight: Any = None,
         class_names: Any = None,
@@ -78,6 +79,9 @@ class ConfidenceDisplay(PredictionsDisplay):
             Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
         n_bins : int, default=25
             Number of bins of equal width.
+        target : str or View, optional
+            Which forecasts: ``"top"``, ``"positive:class=NAME"``, ``"top-5"``; by default the top label of K columns,
+            and of one column the event itself.
         from_logits : bool, default=False
             Whether `y_proba` holds logits.
         sample_weight : array-like of shape (n,), optional
@@ -98,7 +102,7 @@ class ConfidenceDisplay(PredictionsDisplay):
         predictions = taken_predictions(
             y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
         )
-        statistic = UniformBins(as_n_bins(n_bins))
+        statistic = UniformBins(as_n_bins(n_bins), one_view(predictions, target))
         display = cls(summarize(predictions, [statistic])[statistic], name=name)
         return display.plot(ax) if plot else display
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
+from calkit.plotting.base import PLOTS, CurveDisplay, one_view, taken_predictions
 from calkit.plotting.style import COLOURS, DASHES, foreground, wrapped
-from calkit.stats import ConfidencePairs, Pairs, summarize
+from calkit.stats import ConfidencePairs, Pairs, View, summarize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +55,7 @@ class _RankedDisplay(CurveDisplay):
         y_true: Any,
         y_proba: Any = None,
         *,
+        target: str | View | None = None,
         from_logits: bool = False,
         sample_weight: Any = None,
         class_names: Any = None,
@@ -71,6 +72,9 @@ class _RankedDisplay(CurveDisplay):
             True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
         y_proba : array-like of shape (n, K) or (n,), optional
             Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
+        target : str or View, optional
+            Which forecasts: ``"top"``, ``"positive:class=NAME"``, ``"top-5"``; by default the top label of K columns,
+            and of one column the event itself.
         from_logits : bool, default=False
             Whether `y_proba` holds logits.
         sample_weight : array-like of shape (n,), optional
@@ -93,7 +97,8 @@ class _RankedDisplay(CurveDisplay):
         predictions = taken_predictions(
             y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
         )
-        display = cls(*_ranked(summarize(predictions, [Pairs()])[Pairs()]), name=name)
+        statistic = Pairs(one_view(predictions, target))
+        display = cls(*_ranked(summarize(predictions, [statistic])[statistic]), name=name)
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     def frame(self) -> dict[str, NDArray[Any]]:

@@ -10,10 +10,13 @@ import numpy as np
 
 from calkit.errors import InputError
 from calkit.metrics.binned import expected_gap, get_binning
-from calkit.plotting.base import PLOTS, PredictionsDisplay, next_index, taken_predictions
+from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, next_index, one_view, taken_predictions
 from calkit.plotting.reliability_styles import RELIABILITY_STYLES, borders, proportion_limits, spans
 from calkit.plotting.style import curve_style, wrapped
-from calkit.stats import BinSums, UniformBins, default_view, summarize
+from calkit.predictions import Predictions
+from calkit.registry import unknown_name
+from calkit.stats import BinSums, UniformBins, View, summarize
+from calkit.stats.views import Only, default_view, get_view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,6 +92,7 @@ class ReliabilityDisplay(PredictionsDisplay):
         *,
         n_bins: int = 15,
         binning: str = "uniform",
+        target: str | View | None = None,
         from_logits: bool = False,
         sample_weight: Any = None,
         class_names: Any = None,
@@ -109,12 +113,15 @@ class ReliabilityDisplay(PredictionsDisplay):
             Number of bins (the paper's Figure 2 has 25).
         binning : {"uniform", "quantile"}, default="uniform"
             Bins of equal width or of equal mass.
+        target : str or View, optional
+            Which forecasts: ``"top"``, ``"positive:class=NAME"``, ``"top-5"``; by default the top label of K columns,
+            and of one column the event itself.
         from_logits : bool, default=False
             Whether `y_proba` holds logits.
         sample_weight : array-like of shape (n,), optional
             Weights.
-        class_names : sequence of str, optional
-            The class each column stands for, where `y_true` holds strings.
+        class_names : sequence, optional
+            The class each column stands for.
         name : str, optional
             What the legend calls the model.
         ax : matplotlib Axes, optional
@@ -136,14 +143,68 @@ class ReliabilityDisplay(PredictionsDisplay):
         predictions = taken_predictions(
             y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
         )
+        display = cls._counted(predictions, one_view(predictions, target), n_bins, binning, name)
+        return display.plot(ax, **plot_kwargs) if plot else display
+
+    @classmethod
+    def each(
+        cls,
+        predictions: Predictions,
+        *,
+        target: str | View | None = None,
+        by: str | None = None,
+        n_bins: int = 15,
+        binning: str = "uniform",
+    ) -> dict[str, ReliabilityDisplay]:
+        """Count a diagram for each class, or for each group of rows.
+
+        Parameters
+        ----------
+        predictions : Predictions
+        target : str or View, optional
+            ``"classwise"`` or ``"multilabel"`` for a diagram of each class; with `by`, any single one.
+        by : str, optional
+            One of the columns of the predictions: a diagram for each of its values.
+        n_bins, binning
+            As for :meth:`from_predictions`.
+
+        Returns
+        -------
+        dict of str to ReliabilityDisplay
+            Not drawn yet; :func:`~calkit.plotting.plot_reliability` draws them.
+
+        Raises
+        ------
+        InputError
+            If `target` is one event and there is no `by`, or both are several.
+        """
+        if by is not None:
+            if by not in predictions.columns:
+                raise unknown_name("column", by, predictions.columns, of="the predictions")
+            column = np.asarray(predictions.columns[by])
+            names = sorted(set(column.tolist()), key=str)
+            parts = {f"{by} = {value}": predictions.take(column == value) for value in names}
+            view = one_view(predictions, target)
+            return {name: cls._counted(part, view, n_bins, binning, name) for name, part in parts.items()}
+        view = (default_view(predictions) if target is None else get_view(target)).bind(predictions)
+        if view.name not in ("classwise", "multilabel"):
+            raise InputError(f"target={view.spec!r} is one event; use from_predictions, or name a column with by=.")
+        classes = predictions.class_names or range(predictions.n_classes or 0)
+        each = {f"class {label}": Only(view, column) for column, label in enumerate(classes)}
+        return {name: cls._counted(predictions, one, n_bins, binning, name) for name, one in each.items()}
+
+    @classmethod
+    def _counted(
+        cls, predictions: Predictions, view: View, n_bins: int, binning: str, name: str | None
+    ) -> ReliabilityDisplay:
         how = get_binning(binning, n_bins)
         if not how.covers_all:
             raise InputError(f"binning {binning!r} drops samples, so it cannot be drawn; use 'uniform' or 'quantile'.")
-        view = default_view(predictions)
-        counted, shares = how.statistic.on(view), UniformBins(_HISTOGRAM_BINS, view)
-        found = summarize(predictions, [counted, *([] if binning == "uniform" else [shares])])
-        display = cls(how.to_bins(found[counted]), name=name, histogram=found.get(shares))
-        return display.plot(ax, **plot_kwargs) if plot else display
+        statistic, shares = how.statistic.on(view), UniformBins(_HISTOGRAM_BINS, view)
+        found = summarize(predictions, [statistic, *([] if binning == "uniform" else [shares])])
+        display = cls(how.to_bins(found[statistic]), name=name, histogram=found.get(shares))
+        display.x_label, display.y_label = axis_labels(view)
+        return display
 
     @classmethod
     def from_bins(

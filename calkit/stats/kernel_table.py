@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from calkit.stats.folds import FoldSums
     from calkit.stats.rows import Rows
 
-__all__ = ["KERNELS", "Kernel", "kernel_of"]
+__all__ = ["KERNELS", "Kernel", "general_path", "kernel_of"]
 
 S = TypeVar("S")
 
@@ -41,7 +43,21 @@ class Kernel:
 KERNELS: dict[tuple[type[Any], type[Any]], Kernel] = {}
 
 
+# Whether kernels are passed over; tests hold them against the general path.
+_general: ContextVar[bool] = ContextVar("general", default=False)
+
+
+@contextlib.contextmanager
+def general_path() -> Iterator[None]:
+    """Take the general path everywhere within a ``with`` block, on this thread."""
+    token = _general.set(True)
+    try:
+        yield
+    finally:
+        _general.reset(token)
+
+
 def kernel_of(statistic: Any, rows: Rows) -> Kernel | None:
     """Return the kernel that measures a statistic of these rows; None if the general path has to."""
-    kernel = KERNELS.get((type(statistic), type(statistic.view)))
+    kernel = None if _general.get() else KERNELS.get((type(statistic), type(statistic.view)))
     return kernel if kernel is not None and kernel.serves(rows) else None

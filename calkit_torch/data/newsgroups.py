@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
 from calkit.registry import unknown_name
+from calkit_torch.checks import check_count
 from calkit_torch.data.base import DataSet
 from calkit_torch.data.feeds import TensorFeed
 from calkit_torch.data.newsgroups_files import Messages, read_messages
-from calkit_torch.data.order import check_count
 from calkit_torch.data.registry import register_dataset
 from calkit_torch.data.split import Split, shuffled
 from calkit_torch.data.text import build_vocabulary, encode, tokenize

@@ -9,14 +9,11 @@ generator (Philox), whose stream NumPy keeps the same from release to release.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.errors import InputError
-
-__all__ = ["AUGMENTATION_WORDS", "EpochPlan", "Share", "check_count", "plan_epoch", "share_of_rank"]
+__all__ = ["AUGMENTATION_WORDS", "EpochPlan", "Share", "plan_epoch", "share_of_rank"]
 
 AUGMENTATION_WORDS = 3
 """Random words that a sample may use for its augmentation."""
@@ -125,16 +122,3 @@ def plan_epoch(n_samples: int, share: Share, *, seed: int, epoch: int, shuffle: 
     if draw:
         words = generator.random_raw(n_samples * AUGMENTATION_WORDS).reshape(n_samples, -1)[share.places]
     return EpochPlan(rows, words, share.starts)
-
-
-def check_count(least: int, **counts: object) -> None:
-    """Refuse what is not a whole number of at least ``least``.
-
-    Raises
-    ------
-    InputError
-        Names the argument and the value found.
-    """
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise InputError(f"{name} must be a whole number of at least {least}, but is {value!r}.")

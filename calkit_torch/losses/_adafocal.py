@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from calkit.errors import UsageError
+from calkit_torch.checks import check_number
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import Targets, read_batch
 from calkit_torch.losses._focal import modulation, power
-from calkit_torch.losses._numbers import check_number
 
 __all__ = ["AdaFocalLoss"]
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from calkit.errors import UsageError
 from calkit.registry import Registry, unknown_name
 from calkit.specs import Spec, call_with_spec, parse_spec
+from calkit_torch.checks import check_choice
 from calkit_torch.losses._batch import Targets, read_batch, reduce_values
-from calkit_torch.losses._numbers import check_choice
 
 __all__ = ["LOSSES", "PAPER_NAMES", "Loss", "LossOptions", "available_losses", "get_loss", "register_loss"]
 
@@ -109,8 +109,18 @@ class Loss(nn.Module):
         """Return :meth:`values`, reduced; a loss that can do both at once overrides it."""
         return reduce_values(self.values(logits, targets), targets, self.reduction)
 
-    def at(self, epoch: int) -> Loss:  # noqa: ARG002 (schedules use it)
+    def for_epoch(self, epoch: int) -> Loss:  # noqa: ARG002 (schedules use it)
         """Return the loss of an epoch, counted from 0: itself, unless its parameters follow a schedule."""
+        return self
+
+    def scaled(self, factor: float) -> Loss:  # noqa: ARG002 (schedules use it)
+        """Return the loss for a run that is ``factor`` times as long: itself, unless it has a schedule.
+
+        Examples
+        --------
+        >>> str(get_loss("FLS-531").scaled(0.1)), str(get_loss("focal:3").scaled(0.1))
+        ('focal-scheduled:5,3,1@10,25', 'focal:3')
+        """
         return self
 
     @property
@@ -205,9 +215,9 @@ def get_loss(spec: str, **options: Unpack[LossOptions]) -> Loss:
     --------
     >>> import torch
     >>> loss = get_loss("FLS-532")
-    >>> str(loss), str(loss.at(0)), str(loss.at(100))
+    >>> str(loss), str(loss.for_epoch(0)), str(loss.for_epoch(100))
     ('focal-scheduled:5,3,2@100,250', 'focal:5', 'focal:3')
-    >>> round(loss.at(0)(torch.zeros(2, 2), torch.tensor([0, 1])).item(), 6)
+    >>> round(loss.for_epoch(0)(torch.zeros(2, 2), torch.tensor([0, 1])).item(), 6)
     0.021661
     """
     parsed = parse_spec(PAPER_NAMES.get(spec, spec))

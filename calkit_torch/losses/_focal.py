@@ -11,11 +11,10 @@ from torch import Tensor
 
 from calkit.errors import UsageError
 from calkit.specs import Spec
-from calkit_torch.losses._bands import Bands, bands_of
+from calkit_torch.checks import check_increasing, check_number
+from calkit_torch.epochs import scaled_epochs
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import Targets, read_batch
-from calkit_torch.losses._fused import fused_focal
-from calkit_torch.losses._numbers import check_increasing, check_number
 
 __all__ = [
     "FocalFamilyLoss",
@@ -118,9 +117,6 @@ def inverse_focal(
 class FocalFamilyLoss(Loss):
     """Cross-entropy times a power, whose γ may depend on the probability of the true class but has no gradient."""
 
-    # Whether γ comes by bands and is nowhere below 1, so that plain batches have a shorter way.
-    fusable = False
-
     @abstractmethod
     def modulation(self, p: Tensor) -> Tensor:
         """Return the factor of cross-entropy for probabilities of the true class."""
@@ -128,24 +124,6 @@ class FocalFamilyLoss(Loss):
     def values(self, logits: Tensor, targets: Targets) -> Tensor:
         """Return the weighted losses of the samples."""
         return targets.expect(lambda nll: self.modulation(torch.exp(-nll)) * nll, logits)
-
-    def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Compute the loss, as :meth:`Loss.forward` says."""
-        # A negative ignore_index is left to fused_focal, which declines negative labels. The buffer is looked up where
-        # it lies, since nn.Module finds attributes that are buffers last of all.
-        if self.fusable and self._buffers["weight"] is None and self.ignore_index < 0 and self.reduction != "none":
-            fused = fused_focal(logits, y, self, self.reduction)
-            if fused is not None:
-                return fused
-        return self.composed(logits, y)
-
-    def composed(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Compute the loss the general way."""
-        return super().forward(logits, y)
-
-    def bands(self) -> dict[Any, Bands]:
-        """Return γ by bands of the probability of the true class, for logits of each dtype; for fusable losses."""
-        raise NotImplementedError
 
 
 @register_loss("focal")
@@ -163,11 +141,6 @@ class FocalLoss(FocalFamilyLoss):
         super().__init__(**options)
         check_number("gamma", gamma, low=0, hint=_INVERSE)
         self.gamma = gamma
-        self.fusable = gamma >= 1
-
-    def bands(self) -> dict[Any, Bands]:
-        """Return the one γ as a single band."""
-        return bands_of((self.gamma,))
 
     def modulation(self, p: Tensor) -> Tensor:
         """Return the factor of cross-entropy for probabilities of the true class."""
@@ -176,7 +149,7 @@ class FocalLoss(FocalFamilyLoss):
 
 @register_loss("focal-scheduled")
 class ScheduledFocalLoss(Loss):
-    """Focal loss whose γ changes at given epochs: ``loss.at(epoch)`` is the loss to train with.
+    """Focal loss whose γ changes at given epochs: ``loss.for_epoch(epoch)`` is the loss to train with.
 
     Parameters
     ----------
@@ -199,7 +172,7 @@ class ScheduledFocalLoss(Loss):
     Examples
     --------
     >>> loss = ScheduledFocalLoss((5, 3, 1), (100, 250))
-    >>> [str(loss.at(epoch)) for epoch in (0, 99, 100, 250)]
+    >>> [str(loss.for_epoch(epoch)) for epoch in (0, 99, 100, 250)]
     ['focal:5', 'focal:5', 'focal:3', 'focal:1']
     """
 
@@ -227,14 +200,18 @@ class ScheduledFocalLoss(Loss):
         """Build the loss from ``focal-scheduled:γ,γ,…@epoch,…``."""
         return cls(**pieces_of(spec, "gammas", "epochs"), **options)
 
-    def at(self, epoch: int) -> FocalLoss:
+    def for_epoch(self, epoch: int) -> FocalLoss:
         """Return the focal loss of an epoch, counted from 0."""
         stage = sum(epoch >= first for first in self.epochs)
         return FocalLoss(self.gammas[stage], **self._options())
 
+    def scaled(self, factor: float) -> Loss:
+        """Return the loss whose γ changes at these epochs times a factor."""
+        return type(self)(self.gammas, scaled_epochs(self.epochs, factor), **self._options())
+
     def values(self, logits: Tensor, targets: Targets) -> Tensor:  # noqa: ARG002
         """Refuse to guess the epoch."""
-        raise UsageError(f"{self} depends on the epoch; train with loss.at(epoch), epochs counted from 0.")
+        raise UsageError(f"{self} depends on the epoch; train with loss.for_epoch(epoch), epochs counted from 0.")
 
 
 @register_loss("inverse-focal")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from calkit.specs import Spec
-from calkit_torch.losses._bands import Bands, bands_of
+from calkit_torch.checks import check_choice, check_number
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import read_batch
 from calkit_torch.losses._focal import FocalFamilyLoss, check_pieces, modulation, pieces_of
 from calkit_torch.losses._gamma_star import gamma_star
-from calkit_torch.losses._numbers import check_choice, check_number
 
 __all__ = ["AdaptiveFocalLoss", "ContinuousFocalLoss", "focal_adaptive", "focal_continuous"]
 
@@ -121,11 +120,6 @@ class AdaptiveFocalLoss(FocalFamilyLoss):
             check_number("a cut", cut, low=0, high=1)
         check_choice("closed", closed, CLOSED)
         self.closed = closed
-        self.fusable = min(self.gammas) >= 1
-
-    def bands(self) -> dict[Any, Bands]:
-        """Return the bands, for logits of each dtype."""
-        return bands_of(self.gammas, self.cuts, self.closed)
 
     @property
     def spec(self) -> str:

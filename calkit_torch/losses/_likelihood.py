@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from calkit_torch.checks import check_choice, check_number
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import Targets, read_batch
-from calkit_torch.losses._numbers import check_choice, check_number
 
 __all__ = [
     "CrossEntropyLoss",

@@ -7,9 +7,9 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from calkit_torch.checks import check_choice, check_number
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import Targets, read_batch
-from calkit_torch.losses._numbers import check_choice, check_number
 from calkit_torch.losses._regularised import RegularisedLoss
 
 __all__ = ["ConfidencePenaltyLoss", "MbLSLoss", "confidence_penalty", "mbls"]

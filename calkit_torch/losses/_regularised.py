@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from calkit.errors import UsageError
+from calkit_torch.checks import check_number
 from calkit_torch.losses._base import Loss, get_loss
 from calkit_torch.losses._batch import Targets
-from calkit_torch.losses._numbers import check_number
 
 __all__ = ["RegularisedLoss", "confidence_and_correct", "safe_sqrt"]
 
@@ -63,9 +63,15 @@ class RegularisedLoss(Loss):
         base = self.base.values(logits, targets)
         return base + self.strength * self.penalty(logits, targets) * targets.sample_weight(base)
 
-    def at(self, epoch: int) -> Loss:
+    def for_epoch(self, epoch: int) -> Loss:
         """Return the loss of an epoch: with the base loss of that epoch."""
-        base = self.base.at(epoch)
+        return self._with_base(self.base.for_epoch(epoch))
+
+    def scaled(self, factor: float) -> Loss:
+        """Return the loss for a run that is ``factor`` times as long: with the base loss for it."""
+        return self._with_base(self.base.scaled(factor))
+
+    def _with_base(self, base: Loss) -> Loss:
         if base is self.base:
             return self
         own: dict[str, Any] = {name: getattr(self, name) for name in self._signature().parameters}

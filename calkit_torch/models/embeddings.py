@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from calkit.errors import FileFormatError, InputError, UsageError
 from calkit.registry import unknown_name
-from calkit_torch.models._checks import check_positive
+from calkit_torch.checks import check_positive
 
 __all__ = ["PADDING", "glove_embedding", "random_embedding", "read_glove", "resolve_embedding"]
 

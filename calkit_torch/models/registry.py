@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from calkit.errors import UsageError
+from calkit.errors import InputError, UsageError
 from calkit.registry import Registry
 from calkit.specs import call_with_spec, parse_spec
-from calkit_torch.models._checks import check_positive
+from calkit_torch.checks import check_positive
 
 __all__ = ["MODELS", "available_models", "get_model"]
 
@@ -80,4 +80,9 @@ def get_model(spec: str, n_classes: int, *, seed: int = 0, **parameters: Any) ->
     # Only the CPU generator is forked and seeded: torch.manual_seed would seed the GPUs as well.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
-        return call_with_spec(build, call, "model")
+        try:
+            return call_with_spec(build, call, "model")
+        except (RuntimeError, MemoryError, OverflowError) as error:
+            # Sizes beyond what memory holds, or beyond what torch counts with.
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"model {spec!r} cannot be built: {reason}. Choose a smaller one.") from None

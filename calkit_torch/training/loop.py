@@ -159,7 +159,7 @@ def _start(state: TrainingState, callbacks: Sequence[Callback], folder: Path) ->
 def _train_epoch(state: TrainingState, callbacks: Sequence[Callback], saver: Saver) -> None:
     """Do the batches of an epoch, from the present one on."""
     recipe = state.recipe
-    state.loss = state.full_loss.at(state.epoch)
+    state.loss = state.full_loss.for_epoch(state.epoch)
     factor = get_schedule(recipe.lr_schedule, recipe.epochs)(state.epoch)
     for group, rate in zip(state.optimiser.param_groups, recipe.learning_rates, strict=True):
         group["lr"] = rate * factor

@@ -15,13 +15,13 @@ from typing import Any, get_type_hints
 from calkit.errors import FileFormatError, InputError, MissingDependencyError, UsageError
 from calkit.metrics import get_metric
 from calkit.registry import Registry, unknown_name
-from calkit.specs import Spec, parse_spec
+from calkit.specs import parse_spec
 from calkit_torch.data import DATASETS
+from calkit_torch.epochs import scaled_epochs
 from calkit_torch.losses import PAPER_NAMES, get_loss
-from calkit_torch.losses._focal import ScheduledFocalLoss
 from calkit_torch.models import MODELS
 from calkit_torch.training.optimisers import learning_rate_of
-from calkit_torch.training.schedules import get_schedule, scaled_epochs, scaled_schedule
+from calkit_torch.training.schedules import get_schedule, scaled_schedule
 
 __all__ = ["PRECISIONS", "REDUCTIONS", "Recipe", "available_recipes", "get_recipe", "scaled_loss"]
 
@@ -342,13 +342,8 @@ def scaled_loss(spec: str, scale: float) -> str:
     'mmce:2,base=(focal-scheduled:5,3,1@10,25)'
     """
     loss = get_loss(spec)
-    if isinstance(loss, ScheduledFocalLoss):
-        return str(Spec(loss.name, loss.gammas, at=scaled_epochs(loss.epochs, scale) or None))
-    parsed = parse_spec(PAPER_NAMES.get(spec, spec))
-    base = parsed.kwargs.get("base")
-    if not isinstance(base, str) or scaled_loss(base, scale) == base:
-        return spec
-    return str(replace(parsed, kwargs={**parsed.kwargs, "base": scaled_loss(base, scale)}))
+    changed = loss.scaled(scale)
+    return spec if changed is loss else str(changed)
 
 
 def _with_schedule_of_name(recipe: Recipe, loss: str) -> Recipe:

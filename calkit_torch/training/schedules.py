@@ -10,8 +10,9 @@ from dataclasses import replace
 from calkit.errors import InputError, UsageError
 from calkit.registry import Registry
 from calkit.specs import Spec, Value, call_with_spec, parse_spec
+from calkit_torch.epochs import scaled_epochs
 
-__all__ = ["SCHEDULES", "Schedule", "get_schedule", "scaled_epochs", "scaled_schedule"]
+__all__ = ["SCHEDULES", "Schedule", "get_schedule", "scaled_schedule"]
 
 #: From an epoch, counted from 0, to the factor of the base learning rate.
 Schedule = Callable[[int], float]
@@ -92,20 +93,6 @@ def get_schedule(spec: str, epochs: int) -> Schedule:
 
     schedule.__signature__ = _own_parameters(build)  # type: ignore[attr-defined]
     return call_with_spec(schedule, replace(parsed, at=None), "learning-rate schedule")
-
-
-def scaled_epochs(at: Sequence[float], scale: float) -> tuple[int, ...]:
-    """Return epochs at which something changes, multiplied and rounded, still increasing and at least 1.
-
-    Examples
-    --------
-    >>> scaled_epochs((150, 250), 35 / 350)
-    (15, 25)
-    """
-    found: list[int] = []
-    for epoch in at:
-        found.append(max(round(epoch * scale), found[-1] + 1 if found else 1))
-    return tuple(found)
 
 
 def scaled_schedule(spec: str, scale: float) -> str:

@@ -39,7 +39,7 @@ def build_state(recipe: Recipe, data: DataSet, processes: Processes, run: RunWri
         model=model,
         network=model,
         full_loss=loss,
-        loss=loss.at(0),
+        loss=loss.for_epoch(0),
         optimiser=_optimiser(recipe, model, fused=on_cuda),
         processes=processes,
         run=run,

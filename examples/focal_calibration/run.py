@@ -26,7 +26,7 @@ from calkit import load_predictions
 from calkit.atomic import atomic_write
 from calkit.runs import RunFolder, read_history
 from calkit_torch.data import DataSet, get_dataset
-from calkit_torch.training import Recipe, get_recipe, train
+from calkit_torch.training import Callback, Recipe, get_recipe, train
 from calkit_torch.training.callbacks import CalibrationHistory, GradientNorms, SaveLogits
 
 HERE = Path(__file__).parent
@@ -87,11 +87,15 @@ def train_cell(cell: Cell, grid: dict[str, Any], data: Path, work: Path, device:
     """Train a cell, from its last epoch if it was begun."""
     chosen = grid["experiments"][cell.experiment]
     recipe = recipe_of(cell, grid, data)
-    watched = cell.loss in chosen.get("with_training_set", ()) and cell.seed == 0
-    kept = chosen.get("training_logits", ()) if watched else ()
-    callbacks = [CalibrationHistory(train=watched), SaveLogits(kept, train=bool(kept))]
-    if watched and "gradient_norms" in chosen:
-        callbacks.append(GradientNorms(chosen["gradient_norms"]))
+    watched = chosen if cell.seed == 0 else {}
+    kept = watched.get("training_logits", {}).get(cell.loss, ())
+    counted = watched.get("gradient_norms", {}).get(cell.loss, ())
+    callbacks: list[Callback] = [
+        CalibrationHistory(train=cell.loss in watched.get("history_of_training", ())),
+        SaveLogits(kept, train=bool(kept)),
+    ]
+    if counted:
+        callbacks.append(GradientNorms(counted))
     return train(
         recipe,
         data_of(recipe.dataset, data / chosen["folder"]),

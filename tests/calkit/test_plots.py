@@ -7,11 +7,12 @@ from sklearn.linear_model import LogisticRegression
 import calkit
 from calkit.calibrators import temperature_curve
 from calkit.datasets import load_digits_logits
-from calkit.errors import InputError
+from calkit.errors import InputError, NotFoundError
 from calkit.plotting import (
     PLOTS,
     ConfidenceDisplay,
     HighConfidenceDisplay,
+    ReliabilityDisplay,
     RiskCoverageDisplay,
     TemperatureDisplay,
     available_plots,
@@ -160,3 +161,44 @@ def test_text_of_pdf_stays_text(calkit_cli, tmp_path):
     calkit.save_predictions(load_digits_logits("test"), file)
     assert run(calkit_cli, file, "-o", str(out))[0] == 0
     assert b"/Type3" not in out.read_bytes()
+
+
+def test_one_column_is_drawn_as_the_event(no_pyplot_windows):
+    # P(y = 1) of .2 and .8, right half of the time each: frequencies 1/2 at .2 and .8, not at a confidence of .8.
+    p, y = [0.2, 0.2, 0.8, 0.8], [0, 1, 0, 1]
+    display = ReliabilityDisplay.from_predictions(y, p, n_bins=5)
+    np.testing.assert_allclose(display.line_.get_xydata(), [[0.2, 0.5], [0.8, 0.5]])
+    assert display.ax_.get_ylabel() == "Observed frequency"
+    assert display.share_ax_.get_xlabel() == "Predicted probability"
+    top = ReliabilityDisplay.from_predictions(y, p, n_bins=5, target="top")
+    np.testing.assert_allclose(top.line_.get_xydata(), [[0.8, 0.5]])
+    assert top.ax_.get_ylabel() == "Accuracy"
+
+
+def test_each_class_and_each_group(no_pyplot_windows):
+    test = load_digits_logits("test")
+    each = ReliabilityDisplay.each(test, target="classwise", n_bins=10)
+    assert list(each) == [f"class {k}" for k in range(10)]
+    alone = ReliabilityDisplay.from_predictions(test, target="positive:class=3", n_bins=10, plot=False)
+    np.testing.assert_array_equal(each["class 3"].bins.correct, alone.bins.correct)
+    assert each["class 3"].bins.correct.sum() == (test.y_true == 3).sum()
+    grouped = calkit.Predictions(test.scores, test.y_true, kind="logits", columns={"half": np.arange(899) % 2})
+    parts = ReliabilityDisplay.each(grouped, by="half")
+    assert list(parts) == ["half = 0", "half = 1"]
+    assert parts["half = 0"].bins.count.sum() == 450
+    with pytest.raises(InputError, match="a diagram each"):
+        ReliabilityDisplay.from_predictions(test, target="classwise")
+    with pytest.raises(InputError, match="is one event"):
+        ReliabilityDisplay.each(test, target="top")
+    with pytest.raises(NotFoundError, match="Did you mean 'half'"):
+        ReliabilityDisplay.each(grouped, by="hal")
+
+
+def test_targets_on_the_command_line(calkit_cli, tmp_path):
+    file, out = str(tmp_path / "logits.npz"), str(tmp_path / "out.png")
+    calkit.save_predictions(load_digits_logits("test"), file)
+    for args in (["--target", "classwise"], ["--target", "positive:class=3"], ["--target", "top-3"]):
+        assert run(calkit_cli, file, *args, "-o", out) == (0, "")
+    code, err = run(calkit_cli, file, "--what", "confidence", "--target", "classwise", "-o", out)
+    assert code == 1
+    assert "a diagram each" in err

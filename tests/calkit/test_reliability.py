@@ -62,7 +62,7 @@ def test_multiclass_and_string_classes_from_an_estimator(no_pyplot_windows):
     display = ReliabilityDisplay.from_estimator(model, X, y, n_bins=10)
     columns = np.searchsorted(model.classes_, y)
     assert display.ece == calkit.ece(columns, model.predict_proba(X), n_bins=10)
-    with pytest.raises(InputError, match="'w', which is not one of"):
+    with pytest.raises(InputError, match="'w' in row 0, which is not one of the classes"):
         ReliabilityDisplay.from_estimator(model, X[:1], ["w"])
     with pytest.raises(InputError, match="no predict_proba"):
         ReliabilityDisplay.from_estimator(object(), X, y)

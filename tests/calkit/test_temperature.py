@@ -248,7 +248,7 @@ class TestEstimator:
         calibrator = TemperatureScaling("ece", grid=[1.0, 2.0, 3.0, 9.0])
         twin = clone(calibrator)
         assert twin is not calibrator
-        assert twin.get_params() == {"objective": "ece", "grid": [1.0, 2.0, 3.0, 9.0]}
+        assert twin.get_params() == {"objective": "ece", "grid": [1.0, 2.0, 3.0, 9.0], "prior": None}
         logits, y = overconfident()
         assert twin.fit(logits, y) is twin
         assert twin.score(logits, y) == pytest.approx((logits.argmax(1) == y).mean())
@@ -341,7 +341,7 @@ class TestEstimator:
         calibrator = TemperatureScaling()
         assert is_classifier(calibrator)
         assert repr(TemperatureScaling("ece")) == "TemperatureScaling(objective='ece')"
-        assert calibrator.set_params(objective="ece").get_params() == {"objective": "ece", "grid": None}
+        assert calibrator.set_params(objective="ece").get_params() == {"objective": "ece", "grid": None, "prior": None}
         with pytest.raises(ValueError, match="Invalid parameter 'goal'"):
             calibrator.set_params(goal="ece")
         search = GridSearchCV(calibrator, {"objective": ["nll", "ece"]}, scoring="neg_log_loss").fit(logits, y)
@@ -438,7 +438,7 @@ def test_specs():
     )
     with pytest.raises(UsageError, match="unknown calibrator 'temprature'. Did you mean 'temperature'"):
         get_calibrator("temprature")
-    with pytest.raises(UsageError, match="Parameters: objective='nll', grid=None"):
+    with pytest.raises(UsageError, match="Parameters: objective='nll', grid=None, prior=None"):
         get_calibrator("temperature:goal=ece")
 
 

@@ -44,7 +44,7 @@ def test_equals_autograd(name, reduction):
     features, weight, bias, labels = layer()
     # The names of some losses need an argument.
     spec = {"focal-scheduled": "FLS-532", "focal-adaptive": "FLA-53"}.get(name, name)
-    loss, summed = (get_loss(spec, reduction=r).at(0) for r in (reduction, "sum"))
+    loss, summed = (get_loss(spec, reduction=r).for_epoch(0) for r in (reduction, "sum"))
     found = sample_gradient_norms(features, features @ weight.T + bias, labels, loss)
     torch.testing.assert_close(found, by_autograd(features, weight, bias, labels, summed), rtol=1e-9, atol=1e-12)
     assert loss.reduction == reduction

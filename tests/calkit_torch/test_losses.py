@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
 from calkit import theory
-from calkit.errors import InputError
 from calkit_torch import losses
-from calkit_torch.losses import AdaFocalLoss, _fused, _fused_numpy, available_losses, get_loss
+from calkit_torch.losses import AdaFocalLoss, available_losses, get_loss
 from calkit_torch.losses._focal import FocalFamilyLoss
 from tests.calkit_torch.loss_oracles import (
     BATCH_ORACLES,
@@ -158,22 +154,8 @@ def test_ends_of_bands(p: float, text: float, code: float) -> None:
         loss = get_loss(f"focal-adaptive:5,3,2,closed={closed}@0.19,0.5")
         factor = loss.modulation(torch.tensor(p, dtype=torch.float64))
         assert factor.item() == pytest.approx((1 - p) ** gamma, rel=1e-12)
-        assert loss.bands()[torch.float64].gamma_of(np.array([p])) == [gamma]
 
 
-@pytest.fixture(params=["numpy", "numba"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each of the two ways in which plain batches are computed in one node."""
-    if request.param == "numba":
-        pytest.importorskip("numba")
-    monkeypatch.setenv("CALKIT_KERNELS", request.param)
-    _fused._way.cache_clear()
-    assert request.param in _fused._way().__module__.replace("compiled", "numba")
-    yield
-    _fused._way.cache_clear()
-
-
-@pytest.mark.usefixtures("way")
 def test_a_tie_of_two_classes_is_on_the_cut_at_one_half() -> None:
     """Equal logits give p = 0.5 exactly, as a zero-initialised head does at the first step."""
     logits, y = torch.zeros(4, 2), torch.tensor([0, 1, 0, 1])
@@ -184,176 +166,38 @@ def test_a_tie_of_two_classes_is_on_the_cut_at_one_half() -> None:
         assert left.item() == pytest.approx(focal([0, 0], 0, 2), rel=1e-6)
 
 
-@pytest.mark.usefixtures("way")
-class TestFusedFocal:
-    """The short way of plain batches, against the general way it stands for."""
-
-    SPECS = ("focal:1", "focal:2.5", "FLA-53", "FLA-532", "FLSD-53")
-
-    @staticmethod
-    def composed(spec: str, logits: Tensor, y: Tensor, reduction: str) -> Tensor:
-        loss = get_loss(spec, reduction=reduction)
-        return losses.Loss.forward(loss, logits, y)
-
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(
-        seed=st.integers(0, 10**6),
-        n=st.integers(1, 20),
-        k=st.integers(2, 12),
-        scale=st.sampled_from([0.0, 1.0, 10.0, 60.0]),
-        spec=st.sampled_from(SPECS),
-        reduction=st.sampled_from(["mean", "sum"]),
-    )
-    def test_equals_the_general_way(self, seed: int, n: int, k: int, scale: float, spec: str, reduction: str) -> None:
-        logits, y = batch(n, k, seed=seed, scale=scale)
-        results = []
-        for compute in (get_loss(spec, reduction=reduction), lambda z, y: self.composed(spec, z, y, reduction)):
-            z = logits.clone().requires_grad_()
-            value = compute(z, y)
-            (3 * value).backward()
-            results.append((value.detach(), z.grad))
-        torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-12)
-
-    @pytest.mark.parametrize("spec", SPECS)
-    def test_is_taken_and_twice_differentiable(self, spec: str) -> None:
-        logits, y = batch(n=4, k=3)
-        loss = get_loss(spec)
-        logits.requires_grad_()
-        assert "FusedFocal" in loss(logits, y).grad_fn.name()
-        assert torch.autograd.gradgradcheck(lambda z: loss(z, y), logits)
-
-    @pytest.mark.parametrize(
-        ("spec", "options", "change"),
-        [
-            ("focal:0.5", {}, lambda z, y: (z, y)),
-            ("focal-adaptive:3,0.5@0.3", {}, lambda z, y: (z, y)),
-            ("focal:3", {"weight": torch.ones(5, dtype=torch.float64)}, lambda z, y: (z, y)),
-            ("focal:3", {}, lambda z, y: (z, torch.where(y == 0, -100, y))),
-            ("focal:3", {"ignore_index": 2}, lambda z, y: (z, torch.where(y == 2, 1, y))),
-            ("focal:3", {}, lambda z, y: (z * 1e4, (z.argmax(1) + 1) % 5)),
-            ("focal:3", {}, lambda z, y: (z.T.contiguous().T, y)),
-            ("focal:3", {}, lambda z, y: (z[:, :, None], y[:, None])),
-        ],
-        ids=["γ < 1", "a γ < 1", "weights", "ignored", "another label ignored", "p = 0", "strided", "pixels"],
-    )
-    def test_falls_back(self, spec: str, options: dict[str, object], change: object) -> None:
-        """Where the short way does not serve, the general way does."""
-        logits, y = change(*batch())
-        loss = get_loss(spec, **options)
-        value = loss(logits.requires_grad_(), y)
-        torch.testing.assert_close(value, losses.Loss.forward(loss, logits, y), rtol=1e-12, atol=1e-12)
-
-    def test_logits_may_be_changed_in_place_before_the_backward_pass(self) -> None:
-        """As with cross_entropy, which keeps none of them."""
-        logits, y = batch()
-        gradients = []
-        for change in (False, True):
-            leaf = logits.clone().requires_grad_()
-            z = 1 * leaf
-            value = get_loss("focal:3")(z, y)
-            if change:
-                z.sigmoid_()
-            value.backward()
-            gradients.append(leaf.grad)
-        torch.testing.assert_close(*gradients, rtol=0, atol=0)
-
-    @pytest.mark.parametrize("shift", [-85.0, -60.0, -20.0, 20.0, 60.0, 85.0, 300.0])
-    @pytest.mark.parametrize("spec", SPECS)
-    def test_logits_far_from_zero_keep_their_digits(self, spec: str, shift: float) -> None:
-        """Exponentials are taken of the logits as they are; float32 against the oracle of float64."""
-        logits, y = batch(n=40, k=6, scale=3.0, seed=7)
-        logits = (logits + shift).float().requires_grad_()
-        wide = logits.detach().double().requires_grad_()
-        loss = get_loss(spec)
-        value, reference = loss(logits, y), self.composed(spec, wide, y, "mean")
-        value.backward()
-        reference.backward()
-        torch.testing.assert_close(value.double(), reference, rtol=1e-5, atol=0)
-        torch.testing.assert_close(logits.grad.double(), wide.grad, rtol=1e-4, atol=1e-7)
-
-    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-    def test_logits_that_are_not_finite_give_what_cross_entropy_gives(self, bad: float) -> None:
-        """NaN, without a warning of NumPy's (warnings are errors here)."""
-        logits, y = batch()
-        logits[3, (y[3] + 1) % 5] = bad
-        value = get_loss("focal:3")(logits, y)
-        torch.testing.assert_close(value, self.composed("focal:3", logits, y, "mean"), equal_nan=True)
-
-    def test_passes_backward_can_be_repeated_scaled_and_added(self) -> None:
-        """The gradient is handed on by the first pass; a second one makes it anew, to the last bit."""
-        logits, y = batch()
-        z = logits.clone().requires_grad_()
-        value = get_loss("FLA-53")(z, y)
-        (first,) = torch.autograd.grad(value, z, retain_graph=True)
-        kept = first.clone()
-        (second,) = torch.autograd.grad(value, z, retain_graph=True)
-        (scaled,) = torch.autograd.grad(value, z, torch.tensor(1024.0, dtype=torch.float64), retain_graph=True)
-        assert torch.equal(second, kept)
-        assert torch.equal(scaled, 1024 * kept)
-        first.zero_()  # it belongs to the caller
-        value.backward(retain_graph=True)
-        value.backward()
-        assert torch.equal(z.grad, 2 * kept)
-        y_z = logits.clone().requires_grad_()
-        (2 * get_loss("FLA-53")(y_z, y) + get_loss("FLA-53")(y_z, y)).backward()
-        torch.testing.assert_close(y_z.grad, 3 * kept, rtol=1e-14, atol=0)
-
-    @pytest.mark.parametrize("label", [5, -1, -100, 2**40])
-    def test_labels_are_looked_at_before_they_are_used(self, label: int) -> None:
-        logits, y = batch()
-        y[-1] = label
-        if label == -100:
-            kept = get_loss("focal:3")(logits[:-1], y[:-1])
-            torch.testing.assert_close(get_loss("focal:3")(logits, y), kept, rtol=1e-14, atol=0)
-        else:
-            with pytest.raises(InputError, match=str(label)):
-                get_loss("focal:3")(logits, y)
-
-    def test_rows_of_many_blocks_and_strided_labels(self) -> None:
-        """Also with a last block that is not full."""
-        logits, y = batch(n=250, k=130)
-        labels = torch.stack([y, y], 1)[:, 0]
-        z = logits.clone().requires_grad_()
-        value = get_loss("FLA-532")(z, labels)
-        value.backward()
-        reference = logits.clone().requires_grad_()
-        self.composed("FLA-532", reference, y, "mean").backward()
-        torch.testing.assert_close(value.detach(), self.composed("FLA-532", logits, y, "mean"), rtol=1e-12, atol=0)
-        torch.testing.assert_close(z.grad, reference.grad, rtol=1e-12, atol=1e-15)
-        torch.testing.assert_close(get_loss("FLA-532")(logits, labels), value.detach(), rtol=0, atol=0)
-
-    def test_logits_are_not_written_to(self) -> None:
-        logits, y = batch()
-        before = logits.clone()
-        get_loss("focal:3")(logits.requires_grad_(), y).backward()
-        assert torch.equal(logits, before)
-
-    def test_ignored_samples_are_no_hidden_classes(self) -> None:
-        """ignore_index may be a class: its samples must not be counted by the short way."""
-        logits, y = batch()
-        ignored = get_loss("focal:3", ignore_index=int(y[0]))(logits, y)
-        kept = y != y[0]
-        torch.testing.assert_close(ignored, get_loss("focal:3")(logits[kept], y[kept]), rtol=1e-12, atol=0)
-
-    def test_forward_mode_and_functorch_see_the_gradient(self) -> None:
-        logits, y = batch()
-        loss = get_loss("FLA-53")
-        z = logits.clone().requires_grad_()
-        loss(z, y).backward()
-        torch.testing.assert_close(torch.func.grad(lambda z: loss(z, y))(logits), z.grad)
-        per_sample = torch.func.vmap(torch.func.grad(lambda a, b: loss(a[None], b[None])))(logits, y)
-        torch.testing.assert_close(per_sample / len(y), z.grad)
+FOCAL = ("focal:1", "focal:2.5", "FLA-53", "FLA-532", "FLSD-53")
 
 
-def test_large_batches_and_installations_without_numba_compile_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    logits, y = batch(n=400, k=300)
-    with monkeypatch.context() as patch:
-        patch.setattr(_fused, "_way", lambda: pytest.fail("a large batch asked for compiled code"))
-        value = get_loss("FLA-53")(logits, y)
-    torch.testing.assert_close(value, get_loss("FLA-53", reduction="none")(logits, y).mean(), rtol=1e-12, atol=0)
-    monkeypatch.delenv("CALKIT_KERNELS", raising=False)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert _fused._way.__wrapped__() is _fused_numpy.value_and_gradient
+@pytest.mark.parametrize("spec", FOCAL)
+def test_focal_losses_are_twice_differentiable(spec: str) -> None:
+    logits, y = batch(n=4, k=3)
+    assert torch.autograd.gradgradcheck(lambda z: get_loss(spec)(z, y), logits.requires_grad_())
+
+
+@pytest.mark.parametrize("shift", [-85.0, 85.0, 300.0])
+@pytest.mark.parametrize("spec", FOCAL)
+def test_logits_far_from_zero_keep_their_digits(spec: str, shift: float) -> None:
+    """float32 against float64."""
+    logits, y = batch(n=40, k=6, scale=3.0, seed=7)
+    logits = (logits + shift).float().requires_grad_()
+    wide = logits.detach().double().requires_grad_()
+    loss = get_loss(spec)
+    value, reference = loss(logits, y), loss(wide, y)
+    value.backward()
+    reference.backward()
+    torch.testing.assert_close(value.double(), reference, rtol=1e-5, atol=0)
+    torch.testing.assert_close(logits.grad.double(), wide.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_forward_mode_and_functorch_see_the_gradient() -> None:
+    logits, y = batch()
+    loss = get_loss("FLA-53")
+    z = logits.clone().requires_grad_()
+    loss(z, y).backward()
+    torch.testing.assert_close(torch.func.grad(lambda z: loss(z, y))(logits), z.grad)
+    per_sample = torch.func.vmap(torch.func.grad(lambda a, b: loss(a[None], b[None])))(logits, y)
+    torch.testing.assert_close(per_sample / len(y), z.grad)
 
 
 def test_the_paper_names_mmce_by_pairs() -> None:

@@ -109,7 +109,7 @@ def test_schedules_follow_the_epoch() -> None:
     loss = get_loss("FLS-531", reduction="sum", ignore_index=2, weight=torch.ones(3))
     stages = {0: 5, 99: 5, 100: 3, 249: 3, 250: 1, 349: 1, 10**6: 1}
     for epoch, gamma in stages.items():
-        now = loss.at(epoch)
+        now = loss.for_epoch(epoch)
         assert str(now) == f"focal:{gamma}"
         assert (now.reduction, now.ignore_index) == ("sum", 2)
         assert now.weight is loss.weight
@@ -120,20 +120,20 @@ def test_losses_without_a_schedule_are_the_same_at_all_epochs() -> None:
     for spec in CANONICAL:
         if "scheduled" not in spec:
             loss = get_loss(spec)
-            assert loss.at(100) is loss
+            assert loss.for_epoch(100) is loss
 
 
 def test_a_penalty_follows_the_schedule_of_its_base() -> None:
     loss = get_loss("mmce:2,base=(focal-scheduled:5,3@10),scaling=code", reduction="sum", weight=torch.ones(3))
-    assert str(loss.at(3)) == "mmce:2,base=focal:5,scaling=code"
-    assert str(loss.at(10)) == "mmce:2,base=focal:3,scaling=code"
-    assert loss.at(10).reduction == "sum"
-    assert loss.at(10).weight is loss.weight
+    assert str(loss.for_epoch(3)) == "mmce:2,base=focal:5,scaling=code"
+    assert str(loss.for_epoch(10)) == "mmce:2,base=focal:3,scaling=code"
+    assert loss.for_epoch(10).reduction == "sum"
+    assert loss.for_epoch(10).weight is loss.weight
 
 
 def test_a_schedule_does_not_guess_the_epoch() -> None:
     for spec in ("FLS-532", "mmce:2,base=FLS-532"):
-        with pytest.raises(UsageError, match=r"depends on the epoch; train with loss.at\(epoch\)"):
+        with pytest.raises(UsageError, match=r"depends on the epoch; train with loss.for_epoch\(epoch\)"):
             get_loss(spec)(torch.zeros(2, 3), torch.tensor([0, 1]))
 
 
@@ -152,7 +152,7 @@ def test_losses_can_be_copied_and_pickled(spec: str) -> None:
     for twin in (copy.deepcopy(get_loss(spec)), pickle.loads(pickle.dumps(get_loss(spec)))):
         assert str(twin) == str(get_loss(spec))
         logits, y = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
-        assert torch.equal(twin.at(0)(logits, y), get_loss(spec).at(0)(logits, y))
+        assert torch.equal(twin.for_epoch(0)(logits, y), get_loss(spec).for_epoch(0)(logits, y))
 
 
 def test_a_loss_of_ones_own() -> None:

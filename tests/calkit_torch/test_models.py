@@ -381,3 +381,9 @@ def test_a_model_of_ones_own_is_built_by_name_and_seeded(monkeypatch: pytest.Mon
     first, second = (get_model("mine:in_features=3", 4, seed=9) for _ in range(2))
     assert first.classifier.weight.shape == (4, 3)
     assert torch.equal(first.classifier.weight, second.classifier.weight)
+
+
+@pytest.mark.parametrize("hidden", [99_999_999_999, 10**15, 10**30])
+def test_networks_larger_than_the_memory_are_one_clear_error(hidden: int) -> None:
+    with pytest.raises(InputError, match="cannot be built: .*Choose a smaller one|hidden must be at most"):
+        get_model(f"mlp:hidden={hidden}", 10, in_features=64)

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from calkit.errors import InputError, NotFoundError, UsageError
+from calkit_torch.epochs import scaled_epochs
 from calkit_torch.training import OPTIMISERS, SCHEDULES, Recipe, get_optimiser, get_schedule
 from calkit_torch.training.distributed import Processes
 from calkit_torch.training.loop import _step
 from calkit_torch.training.optimisers import learning_rate_of, with_learning_rate
-from calkit_torch.training.schedules import scaled_epochs, scaled_schedule
+from calkit_torch.training.schedules import scaled_schedule
 from calkit_torch.training.setup import build_state
 from tests.calkit_torch.training_samples import trees, vectors
 

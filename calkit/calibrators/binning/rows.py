@@ -90,7 +90,7 @@ class _Gathered(Statistic[LabelledRows]):
 
     def measure(self, rows: Rows) -> LabelledRows:
         """Return the :class:`LabelledRows` of one block."""
-        rows.largest_logit  # noqa: B018  checks the logits
+        rows.check()
         logits = rows.scores.astype(np.float64)
         impossible = np.isneginf(logits)
         votes = getattr(rows, "votes", None)

@@ -25,7 +25,7 @@ class OneVsRest(Calibrator):
 
     Parameters
     ----------
-    calibrator : str or Calibrator, default="platt"
+    calibrator : str or Calibrator, default="beta"
         A binary calibrator, fitted once per class on the log-odds of that class against the rest.
 
     Attributes
@@ -47,7 +47,7 @@ class OneVsRest(Calibrator):
     --------
     >>> from calkit.calibrators import OneVsRest
     >>> from calkit.datasets import load_digits_logits
-    >>> calibrator = OneVsRest("platt").fit_predictions(load_digits_logits("validation"))
+    >>> calibrator = OneVsRest("beta").fit_predictions(load_digits_logits("validation"))
     >>> len(calibrator.calibrators_)
     10
     """
@@ -56,7 +56,7 @@ class OneVsRest(Calibrator):
 
     calibrators_: list[Calibrator]
 
-    def __init__(self, calibrator: str | Calibrator = "platt") -> None:
+    def __init__(self, calibrator: str | Calibrator = "beta") -> None:
         self.calibrator = calibrator
 
     @property

@@ -24,7 +24,7 @@ class TopLabel(Calibrator):
 
     Parameters
     ----------
-    calibrator : str or Calibrator, default="platt"
+    calibrator : str or Calibrator, default="beta"
         A binary calibrator, fitted on the confidence and whether the prediction was right.
 
     Attributes
@@ -48,7 +48,7 @@ class TopLabel(Calibrator):
     >>> from calkit import ece
     >>> from calkit.calibrators import TopLabel
     >>> from calkit.datasets import load_digits_logits
-    >>> calibrator = TopLabel("platt").fit_predictions(load_digits_logits("validation"))
+    >>> calibrator = TopLabel("beta").fit_predictions(load_digits_logits("validation"))
     >>> test = load_digits_logits("test")
     >>> ece(test.y_true, calibrator.predict_proba(test.scores)) < ece(test.y_true, test.scores, from_logits=True)
     True
@@ -58,7 +58,7 @@ class TopLabel(Calibrator):
 
     calibrator_: Calibrator
 
-    def __init__(self, calibrator: str | Calibrator = "platt") -> None:
+    def __init__(self, calibrator: str | Calibrator = "beta") -> None:
         self.calibrator = calibrator
 
     @property

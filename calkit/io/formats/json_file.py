@@ -7,6 +7,7 @@ write them: a list of records, or ``{"columns": [...], "data": [[...], ...]}``.
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -139,8 +140,12 @@ class _Records(Table):
     def _describe(self, name: str, first: Any) -> None:
         self.named = isinstance(first, dict) or bool(name)
         name = name or self.path.name.split(".")[0]
-        self._records = RecordColumns(self.path, name, first)
+        self._records = RecordColumns(self.path, name, first, self._all)
         self.columns = self._records.columns
+
+    @abstractmethod
+    def _all(self) -> Iterator[Any]:
+        """Yield all records."""
 
     def take_for_numbers(self, names: Sequence[str]) -> None:
         """Note that columns are floats: the first record may hold integers by chance."""
@@ -163,6 +168,9 @@ class _JsonRows(_Records):
         self.n_rows = len(rows)
         self.starts = range(0, len(rows), _RECORDS)
         self._describe(name, rows[0])
+
+    def _all(self) -> Iterator[Any]:
+        return iter(self._rows)
 
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Yield the elements of the list."""
@@ -191,6 +199,11 @@ class _JsonLines(_Records):
             raise FileFormatError(f"{path} holds no records.")
         self.starts, self._offsets = (starts, offsets) if not compressed(path) else ([0], [0])
         self._describe("", first)
+
+    def _all(self) -> Iterator[Any]:
+        for block in line_blocks(self.path):
+            lines = [line for line in block.data.splitlines() if line.strip()]
+            yield from (self._decode(line, block.row + index) for index, line in enumerate(lines))
 
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Yield the records of whole blocks of lines."""

@@ -70,13 +70,15 @@ class Safetensors(WritableFormat):
         check(path, arrays=len(header))
         fields = [_field(path, name, entry, 8 + length, size) for name, entry in header.items()]
         if _CLASS_NAMES in metadata and _CLASS_NAMES not in header:
-            names = np.array([str(word) for word in json.loads(metadata[_CLASS_NAMES])], dtype=str)
+            words = json.loads(metadata[_CLASS_NAMES])
+            numbers = all(type(word) is int for word in words)
+            names = np.array(words if numbers else list(map(str, words)))
             fields.append(Field(_CLASS_NAMES, names.shape, names.dtype, partial(np.asarray, names)))
         return Container(path, self.name, by_name(path, fields))
 
     def write(self, path: Path, predictions: Predictions) -> None:
         """Write tensors named after what they are; names of classes, being text, go to the header."""
-        fields = fields_of(predictions)
+        fields = fields_of(predictions, text=False)
         classes = fields.pop(_CLASS_NAMES, None)
         header: dict[str, Any] = {}
         if classes is not None:

@@ -96,6 +96,7 @@ class _Server:
         self._fields.append(item)
         said: dict[str, Any] = {"number": len(self._fields) - 1, "name": item.name, "shape": item.shape}
         said |= {"dtype": item.dtype.str, "columns": item.columns, "note": item.note, "itemsize": item.itemsize}
+        said["members"] = item.members
         return said
 
 

@@ -218,9 +218,9 @@ class _Session:
         """Return the field that the process describes."""
         shape, dtype = tuple(map(int, said["shape"])), np.dtype(str(said["dtype"]))
         check(self._path, name=said["name"], columns=len(said["columns"]))
-        columns = tuple(map(str, said["columns"]))
+        columns, members = tuple(map(str, said["columns"])), tuple(map(str, said["members"]))
         load = partial(self.load, int(said["number"]))
-        return Field(str(said["name"]), shape, dtype, load, columns, str(said["note"]), said["itemsize"])
+        return Field(str(said["name"]), shape, dtype, load, columns, str(said["note"]), said["itemsize"], members)
 
     def stack(self, names: Sequence[str]) -> Field:
         """Return the matrix that columns make."""

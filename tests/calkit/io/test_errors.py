@@ -107,7 +107,7 @@ def test_length_mismatch(what, tmp_path):
         (np.array(["a", "b", "c", "d"]), r"'logits' is of type text.*--scores NAME"),
         (LOGITS.astype(complex), "'logits' is of type complex128"),
         (np.zeros(4, "M8[s]"), "'logits' is of type datetime64"),
-        (np.zeros((4, 3, 2)), "have shape .n, K., .* 'logits' has 4×3×2.*classes last"),
+        (np.zeros((4, 3, 2)), "have shape .n, K., .* 'logits' has 4×3×2.*--class-axis"),
         (np.float64(1.0), "'logits' has no axis"),
     ],
 )

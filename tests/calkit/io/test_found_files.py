@@ -177,10 +177,12 @@ class TestColumnsOfClasses:
         with pytest.raises(UsageError, match=r"label \(4 text\) is no column of numbers"):
             load_predictions(path, scores="cat,label", kind="probs")
 
-    def test_only_in_tables(self, tmp_path):
-        np.savez(tmp_path / "a.npz", a=PROBS[:, 0], b=PROBS[:, 1], labels=LABELS)
-        with pytest.raises(UsageError, match=r"a\.npz: only columns of a table can be joined"):
-            load_predictions(tmp_path / "a.npz", scores="a,b", kind="probs")
+    def test_columns_of_any_file(self, tmp_path):
+        columns = dict(zip(NAMES, PROBS.T, strict=True))
+        np.savez(tmp_path / "a.npz", **columns, labels=np.array(NAMES)[LABELS], short=PROBS[:2, 0])
+        same(load_predictions(tmp_path / "a.npz", scores="cat,dog,emu", kind="probs"), tuple(NAMES))
+        with pytest.raises(UsageError, match="short .* are of different lengths"):
+            load_predictions(tmp_path / "a.npz", scores="cat,short", kind="probs")
 
     def test_numbers_for_names(self, tmp_path):
         rows = "\n".join(
@@ -263,11 +265,31 @@ class TestLoops:
         torch.save(parts, tmp_path / "b.pt")
         same(load_predictions(tmp_path / "b.pt", kind="probs"))
 
-    def test_two_are_two_splits(self, tmp_path):
+    def test_two_are_batches_as_well(self, tmp_path):
         torch = pytest.importorskip("torch")
-        run = {"probs": torch.from_numpy(PROBS), "labels": torch.from_numpy(LABELS)}
-        torch.save([run, run], tmp_path / "a.pt")
-        same(load_predictions(tmp_path / "a.pt", split="1"))
+        runs = [
+            {"probs": torch.from_numpy(PROBS[part]), "labels": torch.from_numpy(LABELS[part])}
+            for part in (slice(0, 2), slice(2, 4))
+        ]
+        torch.save(runs, tmp_path / "a.pt")
+        same(load_predictions(tmp_path / "a.pt"))
+        torch.save([tuple(run.values()) for run in runs], tmp_path / "b.pt")
+        same(load_predictions(tmp_path / "b.pt", kind="probs"))
+
+    def test_a_tuple_of_two_pairs_is_two_splits(self, tmp_path):
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(((PROBS[:2], LABELS[:2]), (PROBS, LABELS))))
+        same(load_predictions(tmp_path / "a.pkl", kind="probs", split="test", trust_pickle=True))
+        # A list of two that are no batches of a loader has no names for them, and none is made up.
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps([(PROBS[:2], LABELS[:2]), (PROBS, LABELS)]))
+        with pytest.raises(UsageError, match="holds the splits '0', '1'"):
+            load_predictions(tmp_path / "a.pkl", kind="probs", trust_pickle=True)
+
+    def test_eighty_records_are_rows(self, tmp_path):
+        records = [{"probs": PROBS[i % 4].tolist(), "label": int(LABELS[i % 4]), "note": f"row {i}"} for i in range(80)]
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(records))
+        p = load_predictions(tmp_path / "a.pkl", trust_pickle=True, columns="all")
+        assert calkit.evaluate(p, ["ece"])["ece"] == pytest.approx(ECE, abs=1e-12)
+        assert (p.n_samples, p.columns["note"][79]) == (80, "row 79")
 
     def test_arrays_in_torch_files_are_told_apart(self, tmp_path):
         torch = pytest.importorskip("torch")

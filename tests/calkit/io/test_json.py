@@ -100,13 +100,13 @@ OPTIONS = {"logprobs": {"A": 1, "B": 2}, "answer": "A"}
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        ([GOOD, {"logits": [1, 2, 3], "label": 0}], r"record 2 has \[1, 2, 3\] for 'logits'.* first record has: 2 num"),
+        ([GOOD, {"logits": [1, "x"], "label": 0}], r"record 2 has \[1, 'x'\] for 'logits'.* first record has: 2 num"),
         ([GOOD, {"logits": [1, None], "label": 0}], r"record 2 has \[1, None\] for 'logits'"),
         ([GOOD, {"logits": [1, 2]}], "record 2 has no 'label', or null for it"),
         ([GOOD, {"logits": [1, 2], "label": "x"}], "'label' mixes values|mixes numbers and text"),
         ([GOOD, [1, 2]], "record 2 has no 'l"),
         ([{"logits": [[1, 2]], "label": 0}], "'logits' is of type|logits holds nested or missing values"),
-        ([OPTIONS, {"logprobs": {"A": 1, "C": 2}, "answer": "A"}], "first record has: numbers for A, B"),
+        ([OPTIONS, {"logprobs": [1, 2], "answer": "A"}], "first record has: numbers for A, B"),
         ([{"logprobs": {"A": 1, "B": 2}, "answer": "C"}], "y_true holds 'C'"),
     ],
 )

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from calkit.errors import FileFormatError
 from calkit.io import load_predictions, open_container
 from calkit.io.csv_table import CsvTable, csv_records
-from calkit.io.tables import from_words, group_columns
+from calkit.io.families import group_columns
+from calkit.io.tables import from_words
 from calkit.io.text import line_blocks, open_bytes, plain_lines
 
 cells = st.text(st.sampled_from('ab,"\n\r\t é0'), max_size=6)

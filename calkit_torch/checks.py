@@ -1,14 +1,17 @@
-"""Checks of the parameters of losses."""
+"""Checks of the parameters of losses, networks and data: one wording of each."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 from calkit.errors import InputError, UsageError
 
-__all__ = ["check_choice", "check_increasing", "check_number"]
+__all__ = ["check_choice", "check_count", "check_dropout", "check_increasing", "check_number", "check_positive"]
+
+_LARGEST = 2**40
 
 
 def check_number(name: str, value: float, *, low: float = -math.inf, high: float = math.inf, hint: str = "") -> None:
@@ -56,3 +59,42 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """
     if value not in choices:
         raise UsageError(f"{name} must be one of {', '.join(choices)}, but is {value!r}.")
+
+
+def check_count(least: int, **counts: object) -> None:
+    """Check that values are whole numbers of at least ``least``.
+
+    Raises
+    ------
+    InputError
+        Names the argument and the value found.
+    """
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise InputError(f"{name} must be a whole number of at least {least}, but is {value!r}.")
+
+
+def check_positive(**sizes: object) -> None:
+    """Check that sizes are whole numbers of at least 1, and such as torch can count with.
+
+    Raises
+    ------
+    InputError
+        Names the argument and the value found.
+    """
+    check_count(1, **sizes)
+    for name, value in sizes.items():
+        if int(value) > _LARGEST:  # type: ignore[call-overload]
+            raise InputError(f"{name} must be at most {_LARGEST}, but is {value!r}.")
+
+
+def check_dropout(value: object) -> None:
+    """Check that a dropout rate is in [0, 1).
+
+    Raises
+    ------
+    InputError
+        Names the value found.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
+        raise InputError(f"dropout is the share of units left out, in [0, 1), but is {value!r}.")

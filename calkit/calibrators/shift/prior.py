@@ -1,0 +1,166 @@
+"""Prior correction: probabilities for data in which classes are more or less frequent than in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from calkit.calibrators.base import Calibrator, Floats
+from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.registration import register_calibrator
+from calkit.errors import UsageError
+from calkit.predictions import Predictions
+from calkit.shards import Shards
+from calkit.stats import LogitGap, Statistic, summarize
+from calkit.stats.rows import Rows
+
+__all__ = ["PriorCorrection"]
+
+
+@register_calibrator("prior")
+class PriorCorrection(Calibrator):
+    r"""Multiply probabilities by the ratio of the frequencies of the classes, and divide by the sum.
+
+    Parameters
+    ----------
+    source_prior : array-like of shape (K,), optional
+        Frequencies of the classes in training; by default all the same.
+    target_prior : array-like of shape (K,), optional
+        Frequencies where the classifier is used, if they are known. By default they are estimated from the scores of
+        the rows of the fit, whose labels are not looked at.
+    tol : float, default=1e-8
+        The estimation ends when no frequency changes by more.
+    max_iter : int, default=1000
+
+    Attributes
+    ----------
+    source_prior_, target_prior_ : ndarray of shape (K,)
+    n_iter_ : int
+        Passes of the estimation.
+    converged_ : bool
+    classes_ : ndarray of shape (K,)
+    n_features_in_ : int
+
+    Notes
+    -----
+    The estimate is that of maximum likelihood under label shift: classes change in frequency, and each looks as it did.
+    It assumes calibrated probabilities; calibrate first, on labelled rows of the source, where they are not. With
+    p the probabilities, s the frequencies of training and t those sought, each step is
+
+    .. math:: t_k \leftarrow \frac{1}{n} \sum_i \frac{p_{ik} t_k / s_k}{\sum_j p_{ij} t_j / s_j}
+
+    References
+    ----------
+    Saerens, Latinne & Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities: a simple
+    procedure", Neural Computation 14, 2002.
+
+    Examples
+    --------
+    A known ratio: the event is nine times as rare where the classifier is used.
+
+    >>> from calkit.calibrators import PriorCorrection
+    >>> correction = PriorCorrection(source_prior=[0.5, 0.5], target_prior=[0.9, 0.1])
+    >>> correction.fit([[0.0, 0.0]], None).predict_proba([[0.0, 0.0]])
+    array([[0.9, 0.1]])
+    """
+
+    supports: ClassVar[frozenset[str]] = frozenset({"weights", "shards", "soft"})
+    needs_labels: ClassVar[bool] = False
+    _state: ClassVar[tuple[str, ...]] = ("source_prior_", "target_prior_", "n_iter_", "converged_")
+
+    source_prior_: NDArray[np.float64]
+    target_prior_: NDArray[np.float64]
+    n_iter_: int
+    converged_: bool
+
+    def __init__(
+        self, source_prior: Any = None, target_prior: Any = None, tol: float = 1e-8, max_iter: int = 1000
+    ) -> None:
+        self.source_prior = source_prior
+        self.target_prior = target_prior
+        self.tol = tol
+        self.max_iter = max_iter
+
+    def _fit(self, data: Predictions | Shards) -> None:
+        n_classes = data.n_classes or 0
+        self.source_prior_ = _as_prior("source_prior", self.source_prior, n_classes)
+        self.n_iter_, self.converged_ = 0, True
+        if self.target_prior is not None:
+            self.target_prior_ = _as_prior("target_prior", self.target_prior, n_classes)
+            summarize(data, [LogitGap()])
+        else:
+            self._estimate(data)
+
+    def _estimate(self, data: Predictions | Shards) -> None:
+        target, self.converged_ = self.source_prior_, False
+        while not self.converged_ and self.n_iter_ < self.max_iter:
+            statistic = _Shares(tuple(self._log_ratio_of(target).tolist()))
+            checking = [LogitGap()] if self.n_iter_ == 0 else []
+            found = summarize(data, [statistic, *checking], check=bool(checking))[statistic]
+            following = found.shares / found.shares.sum()
+            self.converged_ = bool(np.abs(following - target).max() <= self.tol)
+            target, self.n_iter_ = following, self.n_iter_ + 1
+        self.target_prior_ = target
+
+    def _log_ratio_of(self, target: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(target) - np.log(self.source_prior_))
+
+    def _log_proba(self, logits: Floats) -> Floats:
+        ratio = self._log_ratio_of(self.target_prior_).astype(logits.dtype)
+        return np.asarray(log_softmax(log_softmax(logits, axis=1) + ratio, axis=1))
+
+    def describe(self) -> Description:
+        """Return the frequencies of the target, where there are few classes."""
+        few = self.target_prior_[:5].tolist()
+        names = [str(name) for name in self.classes_[:5].tolist()]
+        values = tuple(
+            FittedValue(f"prior_{name}", value, f"P({name})") for name, value in zip(names, few, strict=True)
+        )
+        return Description("prior correction", values)
+
+
+def _as_prior(name: str, values: Any, n_classes: int) -> NDArray[np.float64]:
+    if values is None:
+        return np.full(n_classes, 1 / n_classes)
+    try:
+        given = [float(v) for v in values.split(",")] if isinstance(values, str) else values
+        prior = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} must hold {n_classes} numbers, but is {values!r:.60}.") from None
+    positive = prior > 0 if name == "source_prior" else prior >= 0
+    if prior.shape != (n_classes,) or not np.isfinite(prior).all() or not positive.all() or not prior.sum() > 0:
+        raise UsageError(
+            f"{name} must hold {n_classes} positive frequencies, one per class, but is {np.array2string(prior)}."
+        )
+    return np.asarray(prior / prior.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class _ShareSums:
+    """Sums of the probabilities of each class."""
+
+    shares: NDArray[np.float64]
+
+    def __add__(self, other: _ShareSums) -> _ShareSums:
+        return _ShareSums(self.shares + other.shares)
+
+
+@dataclass(frozen=True)
+class _Shares(Statistic[_ShareSums]):
+    """Statistic: the probabilities of the classes after a correction, added up."""
+
+    log_ratio: tuple[float, ...]
+    is_sum: ClassVar[bool] = True
+    needs_distribution = True
+
+    def measure(self, rows: Rows) -> _ShareSums:
+        """Return the sums of one block."""
+        corrected = log_softmax(rows.scores.astype(np.float64), axis=1) + np.array(self.log_ratio)
+        probs = np.exp(log_softmax(corrected, axis=1))
+        weight = np.ones(len(probs)) if rows.weight is None else rows.weight
+        return _ShareSums(weight @ probs)

@@ -1,0 +1,116 @@
+"""A temperature without labels: from the probabilities of a teacher, where it agrees."""
+
+from __future__ import annotations
+
+import warnings
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import log_softmax
+
+from calkit.calibrators.base import Calibrator, Floats
+from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.inputs import softmax
+from calkit.calibrators.nll_root import nll_root
+from calkit.calibrators.registration import register_calibrator
+from calkit.errors import CalibrationWarning, InputError
+from calkit.predictions import Predictions
+from calkit.shards import Shards
+
+__all__ = ["TeacherTemperature"]
+
+
+@register_calibrator("teacher")
+class TeacherTemperature(Calibrator):
+    """Divide logits by the temperature at which they are nearest to a teacher's probabilities, where the two agree.
+
+    The teacher's probabilities take the place of the labels, as soft labels of shape (n, K). The usual case is a
+    language model that was tuned to follow instructions, over-confident, beside the calibrated one it was made from.
+
+    Attributes
+    ----------
+    temperature_ : float
+    agreement_ : float
+        Share of the rows on which both have the same most probable class.
+    classes_ : ndarray of shape (K,)
+    n_features_in_ : int
+
+    Raises
+    ------
+    InputError
+        If no row agrees.
+
+    Warns
+    -----
+    CalibrationWarning
+        If the rows do not determine a temperature, as those of a teacher that is certain.
+
+    Notes
+    -----
+    Where the two disagree, the teacher's doubt is not about the student's answer, and a temperature fitted to it would
+    be too high. The cross-entropy to the teacher is minimised, as the NLL is by :class:`TemperatureScaling`.
+
+    References
+    ----------
+    Luo, Wang, Jing & Wei, "Your Pre-trained LLM is Secretly an Unsupervised Confidence Calibrator", 2025 (DACA).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calkit import Predictions
+    >>> from calkit.calibrators import TeacherTemperature
+    >>> logits = np.array([[4.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
+    >>> teacher = np.exp(logits / 2) / np.exp(logits / 2).sum(axis=1, keepdims=True)
+    >>> fitted = TeacherTemperature().fit_predictions(Predictions(logits, teacher, kind="logits"))
+    >>> round(fitted.temperature_, 6)
+    2.0
+    """
+
+    supports: ClassVar[frozenset[str]] = frozenset({"weights", "soft"})
+    keeps_order: ClassVar[bool] = True
+    _state: ClassVar[tuple[str, ...]] = ("temperature_", "agreement_")
+
+    temperature_: float
+    agreement_: float
+
+    def _fit(self, data: Predictions | Shards) -> None:
+        assert isinstance(data, Predictions)  # noqa: S101 - shards are not supported
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight.copy()
+        total = weight.sum()
+        everything = data.replace(sample_weight=None)
+        for rows in data.row_slices():
+            block = everything.block(rows)
+            block.check()
+            weight[rows] *= block.scores.argmax(axis=1) == block.require_labels()
+        self.agreement_ = float(weight.sum() / total)
+        if not self.agreement_ > 0:
+            raise InputError(
+                "the teacher agrees with the scores in no row, so there is nothing to fit a temperature to."
+            )
+        root = nll_root(data.replace(sample_weight=weight))
+        self.temperature_ = root.temperature
+        if root.outcome != "converged":
+            warnings.warn(
+                f"the rows on which the teacher agrees do not determine a temperature ({root.outcome}); it is held at "
+                f"{root.temperature:.6g}. Pass the teacher's probabilities, of shape (n, K), as labels.",
+                CalibrationWarning,
+                stacklevel=4,
+            )
+
+    def _check_state(self) -> None:
+        if not (isinstance(self.temperature_, float) and self.temperature_ > 0):
+            raise ValueError(f"temperature_ is {self.temperature_!r:.40}, but must be a positive number")
+
+    def _logits(self, logits: Floats) -> Floats:
+        return logits / logits.dtype.type(self.temperature_)
+
+    def _log_proba(self, logits: Floats) -> Floats:
+        return np.asarray(log_softmax(self._logits(logits), axis=1))
+
+    def _proba(self, logits: Floats) -> Floats:
+        return softmax(self._logits(logits))
+
+    def describe(self) -> Description:
+        """Return the temperature and the share of agreement."""
+        values = (FittedValue("temperature", self.temperature_, "T"), FittedValue("agreement", self.agreement_))
+        return Description("temperature from a teacher", values, temperature=self.temperature_)

@@ -1,0 +1,44 @@
+"""``calkit metrics``: what can be measured, and when it can be trusted."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from calkit.cli.tables import print_table
+from calkit.metrics import METRICS, get_metric
+from calkit.metrics.catalogue import about
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[METRIC]...")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="Default: table.")
+def command(names: tuple[str, ...], form: str) -> None:
+    """List the metrics, or tell all about some of them.
+
+    \b
+    calkit metrics
+    calkit metrics ece brier
+    calkit metrics --format json
+    """  # noqa: D301
+    chosen = [METRICS[get_metric(name).name] for name in names] or [METRICS[name] for name in METRICS]
+    rows = [about(definition) for definition in chosen]
+    if form == "json":
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif names:
+        click.echo("\n".join(_paragraph(row) for row in rows), nl=False)
+    else:
+        print_table(["metric", "aliases", "title", "range", "what it is"], [_line(row) for row in rows])
+        click.echo("calkit metrics METRIC tells formula, parameters, targets, cost, source, and when to trust it.")
+
+
+def _line(row: dict[str, str]) -> list[str]:
+    return [row["name"], row["aliases"].replace(", ", " "), row["title"], row["range"], row["summary"]]
+
+
+def _paragraph(row: dict[str, str]) -> str:
+    width = max(map(len, row))
+    return "".join(f"{key:<{width}}  {value}\n" for key, value in row.items() if value)

@@ -1,0 +1,123 @@
+"""The options of a question in logs of language models: which there are, in which order, and which one is right.
+
+A record says so beside its scores: the LM evaluation harness under ``arguments``, ``doc_to_choice`` or ``doc/choices``,
+others under ``choices`` or ``options``. Questions may have options of their own, and differ in how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import FileFormatError
+from calkit.io.container import printable
+
+__all__ = ["option_names", "padded", "right_options"]
+
+_LISTS = ("doc_to_choice", "choices", "options")
+
+
+def option_names(record: Mapping[str, Any], n_options: int) -> list[list[str]]:
+    """Return what a record calls its options: lists of different words, one for each score.
+
+    Parameters
+    ----------
+    record : mapping
+    n_options : int
+        Number of its scores.
+
+    Examples
+    --------
+    >>> record = {"arguments": [["Is it?", " True"], ["Is it?", " False"]], "doc": {"choices": ["yes", "no"]}}
+    >>> option_names(record, 2)
+    [['True', 'False'], ['yes', 'no']]
+    """
+    found = []
+    for words in _named_options(record):
+        stripped = [str(word).strip() for word in words]
+        if len(stripped) == n_options == len(set(stripped)) and stripped not in found:
+            found.append(stripped)
+    return found
+
+
+def _named_options(record: Mapping[str, Any]) -> Iterator[Sequence[Any]]:
+    arguments = record.get("arguments")
+    if isinstance(arguments, Mapping):
+        # As later versions write them: {"gen_args_0": {"arg_0": "Is it?", "arg_1": " True"}, ...}.
+        arguments = [list(entry.values()) for entry in arguments.values() if isinstance(entry, Mapping)]
+    if isinstance(arguments, list) and all(isinstance(entry, list) and entry for entry in arguments):
+        yield [entry[-1] for entry in arguments]
+    document = record.get("doc")
+    for place in (record, document if isinstance(document, Mapping) else {}):
+        for key in _LISTS:
+            value = place.get(key)
+            for words in value.values() if isinstance(value, Mapping) else [value]:
+                if isinstance(words, list) and all(isinstance(word, str | int | float) for word in words):
+                    yield words
+
+
+def right_options(
+    path: object, records: Sequence[Mapping[str, Any]], scores: Sequence[Any], targets: Sequence[Any], row: int
+) -> NDArray[np.int64]:
+    """Return the place of the right option in each record.
+
+    Parameters
+    ----------
+    path : object
+        For messages.
+    records : sequence of mappings
+    scores : sequence of lists
+        Those of each record.
+    targets : sequence
+        What each record says is right: one of its options, by any of their names, or its place.
+    row : int
+        Number of the first record, for messages.
+
+    Raises
+    ------
+    FileFormatError
+        If it is none of the options, or it is open which.
+    """
+    found = [_right(record, len(own), target) for record, own, target in zip(records, scores, targets, strict=True)]
+    for index, places in enumerate(found):
+        if len(places) != 1:
+            names = option_names(records[index], len(scores[index]))
+            which = "could be several of" if places else "is none of"
+            raise FileFormatError(
+                f"{path}: record {row + index + 1} has {printable(str(targets[index]))[:60]!r} for the right answer, "
+                "which "
+                f"{which} its options: {printable(str(names or len(scores[index])))[:200]}. Write its place among "
+                "them, "
+                "counted from 0."
+            )
+    return np.array([next(iter(places)) for places in found], dtype=np.int64)
+
+
+def _right(record: Mapping[str, Any], n_options: int, target: Any) -> set[int]:
+    """Return the places that a target can mean."""
+    word = str(target).strip()
+    names = option_names(record, n_options)
+    places = {words.index(word) for words in names if word in words}
+    if word.isdecimal() and int(word) < n_options and isinstance(target, int | str) and not isinstance(target, bool):
+        places.add(int(word))
+    return places
+
+
+def padded(rows: Sequence[Sequence[float]], width: int, fill: float) -> NDArray[np.float64]:
+    """Return rows of different lengths as a matrix, what is missing filled.
+
+    Examples
+    --------
+    >>> padded([[-1.2, -0.3], [-3.0]], 2, -np.inf)
+    array([[-1.2, -0.3],
+           [-3. , -inf]])
+    """
+    out = np.full((len(rows), width), fill)
+    for place, row in enumerate(rows):
+        if len(row) > width:
+            raise ValueError("more options than announced")
+        out[place, : len(row)] = row
+    return out

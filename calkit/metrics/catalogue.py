@@ -1,0 +1,52 @@
+"""The catalogue of metrics as people read it: in the documentation and on the command line."""
+
+from __future__ import annotations
+
+from calkit.metrics.base import METRICS, MetricDefinition
+from calkit.specs import Spec
+
+__all__ = ["about", "markdown"]
+
+
+def about(definition: MetricDefinition) -> dict[str, str]:
+    """Return what the catalogue says of a metric, each item as text.
+
+    Examples
+    --------
+    >>> from calkit.metrics import METRICS
+    >>> from calkit.metrics.catalogue import about
+    >>> about(METRICS["ece"])["parameters"]
+    'n_bins=15, binning=uniform'
+    """
+    low, high = definition.bounds
+    _, _, parameters = str(Spec("", (), definition.defaults)).partition(":")
+    unit = " (shown in %)" if definition.percent else ""
+    best = "higher is better" if definition.higher_is_better else "lower is better"
+    return {
+        "name": definition.name,
+        "aliases": ", ".join(definition.aliases),
+        "title": definition.title,
+        "summary": definition.summary,
+        "formula": definition.formula,
+        "parameters": parameters.replace(",", ", "),
+        "targets": ", ".join(definition.supports()),
+        "range": f"{low:g} to {high:g}",
+        "reading": best + unit,
+        "cost": definition.cost,
+        "source": definition.reference,
+        "trust": definition.trust,
+    }
+
+
+def markdown() -> str:
+    """Return the table of all metrics, as the user guide has it."""
+    rows = [about(METRICS[name]) for name in METRICS]
+    header = ("name", "what it is", "formula", "range", "cost", "source", "when to trust it")
+    lines = [header, ("---",) * len(header)]
+    for row in rows:
+        words = f"`{row['name']}`" + (f" ({row['aliases']})" if row["aliases"] else "")
+        parameters = f" Parameters: `{row['parameters']}`." if row["parameters"] else ""
+        lines.append(
+            (words, row["summary"] + parameters, row["formula"], row["range"], row["cost"], row["source"], row["trust"])
+        )
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
