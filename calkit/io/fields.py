@@ -13,7 +13,7 @@ from calkit.errors import CalibrationWarning, UsageError
 from calkit.io.container import Field
 from calkit.io.families import as_name, classes_of, group_columns
 from calkit.io.names import Role, read_class_column, read_name
-from calkit.labels import as_array
+from calkit.labels import ClassIndex, as_array
 from calkit.lazy import Converted, block_rows
 from calkit.predictions import Predictions
 
@@ -70,7 +70,15 @@ def _labels(predictions: Predictions, *, text: bool) -> Any:
     names = as_array(predictions.class_names)
     if names.dtype.kind in "iu" or text:
         return (names.astype(str) if names.dtype.kind == "O" else names)[predictions.y_true]
-    return predictions.y_true
+    if ClassIndex(predictions.class_names, len(names)).by_position:
+        return predictions.y_true
+    try:
+        return np.array([int(name) for name in names.tolist()])[predictions.y_true]
+    except (ValueError, TypeError):
+        raise UsageError(
+            f"classes named {', '.join(map(repr, names.tolist()[:5]))} cannot be told apart in a file without text; "
+            "write .csv, .parquet or .npz."
+        ) from None
 
 
 def _beside(name: str, fields: dict[str, Any]) -> str:
