@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.errors import CalibrationWarning
+from calkit.errors import CalibrationWarning, UsageError
 from calkit.io.names import Role, read_name
-from calkit.labels import as_array
+from calkit.labels import ClassIndex, as_array
 from calkit.lazy import Converted, block_rows
 from calkit.predictions import Predictions
 
@@ -68,10 +68,15 @@ def _labels(predictions: Predictions, *, text: bool) -> Any:
     names = as_array(predictions.class_names)
     if names.dtype.kind in "iu" or text:
         return (names.astype(str) if names.dtype.kind == "O" else names)[predictions.y_true]
-    if all(word.isascii() and word.isdecimal() for word in map(str, names)):
-        # Text of digits is matched by value, so positions would be taken for names.
-        return names.astype(str).astype(np.int64)[predictions.y_true]
-    return predictions.y_true
+    if ClassIndex(predictions.class_names, len(names)).by_position:
+        return predictions.y_true
+    try:
+        return np.array([int(name) for name in names.tolist()])[predictions.y_true]
+    except (ValueError, TypeError):
+        raise UsageError(
+            f"classes named {', '.join(map(repr, names.tolist()[:5]))} cannot be told apart in a file without text; "
+            "write .csv, .parquet or .npz."
+        ) from None
 
 
 def _beside(name: str, fields: dict[str, Any]) -> str:

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
-from calkit.stats import BinSums, Folds, FoldSums, Statistic, View
-from calkit.stats.folds import SquaredWeights
+from calkit.stats import BinSums, Folds, FoldSums, SquaredWeights, Statistic, View
 
 __all__ = [
     "GapInterval",

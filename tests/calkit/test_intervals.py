@@ -17,7 +17,7 @@ from calkit.metrics.intervals import Resampling
 from calkit.stats import Folded, Folds, UniformBins, summarize
 from calkit.stats.bins import KnownBins
 from calkit.stats.classwise import ClasswiseBins
-from calkit.stats.rank_folds import EqualMassFolds
+from calkit.stats.ranks import EqualMassFolds
 from calkit.stats.smoothing import Residuals
 from calkit.streaming import StreamingEvaluation
 from tests.summaries import assert_equal_summaries
