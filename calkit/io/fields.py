@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import CalibrationWarning, UsageError
-from calkit.io.names import Role, read_name
 from calkit.labels import ClassIndex, as_array
 from calkit.lazy import Converted, block_rows
+from calkit.names import Role, read_name
 from calkit.predictions import Predictions
 
 __all__ = ["column_blocks", "column_names", "fields_of", "row_blocks"]
@@ -22,7 +22,7 @@ _OWN_ROLES: tuple[Role, ...] = ("labels", "correct", "sample_weight", "class_nam
 
 
 def fields_of(predictions: Predictions, *, text: bool = True) -> dict[str, Any]:
-    """Return the arrays of predictions under the names that :mod:`calkit.io.names` understands.
+    """Return the arrays of predictions under the names that :mod:`calkit.names` understands.
 
     Scores come first, then labels and weights, then the columns that travel with the rows, then the names of the
     classes. The scores may be larger than memory: read them by :func:`row_blocks`.
