@@ -41,7 +41,12 @@ def measured(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, r
     gap = _overconfidence(bins)
     chosen = [*choose_metrics(metrics, predictions), gap]
     by_class = predictions.n_classes is not None and predictions.n_classes <= _MOST_CLASSES
-    wanted: list[Statistic[Any]] = [*statistics_of(chosen, resampling), bins, mistakes, *([classes] if by_class else [])]
+    wanted: list[Statistic[Any]] = [
+        *statistics_of(chosen, resampling),
+        bins,
+        mistakes,
+        *([classes] if by_class else []),
+    ]
     summaries = summarize(predictions, wanted)
     values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in chosen}
     limits = {} if resampling is None else intervals_of(chosen, values, summaries, resampling)
