@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import inspect
 from collections.abc import Callable, Iterable
@@ -13,7 +14,8 @@ from typing import Any
 from calkit.errors import CalkitError, FileFormatError, InputError, UsageError
 from calkit.executors import Executor, SerialExecutor, open_executor
 from calkit.io import load_predictions
-from calkit.io.address import shard_paths
+from calkit.io.address import shard_paths, split_address
+from calkit.io.hardening.unchanged import Stamp
 from calkit.predictions import Kind, Predictions
 
 __all__ = ["Layout", "Shard", "Shards"]
@@ -69,12 +71,15 @@ class Shard:
         Applied to the predictions, one after the other.
     expected : tuple of (Layout, str), optional
         What the predictions must look like, and the shard that does.
+    stamp : Stamp, optional
+        The file as it was when the shards were named, where it could be seen.
     """
 
     name: str
     read: Callable[[str], Predictions]
     functions: tuple[Callable[[Predictions], Predictions], ...] = ()
     expected: tuple[Layout, str] | None = None
+    stamp: Stamp | None = None
 
     def load(self) -> Predictions:
         """Read the file.
@@ -85,7 +90,8 @@ class Shard:
             If the file cannot be read, or differs from the other shards; the message names it.
         """
         try:
-            predictions = self.read(self.name)
+            with contextlib.nullcontext() if self.stamp is None else self.stamp.kept():
+                predictions = self.read(self.name)
             for function in self.functions:
                 predictions = function(predictions)
         except CalkitError as error:
@@ -160,6 +166,7 @@ class Shards:
             raise UsageError(
                 f"{getattr(load, '__name__', load)} cannot be called with these options: {error}."
             ) from None
+        self._stamps = _stamps(self.paths)
         self._read = partial(load, **options)
         self._functions: tuple[Callable[[Predictions], Predictions], ...] = ()
         self._layout: Layout | None = None
@@ -226,6 +233,7 @@ class Shards:
         Shards
         """
         mapped = Shards(self.paths, load=self._read)
+        mapped._stamps = self._stamps
         mapped._functions = (*self._functions, function)
         return mapped
 
@@ -234,7 +242,16 @@ class Shards:
         return self if self.kind == "logits" else self.map(Predictions.logits)
 
     def _shard(self, path: str, expected: tuple[Layout, str] | None = None) -> Shard:
-        return Shard(path, self._read, self._functions, expected)
+        return Shard(path, self._read, self._functions, expected, self._stamps.get(path))
+
+
+def _stamps(paths: Iterable[str]) -> dict[str, Stamp]:
+    """Note the files as they are now, those that can be seen from here; every pass must find the same."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found[path] = Stamp.of(split_address(path)[0], portable=True)
+    return found
 
 
 def _as_paths(paths: str | Iterable[str | Path]) -> tuple[str, ...]:

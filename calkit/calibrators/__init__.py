@@ -1,5 +1,9 @@
 """Calibrators: scikit-learn estimators that take logits and give calibrated probabilities."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from calkit.calibrators.base import Calibrator
 from calkit.calibrators.binning import (
     BayesianBinning,
@@ -14,7 +18,7 @@ from calkit.calibrators.binning import (
     VennAbers,
 )
 from calkit.calibrators.choice import AutoCalibrator, CandidateScore, Identity, Selection, select_calibrator
-from calkit.calibrators.composed import ByColumn, CalibratedClassifier, OneVsRest, TopLabel
+from calkit.calibrators.composed import ByColumn, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric import (
     AdaptiveTemperatureScaling,
@@ -42,6 +46,9 @@ from calkit.calibrators.registration import (
 )
 from calkit.calibrators.shift import PriorCorrection, TeacherTemperature
 from calkit.calibrators.temperature import TemperatureScaling, temperature_curve
+
+if TYPE_CHECKING:
+    from calkit.calibrators.composed.classifier import CalibratedClassifier
 
 __all__ = [
     "CALIBRATORS",
@@ -93,3 +100,12 @@ __all__ = [
     "select_calibrator",
     "temperature_curve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # It brings scikit-learn's model selection, which takes as long to import as all the rest.
+    if name == "CalibratedClassifier":
+        from calkit.calibrators.composed.classifier import CalibratedClassifier
+
+        return CalibratedClassifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

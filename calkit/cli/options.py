@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar, get_args
 
@@ -12,7 +14,8 @@ import click
 from calkit.cli.progress import watched
 from calkit.errors import UsageError
 from calkit.io import available_formats, is_address, load_predictions, open_container, split_address, splits_of
-from calkit.io.names import canonical_split
+from calkit.io.hardening.unchanged import Stamp
+from calkit.names import canonical_split
 from calkit.predictions import Kind, Predictions
 from calkit.shards import Shards
 
@@ -57,7 +60,9 @@ class InputOptions:
         **more
             Further arguments of :func:`calkit.load_predictions`: ``columns``, ``labelled``.
         """
-        return watched(load_predictions(path, **self._arguments(split), **more), path)
+        with _unchanged(path):
+            predictions = load_predictions(path, **self._arguments(split), **more)
+        return watched(predictions, path)
 
     def shards(self, path: str, split: str | None = None) -> Shards:
         """Return the files that a pattern or a folder stands for, to be read where they are worked on."""
@@ -78,9 +83,10 @@ class InputOptions:
             return [self.split]
         if self.split is not None or split_address(path)[1] is not None:
             return [self.split]
-        container = open_container(
-            path, file_format=self.file_format, trust_pickle=self.trust_pickle, sandbox=self.sandbox
-        )
+        with _unchanged(path):
+            container = open_container(
+                path, file_format=self.file_format, trust_pickle=self.trust_pickle, sandbox=self.sandbox
+            )
         said = self.scores is not None or self.confidence is not None
         found = splits_of(container, self.split_column, by_rows_only=said)
         return [None] if len(found) <= 1 else list(found)
@@ -89,6 +95,19 @@ class InputOptions:
         """Read the chosen split; of a file with several and none chosen, the preferred one if it is there."""
         splits = self.splits(path)
         return self.load(path, preferred if len(splits) > 1 and preferred in splits else None, **more)
+
+
+@contextlib.contextmanager
+def _unchanged(path: str) -> Iterator[None]:
+    """Refuse a file that is another one than when this command opened it first: its splits are read one by one."""
+    context = click.get_current_context(silent=True)
+    seen: dict[str, Stamp] = {} if context is None else context.find_root().meta.setdefault("calkit.stamps", {})
+    file = split_address(path)[0]
+    # Not so pipes, which change as they are read; these two never raise.
+    if path not in seen and (os.path.isfile(file) or os.path.isdir(file)):  # noqa: PTH112, PTH113
+        seen[path] = Stamp.of(file)
+    with seen[path].kept() if path in seen else contextlib.nullcontext():
+        yield
 
 
 def _collected(function: F, name: str, kind: type[Any], options: Sequence[Callable[[Any], Any]]) -> F:

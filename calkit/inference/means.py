@@ -12,8 +12,7 @@ from scipy.special import betaincinv
 
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
-from calkit.stats import FoldSums, Statistic, View
-from calkit.stats.folds import SquaredWeights
+from calkit.stats import FoldSums, SquaredWeights, Statistic, View
 
 __all__ = ["MeanInference", "ProportionInference", "clopper_pearson", "filled_folds"]
 

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError, UsageError
 from calkit.io.hardening.guard import reading
 from calkit.io.hardening.limits import check
+from calkit.io.hardening.unchanged import Stamp
 from calkit.io.sources import ColumnsSource
 from calkit.lazy import Converted, LazyArray
+from calkit.printing import printable
 from calkit.registry import unknown_name
 
 __all__ = ["Container", "Field", "by_name", "expand", "printable", "side_by_side", "unreadable"]
@@ -134,18 +136,20 @@ class Container:
         fields = {key: item.renamed(key) for key, item in inside.items()}
         return replace(self, fields=fields, stack=None) if fields else None
 
-    def guarded(self, what: str) -> Container:
-        """Return the same, every error of loading an array turned into one that names the file and the array.
+    def guarded(self, what: str, stamp: Stamp) -> Container:
+        """Return the same; loading an array ends in one clear error if it fails, or the file is another one by then.
 
         Parameters
         ----------
         what : str
             The format, for messages.
+        stamp : Stamp
+            What was opened.
         """
 
         def guard(item: Field) -> Field:
             where = f"{self.path}:{printable(item.name)}" if self.named else self.path
-            return replace(item, load=partial(_guarded, item.load, where, what))
+            return replace(item, load=partial(_guarded, item.load, where, what, stamp))
 
         stack = self.stack
         fields = {name: guard(item) for name, item in self.fields.items()}
@@ -200,18 +204,13 @@ class Container:
         raise unknown_name("array", name, map(printable, self.fields), of=self.path)
 
 
-def _guarded(load: Callable[[], Any], where: Path | str, what: str) -> Any:
-    with reading(where, what):
-        return load()
+def _guarded(load: Callable[[], Any], where: Path | str, what: str, stamp: Stamp) -> Any:
+    with stamp.kept(), reading(where, what):
+        return stamp.watched(load())
 
 
 # What a message lists at most.
 _LISTED = 40
-
-
-def printable(name: str) -> str:
-    """Return a name as it can be printed anywhere; control characters in a file's names stay harmless."""
-    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
 
 
 def by_name(path: Path | str, fields: Iterable[Field]) -> dict[str, Field]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +17,16 @@ from calkit.io.container import Container, Field
 from calkit.io.families import grouped
 from calkit.io.formats import FORMATS, Format, check_libraries, format_of_file, format_of_stream
 from calkit.io.hardening.guard import reading
-from calkit.io.hardening.limits import check
+from calkit.io.hardening.limits import check, format_bytes
 from calkit.io.hardening.sandbox import Sandbox, as_sandbox, open_sandboxed
+from calkit.io.hardening.unchanged import Stamp
 from calkit.io.shards import files_of_folder, join_files
 from calkit.runs import RunFolder, is_run_folder
 
 __all__ = ["open_container"]
+
+_LFS_POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?size (\d{1,18})\s*$")
+_LFS_BYTES = 1024
 
 
 def open_container(
@@ -98,7 +103,7 @@ def _open_files(path: Path, form: Format | None, *, trust_pickle: bool) -> Conta
         return read(path)
     folder_form = form or next((FORMATS[word] for word in FORMATS if FORMATS[word].matches_folder(path)), None)
     if folder_form is not None and folder_form.matches_folder(path):
-        return _open(path, folder_form, trust_pickle=trust_pickle)
+        return _open(path, folder_form, Stamp.of(path), trust_pickle=trust_pickle)
     return join_files(path, files_of_folder(path), read)
 
 
@@ -115,23 +120,32 @@ def _mode(path: Path) -> int:
 
 def _read(path: Path, form: Format | None, *, trust_pickle: bool) -> Container:
     with reading(path, ""):
-        _check_not_empty(path)
-        form = form or format_of_file(path)
-    return _open(path, form, trust_pickle=trust_pickle)
+        stamp = Stamp.of(path)
+        with stamp.kept():
+            _check_holds_data(path)
+            form = form or format_of_file(path)
+    return _open(path, form, stamp, trust_pickle=trust_pickle)
 
 
-def _check_not_empty(path: Path) -> None:
+def _check_holds_data(path: Path) -> None:
     if not path.stat().st_size:
         raise FileFormatError(f"{path} is empty. Write it again.")
+    with path.open("rb") as stream:
+        pointer = _LFS_POINTER.match(stream.read(_LFS_BYTES))
+    if pointer:
+        raise FileFormatError(
+            f"{path} is a pointer of Git LFS, which stands for data ({format_bytes(int(pointer[1]))}) that are kept "
+            f"elsewhere. Fetch them: git lfs pull --include {path.name!r}."
+        )
 
 
-def _open(path: Path, form: Format, *, trust_pickle: bool) -> Container:
+def _open(path: Path, form: Format, stamp: Stamp, *, trust_pickle: bool) -> Container:
     check_libraries(form, path)
-    with reading(path, form.what):
+    with stamp.kept(), reading(path, form.what):
         container = form.read_trusted(path) if trust_pickle else form.read(path)
         if not form.is_text and not trust_pickle:
             check(path, stored=_stored(path), nbytes=sum(item.nbytes for item in container.fields.values()))
-    return container.guarded(form.what)
+    return container.guarded(form.what, stamp)
 
 
 def _stored(path: Path) -> int:
@@ -143,7 +157,7 @@ def _from_stream(path: Path, form: Format | None, limits: Sandbox | None, *, tru
     copy = spool(path, form.what if form else "")
     with _named_as(path, copy):
         with reading(path, ""):
-            _check_not_empty(copy)
+            _check_holds_data(copy)
             form = form or format_of_stream(copy)
         if limits is None:
             container = _read(copy, form, trust_pickle=trust_pickle)

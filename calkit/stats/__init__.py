@@ -9,7 +9,7 @@ from calkit.executors import PairwiseSum
 from calkit.stats.binning import bin_index, uniform_edges
 from calkit.stats.bins import BinSums, UniformBins
 from calkit.stats.classwise import ClasswiseBins
-from calkit.stats.folds import Folded, Folds, FoldSums
+from calkit.stats.folds import Folds, FoldSums
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.means import RowMean, WeightedTotal
 from calkit.stats.nll import LogitGap, NllDerivatives, NllModel, nll_derivatives
@@ -21,10 +21,11 @@ from calkit.stats.rescaled import RescaledConfidence, RescaledTotals
 from calkit.stats.rows import Rows, Workspace
 from calkit.stats.smoothing import ResidualGrid, Residuals
 from calkit.stats.split import By
-from calkit.stats.statistic import ForecastStatistic, Statistic, Summary
+from calkit.stats.statistic import Folded, ForecastStatistic, Statistic, Summary
 from calkit.stats.tails import Tail, TailSums
 from calkit.stats.transforms import At, Temperature, Transform
 from calkit.stats.views import VIEWS, View, available_targets, default_view, get_view
+from calkit.stats.weights import SquaredWeights
 
 __all__ = [
     "VIEWS",
@@ -51,6 +52,7 @@ __all__ = [
     "Residuals",
     "RowMean",
     "Rows",
+    "SquaredWeights",
     "Statistic",
     "Summaries",
     "Summary",

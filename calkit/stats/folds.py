@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
-from calkit.stats.rows import Rows
-from calkit.stats.statistic import Statistic
 
-__all__ = ["FoldSums", "Folded", "Folds", "SquaredWeights", "sum_folds"]
+__all__ = ["FoldSums", "Folds", "sum_folds"]
 
 # The spread of so many folds is known to 1 / sqrt(2 * 1024), about 2 %.
 _N_FOLDS = 1024
@@ -129,60 +126,3 @@ def sum_folds(
     weighted = values if weight is None else values * weight
     total = np.bincount(place, weighted, n_folds * n_bins).astype(np.float64)
     return FoldSums(np.bincount(fold, weight, n_folds).astype(np.float64), total.reshape(n_folds, n_bins))
-
-
-@dataclass(frozen=True)
-class Folded(Statistic[FoldSums]):
-    """Statistic: what another one sums, for each fold.
-
-    Parameters
-    ----------
-    statistic : Statistic
-        One that is `groupable`.
-    folds : Folds
-    """
-
-    statistic: Any
-    folds: Folds
-    is_sum: ClassVar[bool] = True
-    needs_places = True
-
-    @property
-    def needs_distribution(self) -> bool:  # type: ignore[override]
-        """Whether the scores of all classes are needed."""
-        return bool(self.statistic.needs_distribution)
-
-    def measure(self, rows: Rows) -> FoldSums:
-        """Return the :class:`FoldSums` of one block."""
-        sums: FoldSums = self.statistic.measure_folds(rows, self.folds.of(rows.numbers), self.folds.n_folds)
-        return sums
-
-    def to_folds(self, summary: FoldSums) -> FoldSums:
-        """Return the summary, which has the sums of each fold."""
-        return summary
-
-
-@dataclass(frozen=True)
-class SquaredWeights(Statistic[Any]):
-    """Statistic: another one, with the weights squared; (Σw)² / Σw² rows of equal weight would tell as much.
-
-    Parameters
-    ----------
-    statistic : Statistic
-    """
-
-    statistic: Statistic[Any]
-
-    @property
-    def is_sum(self) -> bool:  # type: ignore[override]
-        """Whether the summary has a fixed size."""
-        return self.statistic.is_sum
-
-    @property
-    def needs_distribution(self) -> bool:  # type: ignore[override]
-        """Whether the scores of all classes are needed."""
-        return self.statistic.needs_distribution
-
-    def measure(self, rows: Rows) -> Any:
-        """Return the summary of one block."""
-        return self.statistic.measure(rows if rows.weight is None else rows.reweighted(rows.weight**2))

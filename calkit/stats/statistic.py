@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import UsageError
+from calkit.stats.folds import Folds, FoldSums
 from calkit.stats.parts import Parts
 from calkit.stats.views import TOP, Only, View
 
 if TYPE_CHECKING:
-    from calkit.stats.folds import Folds, FoldSums
     from calkit.stats.forecasts import Forecasts
     from calkit.stats.rows import Rows
 
-__all__ = ["ForecastStatistic", "Passes", "Statistic", "Summary"]
+__all__ = ["Folded", "ForecastStatistic", "Passes", "Statistic", "Summary"]
 
 
 @runtime_checkable
@@ -79,8 +79,6 @@ class Statistic(ABC, Generic[S_co]):
 
     def folded(self, folds: Folds) -> Any:
         """Return the statistic that keeps this one for each fold; its ``to_folds`` makes a FoldSums of its summary."""
-        from calkit.stats.folds import Folded
-
         return Folded(self, folds)
 
     def passes(self) -> Passes:
@@ -162,3 +160,34 @@ def fewer_folds(n_folds: int, numbers: int) -> int:
     while n_folds > _FEWEST_FOLDS and n_folds * numbers > _FOLD_NUMBERS:
         n_folds //= 2
     return n_folds
+
+
+@dataclass(frozen=True)
+class Folded(Statistic[FoldSums]):
+    """Statistic: what another one sums, for each fold.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        One that is `groupable`.
+    folds : Folds
+    """
+
+    statistic: Any
+    folds: Folds
+    is_sum: ClassVar[bool] = True
+    needs_places = True
+
+    @property
+    def needs_distribution(self) -> bool:  # type: ignore[override]
+        """Whether the scores of all classes are needed."""
+        return bool(self.statistic.needs_distribution)
+
+    def measure(self, rows: Rows) -> FoldSums:
+        """Return the :class:`FoldSums` of one block."""
+        sums: FoldSums = self.statistic.measure_folds(rows, self.folds.of(rows.numbers), self.folds.n_folds)
+        return sums
+
+    def to_folds(self, summary: FoldSums) -> FoldSums:
+        """Return the summary, which has the sums of each fold."""
+        return summary

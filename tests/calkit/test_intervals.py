@@ -12,12 +12,12 @@ from scipy.stats import beta, binomtest
 import calkit
 from calkit.cli import cli
 from calkit.errors import InputError, UsageError
-from calkit.metrics import available_metrics, get_metric
 from calkit.inference.resampling import Resampling
+from calkit.metrics import available_metrics, get_metric
 from calkit.stats import Folded, Folds, UniformBins, summarize
 from calkit.stats.bins import KnownBins
 from calkit.stats.classwise import ClasswiseBins
-from calkit.stats.rank_folds import EqualMassFolds
+from calkit.stats.ranks import EqualMassFolds
 from calkit.stats.smoothing import Residuals
 from calkit.streaming import StreamingEvaluation
 from tests.summaries import assert_equal_summaries

@@ -1,5 +1,6 @@
-"""The metrics beyond those of the paper: each against plain loops, for weights, targets, groups and any split of rows."""
+"""The metrics beyond those of the paper: each against plain loops, for weights, targets, groups and any split."""
 
+import itertools
 import math
 
 import numpy as np
@@ -115,7 +116,7 @@ def sweep(pairs, w):
         index = ref.equal_mass_indices(confidences, w, n_bins)
         rows = [r for r in ref.bins_of(index, confidences, [a for _, a in pairs], w, n_bins) if r[0] > 0]
         rates = [a / m for m, _, a in rows]
-        if any(s > t + 1e-15 for s, t in zip(rates, rates[1:], strict=False)):
+        if any(s > t + 1e-15 for s, t in itertools.pairwise(rates)):
             break
         best = ref.gap_mean(rows)
     return best
@@ -126,7 +127,7 @@ def kde(pairs, w):
     return beta_kernel_error(c, a, np.ones(len(c)) if w is None else np.asarray(w), 0.01)
 
 
-# Measures of ranked forecasts are compared with loops in test_estimators.py; here it is shown that the metrics are them.
+# Measures of ranked forecasts are compared with loops in test_estimators.py: here, that the metrics are them.
 ORACLES = {
     "rmsce": rmsce,
     "ace": ace,

@@ -10,7 +10,8 @@ import calkit
 from calkit.errors import InputError
 from calkit.stats import BinSums, ConfidencePairs, Pairs, summarize
 from calkit.stats.pairs import equal_mass_bins
-from calkit.stats.ranks import EqualMass, Ranges, RankCounts, _InnerKeys, _OddsKeys, _ordinal
+from calkit.stats.rank_counts import InnerKeys, OddsKeys, Ranges, RankCounts, _ordinal
+from calkit.stats.ranks import EqualMass
 from tests import reference as ref
 
 
@@ -71,7 +72,7 @@ def test_counting_equals_the_plain_loop(rows, n_bins, weighted):
 @given(numbers=hnp.arrays(np.float64, st.integers(2, 50), elements=confidences))
 def test_keys_keep_the_order(numbers):
     numbers = np.sort(numbers)
-    assert (np.diff(_OddsKeys().of(numbers)) >= 0).all()
+    assert (np.diff(OddsKeys().of(numbers)) >= 0).all()
     ordinal = _ordinal(numbers)
     assert ((np.diff(ordinal) > 0) == (np.diff(numbers) > 0)).all()
     # Neighbouring numbers are one apart, also across 0.
@@ -82,7 +83,7 @@ def test_keys_keep_the_order(numbers):
 def test_inner_keys_keep_the_order_and_the_intervals(numbers, bits):
     numbers = np.unique(numbers + 0.0)
     assume(len(numbers) >= 4)
-    keys = _InnerKeys(((numbers[0], numbers[1]), (numbers[2], numbers[-1])), bits)
+    keys = InnerKeys(((numbers[0], numbers[1]), (numbers[2], numbers[-1])), bits)
     inside = keys.inside(numbers)
     assert inside.tolist() == [True] * len(numbers)
     found = keys.of(numbers)
@@ -97,9 +98,9 @@ def test_inner_keys_keep_the_order_and_the_intervals(numbers, bits):
 def test_odds_resolve_confidences_close_to_one():
     # 1 - 2^-k for k = 1..53 and 1 itself are told apart, as is each step of 0.2 % of 1 - c beside them.
     close = 1 - 2.0 ** -np.arange(1, 54)
-    assert len(np.unique(_OddsKeys().of(np.append(close, 1.0)))) == 54
+    assert len(np.unique(OddsKeys().of(np.append(close, 1.0)))) == 54
     steps = 1 - 1e-6 * 1.002 ** np.arange(100)
-    assert len(np.unique(_OddsKeys().of(steps))) == 100
+    assert len(np.unique(OddsKeys().of(steps))) == 100
 
 
 class Passes:

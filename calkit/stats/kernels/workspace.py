@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-
-if TYPE_CHECKING:
-    from calkit.stats.kernels.base import Kernels
 
 __all__ = ["Workspace"]
 
@@ -30,7 +27,7 @@ class Workspace:
 
     def __init__(self, *, squares: bool = False) -> None:
         self._arrays: dict[str, NDArray[Any]] = {}
-        self.kernels: Kernels | None = None
+        self.kernels: Any = None
         self.sums = False
         self.squares = squares
 

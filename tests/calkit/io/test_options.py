@@ -89,8 +89,8 @@ def test_letters_of_options(tmp_path):
 def test_options_by_name(tmp_path, key, absent):
     values = {2: [0.25, 0.75], 3: [0.5, 0.25, 0.25]}
     records = [
-        {key: dict(zip(" A, B".split(","), values[2], strict=True)), "answer": "B"},
-        {key: dict(zip(" B, A, C".split(","), values[3], strict=True)), "answer": "C"},
+        {key: dict(zip([" A", " B"], values[2], strict=True)), "answer": "B"},
+        {key: dict(zip([" B", " A", " C"], values[3], strict=True)), "answer": "C"},
     ]
     p = load_predictions(write(tmp_path / "a.jsonl", records))
     assert (p.class_names, p.y_true.tolist()) == (("A", "B", "C"), [1, 2])
