@@ -240,6 +240,8 @@ def _one_a_row(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) 
     if _fits(make(list(columns), labels)):
         return [make(list(columns), labels)]
     numbers = {"": [str(i + 1) for i in range(len(evaluations))]}
+    if not all(_fits(make([name], numbers)) for name in columns):
+        columns = {name: [cell.replace(" [", "\n[").replace(" (", "\n(") for cell in c] for name, c in columns.items()}
     return [names, *_panels(list(columns), lambda chosen: make(chosen, numbers))]
 
 
