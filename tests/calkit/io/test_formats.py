@@ -12,7 +12,7 @@ from tests.io_samples import SAMPLES, options_of
 
 METRICS = ["accuracy", "error", "ece", "adaece", "mce", "nll", "brier", "s99"]
 
-# Text does not tell float32 from float64, nor does MATLAB 4; both are read as float64, in which the softmax is then computed.
+# Neither text nor MATLAB 4 tells float32 from float64: they are read as float64, in which the softmax is computed.
 TEXT = ("csv", "tsv", "json", "matlab-4")
 
 
