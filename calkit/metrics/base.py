@@ -273,7 +273,7 @@ class MetricDefinition:
     targets: tuple[str, ...] | None = None
     law_exceptions: Mapping[str, str] = field(default_factory=dict, hash=False)
 
-    @property
+    @functools.cached_property
     def defaults(self) -> dict[str, Any]:
         """The metric's own parameters with their defaults."""
         return {name: p.default for name, p in split_arguments(self.declared).items()}
@@ -283,7 +283,7 @@ class MetricDefinition:
         """The first line of the docstring."""
         return (inspect.getdoc(self.declared) or "").partition("\n")[0]
 
-    @property
+    @functools.cached_property
     def __signature__(self) -> inspect.Signature:
         own = [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in split_arguments(self.declared).values()]
         return inspect.Signature([*own, inspect.Parameter("target", inspect.Parameter.KEYWORD_ONLY, default=None)])
