@@ -145,19 +145,25 @@ class ClassIndex:
         """Return the error for a label that is none of the classes."""
         if self.names is not None:
             shown = ", ".join(repr(name) for name in self.names[:10]) + (", …" if n_classes > 10 else "")
+            first = ""
+            if not self.numbered and isinstance(_key(label, False), int):
+                first = "If labels count from 1, say labels_from=1 (--labels-from 1); else name"
             return InputError(
-                f"y_true holds {label!r} in row {row}, which is not one of the classes {shown}. Name every class in "
-                "class_names, or leave rows out with ignore_label."
+                f"y_true holds {label!r} in row {row}, which is not one of the classes {shown}. {first or 'Name'} all "
+                f"classes in class_names (--class-names), or leave such rows out: ignore_label={label!r} "
+                "(--ignore-label "
+                f"{label})."
             )
         if isinstance(_key(label, False), int | float):
             return InputError(
                 f"y_true must lie in 0..{n_classes - 1} (one column of the scores per class), but row {row} is "
-                f"{label}. If labels count from 1, say labels_from=1; if columns have other names, pass class_names; "
-                "to leave such rows out, say ignore_label."
+                f"{label}. If labels count from 1, say labels_from=1 (--labels-from 1); if columns have other names, "
+                f"pass class_names (--class-names); to leave such rows out, say ignore_label={label!r} (--ignore-label "
+                f"{label})."
             )
         return InputError(
-            f"y_true holds {label!r} in row {row}, but which column is which is unknown. Pass class_names, one name "
-            "per column of the scores, in their order."
+            f"y_true holds {label!r} in row {row}, but which column is which is unknown. Pass class_names "
+            "(--class-names), one name per column of the scores, in their order."
         )
 
 
@@ -318,7 +324,7 @@ def _no_label(value: Any, row: int) -> InputError:
     what = "is missing" if _is_missing(value) else f"is {value}, which is no whole number"
     return InputError(
         f"y_true: the label of row {row} {what}. Remove the row, or leave such rows out with ignore_label "
-        "(ignore_label=float('nan') for missing ones)."
+        "(ignore_label=float('nan'), --ignore-label nan, for missing ones)."
     )
 
 

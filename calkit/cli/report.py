@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from calkit.atomic import atomic_write
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
-from calkit.cli.outputs import check_output
+from calkit.cli.outputs import announce, check_output
 from calkit.errors import UsageError
 from calkit.report import REPORT_FORMATS, Entry, make_report, render_report
 from calkit.runs import RunFolder, is_run_folder
@@ -91,7 +91,7 @@ def command(
     with atomic_write(output) as temporary:
         # Paths may hold what is no text; it is shown as "?".
         temporary.write_text(text, encoding="utf-8", errors="replace")
-    click.echo(f"wrote {output}")
+    announce(f"wrote {output}", output)
 
 
 def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:

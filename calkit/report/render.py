@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from calkit.metrics import get_metric
+from calkit.printing import json_text, printable
 from calkit.registry import Registry
 from calkit.report.figures import Picture, colour_of, comparison_pictures, history_pictures, reliability_picture
 from calkit.report.model import Measure, MetricInfo, Report, Result, Subject
@@ -96,7 +96,12 @@ def _static(name: str) -> str:
 
 @REPORT_FORMATS.register("json")
 def _json(report: Report) -> str:
-    return json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(report.to_dict()) + "\n"
+
+
+def _shown(value: Any) -> Any:
+    """Return what a page shows: names without control characters."""
+    return printable(value, lines=True) if type(value) is str else value
 
 
 def _environment() -> Environment:
@@ -105,6 +110,7 @@ def _environment() -> Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("calkit.report"),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -101,7 +101,7 @@ def test_truth_values_among_other_words_are_words():
 def test_words_need_names():
     logits, labels = 3 * np.eye(4), ["World", "Sports", "Business", "Sci/Tech"]
     assert calkit.accuracy(labels, logits, from_logits=True, class_names=labels) == 1
-    with pytest.raises(InputError, match=r"'World' in row 0.*Pass class_names, one name per column"):
+    with pytest.raises(InputError, match=r"'World' in row 0.*Pass class_names .--class-names., one name per column"):
         calkit.accuracy(labels, logits, from_logits=True)
     # Where no name is a number, numbers are positions.
     assert calkit.accuracy([0, 1, 2, 3], logits, from_logits=True, class_names=labels) == 1
