@@ -164,11 +164,16 @@ class Metric:
         UsageError
             If the metric is not defined for it.
         """
+        if self.view is not None:
+            return self
         asked = target if self.target is None else self.target
         view = default_view(layout) if asked is None else get_view(asked).bind(layout)
         allowed = None if self.definition is None else self.definition.targets
         possible = self.statistic.sees_views if allowed is None else view.name in allowed
         if asked is None and (view == TOP or not (possible or layout.multilabel)):
+            return self
+        if self.target is None and allowed is not None and not possible:
+            # Its definition says what it judges: classwise_ece is that of all classes, whatever the others judge.
             return self
         if not possible:
             known = " or ".join(allowed or (TOP.name,))
