@@ -126,19 +126,22 @@ class ClassIndex:
                 )
             self._columns[key] = column
         self.numbered = any(isinstance(key, int | float) for key in keys)
-        if not self.numbered:
-            # No name is a number, so a number can only be a position.
-            self._columns |= {column: column for column in range(n_classes)}
+        self._n_classes = n_classes
         #: Whether a number stands for the column of that place.
         self.by_position = not self.numbered or keys == list(range(n_classes))
 
-    def find(self, label: Any) -> int | None:
-        """Return the column of a label; None if there is none."""
+    def find(self, label: Any, *, positions: bool = True) -> int | None:
+        """Return the column of a label; None if there is none.
+
+        Where no name is a number, a number can only be a position; `positions` says whether it may.
+        """
         key = _key(label, self._truth)
         if isinstance(key, bool) and not self._truth:
             # Classes that are not all truth values may still be called so: True, Neither, False.
             named = self._columns.get(str(key), self._columns.get(str(key).lower()))
             return self._columns.get(key) if named is None and self.numbered else named
+        if positions and not self.numbered and isinstance(key, int) and 0 <= key < self._n_classes:
+            return key
         return self._columns.get(key)
 
     def refuse(self, label: Any, row: int, n_classes: int) -> InputError:
@@ -399,7 +402,7 @@ def _order(columns: tuple[Any, ...] | None, n_classes: int, class_names: Sequenc
     if columns is None or len(columns) != n_classes:
         return None
     index = ClassIndex(class_names, n_classes)
-    found = [index.find(name) for name in columns]
+    found = [index.find(name, positions=False) for name in columns]
     if None in found or len(set(found)) != n_classes:
         raise InputError(
             f"the columns of y_true are named {list(columns)[:10]}, but the classes "

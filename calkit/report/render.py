@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from calkit.metrics import get_metric
 from calkit.printing import json_text, printable
 from calkit.registry import Registry
@@ -139,7 +141,10 @@ def _sweep(subject: Subject) -> dict[str, Any]:
     sweep = subject.sweep
     if sweep is None:
         return {}
-    places = {1.0: "as it is"} | {r.temperature: label_of(r) for r in subject.after if r.temperature is not None}
+    fitted = [result.temperature for result in subject.after if result.temperature is not None]
+    places = {1.0: "uncalibrated"} | {r.temperature: label_of(r) for r in subject.after if r.temperature is not None}
+    for name, curve in (("least ECE", sweep.ece), ("least NLL", sweep.nll)):
+        places.setdefault(sweep.temperature[int(np.argmin(curve))], name)
     total = sum(sweep.weight[0])
 
     def shares(rows: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -152,6 +157,7 @@ def _sweep(subject: Subject) -> dict[str, Any]:
         "weight": shares(sweep.weight),
         "confidence": shares(sweep.confidence),
         "correct": shares(sweep.correct),
+        "start": sweep.temperature.index(fitted[-1] if fitted else 1.0),
         "places": [[sweep.temperature.index(t), label] for t, label in places.items()],
     }
 

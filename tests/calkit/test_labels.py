@@ -182,6 +182,15 @@ class TestFrames:
         assert calkit.accuracy(np.arange(12), FRAMES[frame](columns)) == 1
         assert calkit.accuracy(np.arange(12).astype(str), FRAMES[frame](columns)) == 1
 
+    @pytest.mark.parametrize("title", ["prob_{}", "p{}", "val_softmax_{}", "y_proba.{}", "prob_class_{}", "{}"])
+    def test_words_for_scores_are_no_part_of_the_class(self, frame, title):
+        columns = {title.format(k): np.eye(12)[:, k] for k in sorted(range(12), key=str)}
+        for labels in (np.arange(12), np.arange(12).astype(str)):
+            assert calkit.accuracy(labels, FRAMES[frame](columns)) == 1
+        for chosen in ([title.format(k) for k in (3, 11)], [3, 11]):
+            p = Predictions(FRAMES[frame](columns), kind="probs", class_names=chosen)
+            np.testing.assert_array_equal(p.scores, np.eye(12)[:, [3, 11]])
+
     def test_class_names_choose_columns_by_name(self, frame):
         columns = {"id": [7, 8], "b": [0.2, 0.9], "a": [0.8, 0.1]}
         assert calkit.accuracy(["a", "b"], FRAMES[frame](columns), class_names=["a", "b"]) == 1
