@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from calkit.plotting import ReliabilityDisplay
     from calkit.predictions import Predictions
     from calkit.shards import Shards
+    from calkit.significance import calibration_tests
     from calkit.streaming import StreamingEvaluation
 
 _SUBMODULES = (
@@ -55,6 +56,7 @@ _HOMES = {
     "accuracy": "metrics",
     "adaece": "metrics",
     "brier": "metrics",
+    "calibration_tests": "significance",
     "classwise_ece": "metrics",
     "ece": "metrics",
     "error": "metrics",
@@ -80,6 +82,7 @@ __all__ = [
     "accuracy",
     "adaece",
     "brier",
+    "calibration_tests",
     "calibrators",
     "classwise_ece",
     "datasets",
