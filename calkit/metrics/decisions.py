@@ -20,7 +20,7 @@ from calkit.stats import ConfidencePairs, Pairs
 __all__ = ["aurc", "decision_loss", "e_aurc", "ucal"]
 
 _COST = "one pass; keeps every row, sorts once"
-# A mean over the first k of n rows knows how many rows there are: a weight of 2 is a row given twice, 1/4 a part of one.
+# A mean over the first k of n rows knows how many rows there are.
 _COUNTS = {"weights_are_repeats": "weights are numbers of rows here, so that their scale matters a little"}
 _GEIFMAN = "Geifman & El-Yaniv, NeurIPS 2017; Geifman, Uziel & El-Yaniv, ICLR 2019"
 
