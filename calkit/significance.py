@@ -128,11 +128,11 @@ def calibration_tests(
     if pairs.correct.dtype != bool:
         raise InputError("tests do not know soft labels.")
     arguments: dict[str, Any] = {"n_resamples": n_resamples, "random_state": random_state}
-    found = {}
+    found: dict[str, TestResult] = {}
     for name in names:
         if name in TESTS:
-            weights = {"sample_weight": pairs.weight}
-            found |= run_tests(pairs.confidence, pairs.correct, tests=name, **weights, **arguments)
+            forecasts = (pairs.confidence, pairs.correct)
+            found |= run_tests(*forecasts, tests=name, sample_weight=pairs.weight, **arguments)
         else:
             found[name] = _resampled(predictions, name, view, arguments)
     return CalibrationTests(found, view.spec, len(pairs), dict(predictions.meta))
