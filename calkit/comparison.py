@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,6 @@ from calkit.registry import unknown_name
 from calkit.stats import FoldSums, Statistic, View, summarize
 
 __all__ = ["Comparison", "compare"]
-
-# An interval of fewer rows than this says nothing that should be looked at.
-_FEWEST_ROWS = 30
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Comparison:
             "confidence_level": self.confidence_level,
             "models": {name: evaluation.to_dict() for name, evaluation in self.evaluations.items()},
             "differences": {
-                spec: {name: _plain(difference) for name, difference in each.items()}
+                spec: {name: asdict(difference) for name, difference in each.items()}
                 for spec, each in self.differences.items()
             },
             "ranking": {metric.spec: self.ranking(metric.spec) for metric in self.metrics},
@@ -158,9 +155,9 @@ def compare(
     Notes
     -----
     Differences of means (accuracy, NLL, Brier score) have the limits of the paired bootstrap. A calibration error is
-    raised by noise, each model's by another amount, so that a bootstrap of the difference of two errors does not cover;
-    their limits are combined from those of each, with the correlation of the noises (square-and-add, Zou & Donner 2008).
-    p-values are corrected for the number of models by Holm's method.
+    raised by noise, each model's by another amount, so that a bootstrap of the difference of two errors does not
+    cover; their limits are combined from those of each, with the correlation of the noises (square-and-add, Zou &
+    Donner 2008). p-values are corrected for the number of models by Holm's method.
 
     Examples
     --------

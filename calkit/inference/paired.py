@@ -95,16 +95,18 @@ def square_and_add(
 ) -> Difference:
     """Return the difference of two calibration errors of the same rows, from the limits of each.
 
-    Each value carries a bias of noise that depends on its model, so that a bootstrap of their difference does not cover.
-    The limits of either model allow for its own, and are combined by their squares, with the correlation of the noises.
+    Each value carries a bias of noise that depends on its model, so that a bootstrap of their difference does not
+    cover. The limits of either model allow for its own, and are combined by their squares, with the correlation of the
+    noises.
 
     Parameters
     ----------
     one, two : OneSided
         Each with limits of the level.
     gaps : tuple of ndarray of shape (n_folds, n_bins), or None
-        Sums of the gaps of each model over the rows of the same folds: they tell the correlation. A positive one is used
-        only if both errors are clearly above 0. Without them the distances are added, which is right for any correlation.
+        Sums of the gaps of each model over the rows of the same folds: they tell the correlation. A positive one is
+        used only if both errors are clearly above 0. Without them the distances are added, which is right for any
+        correlation.
     level : float
 
     References
