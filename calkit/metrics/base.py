@@ -164,11 +164,16 @@ class Metric:
         UsageError
             If the metric is not defined for it.
         """
+        if self.view is not None:
+            return self
         asked = target if self.target is None else self.target
         view = default_view(layout) if asked is None else get_view(asked).bind(layout)
         allowed = None if self.definition is None else self.definition.targets
         possible = self.statistic.sees_views if allowed is None else view.name in allowed
         if asked is None and (view == TOP or not (possible or layout.multilabel)):
+            return self
+        if self.target is None and allowed is not None and not possible:
+            # Its definition says what it judges: classwise_ece is that of all classes, whatever the others judge.
             return self
         if not possible:
             known = " or ".join(allowed or (TOP.name,))
@@ -273,7 +278,7 @@ class MetricDefinition:
     targets: tuple[str, ...] | None = None
     law_exceptions: Mapping[str, str] = field(default_factory=dict, hash=False)
 
-    @property
+    @functools.cached_property
     def defaults(self) -> dict[str, Any]:
         """The metric's own parameters with their defaults."""
         return {name: p.default for name, p in split_arguments(self.declared).items()}
@@ -283,7 +288,7 @@ class MetricDefinition:
         """The first line of the docstring."""
         return (inspect.getdoc(self.declared) or "").partition("\n")[0]
 
-    @property
+    @functools.cached_property
     def __signature__(self) -> inspect.Signature:
         own = [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in split_arguments(self.declared).values()]
         return inspect.Signature([*own, inspect.Parameter("target", inspect.Parameter.KEYWORD_ONLY, default=None)])

@@ -53,7 +53,7 @@ class ByColumn(Calibrator):
     >>> pairs = Predictions(np.full(200, 0.7), right, kind="confidence", columns={"topic": topic})
     >>> after = ByColumn("topic").fit_predictions(pairs).apply(pairs)
     >>> after.scores[[0, 100]].round(3)
-    array([0.9  , 0.502])
+    array([0.9, 0.6])
     """
 
     _state: ClassVar[tuple[str, ...]] = ("calibrator_", "values_", "calibrators_")
