@@ -151,7 +151,8 @@ def _not_a_share(scores: NDArray[Any], kind: Kind, numbers: Numbers, tolerance: 
     row, *_ = (int(i) for i in np.argwhere(wrong)[0])
     value = scores[row] if scores.ndim == 1 else scores[row][wrong[row]][0]
     noun = "confidences" if kind == "confidence" else "probabilities"
-    advice = " If these are percent, divide by 100." if kind == "confidence" else _advice(np.atleast_1d(scores[row]))
+    percent = " If these are percent, divide by 100 (--percent)."
+    advice = percent if kind == "confidence" else _advice(np.atleast_1d(scores[row]))
     return f"{noun} must lie in [0, 1], but row {numbers[row]} holds {value}.{advice}"
 
 
@@ -162,13 +163,15 @@ def _advice(row: NDArray[Any]) -> str:
     if values.min() >= 0 and values.max() > 1:
         for unit, noun in ((100, "percent"), (255, "numbers of 8 bits")):
             if len(values) == 1 or abs(total - unit) <= 0.02 * unit:
-                return f" If these are {noun}, divide by {unit}; if they are logits, say so: {_SAY_LOGITS}"
+                how = f"divide by {unit}{' (--percent)' if unit == 100 else ''}"
+                return f" If these are {noun}, {how}; if they are logits, say so: {_SAY_LOGITS}"
     if values.min() < 0 or values.max() > 1:
         return f" If these are logits, say so: {_SAY_LOGITS}"
     if abs(total - 1) <= _LARGEST_TOLERANCE:
-        return f" If these are rounded, say normalize=True; if they are logits: {_SAY_LOGITS}"
+        return f" If these are rounded, say normalize=True (--normalize); if they are logits: {_SAY_LOGITS}"
     return (
-        " If these are outputs of a sigmoid for each class, say normalize=True to divide each row by its sum; if they "
+        " If these are outputs of a sigmoid for each class, say normalize=True (--normalize) to divide each row by "
+        "its sum; if they "
         f"are logits, say so: {_SAY_LOGITS}"
     )
 

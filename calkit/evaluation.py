@@ -76,6 +76,19 @@ class Evaluation(Mapping[str, float]):
     def __contains__(self, spec: object) -> bool:
         return self._own_spec(spec) is not None
 
+    def spec_of(self, metric: Metric) -> str:
+        """Return the spec under which the value of a metric stands here.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        """
+        own = self._own_spec(metric.spec)
+        if own is None:
+            raise unknown_name("metric", metric.spec, self.values_by_spec, of="this evaluation")
+        return own
+
     def _own_spec(self, spec: object) -> str | None:
         """Return the spec under which a metric stands here, if it does: names have aliases, defaults may be given."""
         if not isinstance(spec, str) or spec in self.values_by_spec:

@@ -126,38 +126,47 @@ class ClassIndex:
                 )
             self._columns[key] = column
         self.numbered = any(isinstance(key, int | float) for key in keys)
-        if not self.numbered:
-            # No name is a number, so a number can only be a position.
-            self._columns |= {column: column for column in range(n_classes)}
+        self._n_classes = n_classes
         #: Whether a number stands for the column of that place.
         self.by_position = not self.numbered or keys == list(range(n_classes))
 
-    def find(self, label: Any) -> int | None:
-        """Return the column of a label; None if there is none."""
+    def find(self, label: Any, *, positions: bool = True) -> int | None:
+        """Return the column of a label; None if there is none.
+
+        Where no name is a number, a number can only be a position; `positions` says whether it may.
+        """
         key = _key(label, self._truth)
         if isinstance(key, bool) and not self._truth:
             # Classes that are not all truth values may still be called so: True, Neither, False.
             named = self._columns.get(str(key), self._columns.get(str(key).lower()))
             return self._columns.get(key) if named is None and self.numbered else named
+        if positions and not self.numbered and isinstance(key, int) and 0 <= key < self._n_classes:
+            return key
         return self._columns.get(key)
 
     def refuse(self, label: Any, row: int, n_classes: int) -> InputError:
         """Return the error for a label that is none of the classes."""
         if self.names is not None:
             shown = ", ".join(repr(name) for name in self.names[:10]) + (", …" if n_classes > 10 else "")
+            first = ""
+            if not self.numbered and isinstance(_key(label, False), int):
+                first = "If labels count from 1, say labels_from=1 (--labels-from 1); else name"
             return InputError(
-                f"y_true holds {label!r} in row {row}, which is not one of the classes {shown}. Name every class in "
-                "class_names, or leave rows out with ignore_label."
+                f"y_true holds {label!r} in row {row}, which is not one of the classes {shown}. {first or 'Name'} all "
+                f"classes in class_names (--class-names), or leave such rows out: ignore_label={label!r} "
+                "(--ignore-label "
+                f"{label})."
             )
         if isinstance(_key(label, False), int | float):
             return InputError(
                 f"y_true must lie in 0..{n_classes - 1} (one column of the scores per class), but row {row} is "
-                f"{label}. If labels count from 1, say labels_from=1; if columns have other names, pass class_names; "
-                "to leave such rows out, say ignore_label."
+                f"{label}. If labels count from 1, say labels_from=1 (--labels-from 1); if columns have other names, "
+                f"pass class_names (--class-names); to leave such rows out, say ignore_label={label!r} (--ignore-label "
+                f"{label})."
             )
         return InputError(
-            f"y_true holds {label!r} in row {row}, but which column is which is unknown. Pass class_names, one name "
-            "per column of the scores, in their order."
+            f"y_true holds {label!r} in row {row}, but which column is which is unknown. Pass class_names "
+            "(--class-names), one name per column of the scores, in their order."
         )
 
 
@@ -318,7 +327,7 @@ def _no_label(value: Any, row: int) -> InputError:
     what = "is missing" if _is_missing(value) else f"is {value}, which is no whole number"
     return InputError(
         f"y_true: the label of row {row} {what}. Remove the row, or leave such rows out with ignore_label "
-        "(ignore_label=float('nan') for missing ones)."
+        "(ignore_label=float('nan'), --ignore-label nan, for missing ones)."
     )
 
 
@@ -393,7 +402,7 @@ def _order(columns: tuple[Any, ...] | None, n_classes: int, class_names: Sequenc
     if columns is None or len(columns) != n_classes:
         return None
     index = ClassIndex(class_names, n_classes)
-    found = [index.find(name) for name in columns]
+    found = [index.find(name, positions=False) for name in columns]
     if None in found or len(set(found)) != n_classes:
         raise InputError(
             f"the columns of y_true are named {list(columns)[:10]}, but the classes "

@@ -16,6 +16,7 @@ from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF, Kind, as_kind, as_s
 from calkit.errors import InputError
 from calkit.labels import ClassIndex, TrueColumns, as_array, as_class_names, as_correct, as_label_matrix, encode_labels
 from calkit.lazy import LazyArray
+from calkit.names import column_classes
 
 __all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "not_predictions"]
 
@@ -469,20 +470,24 @@ def _unlabelled(file: str | None) -> InputError:
 
 def _named_scores(scores: Any, class_names: Sequence[Any] | None) -> tuple[Any, Sequence[Any] | None]:
     """Return scores as an array and the names of its columns; those of a data frame are taken by name."""
-    names = column_names(scores)
-    if names is None or len(names) < 2:
+    titles = column_names(scores)
+    if titles is None or len(titles) < 2:
         return scores, class_names
-    array = to_values(scores)
+    array, classes = to_values(scores), column_classes(titles)
     if class_names is None:
-        return array, names
-    index = ClassIndex(names, len(names))
-    found = {name: index.find(name) for name in as_class_names(class_names) or ()}
-    order = [column for column in found.values() if column is not None]
+        return array, None if classes == tuple(range(len(classes))) else classes
+    indices = [ClassIndex(names, len(names)) for names in dict.fromkeys((titles, classes))]
+    wanted = as_class_names(class_names) or ()
+    found = min(
+        ([index.find(name, positions=False) for name in wanted] for index in indices),
+        key=lambda order: order.count(None),
+    )
+    order = [column for column in found if column is not None]
     if not order:
         return array, class_names
-    if len(order) < len(found):
-        missing = next(name for name, column in found.items() if column is None)
-        raise InputError(f"class_names has {missing!r}, but the columns of the scores are named {list(names)[:10]}.")
+    if len(order) < len(wanted):
+        missing = wanted[found.index(None)]
+        raise InputError(f"class_names has {missing!r}, but the columns of the scores are named {list(titles)[:10]}.")
     return array[:, order], class_names
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
+import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +42,12 @@ __all__ = ["command"]
 @click.option("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, auto. Default: auto.")
 @click.option("--checkpoint-seconds", type=float, default=600, help="Time between checkpoints inside an epoch.")
 @click.option("--checkpoint-batches", type=int, help="Batches between checkpoints inside an epoch.")
+@click.option("--checkpoint-epochs", type=int, default=1, help="Epochs between checkpoints at their end. Default: 1.")
+@click.option(
+    "--history", default="train", metavar="train|test|none", help="Sets to measure. Default: train, all three."
+)
+@click.option("--history-every", type=int, default=1, metavar="N", help="Measure after every N epochs. Default: 1.")
+@click.option("--import", "modules", multiple=True, metavar="MODULE", help="Module or FILE.py that registers your own.")
 @click.option("--quiet", is_flag=True, help="Do not show the progress.")
 def command(
     out: Path | None,
@@ -46,6 +57,10 @@ def command(
     device: str,
     checkpoint_seconds: float,
     checkpoint_batches: int | None,
+    checkpoint_epochs: int,
+    history: str,
+    history_every: int,
+    modules: tuple[str, ...],
     quiet: bool,
     **choices: Any,
 ) -> None:
@@ -59,16 +74,20 @@ def command(
     calkit train --dataset digits --model small-resnet --loss FLA-53
     calkit train --dataset cifar10 --model resnet50 --loss FLA-53 --device cuda --precision bfloat16
     calkit train --resume --out runs/cifar10-resnet50-FLA-53-1b2c3d4e
+    calkit train --import my_module --dataset mine --model my-net --loss my-loss:2
     """  # noqa: D301
     try:
         from calkit_torch.data import get_dataset
         from calkit_torch.training import TrainingInterrupted, train
+        from calkit_torch.training.defaults import default_callbacks
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise MissingDependencyError(
             "'calkit train' needs torch; install it with: pip install 'calkit-calibration[torch]'"
         ) from None
+    for module in modules:
+        import_module_of(module)
     recipe = _recipe(out if resume else None, **choices)
     data = get_dataset(recipe.dataset, folder=folder, split_seed=recipe.split_seed, download=download)
     try:
@@ -78,9 +97,10 @@ def command(
             out=out,
             resume=resume,
             device=device,
-            progress=not quiet,
+            callbacks=default_callbacks(progress=not quiet, history=history, every=history_every),
             checkpoint_batches=checkpoint_batches,
             checkpoint_seconds=checkpoint_seconds,
+            checkpoint_epochs=checkpoint_epochs,
         )
     except TrainingInterrupted as stopped:
         _say(f"calkit: {stopped}", err=True)
@@ -88,10 +108,45 @@ def command(
     _say(str(run.path))
 
 
+def import_module_of(name: str) -> None:
+    """Import a module by its name, looked for in the working folder as well, or a file that ends in ``.py``.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or importing it fails.
+    """
+    path = Path(name)
+    try:
+        if path.suffix == ".py":
+            spec = importlib.util.spec_from_file_location(path.stem, path)
+            if spec is None or spec.loader is None or not path.is_file():
+                raise UsageError(f"--import {name}: there is no such file.")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules.setdefault(path.stem, module)
+            spec.loader.exec_module(module)
+        elif name not in sys.modules:
+            with _working_folder_first():
+                importlib.import_module(name)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"--import {name} failed: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _working_folder_first() -> Iterator[None]:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path.pop(0)
+
+
 def _say(text: str, *, err: bool = False) -> None:
     """Print, once if torchrun has started several of us."""
     if os.environ.get("RANK", "0") == "0":
-        click.echo(text, err=err)
+        click.echo(printable(text, lines=True), err=err)
 
 
 def _recipe(

@@ -27,7 +27,7 @@ _MAX_PASSES = 200
 _SINGLE_STEP = 5e-2
 
 # About this many rows give the first guess when there are more; fewer where there are many classes.
-_SUBSAMPLE = 2000
+_SUBSAMPLE = 1000
 _SUBSAMPLE_SCORES = 1_000_000
 
 # Inverse temperatures between 2^-10 and 2^10 need no scaling. Newton steps from 0 are trusted as far from what the gaps

@@ -18,6 +18,7 @@ import click
 from calkit._version import __version__
 from calkit.cli.settings import settings_for
 from calkit.errors import CalibrationWarning, CalkitError
+from calkit.printing import printable
 from calkit.registry import unknown_name
 
 __all__ = ["ThresholdBrokenError", "cli", "main"]
@@ -156,7 +157,7 @@ def run(args: list[str]) -> int:
         message = " ".join(error.format_message().split())
         stop = "" if message.endswith((".", "?", "?)")) else "."
         remedy = f" See '{context.command_path} --help'." if context else ""
-        click.echo(f"calkit: error: {message}{stop}{remedy}", err=True)
+        click.echo(printable(f"calkit: error: {message}{stop}{remedy}"), err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("calkit: interrupted; nothing was left half-written.", err=True)
@@ -172,7 +173,7 @@ def run(args: list[str]) -> int:
         if meta.get("calkit.debug"):
             raise
         for line in error.args if isinstance(error, ThresholdBrokenError) else [f"error: {error}"]:
-            click.echo(f"calkit: {line}", err=True)
+            click.echo(printable(f"calkit: {line}"), err=True)
         return error.exit_code
     except OSError as error:
         if meta.get("calkit.debug") or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
@@ -190,4 +191,4 @@ def run(args: list[str]) -> int:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if issubclass(category, CalibrationWarning):
-        click.echo(f"calkit: warning: {message}", err=True)
+        click.echo(printable(f"calkit: warning: {message}"), err=True)

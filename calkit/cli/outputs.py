@@ -12,6 +12,7 @@ from calkit.atomic import is_stdout, is_stream
 from calkit.errors import UsageError
 from calkit.io import split_address
 from calkit.io.address import STDIN, shard_paths
+from calkit.printing import printable
 from calkit.runs import RunFolder, is_run_folder
 
 __all__ = ["announce", "check_output"]
@@ -60,4 +61,4 @@ def _files(word: str | Path | None) -> Iterator[Path]:
 
 def announce(text: str, output: str | Path) -> None:
     """Say what was written; on standard error where the output itself is on standard output."""
-    click.echo(text, err=is_stdout(output))
+    click.echo(printable(text), err=is_stdout(output))

@@ -11,6 +11,7 @@ import click
 
 from calkit.atomic import atomic_write
 from calkit.errors import UsageError
+from calkit.printing import escape_texts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,5 +57,6 @@ def picture_style(*, dark: bool = False) -> Iterator[None]:
 
 def save_picture(figure: Figure, path: Path, *, dpi: int = 150) -> None:
     """Write a figure, which appears whole or not at all."""
+    escape_texts(figure)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=dpi)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
-from calkit.cli.outputs import check_output
+from calkit.cli.outputs import announce, check_output
 from calkit.cli.pictures import as_size, check_picture, picture_style, save_picture
 from calkit.errors import UsageError
 from calkit.specs import call_with_spec, parse_spec
@@ -120,7 +120,7 @@ def command(
                 files, source, fit, what, _given(counting), {**_given(drawing), "title": title, "size": size}
             )
         save_picture(figure, output, dpi=dpi)
-    click.echo(f"wrote {output}")
+    announce(f"wrote {output}", output)
 
 
 # What the options are called whose names are not those of the parameters.

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from calkit.atomic import atomic_write
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
-from calkit.cli.outputs import check_output
+from calkit.cli.outputs import announce, check_output
 from calkit.errors import UsageError
 from calkit.report import REPORT_FORMATS, Entry, make_report, render_report
 from calkit.runs import RunFolder, is_run_folder
@@ -91,7 +91,7 @@ def command(
     with atomic_write(output) as temporary:
         # Paths may hold what is no text; it is shown as "?".
         temporary.write_text(text, encoding="utf-8", errors="replace")
-    click.echo(f"wrote {output}")
+    announce(f"wrote {output}", output)
 
 
 def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:
@@ -99,8 +99,8 @@ def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:
     file = path if run is None else str(run.logits())
     if fit.methods and fit.fit_on is None and "validation" not in replace(source, split=None).splits(file):
         raise UsageError(
-            f"{path} has no validation split to fit {fit.methods[0]} on. Measure it as it is with --as-is, name a file "
-            "or a split to fit on (-m temperature --fit-on ...), or pass what 'calkit fit' wrote (--calibrator)."
+            f"{path} has no validation split to fit {fit.methods[0]} on. Measure it uncalibrated with --as-is, name a "
+            "file or a split to fit on (-m temperature --fit-on ...), or pass what 'calkit fit' wrote (--calibrator)."
         )
     validation = fit.validation(file, source) if fit.methods else None
     return Entry(

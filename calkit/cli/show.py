@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from calkit.cli.tables import print_table
 from calkit.io import available_formats, describe
+from calkit.printing import json_text, printable
 
 __all__ = ["command"]
 
@@ -29,7 +28,7 @@ def command(file: str, count_nan: bool, form: str, file_format: str | None, trus
     """  # noqa: D301
     found = describe(file, count_nan=count_nan, file_format=file_format, trust_pickle=trust_pickle, sandbox=sandbox)
     if form == "json":
-        click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        click.echo(json_text(found.to_dict()))
         return
     header = ["array", "shape", "type", "taken for", "split", "labels", *(["NaN"] if count_nan else [])]
     rows = []
@@ -39,7 +38,7 @@ def command(file: str, count_nan: bool, form: str, file_format: str | None, trus
         nan = [f"{item.n_nan:,}" if item.n_nan is not None else "–"] if count_nan else []
         rows.append([item.name, shape, item.dtype, item.role, item.split, labels, *nan])
     size = "" if found.size is None else f", {found.size:,} bytes"
-    click.echo(f"{file}: {found.format}{size}")
+    click.echo(f"{printable(file)}: {found.format}{size}")
     print_table(header, rows)
     for item in found.arrays:
         if item.columns:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from rich.table import Table
 
 from calkit.evaluation import Evaluation, fitted_text
 from calkit.metrics import Metric
+from calkit.printing import json_text, printable
 from calkit.registry import Registry
 
 __all__ = ["RENDERERS", "print_table", "render"]
@@ -51,8 +51,8 @@ def _labels(evaluations: Sequence[Evaluation]) -> dict[str, list[str]]:
     """Return what tells the evaluations apart, as columns; a column that is empty everywhere is left out."""
     calibrators = [_calibrator(e) for e in evaluations]
     columns = {
-        "file": [str(e.meta.get("file", "")) for e in evaluations],
-        "split": [str(e.meta.get("split", "")) for e in evaluations],
+        "file": [printable(str(e.meta.get("file", ""))) for e in evaluations],
+        "split": [printable(str(e.meta.get("split", ""))) for e in evaluations],
         "calibrator": [name or "uncalibrated" for name in calibrators] if any(calibrators) else calibrators,
         **_group_labels(evaluations),
     }
@@ -112,7 +112,7 @@ RENDERERS: Registry[Callable[[Sequence[Evaluation]], str]] = Registry("format")
 
 @RENDERERS.register("json")
 def _json(evaluations: Sequence[Evaluation]) -> str:
-    return json.dumps([_finite(e.to_dict()) for e in evaluations], indent=2, ensure_ascii=False) + "\n"
+    return json_text([e.to_dict() for e in evaluations]) + "\n"
 
 
 @RENDERERS.register("csv")
@@ -121,8 +121,8 @@ def _csv(evaluations: Sequence[Evaluation]) -> str:
     evaluations = _with_groups(evaluations)
     calibrators: list[Mapping[str, Any]] = [e.meta.get("calibrator") or {"spec": "", "fitted": {}} for e in evaluations]
     labels = {
-        "file": [e.meta.get("file", "") for e in evaluations],
-        "split": [e.meta.get("split", "") for e in evaluations],
+        "file": [printable(str(e.meta.get("file", ""))) for e in evaluations],
+        "split": [printable(str(e.meta.get("split", ""))) for e in evaluations],
         "calibrator": [calibrator["spec"] for calibrator in calibrators],
         **_group_labels(evaluations),
     }
@@ -307,14 +307,5 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         short = all(len(row[k]) <= _HEADING_WIDTH for row in rows)
         table.add_column(name, overflow="fold", no_wrap=short and k > 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     click.echo(to_text(table), nl=False)
-
-
-def _finite(value: Any) -> Any:
-    """Return plain data with NaN as null, which is what JSON has for it."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -19,6 +19,7 @@ from calkit.io.hardening.limits import check
 from calkit.io.hardening.unchanged import Stamp
 from calkit.io.sources import ColumnsSource
 from calkit.lazy import Converted, LazyArray
+from calkit.printing import printable
 from calkit.registry import unknown_name
 
 __all__ = ["Container", "Field", "by_name", "expand", "printable", "side_by_side", "unreadable"]
@@ -210,11 +211,6 @@ def _guarded(load: Callable[[], Any], where: Path | str, what: str, stamp: Stamp
 
 # What a message lists at most.
 _LISTED = 40
-
-
-def printable(name: str) -> str:
-    """Return a name as it can be printed anywhere; control characters in a file's names stay harmless."""
-    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
 
 
 def by_name(path: Path | str, fields: Iterable[Field]) -> dict[str, Field]:

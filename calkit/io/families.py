@@ -9,8 +9,8 @@ from typing import Any
 
 from calkit.errors import UsageError
 from calkit.io.container import Container, Field, printable, side_by_side
-from calkit.io.names import class_words, is_split, is_whole_number, read_class_column, read_name
 from calkit.labels import ClassIndex
+from calkit.names import class_words, is_split, is_whole_number, read_class_column, read_name
 
 __all__ = ["Classes", "as_name", "classes_of", "group_columns", "grouped", "is_numbered"]
 

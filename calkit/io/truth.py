@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from calkit.errors import InputError, UsageError
 from calkit.io.container import Container, Field, printable, side_by_side
 from calkit.io.families import Classes, as_name, classes_of
-from calkit.io.names import is_whole_number, read_name
 from calkit.io.resolve import Resolved
 from calkit.labels import ClassIndex, TrueColumns, answers_match, encode_labels, labels_in
 from calkit.lazy import LazyArray, block_rows
+from calkit.names import is_whole_number, read_name
 
 __all__ = ["Truth", "check_length", "file_classes", "pairs", "read_column", "truth_of"]
 

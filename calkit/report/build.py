@@ -1,4 +1,4 @@
-"""make_report: measure every entry, as it is and after its calibrators."""
+"""make_report: measure every entry, uncalibrated and after its calibrators."""
 
 from __future__ import annotations
 

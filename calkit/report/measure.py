@@ -13,8 +13,9 @@ from calkit.metrics import Metric
 from calkit.metrics.binned import expected_gap
 from calkit.metrics.intervals import MeanInterval
 from calkit.predictions import Predictions
-from calkit.report.model import ClassErrors, Diagram, Measure, Result, Sweep
+from calkit.report.model import ClassErrors, Diagram, Measure, Mistake, Result, Sweep
 from calkit.stats import At, BinSums, ClasswiseBins, RowMean, Statistic, Temperature, UniformBins, summarize
+from calkit.stats.mistakes import MistakeRows, Mistakes
 
 if TYPE_CHECKING:
     from calkit.metrics.intervals import Resampling
@@ -24,6 +25,10 @@ __all__ = ["diagram_of", "measured", "swept"]
 # A table of more classes than this says nothing to anyone, and takes as long as all the rest.
 _MOST_CLASSES = 1000
 
+# Mistakes that are listed, and columns that tell their rows.
+_MISTAKES = 10
+_ID_COLUMNS = 3
+
 # Temperatures of a sweep reach at least so far, and as far beyond a fitted one as the factor says.
 _LOWEST, _HIGHEST, _BEYOND = 0.5, 5.0, 1.5
 # How many there are, and the exponentials that so many may take: a few seconds' worth.
@@ -31,12 +36,17 @@ _STEPS = ((60, 200_000_000), (24, 400_000_000), (12, 1_000_000_000))
 
 
 def measured(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, resampling: Resampling | None) -> Result:
-    """Return all that is told of scores, as they are: metrics with intervals, the diagram, the errors of classes."""
-    bins, classes = UniformBins(n_bins), ClasswiseBins(n_bins)
+    """Return all that is reported of scores: metrics with intervals, the diagram, the errors of classes."""
+    bins, classes, mistakes = UniformBins(n_bins), ClasswiseBins(n_bins), Mistakes(_MISTAKES)
     gap = _overconfidence(bins)
     chosen = [*choose_metrics(metrics, predictions), gap]
     by_class = predictions.n_classes is not None and predictions.n_classes <= _MOST_CLASSES
-    wanted: list[Statistic[Any]] = [*statistics_of(chosen, resampling), bins, *([classes] if by_class else [])]
+    wanted: list[Statistic[Any]] = [
+        *statistics_of(chosen, resampling),
+        bins,
+        mistakes,
+        *([classes] if by_class else []),
+    ]
     summaries = summarize(predictions, wanted)
     values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in chosen}
     limits = {} if resampling is None else intervals_of(chosen, values, summaries, resampling)
@@ -49,6 +59,7 @@ def measured(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, r
         Diagram.from_bins(summaries[bins]),
         measures.pop(gap.spec),
         ClassErrors.from_bins(summaries[classes]) if by_class else None,
+        mistakes=_mistakes(predictions, summaries[mistakes]),
     )
 
 
@@ -71,6 +82,23 @@ def diagram_of(predictions: Predictions, n_bins: int) -> Diagram:
     """Return the diagram alone."""
     bins = UniformBins(n_bins)
     return Diagram.from_bins(summarize(predictions, [bins])[bins])
+
+
+def _mistakes(predictions: Predictions, found: MistakeRows) -> tuple[Mistake, ...]:
+    """Return the most confident mistakes, with the ids of their rows."""
+    pairs = predictions.kind == "confidence"
+    names = predictions.class_names or range(predictions.n_classes or 0)
+    columns = dict(list(predictions.columns.items())[:_ID_COLUMNS])
+    return tuple(
+        Mistake(
+            row,
+            {name: str(np.asarray(values[row : row + 1])[0]) for name, values in columns.items()},
+            float(found.confidence[i]),
+            None if pairs else str(names[int(found.predicted[i])]),
+            None if pairs else str(names[int(found.true[i])]),
+        )
+        for i, row in enumerate(found.row.tolist())
+    )
 
 
 def swept(predictions: Predictions, n_bins: int, fitted: Iterable[float]) -> Sweep | None:

@@ -19,6 +19,7 @@ __all__ = [
     "Diagram",
     "Measure",
     "MetricInfo",
+    "Mistake",
     "Report",
     "Result",
     "SavedEpoch",
@@ -162,12 +163,12 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Result:
-    """One set of scores, measured: as they are, or after a calibrator.
+    """One set of scores, measured: uncalibrated, or after a calibrator.
 
     Attributes
     ----------
     calibrator : str or None
-        Its spec or file; None for the scores as they are.
+        Its spec or file; None for the uncalibrated scores.
     fitted : mapping of str to float, int or str
         What was fitted: ``{"temperature": 2.5}``.
     fitted_on : str or None
@@ -185,6 +186,8 @@ class Result:
         Sentences on what the calibrator does.
     temperature : float or None
         The temperature that the calibrator equals, where it is one.
+    mistakes : tuple of Mistake
+        The most confident ones.
     """
 
     calibrator: str | None
@@ -197,6 +200,29 @@ class Result:
     symbols: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     temperature: float | None = None
+    mistakes: tuple[Mistake, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer.
+
+    Attributes
+    ----------
+    row : int
+        Place among the rows, from 0.
+    ids : mapping of str to str
+        Other columns of the row: its id, say.
+    confidence : float
+    predicted, true : str or None
+        The classes; None where only (confidence, correct) pairs are known.
+    """
+
+    row: int
+    ids: Mapping[str, str]
+    confidence: float
+    predicted: str | None
+    true: str | None
 
 
 @dataclass(frozen=True)
@@ -246,7 +272,7 @@ class Subject:
     n_classes : int or None
     class_names : tuple of str or None
     results : tuple of Result
-        The scores as they are, then each calibrator.
+        The uncalibrated scores, then those of each calibrator.
     training : Training or None
         For a run folder.
     sweep : Sweep or None
@@ -269,7 +295,7 @@ class Subject:
 
     @property
     def before(self) -> Result:
-        """The scores as they are."""
+        """The uncalibrated scores."""
         return self.results[0]
 
     @property

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from calkit.metrics import get_metric
+from calkit.printing import json_text, printable
 from calkit.registry import Registry
 from calkit.report.figures import Picture, colour_of, comparison_pictures, history_pictures, reliability_picture
 from calkit.report.model import Measure, MetricInfo, Report, Result, Subject
@@ -96,7 +98,12 @@ def _static(name: str) -> str:
 
 @REPORT_FORMATS.register("json")
 def _json(report: Report) -> str:
-    return json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(report.to_dict()) + "\n"
+
+
+def _shown(value: Any) -> Any:
+    """Return what a page shows: names without control characters."""
+    return printable(value, lines=True) if type(value) is str else value
 
 
 def _environment() -> Environment:
@@ -105,6 +112,7 @@ def _environment() -> Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("calkit.report"),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -133,7 +141,10 @@ def _sweep(subject: Subject) -> dict[str, Any]:
     sweep = subject.sweep
     if sweep is None:
         return {}
-    places = {1.0: "as it is"} | {r.temperature: label_of(r) for r in subject.after if r.temperature is not None}
+    fitted = [result.temperature for result in subject.after if result.temperature is not None]
+    places = {1.0: "uncalibrated"} | {r.temperature: label_of(r) for r in subject.after if r.temperature is not None}
+    for name, curve in (("least ECE", sweep.ece), ("least NLL", sweep.nll)):
+        places.setdefault(sweep.temperature[int(np.argmin(curve))], name)
     total = sum(sweep.weight[0])
 
     def shares(rows: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -146,6 +157,7 @@ def _sweep(subject: Subject) -> dict[str, Any]:
         "weight": shares(sweep.weight),
         "confidence": shares(sweep.confidence),
         "correct": shares(sweep.correct),
+        "start": sweep.temperature.index(fitted[-1] if fitted else 1.0),
         "places": [[sweep.temperature.index(t), label] for t, label in places.items()],
     }
 

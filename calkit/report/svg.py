@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from calkit.printing import escape_texts, printable
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -51,6 +53,7 @@ def inline_svg(figure: Figure, *, prefix: str, alt: str, glyphs: Glyphs | None =
     str
         Markup without scripts, styles or links; it is the same for the same figure.
     """
+    escape_texts(figure)
     _take_page_colours(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", facecolor="none", edgecolor="none")
@@ -64,7 +67,7 @@ def inline_svg(figure: Figure, *, prefix: str, alt: str, glyphs: Glyphs | None =
     _rename_ids(root, prefix)
     _tidy(root)
     _flatten(root)
-    attributes = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": alt}
+    attributes = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": printable(alt)}
     root.attrib.clear()
     root.attrib.update(attributes)
     return ET.tostring(root, encoding="unicode")

@@ -57,8 +57,8 @@ def notes(metrics: Sequence[MetricInfo]) -> list[tuple[str, str]]:
 
 
 def label_of(result: Result) -> str:
-    """Return what a column of scores is called: ``as it is``, or the calibrator."""
-    return "as it is" if result.calibrator is None else result.calibrator
+    """Return what a column of scores is called: ``uncalibrated``, or the calibrator."""
+    return "uncalibrated" if result.calibrator is None else result.calibrator
 
 
 def fitted_text(result: Result) -> str:
@@ -167,7 +167,7 @@ def comparison_sentences(report: Report) -> list[str]:
         return []
     sentences = []
     first = after_words(report.subjects)
-    for when, place in (("As they are", 0), (first[0].upper() + first[1:], 1)):
+    for when, place in (("Uncalibrated", 0), (first[0].upper() + first[1:], 1)):
         known = {
             subject.name: subject.results[place].values[spec]
             for subject in report.subjects

@@ -15,7 +15,7 @@ from calkit_torch.data.base import DataSet
 
 __all__ = ["DATASETS", "available_datasets", "get_dataset", "register_dataset"]
 
-DATASETS: Registry[Callable[..., DataSet]] = Registry("data set")
+DATASETS: Registry[Callable[..., DataSet]] = Registry("data set", entry_points="calkit.datasets")
 """Functions that read a data set, by name."""
 
 

@@ -18,7 +18,7 @@ __all__ = ["LOSSES", "PAPER_NAMES", "Loss", "LossOptions", "available_losses", "
 
 REDUCTIONS = ("mean", "sum", "none")
 
-LOSSES: Registry[type[Loss]] = Registry("loss")
+LOSSES: Registry[type[Loss]] = Registry("loss", entry_points="calkit.losses")
 
 # The names of the paper's tables, and those of its later version, whose text cuts at 0.2, [0, 0.2) and [0.2, 1],
 # as its published code does.

@@ -10,6 +10,7 @@ from calkit_torch.models.densenet import DenseNet
 from calkit_torch.models.embeddings import PADDING, glove_embedding, random_embedding, read_glove
 from calkit_torch.models.global_pooling_cnn import GlobalPoolingCNN
 from calkit_torch.models.mlp import MLP
+from calkit_torch.models.published import PUBLISHED, load_published
 from calkit_torch.models.registry import MODELS, available_models, get_model
 from calkit_torch.models.resnet import ResNet
 from calkit_torch.models.tree_batch import TreeBatch, collate_trees
@@ -21,6 +22,7 @@ __all__ = [
     "MLP",
     "MODELS",
     "PADDING",
+    "PUBLISHED",
     "Classifier",
     "DenseNet",
     "GlobalPoolingCNN",
@@ -33,6 +35,7 @@ __all__ = [
     "collate_trees",
     "get_model",
     "glove_embedding",
+    "load_published",
     "parse_tree",
     "random_embedding",
     "read_glove",

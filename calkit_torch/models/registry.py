@@ -16,7 +16,7 @@ from calkit_torch.checks import check_positive
 
 __all__ = ["MODELS", "available_models", "get_model"]
 
-MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
+MODELS: Registry[Callable[..., nn.Module]] = Registry("model", entry_points="calkit.models")
 """Functions from ``n_classes`` and the model's own keywords to a network, by name."""
 
 

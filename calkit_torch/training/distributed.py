@@ -18,7 +18,7 @@ from torch import distributed as dist
 from calkit.errors import UsageError
 from calkit_torch.bridge.distributed import is_distributed
 
-__all__ = ["Processes", "choose_device", "joined_processes", "rows_of_ranks"]
+__all__ = ["Processes", "choose_device", "joined_processes", "rows_of_ranks", "synchronise"]
 
 _CPU = torch.device("cpu")
 
@@ -106,6 +106,14 @@ def rows_of_ranks(n_rows: int, world_size: int) -> list[int]:
     """
     ends = [n_rows * rank // world_size for rank in range(world_size + 1)]
     return [end - begin for begin, end in pairwise(ends)]
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a device has done what was queued."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def choose_device(name: str) -> torch.device:

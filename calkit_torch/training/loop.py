@@ -21,7 +21,7 @@ from calkit_torch.data import DataSet, get_dataset
 from calkit_torch.training.callbacks.base import Callback
 from calkit_torch.training.checkpoint import read_checkpoint, restore
 from calkit_torch.training.defaults import default_callbacks
-from calkit_torch.training.distributed import Processes, joined_processes, rows_of_ranks
+from calkit_torch.training.distributed import Processes, joined_processes, rows_of_ranks, synchronise
 from calkit_torch.training.interruption import noted_interruptions
 from calkit_torch.training.randomness import lent_generators, seed_step
 from calkit_torch.training.recipe import Recipe
@@ -45,6 +45,7 @@ def train(
     progress: bool = True,
     checkpoint_batches: int | None = None,
     checkpoint_seconds: float | None = 600,
+    checkpoint_epochs: int = 1,
 ) -> RunFolder:
     """Train a network and leave a run folder.
 
@@ -66,11 +67,15 @@ def train(
     device : str, default="auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``; ``"auto"`` is CUDA where there is one.
     callbacks : sequence of Callback, optional
-        What happens beside training; by default history and logits are kept, and a terminal shows the progress.
+        What happens beside training; by default those of
+        :func:`~calkit_torch.training.defaults.default_callbacks`: history and logits are kept, and standard error
+        shows the progress.
     progress : bool, default=True
         Whether the default callbacks show the progress.
     checkpoint_batches, checkpoint_seconds : optional
-        How often a checkpoint is written inside an epoch; there is one at the end of each epoch in any case.
+        How often a checkpoint is written inside an epoch.
+    checkpoint_epochs : int, default=1
+        After how many epochs one is written at the end of an epoch; there is one at the end of the last in any case.
 
     Returns
     -------
@@ -106,7 +111,7 @@ def train(
             check_free(folder, resume=resume)
         data = get_dataset(recipe.dataset, split_seed=recipe.split_seed) if data is None else data
         state = build_state(recipe, data, processes)
-        saver = Saver(state, chosen, folder, checkpoint_batches, checkpoint_seconds)
+        saver = Saver(state, chosen, folder, checkpoint_batches, checkpoint_seconds, checkpoint_epochs)
         # Only now, so that a mistake leaves no folder behind.
         with (
             _folder_of_main(folder, recipe, processes, resume) as state.run,
@@ -175,6 +180,9 @@ def _train_epoch(state: TrainingState, callbacks: Sequence[Callback], saver: Sav
         state.changed()
         for callback in callbacks:
             callback.on_batch_end(state)
+        if state.batch == state.n_batches:
+            # A device may still be at work on what was queued.
+            synchronise(state.device)
         state.seconds = time.perf_counter() - begun
         saver.after_batch()
 

@@ -25,7 +25,7 @@ from calkit_torch.training.recipe import Recipe
 if sys.platform != "win32":  # Windows has no flock; there only the file itself tells.
     import fcntl
 
-__all__ = ["RunWriter", "check_free", "check_same_recipe", "plain"]
+__all__ = ["RunWriter", "check_free", "check_same_recipe", "plain", "write_splits"]
 
 
 #: Splits whose arrays have another name.
@@ -97,17 +97,7 @@ class RunWriter:
 
     def write_logits(self, splits: Mapping[str, Predictions], epoch: int | None = None) -> Path:
         """Keep logits and labels of splits, of an epoch counted from 1 or of the final network; return the file."""
-        path = self.logits_path(epoch)
-        arrays = {}
-        for split, predictions in splits.items():
-            word = _WORDS.get(split, split)
-            arrays[f"{word}_logits"] = np.asarray(predictions.scores)
-            arrays[f"{word}_labels"] = np.asarray(predictions.named_labels)
-            if predictions.class_names is not None:
-                arrays["class_names"] = np.asarray(list(predictions.class_names), dtype=np.str_)
-        with atomic_write(path, durable=True) as temporary:
-            np.savez(temporary, **arrays)  # type: ignore[arg-type]
-        return path
+        return write_splits(self.logits_path(epoch), splits)
 
     def write_versions(self, device: torch.device) -> None:
         """Say with which versions and on what the run was made."""
@@ -156,6 +146,23 @@ class RunWriter:
             for item in folder.glob(".*-*"):
                 if item.is_file() and item.suffix in (".pt", ".npz", ".jsonl", ".json", ".toml"):
                     item.unlink(missing_ok=True)
+
+
+def write_splits(path: Path, splits: Mapping[str, Predictions]) -> Path:
+    """Write logits and labels of some splits to one ``.npz``, and return its path.
+
+    The arrays are named ``val_logits``, ``val_labels``, ``test_logits`` and so on, beside ``class_names``.
+    """
+    arrays = {}
+    for split, predictions in splits.items():
+        word = _WORDS.get(split, split)
+        arrays[f"{word}_logits"] = np.asarray(predictions.scores)
+        arrays[f"{word}_labels"] = np.asarray(predictions.named_labels)
+        if predictions.class_names is not None:
+            arrays["class_names"] = np.asarray(list(predictions.class_names), dtype=np.str_)
+    with atomic_write(path, durable=True) as temporary:
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+    return path
 
 
 def check_same_recipe(there: Recipe, given: Recipe, folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from calkit.errors import InputError
+from calkit_torch.checks import check_count
 from calkit_torch.training.callbacks.base import Callback
 from calkit_torch.training.checkpoint import snapshot, write_checkpoint
 from calkit_torch.training.interruption import Interruption
@@ -31,6 +32,8 @@ class Saver:
         The run folder, for messages.
     every_batches, every_seconds : optional
         How often to write inside an epoch.
+    every_epochs : int
+        How often to write at the end of one.
 
     Attributes
     ----------
@@ -50,7 +53,9 @@ class Saver:
         folder: Path,
         every_batches: int | None,
         every_seconds: float | None,
+        every_epochs: int = 1,
     ) -> None:
+        check_count(1, checkpoint_epochs=every_epochs)
         for name, value in (("checkpoint_batches", every_batches), ("checkpoint_seconds", every_seconds)):
             if value is not None and not value > 0:
                 raise InputError(f"{name} must be positive, but is {value!r}; leave it out for none inside an epoch.")
@@ -60,6 +65,7 @@ class Saver:
         self.interruption = Interruption()
         self.every_batches = every_batches
         self.every_seconds = every_seconds
+        self.every_epochs = every_epochs
         self._n_batches = state.n_batches
         self._stride = 1 if state.device.type == "cpu" and state.world_size == 1 else _STRIDE
         self._written = time.monotonic()
@@ -81,9 +87,13 @@ class Saver:
             self._leave()
 
     def after_epoch(self) -> None:
-        """Write the checkpoint of the epoch, and leave if that is wanted."""
-        self._write()
-        if self.state.processes.any(self.interruption.wanted):
+        """Write the checkpoint of the epoch, if one is due, and leave if that is wanted."""
+        state = self.state
+        wanted = state.processes.any(self.interruption.wanted)
+        last = state.epoch == state.recipe.epochs or state.stop is not None
+        if wanted or last or state.epoch % self.every_epochs == 0:
+            self._write()
+        if wanted:
             self._leave()
 
     def _is_due(self) -> bool:

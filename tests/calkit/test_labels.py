@@ -101,7 +101,7 @@ def test_truth_values_among_other_words_are_words():
 def test_words_need_names():
     logits, labels = 3 * np.eye(4), ["World", "Sports", "Business", "Sci/Tech"]
     assert calkit.accuracy(labels, logits, from_logits=True, class_names=labels) == 1
-    with pytest.raises(InputError, match=r"'World' in row 0.*Pass class_names, one name per column"):
+    with pytest.raises(InputError, match=r"'World' in row 0.*Pass class_names .--class-names., one name per column"):
         calkit.accuracy(labels, logits, from_logits=True)
     # Where no name is a number, numbers are positions.
     assert calkit.accuracy([0, 1, 2, 3], logits, from_logits=True, class_names=labels) == 1
@@ -181,6 +181,15 @@ class TestFrames:
         columns = {str(k): np.eye(12)[:, k] for k in sorted(range(12), key=str)}
         assert calkit.accuracy(np.arange(12), FRAMES[frame](columns)) == 1
         assert calkit.accuracy(np.arange(12).astype(str), FRAMES[frame](columns)) == 1
+
+    @pytest.mark.parametrize("title", ["prob_{}", "p{}", "val_softmax_{}", "y_proba.{}", "prob_class_{}", "{}"])
+    def test_words_for_scores_are_no_part_of_the_class(self, frame, title):
+        columns = {title.format(k): np.eye(12)[:, k] for k in sorted(range(12), key=str)}
+        for labels in (np.arange(12), np.arange(12).astype(str)):
+            assert calkit.accuracy(labels, FRAMES[frame](columns)) == 1
+        for chosen in ([title.format(k) for k in (3, 11)], [3, 11]):
+            p = Predictions(FRAMES[frame](columns), kind="probs", class_names=chosen)
+            np.testing.assert_array_equal(p.scores, np.eye(12)[:, [3, 11]])
 
     def test_class_names_choose_columns_by_name(self, frame):
         columns = {"id": [7, 8], "b": [0.2, 0.9], "a": [0.8, 0.1]}

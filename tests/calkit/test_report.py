@@ -129,6 +129,21 @@ def page(report):
 
 
 class TestModel:
+    def test_the_most_confident_mistakes(self):
+        # By sorting all wrong rows.
+        test = load_digits_logits("test")
+        named = test.replace(columns={"id": np.char.add("img-", np.arange(899).astype(str))})
+        probs = softmax(test.scores.astype(np.float64), axis=1)
+        wrong = np.flatnonzero(probs.argmax(axis=1) != test.y_true)
+        order = wrong[np.argsort(-probs.max(axis=1)[wrong], kind="stable")][:10]
+        (subject,) = make_report([Entry.from_predictions("digits", named)], confidence_level=None).subjects
+        found = subject.before.mistakes
+        np.testing.assert_allclose([item.confidence for item in found], probs.max(axis=1)[order], atol=1e-6)
+        assert [item.true for item in found] == [str(test.y_true[item.row]) for item in found]
+        assert [item.predicted for item in found] == [str(probs[item.row].argmax()) for item in found]
+        assert [item.ids["id"] for item in found] == [f"img-{item.row}" for item in found]
+        assert set(order[:5]) <= {item.row for item in found}
+
     def test_holds_what_evaluate_says(self):
         methods = ("temperature", "temperature:objective=ece")
         report = make_report([Entry.from_path(digits_path(), methods=methods)])
@@ -316,7 +331,7 @@ class TestPage:
             assert f"[{100 * old.low:.2f}, {100 * old.high:.2f}]" in text
             assert f"T = {subject.after[0].fitted['temperature']:.4g}" in text
         assert "libraries.torch 2.13" in text
-        assert "As they are, digits mlp FLA-53 has the lowest ECE" in text
+        assert "Uncalibrated, digits mlp FLA-53 has the lowest ECE" in text
 
     def test_every_cell_is_what_evaluate_says(self, runs, page):
         """The table of one run, and the same numbers in the table that compares both."""
@@ -356,7 +371,15 @@ class TestPage:
             np.testing.assert_allclose(np.sum(data["weight"], axis=1), 1, atol=1e-5)
             places = {label: data["temperature"][i] for i, label in data["places"]}
             fitted = subject.after[0].fitted["temperature"]
-            assert places == {"as it is": 1.0, "temperature": pytest.approx(fitted, rel=1e-3)}
+            assert places.pop("uncalibrated") == 1
+            assert places.pop("temperature") == pytest.approx(fitted, rel=1e-3)
+            assert data["temperature"][data["start"]] == pytest.approx(fitted, rel=1e-3)
+            for name, curve in (("least ECE", subject.sweep.ece), ("least NLL", subject.sweep.nll)):
+                if name in places:
+                    assert places[name] == pytest.approx(subject.sweep.temperature[int(np.argmin(curve))], rel=1e-3)
+
+    def test_the_most_confident_mistakes_are_listed(self, report, page):
+        assert page.count("The most confident mistakes") == len(report.subjects)
 
     def test_classes_stand_in_a_table(self, report, page):
         ece = report.subjects[0].before.classes.ece
@@ -500,7 +523,7 @@ class TestCommand:
             (
                 ["test-only.npz", "-o", "r.html"],
                 2,
-                "no validation split to fit temperature on. Measure it as it is with --as-is",
+                "no validation split to fit temperature on. Measure it uncalibrated with --as-is",
             ),
             (["unfinished", "-o", "r.html"], 1, "the run has not ended (3 epochs done). Logits of epoch 3: "),
             (["unfinished", "-o", "r.html"], 1, "Its history so far: calkit plot unfinished --history"),

@@ -61,9 +61,15 @@ def test_the_time_left():
     assert line.endswith("   8%  0:01:50 left  0.2 batches/s")
 
 
-def test_nothing_where_there_is_no_terminal_and_on_other_ranks(tmp_path, capfd):
+def test_a_line_an_epoch_where_there_is_no_terminal_and_nothing_on_other_ranks(tmp_path, capfd):
     train(RECIPE, DIGITS, out=tmp_path / "run", device="cpu", callbacks=[Console()])
-    assert capfd.readouterr() == ("", "")
+    out, err = capfd.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == RECIPE.epochs + 1
+    assert all(line.lstrip().startswith(f"epoch {i}/{RECIPE.epochs}") for i, line in enumerate(lines[:-1], 1))
+    assert "in all" in lines[-1]
+    assert "\x1b" not in err
     state = build_state(RECIPE, DIGITS, Processes(rank=1, world_size=2), run=None)
     screen = terminal()
     for hook in ("on_start", "on_batch_end", "on_epoch_end", "on_end"):

@@ -61,7 +61,9 @@ def test_help_names_every_option_and_the_examples_in_it_are_commands(call: Calle
 
 def test_a_run_and_what_is_said_of_it(call: Called, tmp_path: Path) -> None:
     code, out, err = call(*TRAIN, "--epochs", 2, "--out", "run")
-    assert (code, out, err) == (0, "run\n", "")
+    assert (code, out) == (0, "run\n")
+    assert [line.split()[:2] for line in err.splitlines()[:2]] == [["epoch", "1/2"], ["epoch", "2/2"]]
+    assert call(*TRAIN, "--epochs", 2, "--out", "quiet", "--quiet") == (0, "quiet\n", "")
     assert len(RunFolder("run").history) == 2
     code, out, err = call("evaluate", "run", "-m", "temperature")
     assert code == 0
@@ -70,9 +72,9 @@ def test_a_run_and_what_is_said_of_it(call: Called, tmp_path: Path) -> None:
 
 def test_without_out_the_folder_is_named_after_the_recipe(call: Called) -> None:
     recipe = get_recipe(dataset="digits", model="mlp:hidden=8", loss="FLA-53", epochs=1)
-    assert call(*TRAIN, "--epochs", 1) == (0, f"runs/{recipe.folder_name}\n", "")
+    assert call(*TRAIN, "--epochs", 1)[:2] == (0, f"runs/{recipe.folder_name}\n")
     assert call(*TRAIN, "--epochs", 1)[0] == 2
-    assert call(*TRAIN, "--epochs", 1, "--resume") == (0, f"runs/{recipe.folder_name}\n", "")
+    assert call(*TRAIN, "--epochs", 1, "--resume", "--quiet") == (0, f"runs/{recipe.folder_name}\n", "")
 
 
 def test_all_options_reach_the_recipe(call: Called, tmp_path: Path) -> None:
@@ -91,7 +93,7 @@ def test_all_options_reach_the_recipe(call: Called, tmp_path: Path) -> None:
         "--set",
         "channels_last=true",
     ]
-    code, _, err = call("train", *options, "--out", "run")
+    code, _, err = call("train", *options, "--out", "run", "--quiet")
     assert (code, err) == (0, "")
     assert Recipe.from_dict(RunFolder("run").recipe) == Recipe(
         "digits",
@@ -197,7 +199,7 @@ def test_a_data_set_with_the_wrong_checksum(call: Called, tmp_path: Path) -> Non
 def test_images_from_a_folder(call: Called, tmp_path: Path) -> None:
     """The published code's recipe on a few images: sums, clipped."""
     write_folder(tmp_path / "there" / CIFAR10.folder, members(CIFAR10))
-    code, _, err = call(*CIFAR, "--folder", tmp_path / "there", "--epochs", 2, "--out", "run")
+    code, _, err = call(*CIFAR, "--folder", tmp_path / "there", "--epochs", 2, "--out", "run", "--quiet")
     assert (code, err) == (0, "")
     recipe = RunFolder("run").recipe
     assert (recipe["reduction"], recipe["clip_norm"], recipe["lr_schedule"]) == (
@@ -256,7 +258,7 @@ def test_ctrl_c_and_on(tmp_path: Path, pipeline: str) -> None:
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert stdout == ""
-    assert stderr.startswith("calkit: stopped ")
+    assert stderr.splitlines()[-1].startswith("calkit: stopped ")
     assert stderr.endswith(f"nothing is lost. Continue with: calkit train --resume --out {out}\n")
     assert "Traceback" not in stderr
     done = torch.load(out / "checkpoint.pt", weights_only=True)
@@ -281,3 +283,69 @@ def test_a_killed_command_goes_on_as_if_nothing_had_been(call: Called, one_threa
     whole, again = RunFolder("whole"), RunFolder("run")
     assert again.logits().read_bytes() == whole.logits().read_bytes()
     assert [r["test"] for r in again.history] == [r["test"] for r in whole.history]
+
+
+MINE = """
+import torch
+from calkit_torch.data import DataSet, register_dataset
+from calkit_torch.losses import Loss, register_loss
+from calkit_torch.models import MODELS
+
+
+@register_dataset("mine-%(n)s")
+def mine():
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    parts = [(x[a:b], (x[a:b, 0] > 0).long()) for a, b in ((0, 20), (20, 30), (30, 40))]
+    return DataSet.from_arrays(*parts, n_classes=2)
+
+
+@MODELS.register("mine-%(n)s")
+class Mine(torch.nn.Linear):
+    def __init__(self, n_classes, in_features):
+        super().__init__(in_features, n_classes)
+
+
+@register_loss("mine-%(n)s")
+class Absolute(Loss):
+    def values(self, logits, targets):
+        return targets.nll(logits).abs()
+"""
+
+
+@pytest.mark.parametrize("n", ["module", "file"])
+def test_data_networks_and_losses_of_ones_own(call: Called, tmp_path: Path, n: str) -> None:
+    (tmp_path / f"my_{n}.py").write_text(MINE % {"n": n})
+    which = f"my_{n}" if n == "module" else f"my_{n}.py"
+    names = [word for option in ("--dataset", "--model", "--loss") for word in (option, f"mine-{n}")]
+    code, out, err = call("train", "--import", which, *names, "--epochs", 2, "--device", "cpu", "--out", n, "--quiet")
+    assert (code, out, err) == (0, f"{n}\n", "")
+    assert RunFolder(n).history[-1]["loss"] == f"mine-{n}"
+
+
+@pytest.mark.parametrize(
+    ("which", "words"),
+    [("no_such_module", "ModuleNotFoundError"), ("none.py", "there is no such file"), ("bad.py", "ZeroDivisionError")],
+)
+def test_modules_that_cannot_be_imported(call: Called, tmp_path: Path, which: str, words: str) -> None:
+    (tmp_path / "bad.py").write_text("1 / 0")
+    code, _, err = call(*TRAIN, "--import", which)
+    assert code == 2
+    assert words in err
+
+
+def test_what_is_measured_and_how_often_a_checkpoint_is_written(call: Called) -> None:
+    options = ["--epochs", 3, "--history", "test", "--history-every", 2, "--checkpoint-epochs", 2, "--quiet"]
+    assert call(*TRAIN, *options, "--out", "run")[0] == 0
+    assert [sorted({"train", "test"} & record.keys()) for record in RunFolder("run").history] == [
+        [],
+        ["test"],
+        ["test"],
+    ]
+    assert call(*TRAIN, "--epochs", 1, "--history", "none", "--out", "none", "--quiet")[0] == 0
+    assert "validation" not in RunFolder("none").history[0]
+    code, _, err = call(*TRAIN, "--history", "tests", "--out", "typo")
+    assert code == 2
+    assert "unknown history 'tests'. Did you mean 'test'" in err
+    code, _, err = call(*TRAIN, "--checkpoint-epochs", 0, "--out", "typo")
+    assert code == 1
+    assert "checkpoint_epochs must be a whole number of at least 1, but is 0" in err

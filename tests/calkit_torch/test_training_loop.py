@@ -462,3 +462,16 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> N
 def test_schedules_do_not_depend_on_what_came_before() -> None:
     factor = get_schedule("step:0.1@2", 4)
     assert [factor(e) for e in (3, 0, 3)] == [0.1, 1.0, 0.1]
+
+
+def test_checkpoints_at_the_end_of_every_second_epoch(tmp_path: Path) -> None:
+    seen = []
+
+    class Look(Callback):
+        def on_epoch_start(self, state: Any) -> None:
+            found = read_checkpoint(tmp_path / "run" / "checkpoint.pt")
+            seen.append(None if found is None else found["epoch"])
+
+    run_of(tmp_path / "run", replace(PLAIN, epochs=5), Look(), checkpoint_epochs=2)
+    assert seen == [None, None, 2, 2, 4]
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.pt")["epoch"] == 5

@@ -21,7 +21,9 @@ _TOL = 1e-6
 _RISES = 2
 
 
-def choose_penalty(problem: Problem, path: Mapping[float, Penalty], start: NDArray[np.float64], n_folds: int) -> float:
+def choose_penalty(
+    problem: Problem, path: Mapping[float, Penalty], start: NDArray[np.float64], n_folds: int, n_used: int
+) -> float:
     """Return the key of the penalty with the least log-loss of rows held out.
 
     Parameters
@@ -31,13 +33,15 @@ def choose_penalty(problem: Problem, path: Mapping[float, Penalty], start: NDArr
         From strong to weak. Each fit begins where the one before ended, and the path ends where the loss rises.
     start : ndarray of shape (P,)
     n_folds : int
+    n_used : int
+        How many of the folds are held out in turn.
 
     Returns
     -------
     float
         The first key if the rows do not make two folds.
     """
-    folds = [_Fold(problem, start, Split(fold, n_folds), n_folds) for fold in range(n_folds)]
+    folds = [_Fold(problem, start, Split(fold, n_folds), n_used) for fold in range(n_used)]
     folds = [fold for fold in folds if fold.is_usable]
     losses: dict[float, float] = {}
     rises = 0
@@ -53,8 +57,8 @@ def choose_penalty(problem: Problem, path: Mapping[float, Penalty], start: NDArr
 class _Fold:
     """A fold held out, and the last fit to the rest."""
 
-    def __init__(self, problem: Problem, start: NDArray[np.float64], split: Split, n_folds: int) -> None:
-        kept = Kept(active=can_be_kept(problem.data, n_times=n_folds))
+    def __init__(self, problem: Problem, start: NDArray[np.float64], split: Split, n_side_by_side: int) -> None:
+        kept = Kept(active=can_be_kept(problem.data, n_times=n_side_by_side))
         self._rest = replace(problem, model=replace(problem.model, split=split, kept=kept), tol=_TOL, n_passes=0)
         held_out = replace(split, held_out=True)
         self._held_out = replace(

@@ -16,7 +16,7 @@ __all__ = ["Block", "Kept", "Split", "log_probabilities", "pieces", "softmax_in_
 Floats = NDArray[np.floating[Any]]
 
 # Pieces of rows of this size stay in a core's cache while they are worked on.
-_PIECE_BYTES = 1 << 18
+_PIECE_BYTES = 1 << 19
 
 # Up to this many classes, pieces lie in memory class by class, so that the vector units run across rows.
 _FEW_CLASSES = 128
@@ -59,14 +59,14 @@ class Split:
 
 
 class Kept:
-    """Blocks in float32 with their current probabilities, kept between the passes of a fit in memory.
+    """Blocks with their current probabilities in float32, kept between the passes of a fit in memory.
 
     A copy in another process is empty, and stays so.
     """
 
     def __init__(self, *, active: bool = True) -> None:
         self.active = active
-        self.blocks: dict[tuple[int, int], list[Block]] = {}
+        self.blocks: dict[tuple[int, int, int], list[Block]] = {}
         self.probabilities: dict[tuple[int, int], Floats] = {}
 
     def __reduce__(self) -> Any:

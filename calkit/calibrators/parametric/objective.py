@@ -24,6 +24,9 @@ Wanted = Literal["slope", "newton", "product", "curvature"]
 # Blocks in memory are kept between passes, with their probabilities, if that takes no more than this.
 _KEPT_BYTES = 1 << 28
 
+# Blocks of so few scores are kept in float64 too.
+_KEPT_DOUBLES = 1 << 18
+
 
 @dataclass(frozen=True, eq=False)
 class RowSums:
@@ -72,8 +75,9 @@ class Model:
 
     def blocks(self, rows: Rows, dtype: DTypeLike) -> Iterator[Block]:
         """Yield the rows in pieces, with the basis of the map."""
-        keeping = self.kept.active and dtype == np.float32
-        key = (int(rows.numbers[0]), len(rows))
+        size = np.dtype(dtype).itemsize
+        keeping = self.kept.active and (size == 4 or rows.scores.size <= _KEPT_DOUBLES)
+        key = (int(rows.numbers[0]), len(rows), size)
         if keeping and key in self.kept.blocks:
             yield from self.kept.blocks[key]
             return
@@ -179,8 +183,8 @@ class _Statistic(Statistic[RowSums]):
         assert self.v is not None  # noqa: S101 - set by Objective.product
         p = self.model.probabilities(theta, block)
         t = self.model.map.push(self.v.astype(self.dtype), block)
-        t -= np.einsum("mk,mk->m", p, t)[:, None]
         t *= p
+        t -= p * (t @ np.ones(t.shape[1], t.dtype))[:, None]
         if block.weight is not None:
             t *= block.weight.astype(t.dtype)[:, None]
         return (self.model.map.pull(t, block).astype(np.float64),)

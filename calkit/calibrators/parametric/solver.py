@@ -29,6 +29,9 @@ _LEFT = 30
 _MAX_STEPS = 100
 _MAX_SINGLE_STEPS = 30
 _MAX_PRODUCTS = 250
+
+# Conjugate gradients end where the squared residual is less than this share of its first value.
+_FORCING = 1e-2
 _SMALLEST_STEP = 1e-6
 
 # A step that leaves more than this share of what was to gain shows that the Hessian is not that of the point.
@@ -172,7 +175,7 @@ class _DenseSteps:
         for damping in 10.0 ** np.arange(-14, 3, 2):
             try:
                 factor = cho_factor(h + damping * np.eye(len(h)))
-            except LinAlgError:
+            except (LinAlgError, ValueError):  # not positive, or not finite, where parameters run off
                 continue
             v[self._free] = -cho_solve(factor, gradient[self._free] / root) / root
             break
@@ -184,7 +187,7 @@ class _ProductSteps:
 
     def __init__(self, problem: Problem, free: NDArray[np.bool_], tol: float) -> None:
         self._problem, self._free, self._count = problem, free, 0
-        self.goal = 0.1 * tol
+        self.goal = tol
 
     def slope(self, theta: Vector, dtype: Any) -> tuple[float, Vector]:
         return self._problem.slope(theta, dtype)
@@ -213,7 +216,7 @@ def conjugate_gradients(
     v, r = np.zeros_like(g), -g
     m = solve(r)
     left, p = float(r @ m), m.copy()
-    aim = max(goal, min(1e-2, float(left) ** 0.5) * left) if left > 0 else 0.0
+    aim = max(goal, min(_FORCING, float(left) ** 0.5) * left) if left > 0 else 0.0
     for _ in range(_MAX_PRODUCTS):
         if not left > 0:
             break

@@ -1,12 +1,25 @@
 // The slider of temperatures: draws the diagram of the chosen one from numbers that stand in the page.
 (() => {
   "use strict";
+  // What is folded is printed too.
+  const folded = () => document.querySelectorAll("details:not([open])");
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...folded()];
+    for (const item of opened) item.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const item of opened) item.open = false;
+  });
+
   const percent = (share, digits) => `${(100 * share).toFixed(digits)}\u00a0%`.replace("-", "\u2212");
   const sum = (values) => values.reduce((total, value) => total + value, 0);
 
   for (const box of document.querySelectorAll(".sweep")) {
     const data = JSON.parse(box.querySelector("script").textContent);
-    const slider = box.querySelector("input");
+    const slider = box.querySelector(".slider");
+    const typed = box.querySelector(".typed");
+    const nearest = box.querySelector(".nearest");
     const svg = box.querySelector("svg");
     const [bars, shares, lines] = ["bars", "shares", "lines"].map((name) => svg.querySelector(`.${name}`));
     const frame = svg.querySelector(".frame");
@@ -35,10 +48,9 @@
       weight.forEach((share, k) => {
         if (share === 0) return;
         const [sure, right] = [confidence[k] / share, correct[k] / share];
-        const shared = Math.min(sure, right);
-        bar(bars, k, n, 0, shared, "#4878a8", top + height, height);
-        bar(bars, k, n, shared, sure, "#f0a8a0", top + height, height);
-        bar(bars, k, n, shared, right, "#f2cc72", top + height, height);
+        bar(bars, k, n, 0, right, "#4878a8", top + height, height);
+        bar(bars, k, n, right, sure, "#f0a8a0", top + height, height);
+        bar(bars, k, n, sure, right, "#f2cc72", top + height, height);
         bar(shares, k, n, 0, share / most, "#b5bcc8", lowTop + lowHeight, lowHeight);
       });
       const [sure, right] = [sum(confidence), sum(correct)];
@@ -57,6 +69,8 @@
         gap: `${gap < 0 ? "\u2212" : "+"}${Math.abs(100 * gap).toFixed(1)} points`,
       };
       for (const [name, text] of Object.entries(shown)) box.querySelector(`[data-show=${name}]`).textContent = text;
+      if (document.activeElement !== typed) typed.value = shown.temperature;
+      nearest.hidden = Number(typed.value) === data.temperature[i];
       slider.setAttribute("aria-valuetext", `T = ${shown.temperature}, ECE ${shown.ece}`);
       svg.setAttribute("aria-label", `Reliability diagram at T = ${shown.temperature}: ECE ${shown.ece}, mean confidence ${shown.confidence}, accuracy ${shown.accuracy}.`);
     };
@@ -68,12 +82,23 @@
       button.textContent = `${label}, T = ${data.temperature[i]}`;
       button.addEventListener("click", () => {
         slider.value = i;
+        typed.value = data.temperature[i];
         draw();
       });
       box.querySelector(".places").append(button);
+      const tick = document.createElement("option");
+      tick.value = i;
+      box.querySelector("datalist").append(tick);
     }
-    slider.value = data.places[data.places.length - 1][0];
+    slider.value = data.start;
     slider.addEventListener("input", draw);
+    typed.addEventListener("input", () => {
+      const wanted = Number(typed.value);
+      if (!(wanted > 0)) return;
+      const far = data.temperature.map((t) => Math.abs(Math.log(t / wanted)));
+      slider.value = far.indexOf(Math.min(...far));
+      draw();
+    });
     draw();
     box.hidden = false;
   }

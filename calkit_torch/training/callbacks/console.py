@@ -1,4 +1,4 @@
-"""Progress on a terminal."""
+"""Progress on a terminal, and a line an epoch in a log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CLEAR = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 class Console(Callback):
     """Show on standard error how far training is and when it will end, and a line for each epoch.
 
-    Nothing is shown where standard error is no terminal, nor by ranks other than 0.
+    Where standard error is no terminal there are the lines of the epochs only. Ranks other than 0 show nothing.
 
     Parameters
     ----------
@@ -52,34 +52,32 @@ class Console(Callback):
     def on_start(self, state: TrainingState) -> None:
         """Start the clock."""
         self._begun, self._first_step = time.monotonic(), state.step
-        if self._is_shown(state) and state.step:
+        if state.is_main and state.step:
             self._print(Text(f"resumed in epoch {state.epoch + 1} after {state.step} batches", "dim"))
 
     def on_batch_end(self, state: TrainingState) -> None:
         """Draw the line of progress, ten times a second at most."""
         now = time.monotonic()
-        if self._is_shown(state) and now - self._drawn >= _SECONDS_BETWEEN:
+        if state.is_main and self.terminal.is_terminal and now - self._drawn >= _SECONDS_BETWEEN:
             self._drawn = now
             self.terminal.control(_CLEAR)
             self.terminal.print(self._progress(state, now - self._begun), end="", no_wrap=True, overflow="crop")
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Print the line of the epoch."""
-        if self._is_shown(state):
+        if state.is_main:
             self._print(_epoch_line(state))
 
     def on_end(self, state: TrainingState) -> None:
         """Say how long it took, and why it stopped if before the last epoch."""
-        if self._is_shown(state):
+        if state.is_main:
             why = f"stopped: {state.stop}; " if state.stop else ""
             where = "" if state.run is None else f"; {state.run.path}"
             self._print(Text(f"{why}{_clock(time.monotonic() - self._begun)} in all{where}"))
 
-    def _is_shown(self, state: TrainingState) -> bool:
-        return state.is_main and self.terminal.is_terminal
-
     def _print(self, line: Text) -> None:
-        self.terminal.control(_CLEAR)
+        if self.terminal.is_terminal:
+            self.terminal.control(_CLEAR)
         self.terminal.print(line, soft_wrap=True)
 
     def _progress(self, state: TrainingState, elapsed: float) -> Text:

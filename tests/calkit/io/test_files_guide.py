@@ -11,8 +11,8 @@ import pytest
 from calkit.cli.app import run
 from calkit.io import FORMATS, available_formats
 from calkit.io.hardening.limits import MAX_ARRAYS, MAX_COLUMNS, MAX_EXPANSION, MAX_TEXT_EXPANSION
-from calkit.io.names import read_name
 from calkit.io.text import COMPRESSIONS
+from calkit.names import read_name
 
 PAGE = (Path(__file__).parents[3] / "docs" / "user_guide" / "files.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(python|sh|text)\n(.*?)```", PAGE, re.S)
