@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         theory,
     )
     from calkit.calibrators import TemperatureScaling, load_calibrator, save_calibrator
+    from calkit.comparison import Comparison, compare
     from calkit.evaluation import Evaluation, evaluate
     from calkit.io import load_predictions, save_predictions
     from calkit.metrics import accuracy, adaece, brier, classwise_ece, ece, error, high_confidence, mce, nll, smece
@@ -47,6 +48,7 @@ _SUBMODULES = (
     "theory",
 )
 _HOMES = {
+    "Comparison": "comparison",
     "Evaluation": "evaluation",
     "Predictions": "predictions",
     "ReliabilityDisplay": "plotting",
@@ -58,6 +60,7 @@ _HOMES = {
     "brier": "metrics",
     "calibration_tests": "significance",
     "classwise_ece": "metrics",
+    "compare": "comparison",
     "ece": "metrics",
     "error": "metrics",
     "evaluate": "evaluation",
@@ -72,6 +75,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Comparison",
     "Evaluation",
     "Predictions",
     "ReliabilityDisplay",
@@ -85,6 +89,7 @@ __all__ = [
     "calibration_tests",
     "calibrators",
     "classwise_ece",
+    "compare",
     "datasets",
     "ece",
     "error",
