@@ -402,11 +402,14 @@ class TestUnlabelled:
     def test_names_that_a_table_cannot_hold_are_refused(self, tmp_path, name):
         names = ["val", name] if name == "test" else ["b", name]
         p = calkit.Predictions([[0.5, 0.5]], [0], kind="probs", class_names=names)
-        with pytest.raises(UsageError, match=r"cannot be written as \.csv and read back .*write \.npz"):
-            save_predictions(p, tmp_path / "a.csv")
-        with contextlib.suppress(UsageError):
-            save_predictions(p, tmp_path / "a.parquet")
-            assert load_predictions(tmp_path / "a.parquet").class_names == tuple(names)
+        written = []
+        for suffix in (".csv", ".parquet"):
+            with contextlib.suppress(UsageError):
+                save_predictions(p, tmp_path / f"a{suffix}")
+                written.append(suffix)
+                assert load_predictions(tmp_path / f"a{suffix}").class_names == tuple(names)
+        # Line ends may be quoted in text; blanks, and words for other things, would be lost.
+        assert ".csv" not in written or name == "x\ny"
         # The remedy works.
         save_predictions(p, tmp_path / "a.npz")
         assert load_predictions(tmp_path / "a.npz").class_names == tuple(names)
