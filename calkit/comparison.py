@@ -230,7 +230,7 @@ def _difference(metric: Metric, one: _Counted, two: _Counted, resampling: Resamp
     plain = Difference(values[0] - values[1])
     folds = one.folds[metric.spec], two.folds[metric.spec]
     pairing = getattr(metric.inference, "pairing", None)
-    if pairing is None or math.isnan(plain.value) or one.evaluation.n_samples < 2:
+    if metric.inference is None or math.isnan(plain.value) or one.evaluation.n_samples < 2:
         return plain
     if pairing == "mean" and folds[0] is not None and folds[1] is not None:
         filled = folds[0].weight > 0

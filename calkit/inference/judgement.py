@@ -77,7 +77,11 @@ class Judgement:
 
 
 class Inference(Protocol):
-    """A way to find what a metric's value is worth."""
+    """A way to find what a metric's value is worth.
+
+    Where its class has a `pairing`, differences of two models on the same rows are found from sums over folds of their
+    rows: ``"mean"`` of means, ``"gaps"`` of sums of absolute gaps. Without one, from the limits of each alone.
+    """
 
     def on(self, view: View, /) -> Inference | None:
         """Return the way for the metric of another view; None if it does not hold there."""

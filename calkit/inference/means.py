@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class ProportionInference:
 
     statistic: Statistic[Any]
     parts: Callable[[Any], tuple[float, float]]
+    pairing: ClassVar[str] = "mean"
 
     def on(self, view: View) -> ProportionInference | None:
         """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
@@ -86,6 +87,7 @@ class MeanInference:
     """
 
     statistic: Statistic[Any]
+    pairing: ClassVar[str] = "mean"
 
     def on(self, view: View) -> MeanInference:
         """Return the method for another view."""
