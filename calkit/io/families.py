@@ -207,8 +207,7 @@ def classes_of(item: Field, said: Sequence[Any] | None, labels: Callable[[], Ite
         # Lists of one length, as records have them: all are classes.
         places = list(range(len(words)))
     chosen = [place for place in places if place is not None]
-    if said is None and item.members and is_numbered([str(words[place]) for place in chosen]) and 0 in words:
-        # 0 .. K-1 are positions.
+    if said is None and item.members and all(isinstance(words[place], int) for place in chosen):
         chosen.sort(key=lambda place: words[place])
     kept = tuple(words[place] for place in chosen)
     if not all(isinstance(word, int) for word in kept):

@@ -285,9 +285,9 @@ def _check_scores(container: Container, item: Field, class_axis: int | None) -> 
         shape = "×".join(map(str, item.shape)) or "no axis"
         raise InputError(
             f"{container.path}: the scores must have shape (n, K), or (n,) for two classes or confidences, but "
-            f"{printable(item.name)!r} has {shape}. Say which axis is that of the classes with class_axis "
-            "(--class-axis): "
-            "1 for pixels (N, C, H, W), -1 for tokens (N, T, C)."
+            f"{printable(item.name)!r} has {shape}. Say which axis is that of the classes: class_axis=1 (--class-axis "
+            "1) "
+            "for pixels (N, C, H, W), class_axis=-1 (--class-axis -1) for tokens (N, T, C)."
         )
     if len(item.shape) == 2:
         check(container.path, columns=item.shape[1])
