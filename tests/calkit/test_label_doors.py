@@ -64,7 +64,7 @@ BEHIND = (
     "calkit.metrics.base:as_predictions",  # hands them on to Predictions
     "calkit.plotting.base:taken_predictions",
     "calkit.calibrators.inputs:as_fit_predictions",
-    "calkit.predictions:RowBlock",
+    "calkit.blocks:RowBlock",
     "calkit.calibrators.description:Curve",  # a coordinate
     "calkit.calibrators.parametric.",
     "calkit.calibrators.binning.rows:",
@@ -365,3 +365,22 @@ def test_commands_refuse_labels_of_no_class(tmp_path):
 def test_classes_of_estimators_are_found_by_value():
     # A fitted model may know its classes in any order of its own.
     assert encode_labels(SPELLINGS[0], 2, Classifier.classes_).column.tolist() == COLUMN.tolist()
+
+
+@pytest.mark.parametrize("name", available_calibrators())
+@pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
+def test_calibrators_find_their_classes_in_predictions(name):
+    """Columns in another order than those of the fit are put in that order, by the names of the classes."""
+    fitted = CALIBRATORS[name]().fit_predictions(Predictions(LOGITS, COLUMN, kind="logits", class_names=["x", "y"]))
+    expected = fitted.predict_proba(LOGITS)
+    labels = np.array(["x", "y"])[COLUMN]
+    turned = Predictions(
+        LOGITS[:, ::-1], labels, kind="logits", class_names=["y", "x"], columns={"row": np.arange(120)}
+    )
+    for predictions in (turned, Predictions(LOGITS[:, ::-1], kind="logits", class_names=["y", "x"])):
+        after = fitted.apply(predictions, kind="probs")
+        np.testing.assert_allclose(np.asarray(after.scores), expected, rtol=1e-9, atol=1e-12)
+        assert after.class_names == ("x", "y")
+    assert fitted.apply(turned).y_true.tolist() == COLUMN.tolist()
+    with pytest.raises(InputError, match="the classes are .* and not"):
+        fitted.apply(Predictions(LOGITS, kind="logits", class_names=["x", "z"]))
