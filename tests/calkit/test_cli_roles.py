@@ -8,10 +8,10 @@ import shlex
 
 import numpy as np
 import pytest
-from calkit.io.names import ROLES
 
 import calkit
 from calkit.cli.app import run
+from calkit.names import ROLES
 
 
 @pytest.fixture
