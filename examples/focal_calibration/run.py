@@ -156,7 +156,11 @@ def progress(all_cells: list[Cell], work: Path, results: Path) -> None:
         state = "done" if done else f"epoch {len(records)}" if records else "-"
         print(
             f"{cell.name:32} {state:10}"
-            + (f" best {last['best_epoch']:2}  test error {test['error']:.4f}  ECE {test['ece']:.4f}" if last else "")
+            + (
+                f" best {last.get('best_epoch', len(records)):2}  test error {test['error']:.4f}  ECE {test['ece']:.4f}"
+                if last
+                else ""
+            )
         )
 
 
