@@ -193,11 +193,11 @@ def evaluate(
         drawn independently. Metrics without a sound interval have None.
     n_resamples : int, default=1000
         Replicates of the bootstrap, for metrics that need one. They are drawn from sums over 1,024 groups of rows
-        (each row by itself up to so many), so rows are read no more often and memory does not grow.
+        (each row by itself up to 1,024 rows), so rows are read no more often and memory does not grow.
     random_state : int or None, default=0
         Seed of the bootstrap; None for another one each time.
     executor : str or Executor, optional
-        Who adds: ``"serial"``, ``"threads"``, ``"dask"`` (the active client), ``"dask:tcp://10.0.0.1:8786"``,
+        What runs the pass: ``"serial"``, ``"threads"``, ``"dask"`` (the active client), ``"dask:tcp://10.0.0.1:8786"``,
         ``"dask:local"``. By default threads for more than about two million scores. The values do not depend on it.
     n_jobs : int, optional
         Number of threads, -1 for all cores; the environment variable ``CALKIT_NUM_THREADS`` says how many those are.
