@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         theory,
     )
     from calkit.calibrators import TemperatureScaling, load_calibrator, save_calibrator
+    from calkit.comparison import Comparison, compare
     from calkit.evaluation import Evaluation, evaluate
     from calkit.io import load_predictions, save_predictions
     from calkit.metrics import accuracy, adaece, brier, classwise_ece, ece, error, high_confidence, mce, nll, smece
@@ -46,6 +47,7 @@ _SUBMODULES = (
     "theory",
 )
 _HOMES = {
+    "Comparison": "comparison",
     "Evaluation": "evaluation",
     "Predictions": "predictions",
     "ReliabilityDisplay": "plotting",
@@ -56,6 +58,7 @@ _HOMES = {
     "adaece": "metrics",
     "brier": "metrics",
     "classwise_ece": "metrics",
+    "compare": "comparison",
     "ece": "metrics",
     "error": "metrics",
     "evaluate": "evaluation",
@@ -70,6 +73,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Comparison",
     "Evaluation",
     "Predictions",
     "ReliabilityDisplay",
@@ -82,6 +86,7 @@ __all__ = [
     "brier",
     "calibrators",
     "classwise_ece",
+    "compare",
     "datasets",
     "ece",
     "error",

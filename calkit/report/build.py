@@ -22,7 +22,7 @@ from calkit.report.measure import diagram_of, measured, swept, target_of
 from calkit.report.model import MetricInfo, Report, Result, SavedEpoch, Subject, Training
 
 if TYPE_CHECKING:
-    from calkit.metrics.intervals import Resampling
+    from calkit.inference.resampling import Resampling
     from calkit.runs import RunFolder
 
 __all__ = ["REPORT_METRICS", "make_report"]
@@ -90,7 +90,7 @@ def make_report(
     opened = [entry if isinstance(entry, Entry) else Entry.from_path(entry) for entry in entries]
     names = told_apart(opened)
     wanted = None if metrics is None else [get_metric(metric) for metric in metrics]
-    resampling = as_resampling(confidence_level, n_resamples, random_state)
+    resampling = as_resampling(confidence_level, n_resamples, random_state, floors=False)
     subjects = [_subject(name, entry, wanted, n_bins, resampling) for name, entry in zip(names, opened, strict=True)]
     shown = {spec: None for subject in subjects for result in subject.results for spec in result.values}
     return Report(

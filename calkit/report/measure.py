@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.evaluation import choose_metrics, intervals_of, statistics_of
+from calkit.evaluation import choose_metrics, judgements_of, statistics_of
+from calkit.inference.means import MeanInference
 from calkit.metrics import Metric
 from calkit.metrics.binned import expected_gap
-from calkit.metrics.intervals import MeanInterval
 from calkit.predictions import Predictions
 from calkit.report.model import ClassErrors, Diagram, Measure, Mistake, Result, Sweep
 from calkit.stats import At, BinSums, ClasswiseBins, RowMean, Statistic, Temperature, UniformBins, summarize
 from calkit.stats.mistakes import MistakeRows, Mistakes
 
 if TYPE_CHECKING:
-    from calkit.metrics.intervals import Resampling
+    from calkit.inference.resampling import Resampling
 
 __all__ = ["diagram_of", "measured", "swept", "target_of"]
 
@@ -54,7 +54,8 @@ def measured(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, r
     ]
     summaries = summarize(predictions, wanted)
     values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in chosen}
-    limits = {} if resampling is None else intervals_of(chosen, values, summaries, resampling)
+    found = {} if resampling is None else judgements_of(chosen, values, summaries, resampling)
+    limits = {spec: judgement.interval for spec, judgement in found.items()}
     measures = {spec: Measure(value, *(limits.get(spec) or ())) for spec, value in values.items()}
     return Result(
         None,
@@ -75,7 +76,7 @@ def _overconfidence(bins: UniformBins) -> Metric:
         bins,
         _mean_gap,
         bounds=(-1.0, 1.0),
-        interval=MeanInterval(UniformBins(1)),
+        inference=MeanInference(UniformBins(1)),
     )
 
 
