@@ -321,6 +321,8 @@ def _from_torch(tensor: Any) -> NDArray[Any]:
             f"a tensor must be dense, but its layout is {tensor.layout} and its type {tensor.dtype}; convert it with "
             "to_dense() or dequantize()."
         )
+    if tensor.device.type == "meta":
+        raise InputError("a tensor on the meta device has a shape and no numbers; compute it on a real device.")
     tensor = tensor.detach().cpu()
     # Every bfloat16 number is a float32 number, so widening is exact.
     return np.asarray((tensor.float() if _is_unknown_to_numpy(tensor) else tensor.resolve_conj().resolve_neg()).numpy())

@@ -11,9 +11,10 @@ import numpy as np
 
 from calkit.errors import CalkitError, InputError
 from calkit.executors import Executor, open_executor
+from calkit.inference.judgement import Judgement, Limits
+from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric, get_metric
 from calkit.metrics.base import worst_group
-from calkit.metrics.intervals import Limits, Resampling
 from calkit.predictions import Predictions, not_predictions
 from calkit.registry import unknown_name
 from calkit.shards import Shards
@@ -48,8 +49,9 @@ class Evaluation(Mapping[str, float]):
         What was known of the predictions: file, split, calibrator.
     confidence_level : float or None
         That of the intervals; None where none were asked for.
-    intervals : dict
-        Lower and upper limit of each value, by spec; None where a metric has no interval. Empty unless asked for.
+    judgements : dict of Judgement
+        What each value is worth, by spec: its interval if asked for, its floor (what a perfectly calibrated model with
+        these predictions would show) and p-value, where it is a calibration error.
     by : str or None
         The column that tells the groups; None where no groups were asked for.
     groups : dict of Evaluation
@@ -63,9 +65,20 @@ class Evaluation(Mapping[str, float]):
     kind: str
     meta: Mapping[str, Any] = field(default_factory=dict)
     confidence_level: float | None = None
-    intervals: Mapping[str, Limits | None] = field(default_factory=dict)
+    judgements: Mapping[str, Judgement] = field(default_factory=dict)
     by: str | None = None
     groups: Mapping[Any, Evaluation] = field(default_factory=dict)
+
+    @property
+    def intervals(self) -> dict[str, Limits | None]:
+        """Lower and upper limit of each value, by spec; None where a metric has no interval. Empty unless asked for."""
+        if self.confidence_level is None:
+            return {}
+        return {spec: self.judgement(spec).interval for spec in self.values_by_spec}
+
+    def judgement(self, spec: str) -> Judgement:
+        """Return what a value is worth: interval, floor and p-value, as far as there are any."""
+        return self.judgements.get(self._own_spec(spec) or "", Judgement())
 
     def __getitem__(self, spec: str) -> float:
         own = self._own_spec(spec)
@@ -75,6 +88,19 @@ class Evaluation(Mapping[str, float]):
 
     def __contains__(self, spec: object) -> bool:
         return self._own_spec(spec) is not None
+
+    def spec_of(self, metric: Metric) -> str:
+        """Return the spec under which the value of a metric stands here.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        """
+        own = self._own_spec(metric.spec)
+        if own is None:
+            raise unknown_name("metric", metric.spec, self.values_by_spec, of="this evaluation")
+        return own
 
     def _own_spec(self, spec: object) -> str | None:
         """Return the spec under which a metric stands here, if it does: names have aliases, defaults may be given."""
@@ -100,6 +126,7 @@ class Evaluation(Mapping[str, float]):
             "n_samples": self.n_samples,
             "n_classes": self.n_classes,
             "metrics": dict(self.values_by_spec),
+            "details": self._details(),
         }
         targets = {m.spec: m.view.spec for m in self.metrics if m.view is not None and m.view_shown}
         if targets:
@@ -125,12 +152,24 @@ class Evaluation(Mapping[str, float]):
     def _numbers(self) -> dict[str, Any]:
         """Return what differs from group to group."""
         data: dict[str, Any] = {"n_samples": self.n_samples, "metrics": dict(self.values_by_spec)}
+        data["details"] = self._details()
         return data if self.confidence_level is None else {**data, "intervals": self._interval_lists()}
 
     def interval_text(self, metric: Metric) -> str:
         """Return the interval of a metric as tables show it: ``[4.41, 6.91]``; empty if it has none."""
-        limits = self.intervals.get(metric.spec)
+        limits = self.judgement(metric.spec).interval
         return "" if limits is None else f"[{', '.join(metric.format(limit) for limit in limits)}]"
+
+    def floor_text(self, metric: Metric, words: str = "perfect model of this size:") -> str:
+        """Return floor and p-value as tables show them: ``(perfect model of this size: 2.40, p .21)``."""
+        found = self.judgement(metric.spec)
+        if found.floor is None:
+            return ""
+        p_value = "" if found.p_value is None else f", p {p_text(found.p_value)}"
+        return f"({words} {metric.format(found.floor.mean)}{p_value})"
+
+    def _details(self) -> dict[str, Any]:
+        return {spec: self.judgement(spec).to_dict(value) for spec, value in self.values_by_spec.items()}
 
     def _interval_lists(self) -> dict[str, list[float] | None]:
         found = {spec: self.intervals.get(spec) for spec in self.values_by_spec}
@@ -139,7 +178,8 @@ class Evaluation(Mapping[str, float]):
     def __str__(self) -> str:
         width = max(len(metric.heading) for metric in self.metrics)
         lines = [
-            f"{metric.heading:<{width}}  {metric.format(self[metric.spec]):>8}  {self.interval_text(metric)}".rstrip()
+            f"{metric.heading:<{width}}  {metric.format(self[metric.spec]):>8}  "
+            f"{self.interval_text(metric)} {self.floor_text(metric)}".rstrip()
             for metric in self.metrics
         ]
         classes = "" if self.n_classes is None else f", {self.n_classes} classes"
@@ -157,6 +197,7 @@ def evaluate(
     confidence_level: float | None = None,
     n_resamples: int = 1000,
     random_state: int | None = 0,
+    floors: bool = True,
     executor: str | Executor | None = None,
     n_jobs: int | None = None,
 ) -> Evaluation:
@@ -179,10 +220,13 @@ def evaluate(
         Give each value an interval that covers the population's with this probability: 0.95. The rows are taken to be
         drawn independently. Metrics without a sound interval have None.
     n_resamples : int, default=1000
-        Replicates of the bootstrap, for metrics that need one. They are drawn from sums over 1,024 groups of rows
+        Draws of outcomes for floors, and of the bootstrap for means: from sums over bins, and over 1,024 folds of rows
         (each row by itself up to so many), so rows are read no more often and memory does not grow.
     random_state : int or None, default=0
-        Seed of the bootstrap; None for another one each time.
+        Seed of the draws; None for another one each time.
+    floors : bool, default=True
+        Tell for each calibration error what a perfectly calibrated model with these predictions would show, since noise
+        alone makes it larger than 0: mean, 95 % quantile and the p-value of what was found.
     executor : str or Executor, optional
         Who adds: ``"serial"``, ``"threads"``, ``"dask"`` (the active client), ``"dask:tcp://10.0.0.1:8786"``,
         ``"dask:local"``. By default threads for more than about two million scores. The values do not depend on it.
@@ -219,7 +263,7 @@ def evaluate(
     """
     if not isinstance(predictions, Predictions | Shards):
         raise not_predictions(predictions)
-    resampling = as_resampling(confidence_level, n_resamples, random_state)
+    resampling = as_resampling(confidence_level, n_resamples, random_state, floors=floors)
     with open_executor(executor, n_jobs) as opened:
         layout = predictions.layout(opened) if isinstance(predictions, Shards) else predictions
         chosen = choose_metrics(metrics, layout, target)
@@ -255,42 +299,55 @@ def fitted_text(
     return ", ".join(f"{names.get(name, name)} = {value}" for name, value in shown.items())
 
 
-def as_resampling(confidence_level: float | None, n_resamples: int, random_state: int | None) -> Resampling | None:
-    """Return what is asked of intervals; None if none are wanted."""
-    if confidence_level is None:
+def p_text(p_value: float) -> str:
+    """Return a p-value as tables show it: ``.21``, ``< .001``.
+
+    Examples
+    --------
+    >>> p_text(0.2134), p_text(0.0004), p_text(1.0)
+    ('.21', '< .001', '1')
+    """
+    if p_value < 0.001:
+        return "< .001"
+    digits = 3 if p_value < 0.0995 else 2
+    return f"{p_value:.{digits}f}".lstrip("0") if p_value < 0.995 else "1"
+
+
+def as_resampling(
+    confidence_level: float | None, n_resamples: int, random_state: int | None, *, floors: bool = True
+) -> Resampling | None:
+    """Return what is asked of floors and intervals; None if neither are wanted."""
+    if confidence_level is None and not floors:
         return None
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if random_state is None else random_state
     return Resampling(confidence_level, n_resamples, seed)
 
 
 def statistics_of(metrics: Iterable[Metric], resampling: Resampling | None) -> list[Statistic[Any]]:
-    """Return what has to be counted for metrics, and for their intervals if they are wanted."""
+    """Return what has to be counted for metrics, and for their floors and intervals if they are wanted."""
     metrics = list(metrics)
     statistics: list[Statistic[Any]] = [metric.statistic for metric in metrics]
     if resampling is not None:
         for metric in metrics:
-            statistics += [] if metric.interval is None else metric.interval.statistics(resampling)
+            statistics += [] if metric.inference is None else metric.inference.statistics(resampling)
     return statistics
 
 
-def intervals_of(
+def judgements_of(
     metrics: Iterable[Metric],
     values: Mapping[str, float],
     summaries: Mapping[Statistic[Any], Any],
     resampling: Resampling,
-) -> dict[str, Limits | None]:
-    """Return the interval of each metric, within its bounds; None where it has none."""
-    intervals: dict[str, Limits | None] = {}
+) -> dict[str, Judgement]:
+    """Return what the value of each metric is worth: interval, floor and p-value, as far as it has any."""
+    found: dict[str, Judgement] = {}
     for metric in metrics:
-        limits = None
-        if metric.interval is not None and not math.isnan(values[metric.spec]):
-            found = tuple(summaries[statistic] for statistic in metric.interval.statistics(resampling))
-            limits = metric.interval.limits(values[metric.spec], found, resampling)
-        if limits is not None:
-            lowest, highest = metric.bounds
-            limits = max(limits[0], lowest), min(limits[1], highest)
-        intervals[metric.spec] = limits
-    return intervals
+        value, inference = values[metric.spec], metric.inference
+        if inference is None or math.isnan(value):
+            continue
+        counted = tuple(summaries[statistic] for statistic in inference.statistics(resampling))
+        found[metric.spec] = inference.judge(value, counted, resampling).within(metric.bounds)
+    return found
 
 
 def choose_metrics(
@@ -348,7 +405,7 @@ def evaluation_of(
 ) -> Evaluation:
     """Return the evaluation that summaries tell."""
     values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in metrics}
-    intervals = {} if resampling is None else intervals_of(metrics, values, summaries, resampling)
+    judgements = {} if resampling is None else judgements_of(metrics, values, summaries, resampling)
     level = None if resampling is None else resampling.confidence_level
     return Evaluation(
         values,
@@ -357,7 +414,7 @@ def evaluation_of(
         layout.n_classes,
         layout.kind,
         confidence_level=level,
-        intervals=intervals,
+        judgements=judgements,
     )
 
 

@@ -14,8 +14,19 @@ from numpy.typing import NDArray
 from calkit.arrays import ClassAxis, column_names, normalized, refuse_gaps, to_values
 from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF, Kind, as_kind, as_scores, as_weight, check_scores
 from calkit.errors import InputError
-from calkit.labels import ClassIndex, TrueColumns, as_array, as_class_names, as_correct, as_label_matrix, encode_labels
+from calkit.labels import (
+    ClassIndex,
+    TrueColumns,
+    as_array,
+    as_class_names,
+    as_correct,
+    as_label_matrix,
+    encode_labels,
+    labels_in,
+)
+from calkit.labels.values import key_of
 from calkit.lazy import LazyArray
+from calkit.names import column_classes
 
 __all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "not_predictions"]
 
@@ -231,10 +242,17 @@ class Predictions:
         if y_true is None:
             return None
         if self.multilabel:
-            return as_label_matrix(y_true, n_classes)
+            return as_label_matrix(y_true, n_classes, names)
         if self.kind != "confidence":
             return encode_labels(y_true, n_classes, names, labels_from=labels_from, ignore_label=ignore_label)
-        return y_true if isinstance(y_true, TrueColumns) else TrueColumns(as_correct(y_true))
+        if isinstance(y_true, TrueColumns):
+            return y_true
+        ignored = None if ignore_label is None else labels_in(to_values(y_true), ignore_label)
+        if ignored is None:
+            return TrueColumns(as_correct(y_true))
+        column = np.zeros(len(ignored), np.uint8)
+        column[~ignored] = as_correct(to_values(y_true)[~ignored])
+        return TrueColumns(column, None, ignored)
 
     @classmethod
     def from_confidence(
@@ -469,20 +487,31 @@ def _unlabelled(file: str | None) -> InputError:
 
 def _named_scores(scores: Any, class_names: Sequence[Any] | None) -> tuple[Any, Sequence[Any] | None]:
     """Return scores as an array and the names of its columns; those of a data frame are taken by name."""
-    names = column_names(scores)
-    if names is None or len(names) < 2:
+    titles = column_names(scores)
+    if titles is None:
         return scores, class_names
-    array = to_values(scores)
+    if len(titles) == 1:
+        if column_classes(titles)[0] != titles[0] and key_of(column_classes(titles)[0], True) == 0:
+            raise InputError(
+                f"one column of scores is the forecast of class 1, but it is named {titles[0]!r}; pass 1 - p, or the "
+                "columns of both classes."
+            )
+        return scores, class_names
+    array, classes = to_values(scores), column_classes(titles)
     if class_names is None:
-        return array, names
-    index = ClassIndex(names, len(names))
-    found = {name: index.find(name) for name in as_class_names(class_names) or ()}
-    order = [column for column in found.values() if column is not None]
+        return array, None if classes == tuple(range(len(classes))) else classes
+    indices = [ClassIndex(names, len(names)) for names in dict.fromkeys((titles, classes))]
+    wanted = as_class_names(class_names) or ()
+    found = min(
+        ([index.find(name, positions=False) for name in wanted] for index in indices),
+        key=lambda order: order.count(None),
+    )
+    order = [column for column in found if column is not None]
     if not order:
         return array, class_names
-    if len(order) < len(found):
-        missing = next(name for name, column in found.items() if column is None)
-        raise InputError(f"class_names has {missing!r}, but the columns of the scores are named {list(names)[:10]}.")
+    if len(order) < len(wanted):
+        missing = wanted[found.index(None)]
+        raise InputError(f"class_names has {missing!r}, but the columns of the scores are named {list(titles)[:10]}.")
     return array[:, order], class_names
 
 

@@ -130,7 +130,9 @@ class StreamingEvaluation:
         self.target = target
         targets = [metric.target or target for metric in chosen]
         self._multilabel = MultiLabel() in [get_view(word) for word in targets if word is not None]
-        self._resampling = as_resampling(confidence_level, n_resamples, random_state)
+        self._resampling = as_resampling(
+            confidence_level, n_resamples, random_state, floors=confidence_level is not None
+        )
         self._layout: Layout | None = None
         self._totals: dict[Statistic[Any], PairwiseSum[Any]] = {}
         if self.kind == "confidence":

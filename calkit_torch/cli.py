@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calkit.errors import MissingDependencyError, UsageError
+from calkit.printing import printable
 
 if TYPE_CHECKING:
     from calkit_torch.training import Recipe

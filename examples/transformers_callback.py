@@ -39,12 +39,18 @@ class Rows(Dataset):
         return {"input_ids": self.words[i], "labels": self.labels[i]}
 
 
-LOSS = get_loss("focal:1")
+LOSS = get_loss("focal:1", reduction="sum")
 
 
-def loss_of(outputs, labels, num_items_in_batch=None) -> torch.Tensor:  # noqa: ARG001 (Trainer gives it)
-    """A loss of calkit, as Trainer calls it."""
-    return LOSS(outputs.logits, labels)
+def loss_of(outputs, labels, num_items_in_batch=None) -> torch.Tensor:
+    """A loss of calkit, as Trainer calls it.
+
+    In training Trainer says how many labels there are in all batches of an accumulated step, and adds up what each of
+    them returns: a sum over the batch, divided by that number. A mean would multiply the gradient by the number of
+    batches. In evaluation there is no such number.
+    """
+    n_items = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
+    return LOSS(outputs.logits, labels) / n_items
 
 
 def main() -> None:

@@ -317,6 +317,22 @@ def _pickle(folder, logits, labels):
     return folder / "a.p"
 
 
+@sample("joblib", trust_pickle=True)
+def _joblib(folder, logits, labels):
+    import joblib
+
+    joblib.dump({"logits": logits, "labels": labels}, folder / "a.joblib", compress=3)
+    return folder / "a.joblib"
+
+
+@sample("json-split")
+def _json_split(folder, logits, labels):
+    columns = [f"logit_{k}" for k in range(logits.shape[1])]
+    rows = [[*row, label] for row, label in zip(logits.tolist(), labels.tolist(), strict=True)]
+    (folder / "a.json").write_text(json.dumps({"columns": [*columns, "label"], "data": rows}))
+    return folder / "a.json"
+
+
 @sample("matlab")
 def _matlab(folder, logits, labels):
     from scipy.io import savemat
@@ -331,6 +347,14 @@ def _matlab_row(folder, logits, labels):
 
     names = np.array([f"class {k}" for k in range(logits.shape[1])], dtype=object)
     savemat(folder / "a.mat", {"logits": logits, "labels": labels[None, :], "class_names": names})
+    return folder / "a.mat"
+
+
+@sample("matlab-4")
+def _matlab_4(folder, logits, labels):
+    from scipy.io import savemat
+
+    savemat(folder / "a.mat", {"logits": logits.astype(np.float64), "labels": labels[:, None]}, format="4")
     return folder / "a.mat"
 
 

@@ -13,6 +13,7 @@ from calkit.arrays import column_names, refuse_gaps, to_values
 from calkit.checks import SUM_TOLERANCE
 from calkit.errors import CalibrationWarning, InputError
 from calkit.labels import as_array, classes_from_fit
+from calkit.names import column_classes
 from calkit.predictions import Predictions
 
 __all__ = ["as_binary", "as_classes", "as_fit_predictions", "as_logits", "softmax", "warn_of_probabilities"]
@@ -78,7 +79,9 @@ def as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:
     """Build predictions whose class names are the classes of ``y``, where those are not the columns themselves."""
     shape = np.shape(X)
     n_classes = 2 if len(shape) == 1 or shape[1:] == (1,) else int(shape[1]) if len(shape) == 2 else 0
-    names = classes_from_fit(y, n_classes, column_names(X)) if n_classes and y is not None else None
+    titles = column_names(X)
+    named = None if titles is None else column_classes(titles)
+    names = classes_from_fit(y, n_classes, named) if n_classes and y is not None else None
     return Predictions(to_values(X), y, kind="logits", sample_weight=sample_weight, class_names=names)
 
 

@@ -12,6 +12,7 @@ import click
 
 from calkit.atomic import atomic_write
 from calkit.cli.app import ThresholdBrokenError
+from calkit.cli.baseline import read_baseline
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import check_output
 from calkit.cli.tables import RENDERERS, render
@@ -26,6 +27,9 @@ from calkit.specs import split_specs
 from calkit.stats import get_view
 
 __all__ = ["command"]
+
+# Of intervals whose limits are judged, unless another is asked for.
+_LEVEL = 0.95
 
 
 @click.command()
@@ -65,7 +69,13 @@ __all__ = ["command"]
     "conditions",
     multiple=True,
     metavar="CONDITION",
-    help="Leave with code 3 if it holds: 'ece>0.05', 'accuracy<90%'. With calibrators, their values are judged.",
+    help="Leave with code 3 if it holds: 'ece>0.05', 'accuracy<90%', 'ece.low>5%' (only where that is sure), "
+    "'ece>baseline+1%'. With calibrators, their values are judged.",
+)
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    help="What 'baseline' stands for in --fail-if: an earlier 'calkit evaluate --format json', or a file of scores.",
 )
 def command(
     files: tuple[str, ...],
@@ -82,6 +92,7 @@ def command(
     jobs: int | None,
     dask: str | None,
     conditions: tuple[str, ...],
+    baseline: str | None,
 ) -> None:
     """Tell how calibrated predictions are.
 
@@ -96,25 +107,35 @@ def command(
     calkit evaluate logits.npz --target classwise
     calkit evaluate scores.csv --by region
     calkit evaluate probs.csv --kind probs --format json --fail-if 'ece>0.05'
+    calkit evaluate new.npz --baseline old.json --fail-if 'ece>baseline+1%'
     """  # noqa: D301
-    check_output(output, [*files, *source.files(), *fit.files()])
+    check_output(output, [*files, *source.files(), *fit.files(), *([baseline] if baseline else [])])
     thresholds = [parse_threshold(text) for text in conditions]
+    if baseline is not None and not any(threshold.relative for threshold in thresholds):
+        raise UsageError("--baseline is not used; name it in a condition: --fail-if 'ece>baseline+1%'.")
+    if confidence_level is None and any(threshold.part != "value" for threshold in thresholds):
+        confidence_level = _LEVEL
     chosen = [get_metric(name) for name in split_specs(metrics)] if metrics is not None else None
     evaluations: list[Evaluation] = []
     measure = _measure(
         confidence_level, resamples, random_state, target=None if target is None else get_view(target), by=by
     )
+    judged = [threshold.metric for threshold in thresholds]
+
+    def evaluate_file(path: str) -> list[Evaluation]:
+        return _evaluate_file(path, source, fit, chosen, judged, measure, by, on_workers=dask is not None)
+
     with use_executor(f"dask:{dask}" if dask else None, jobs):
         for path in files:
-            judged = [threshold.metric for threshold in thresholds]
-            evaluations += _evaluate_file(path, source, fit, chosen, judged, measure, by, on_workers=dask is not None)
+            evaluations += evaluate_file(path)
+        baselines = None if baseline is None else read_baseline(baseline, evaluate_file)
     text = render(evaluations, form)
     if output is None:
         click.echo(text, nl=False)
     else:
         with atomic_write(output) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    lines = broken(thresholds, evaluations)
+    lines = broken(thresholds, evaluations, baselines)
     if lines:
         raise ThresholdBrokenError(*lines)
 

@@ -99,8 +99,8 @@ def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:
     file = path if run is None else str(run.logits())
     if fit.methods and fit.fit_on is None and "validation" not in replace(source, split=None).splits(file):
         raise UsageError(
-            f"{path} has no validation split to fit {fit.methods[0]} on. Measure it uncalibrated with --as-is, name a file "
-            "or a split to fit on (-m temperature --fit-on ...), or pass what 'calkit fit' wrote (--calibrator)."
+            f"{path} has no validation split to fit {fit.methods[0]} on. Measure it uncalibrated with --as-is, name a "
+            "file or a split to fit on (-m temperature --fit-on ...), or pass what 'calkit fit' wrote (--calibrator)."
         )
     validation = fit.validation(file, source) if fit.methods else None
     return Entry(

@@ -93,17 +93,28 @@ def _metrics(evaluations: Sequence[Evaluation]) -> list[Metric]:
     return list({(metric.spec, metric.view): metric for e in evaluations for metric in e.metrics}.values())
 
 
-def _cell(evaluation: Evaluation, metric: Metric, between: str = " ") -> str:
-    """Return the value of a metric, with its interval if it has one."""
+def _cell(evaluation: Evaluation, metric: Metric, between: str = " ", words: str = "floor") -> str:
+    """Return the value of a metric, with its interval and its floor if it has them."""
     if all((own.spec, own.view) != (metric.spec, metric.view) for own in evaluation.metrics):
         return "–"
-    return f"{metric.format(evaluation[metric.spec])}{between}{evaluation.interval_text(metric)}".rstrip()
+    parts = (
+        metric.format(evaluation[metric.spec]),
+        evaluation.interval_text(metric),
+        evaluation.floor_text(metric, words),
+    )
+    return between.join(part for part in parts if part)
 
 
 def _level(evaluations: Sequence[Evaluation]) -> str:
     """Return in words which intervals stand beside the values; nothing if none do."""
     levels = sorted({e.confidence_level for e in evaluations if e.confidence_level is not None})
     return f"{', '.join(f'{level * 100:g}' for level in levels)} % intervals in brackets" if levels else ""
+
+
+def _floors(evaluations: Sequence[Evaluation]) -> str:
+    """Say what floors are, if there are any."""
+    floors = any(judgement.floor for e in evaluations for judgement in e.judgements.values())
+    return "floor: a perfect model of this size\n" if floors else ""
 
 
 #: Functions that turn evaluations into text, by the name of the format.
@@ -154,7 +165,7 @@ def _markdown(evaluations: Sequence[Evaluation]) -> str:
     ruler = ["---"] * len(labels) + ["--:"] * (len(header) - len(labels))
     lines = [header, ruler]
     for i, e in enumerate(evaluations):
-        values = [_cell(e, metric) for metric in metrics]
+        values = [_cell(e, metric, words="perfect model of this size:") for metric in metrics]
         lines.append([*(column[i] for column in labels.values()), str(e.n_samples), *values])
     table = "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
     return table + (f"\n{worst}" if worst else "")
@@ -177,7 +188,8 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
         title = "\n".join(titles)
     arrange = _side_by_side if len(evaluations) <= _SIDE_BY_SIDE else _one_a_row
     tables = "\n".join(map(to_text, arrange(evaluations, own)))
-    return (f"{title}\n\n" if title else "") + tables + (f"\n{worst}" if worst else "")
+    below = "\n".join(text for text in (_floors(evaluations), worst) if text)
+    return (f"{title}\n\n" if title else "") + tables + (f"\n{below}" if below else "")
 
 
 def _side_by_side(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) -> list[Table]:
@@ -228,6 +240,8 @@ def _one_a_row(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) 
     if _fits(make(list(columns), labels)):
         return [make(list(columns), labels)]
     numbers = {"": [str(i + 1) for i in range(len(evaluations))]}
+    if not all(_fits(make([name], numbers)) for name in columns):
+        columns = {name: [cell.replace(" [", "\n[").replace(" (", "\n(") for cell in c] for name, c in columns.items()}
     return [names, *_panels(list(columns), lambda chosen: make(chosen, numbers))]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from calkit.errors import UsageError
 from calkit.evaluation import Evaluation
 from calkit.metrics import Metric, get_metric
 
-__all__ = ["Threshold", "parse_threshold"]
+__all__ = ["Threshold", "broken", "parse_threshold"]
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -20,7 +20,11 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_CONDITION = re.compile(r"(?P<metric>.+?)\s*(?P<operator>>=|<=|>|<)\s*(?P<limit>[^<>=]+?)\s*(?P<percent>%?)")
+_CONDITION = re.compile(
+    r"(?P<metric>.+?)(?P<part>\.low|\.high)?\s*(?P<operator>>=|<=|>|<)\s*"
+    r"(?P<baseline>baseline)?\s*(?P<limit>[+-]?\s*[^<>=%+-][^<>=%]*?)?\s*(?P<percent>%?)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -32,34 +36,71 @@ class Threshold:
     metric : Metric
     operator : str
     limit : float
-        As a fraction.
+        As a fraction; beyond the baseline's value if `relative`.
+    part : {"value", "low", "high"}
+        What is judged: the value, or a limit of its interval, so that only what is sure fails.
+    relative : bool
+        Whether the limit is counted from the baseline's value.
     """
 
     metric: Metric
     operator: str
     limit: float
+    part: str = "value"
+    relative: bool = False
 
-    def broken_by(self, evaluation: Evaluation) -> bool:
+    @property
+    def judged(self) -> str:
+        """What is judged, as it is written: ``ece`` or ``ece.low``."""
+        return self.metric.spec if self.part == "value" else f"{self.metric.spec}.{self.part}"
+
+    def found_in(self, evaluation: Evaluation) -> float:
+        """Return what is judged; NaN for a limit that the metric does not have."""
+        if self.part == "value":
+            return evaluation[self.metric.spec]
+        limits = evaluation.intervals.get(evaluation.spec_of(self.metric))
+        return math.nan if limits is None else limits[self.part == "high"]
+
+    def line(self, baseline: Mapping[str, float] | None) -> float:
+        """Return the number the value is held to.
+
+        Raises
+        ------
+        UsageError
+            If it is relative and the baseline does not have the metric.
+        """
+        if not self.relative:
+            return self.limit
+        if baseline is None:
+            raise UsageError(f"--fail-if '{self.judged}{self.operator}baseline' needs --baseline FILE.")
+        if self.metric.spec not in baseline:
+            known = ", ".join(baseline) or "none"
+            raise UsageError(f"the baseline has no value of {self.metric.spec}; it has {known}. Evaluate it again.")
+        return baseline[self.metric.spec] + self.limit
+
+    def broken_by(self, evaluation: Evaluation, baseline: Mapping[str, float] | None = None) -> bool:
         """Tell whether the condition holds; a value that is not a number cannot be judged, so it does."""
-        value = evaluation[self.metric.spec]
-        return math.isnan(value) or _OPERATORS[self.operator](value, self.limit)
+        value, line = self.found_in(evaluation), self.line(baseline)
+        return math.isnan(value) or math.isnan(line) or _OPERATORS[self.operator](value, line)
 
-    def describe(self, evaluation: Evaluation) -> str:
+    def describe(self, evaluation: Evaluation, baseline: Mapping[str, float] | None = None) -> str:
         """Return in words what was found where."""
         where = " ".join(str(evaluation.meta[key]) for key in ("file", "split") if key in evaluation.meta)
         calibrator = evaluation.meta.get("calibrator")
         after = f" after {calibrator['spec']}" if calibrator else ""
-        value = evaluation[self.metric.spec]
-        return f"failed: {self.metric.spec} is {value:.6g} ({self.operator} {self.limit:g}) for {where}{after}"
+        value, line = self.found_in(evaluation), self.line(baseline)
+        of = f", baseline {line - self.limit:.6g} {self.limit:+g}" if self.relative else ""
+        found = "not known" if math.isnan(value) else f"{value:.6g}"
+        return f"failed: {self.judged} is {found} ({self.operator} {line:g}{of}) for {where}{after}"
 
 
 def parse_threshold(text: str) -> Threshold:
-    """Parse a condition such as ``ece>0.05`` or ``accuracy<90%``.
+    """Parse a condition such as ``ece>0.05``, ``accuracy<90%``, ``ece.low>5%`` or ``ece>baseline+1%``.
 
     Raises
     ------
     UsageError
-        If it is not of the form METRIC OPERATOR NUMBER, the metric is unknown, or no value of the metric can be on
+        If it is not of the form METRIC OPERATOR LIMIT, the metric is unknown, or no value of the metric can be on
         that side of the number: such a condition would never hold.
 
     Examples
@@ -67,27 +108,38 @@ def parse_threshold(text: str) -> Threshold:
     >>> threshold = parse_threshold("ECE > 5%")
     >>> threshold.metric.name, threshold.operator, threshold.limit
     ('ece', '>', 0.05)
+    >>> parse_threshold("ece.low > baseline + 1%").relative
+    True
     """
     match = _CONDITION.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"--fail-if takes a condition such as 'ece>0.05' or 'accuracy<90%', but got {text!r}.")
-    try:
-        limit = float(match["limit"])
-    except ValueError:
-        raise UsageError(f"--fail-if {text!r}: {match['limit']!r} is not a number.") from None
-    if not math.isfinite(limit):
-        raise UsageError(f"--fail-if {text!r}: the limit must be finite, but is {match['limit']}.")
+    if match is None or (match["limit"] is None and match["baseline"] is None):
+        raise UsageError(
+            f"--fail-if takes a condition such as 'ece>0.05', 'accuracy<90%', 'ece.low>5%' or 'ece>baseline+1%', but "
+            f"got {text!r}."
+        )
+    limit, relative = _as_number(text, match["limit"]), match["baseline"] is not None
     metric = get_metric(match["metric"].strip())
-    threshold = Threshold(metric, match["operator"], limit / 100 if match["percent"] else limit)
-    if not _can_break(threshold):
+    part = (match["part"] or ".value")[1:].lower()
+    threshold = Threshold(metric, match["operator"], limit / 100 if match["percent"] else limit, part, relative)
+    if not relative and not _can_break(threshold):
         low, high = metric.bounds
-        fraction = Threshold(metric, match["operator"], limit / 100)
+        fraction = replace(threshold, limit=limit / 100)
         hint = "" if match["percent"] or not _can_break(fraction) else f" Did you mean {match['limit']}%?"
         raise UsageError(
             f"--fail-if {text!r} can never hold: {metric.name} lies in [{low:g}, {high:g}]. A limit is a fraction, or "
             f"has a percent sign.{hint}"
         )
     return threshold
+
+
+def _as_number(text: str, limit: str | None) -> float:
+    try:
+        number = float((limit or "0").replace(" ", ""))
+    except ValueError:
+        raise UsageError(f"--fail-if {text!r}: {limit!r} is not a number.") from None
+    if not math.isfinite(number):
+        raise UsageError(f"--fail-if {text!r}: the limit must be finite, but is {limit}.")
+    return number
 
 
 def _can_break(threshold: Threshold) -> bool:
@@ -97,10 +149,35 @@ def _can_break(threshold: Threshold) -> bool:
     return low <= threshold.limit <= high and _OPERATORS[threshold.operator](end, threshold.limit)
 
 
-def broken(thresholds: Sequence[Threshold], evaluations: Sequence[Evaluation]) -> list[str]:
+def broken(
+    thresholds: Sequence[Threshold],
+    evaluations: Sequence[Evaluation],
+    baselines: Sequence[Mapping[str, float]] | None = None,
+) -> list[str]:
     """Return a line for each threshold that an evaluation breaks.
 
     Where calibrators were applied, the calibrated values are judged, since those are what will be used.
+
+    Parameters
+    ----------
+    thresholds : sequence of Threshold
+    evaluations : sequence of Evaluation
+    baselines : sequence of mapping, optional
+        Values of the baseline: one for all, or one for each of the evaluations that are judged.
+
+    Raises
+    ------
+    UsageError
+        If there are several baselines, but not one for each evaluation.
     """
     judged = [e for e in evaluations if e.meta.get("calibrator")] or list(evaluations)
-    return [t.describe(e) for e in judged for t in thresholds if t.broken_by(e)]
+    against: list[Mapping[str, float] | None] = [None] * len(judged)
+    if baselines is not None:
+        against = [*baselines] * len(judged) if len(baselines) == 1 else [*baselines]
+        if len(against) != len(judged):
+            raise UsageError(
+                f"the baseline holds {len(baselines)} evaluations, but {len(judged)} are judged; name a split of both "
+                "(--split), or give a baseline of one evaluation."
+            )
+    pairs = list(zip(judged, against, strict=True))
+    return [t.describe(e, base) for e, base in pairs for t in thresholds if t.broken_by(e, base)]

@@ -50,6 +50,8 @@ class CellSums:
         Σ w² (y - p)².
     log_none : ndarray of float64, shape (m,)
         Σ log(1 - p): the logarithm of the probability of no positive at all.
+    soft : ndarray of float64, shape (m,)
+        Σ w y (1 - y): 0 where the labels are not soft.
     """
 
     count: FloatArray
@@ -61,6 +63,7 @@ class CellSums:
     variance: FloatArray
     residual: FloatArray
     log_none: FloatArray
+    soft: FloatArray
 
     @classmethod
     def of(
@@ -88,9 +91,11 @@ class CellSums:
         spread, squares = p * (1 - p), (p - y) ** 2
         none = total(np.log1p(-np.minimum(p, 1 - 1e-12)))
         count = total(None)
+        mixed = None if outcome.dtype == bool else y * (1 - y)
+        soft = np.zeros(n_cells) if mixed is None else total(mixed if weight is None else weight * mixed)
         if weight is None:
             noise = total(spread)
-            return cls(count, count, count, total(p), total(y), noise, noise, total(squares), none)
+            return cls(count, count, count, total(p), total(y), noise, noise, total(squares), none, soft)
         return cls(
             count,
             total(weight),
@@ -101,7 +106,18 @@ class CellSums:
             total(weight**2 * spread),
             total(weight**2 * squares),
             none,
+            soft,
         )
+
+    @classmethod
+    def joined(cls, parts: list[CellSums]) -> CellSums:
+        """Put the cells of several parts one after another."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    def padded(self, n_cells: int) -> CellSums:
+        """Return the same with empty cells at the end."""
+        more = n_cells - len(self.weight)
+        return CellSums(*(np.pad(getattr(self, field.name), (0, more)) for field in fields(self)))
 
     def __add__(self, other: CellSums) -> CellSums:
         return CellSums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))

@@ -7,16 +7,20 @@ from numpy.typing import NDArray
 
 from calkit.estimators.cumulative import averaged_two_bin_of, null_cells, null_sd
 from calkit.estimators.ranked import Ranked
+from calkit.estimators.witness import lipschitz_witness
 from calkit.inference.floors import NullLaw, brownian_law, drawn_law
 from calkit.inference.laws import MEAN_LARGEST, MEAN_RANGE, largest_tail, range_tail
 
-__all__ = ["averaged_two_bin_law", "kolmogorov_smirnov_law", "kuiper_law", "smooth_error_and_law", "smooth_law"]
+__all__ = [
+    "averaged_two_bin_law",
+    "kernel_law",
+    "kolmogorov_smirnov_law",
+    "kuiper_law",
+    "lipschitz_law",
+    "null_noise",
+]
 
 FloatArray = NDArray[np.float64]
-
-# Grid of the drawn smooth errors: cells for a bandwidth, and how many there may be.
-_CELLS_PER_BANDWIDTH, _FEWEST, _MOST = 4.0, 128, 2048
-_HALVINGS = 14
 
 
 def kolmogorov_smirnov_law(forecasts: Ranked) -> NullLaw:
@@ -31,51 +35,41 @@ def kuiper_law(forecasts: Ranked) -> NullLaw:
 
 def averaged_two_bin_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of the averaged two-bin error, by drawing curves."""
-    place, noise = _noise(forecasts, n_draws, random)
+    place, noise = null_noise(forecasts, n_draws, random)
     return drawn_law(averaged_two_bin_of(np.cumsum(noise, axis=1), place))
 
 
-def smooth_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
-    """Return the law of smooth ECE, by drawing curves."""
-    return drawn_law(_smooth_errors(*_noise(forecasts, n_draws, random)))
+def kernel_law(forecasts: Ranked, n_draws: int, random: np.random.Generator, width: float, own: bool) -> NullLaw:
+    """Return the law of the mean of ``r_i r_j exp(-|p_i - p_j| / width)`` over pairs, by drawing cells.
+
+    Parameters
+    ----------
+    forecasts : Ranked
+    n_draws : int
+    random : numpy.random.Generator
+    width : float
+    own : bool
+        Whether the pairs of a forecast with itself count; if not, their mean is taken off.
+    """
+    place, noise = null_noise(forecasts, n_draws, random)
+    kernel = np.exp(-np.abs(place[:, None] - place) / width)
+    values = ((noise @ kernel) * noise).sum(axis=1)
+    if not own:
+        total = forecasts.total**2
+        others = total - float(forecasts.squared_weight.sum())
+        values = (values - float(forecasts.variance.sum()) / total) * (total / others if others > 0 else np.nan)
+    return drawn_law(values)
 
 
-def smooth_error_and_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> tuple[float, NullLaw]:
-    """Return smooth ECE on the same cells as its law, and the law: for tests, which so keep their level."""
-    place, noise = _noise(forecasts, n_draws, random)
-    last = np.searchsorted(forecasts.probability, place)
-    observed = np.diff(np.cumsum(forecasts.residual)[last], prepend=0.0) / forecasts.total
-    values = _smooth_errors(place, np.concatenate([observed[None], noise]))
-    return float(values[0]), drawn_law(values[1:])
+def lipschitz_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
+    """Return the law of the smooth calibration error, by drawing cells; a fifth of the draws, since each is slow."""
+    place, noise = null_noise(forecasts, max(50, n_draws // 5), random)
+    ones = np.full(len(place), 1 / len(place))
+    cells = (Ranked(place, ones, row + ones * place, ones) for row in noise)
+    return drawn_law(np.array([lipschitz_witness(one) for one in cells]))
 
 
-def _noise(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def null_noise(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Return places of cells (m,), and draws (n_draws, m) of their mean residuals over all forecasts."""
     place, variance = null_cells(forecasts)
     return place, random.standard_normal((n_draws, len(place))) * np.sqrt(variance)
-
-
-def _smooth_errors(place: FloatArray, noise: FloatArray) -> FloatArray:
-    """Return the smooth ECE of each draw: cosine moments on a grid, where smoothing is a product."""
-    # The bandwidth of pure noise of standard deviation s grows as s^(2/3).
-    guess = float(noise.std(axis=0) @ noise.std(axis=0)) ** (1 / 3)
-    cells = int(2 ** np.ceil(np.log2(np.clip(_CELLS_PER_BANDWIDTH / max(guess, 1e-9), _FEWEST, _MOST))))
-    at = np.clip(place, 0, 1) * cells
-    left = np.minimum(at.astype(np.intp), cells - 1)
-    share = at - left
-    grid = np.zeros((len(noise), cells + 1))
-    start = np.flatnonzero(np.diff(left, prepend=-1))
-    grid[:, left[start]] += np.add.reduceat(noise * (1 - share), start, axis=1)
-    grid[:, left[start] + 1] += np.add.reduceat(noise * share, start, axis=1)
-    order = np.arange(cells + 1)
-    cosines = np.cos(np.pi * (np.outer(order, order) % (2 * cells)) / cells)
-    moments = grid @ cosines
-    back = cosines * np.where(order == 0, 1, 2)[:, None]
-    trapezoid = np.where((order == 0) | (order == cells), 0.5, 1) / cells
-    low, high = np.abs(moments[:, 0]), np.minimum(1, np.abs(grid).sum(axis=1))
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        kept = moments * np.exp(-0.5 * (np.pi * order * middle[:, None]) ** 2)
-        above = np.abs(kept @ back) @ trapezoid > middle
-        low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return (low + high) / 2

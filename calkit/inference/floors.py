@@ -59,6 +59,23 @@ class NullLaw:
     p_value: Callable[[float], float]
     critical: Callable[[float], float]
 
+    def scaled(self, factor: float) -> NullLaw:
+        """Return the law of the metric times a positive factor."""
+        return NullLaw(
+            self.mean * factor,
+            lambda value: self.p_value(value / factor),
+            lambda probability: self.critical(probability) * factor,
+        )
+
+    @property
+    def root(self) -> NullLaw:
+        """The law of the metric's root; its mean is taken to be the root of the mean."""
+        return NullLaw(
+            math.sqrt(max(self.mean, 0.0)),
+            lambda value: self.p_value(value**2),
+            lambda probability: math.sqrt(max(self.critical(probability), 0.0)),
+        )
+
     @property
     def floor(self) -> Floor:
         """Mean and 95 % quantile."""
@@ -83,7 +100,8 @@ def drawn_law(draws: FloatArray) -> NullLaw:
     n = len(ranked)
 
     def p_value(value: float) -> float:
-        return float(1 + n - np.searchsorted(ranked, value, side="left")) / (n + 1)
+        # Draws equal to the value but for rounding count as equal.
+        return float(1 + n - np.searchsorted(ranked, value - 1e-12 * abs(value), side="left")) / (n + 1)
 
     def critical(probability: float) -> float:
         allowed = math.floor(probability * (n + 1) + 1e-9)
@@ -121,21 +139,27 @@ def binned_law(sums: CellSums, reduction: Reduction, n_draws: int, random: np.ra
     return drawn_law(reduction(draw_gaps(sums, n_draws, random)))
 
 
-def sum_of_gaps_law(sums: CellSums, n_rows: float, *, one_label: bool) -> NullLaw:
+def sum_of_gaps_law(sums: CellSums, n_rows: float, *, n_keys: int = 1, one_label: bool = False) -> NullLaw:
     """Return the law of Σ |gap| / n_rows over many cells, in closed form.
 
     Parameters
     ----------
     sums : CellSums
+        In the order of keys and bins.
     n_rows : float
         What the sum is divided by.
-    one_label : bool
-        Whether each row has one positive among the cells (one of K classes), so that the positives of all cells
-        together are known: the cells are then independent only given that total.
+    n_keys : int, default=1
+        Number of forecasts of a row. Those of a row that are not of one label may depend on each other in any way: the
+        standard deviation is then the most there can be, the sum of those of the keys.
+    one_label : bool, default=False
+        Whether each row has one positive among the keys (one of K classes), so that the positives of all cells together
+        are known: the cells are then independent only given that total.
     """
     mean, covariance = null_moments(sums)
-    variance = np.maximum(sums.variance - mean**2, 0).sum()
-    total = sums.variance.sum()
+    variance = np.maximum(sums.variance - mean**2, 0)
+    total = float(sums.variance.sum())
     if one_label and total > 0:
-        variance -= covariance.sum() ** 2 / total
-    return normal_law(float(mean.sum()) / n_rows, math.sqrt(max(float(variance), 0.0)) / n_rows)
+        sd = math.sqrt(max(float(variance.sum() - covariance.sum() ** 2 / total), 0.0))
+    else:
+        sd = float(np.sqrt(variance.reshape(n_keys, -1).sum(axis=1)).sum())
+    return normal_law(float(mean.sum()) / n_rows, sd / n_rows)

@@ -21,7 +21,7 @@ from scipy.special import ndtr, ndtri, stdtrit
 from calkit.inference.cells import CellSums, mean_absolute, null_moments
 from calkit.inference.floors import NullLaw
 
-__all__ = ["GapLimits", "classwise_limits", "gap_limits", "neighbours"]
+__all__ = ["GapLimits", "gap_limits", "keyed_limits", "neighbours"]
 
 FloatArray = NDArray[np.float64]
 
@@ -170,8 +170,11 @@ def gap_limits(
     value, floor = float(np.abs(sums.gap).sum()), float(null_moments(sums)[0].sum())
     centre, spread = _posterior(sums, group)
     wide = _half_widths(sums, centre, spread, folds, level)
-    critical = law.critical((1 - level) / 2)
-    null, worlds = critical - law.mean, _Worlds(sums)
+    tail = (1 - level) / 2
+    critical = law.critical(tail)
+    # With few draws, or a small tail, nothing is significant.
+    null = (critical if np.isfinite(critical) else value) - law.mean
+    worlds = _Worlds(sums)
     noise = null + np.minimum(_STEPS, 1) * (wide - null)
 
     def path(nodes: tuple[FloatArray, FloatArray], centre: FloatArray, spread: FloatArray) -> tuple[FloatArray, ...]:
@@ -181,7 +184,7 @@ def gap_limits(
 
     mean, error = path(_SPIKY, centre, spread)
     estimate = float(error[list(_STEPS).index(1)])
-    low = min(_crossing(mean + noise, error, value), estimate - wide) if value > critical else 0.0
+    low = min(_crossing(mean + noise, error, value), estimate - wide) if law.p_value(value) <= tail else 0.0
     if sums.variance.sum() < _SPARSE_CELLS * (sums.scale**2).sum():
         # No data tell the spread: take the most noise there is.
         low = min(low, value - float(worlds.absolute(centre, centred=True).sum()) - wide)
@@ -191,10 +194,10 @@ def gap_limits(
     return GapLimits(estimate, max(low, 0.0), high)
 
 
-def classwise_limits(
-    sums: CellSums, folds: FloatArray, n_classes: int, law: NullLaw, pooled_law: NullLaw, level: float = 0.95
+def keyed_limits(
+    sums: CellSums, folds: FloatArray, n_keys: int, law: NullLaw, pooled_law: NullLaw, level: float = 0.95
 ) -> GapLimits:
-    """Return estimate and limits of Σ |true gap| over classes and bins.
+    """Return estimate and limits of Σ |true gap| over keys (classes) and bins.
 
     In sparse cells the error of all classes pooled, bin by bin, which is a lower bound of the class-wise one and hardly
     has noise, gives the lower limit; each of the two bounds then has half the tail.
@@ -204,17 +207,17 @@ def classwise_limits(
     sums : CellSums
         Cells in the order of classes and bins.
     folds : ndarray of float64, shape (g, m)
-    n_classes : int
+    n_keys : int
     law, pooled_law : NullLaw
         Of Σ|gap| over all cells, and over the bins of the pooled classes.
     level : float
     """
-    n_bins = len(sums.weight) // n_classes
+    n_bins = len(sums.weight) // n_keys
     found = gap_limits(sums, neighbours(len(sums.weight), n_bins), law, folds, level)
     filled = sums.filled
     if filled.variance.sum() >= _SPARSE_CELLS * (filled.scale**2).sum():
         return found
-    pooled_folds = folds.reshape(len(folds), n_classes, n_bins).sum(axis=1)
+    pooled_folds = folds.reshape(len(folds), n_keys, n_bins).sum(axis=1)
     same = np.zeros(n_bins, dtype=np.intp)
-    least = gap_limits(sums.pooled(n_classes), same, pooled_law, pooled_folds, (1 + level) / 2)
+    least = gap_limits(sums.pooled(n_keys), same, pooled_law, pooled_folds, (1 + level) / 2)
     return GapLimits(max(found.estimate, least.estimate), max(found.low, least.low), found.high)

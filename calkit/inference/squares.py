@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc, ndtri
+from scipy.special import gammainc, gammaincinv, ndtri
 
 from calkit.inference.cells import CellSums
 
-__all__ = ["SquaredGaps", "squared_gaps", "squared_limits"]
+__all__ = ["SquaredGaps", "squared_gaps", "squared_limits", "zero_quantile"]
 
 FloatArray = NDArray[np.float64]
 
@@ -82,9 +82,10 @@ class _Law:
 
     @property
     def at_zero(self) -> tuple[float, float]:
-        """Variance and third cumulant of the sum at 0, not divided by the total."""
+        """Shape and scale of the gamma law that, less its mean, has the estimate's first three cumulants at 0."""
         s2 = self._s2 * self._unit
-        return 2 * float((s2**2).sum()), 8 * float((s2**3).sum())
+        variance, third = 2 * float((s2**2).sum()), 8 * float((s2**3).sum())
+        return 4 * variance**3 / third**2, third / (2 * variance) / self._total
 
     def quantile(self, theta: float, z: float) -> float:
         """Return the quantile at which a normal one would be z: that of a Pearson III law (Wilson-Hilferty)."""
@@ -109,6 +110,12 @@ def _limit(law: _Law, estimate: float, z: float) -> float:
     return high
 
 
+def zero_quantile(sums: CellSums, probability: float) -> float:
+    """Return a quantile of the estimate if no bin has a true gap."""
+    shape, scale = _Law(sums).at_zero
+    return float(scale * (gammaincinv(shape, probability) - shape))
+
+
 def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
     """Return the estimate of the mean squared gap with limits; None if no bin holds two rows.
 
@@ -123,7 +130,6 @@ def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
     if not (sums.count > 1).any() or not sums.variance[sums.count > 1].sum() + sums.residual.sum() > 0:
         return None
     law, estimate, z = _Law(sums), squared_gaps(sums), -float(ndtri((1 - level) / 2))
-    variance, third = law.at_zero
-    shape, scale = 4 * variance**3 / third**2, third / (2 * variance) / float(sums.weight.sum())
+    shape, scale = law.at_zero
     p_value = float(1 - gammainc(shape, max(estimate / scale + shape, 0.0)))
     return SquaredGaps(estimate, _limit(law, estimate, z), _limit(law, estimate, -z), p_value)

@@ -20,8 +20,9 @@ from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, k
 from calkit.estimators.kernels import block_pairs
 from calkit.estimators.ranked import Ranked, ranked
 from calkit.inference.cells import CellSums, draw_gaps
-from calkit.inference.curves import averaged_two_bin_law, kolmogorov_smirnov_law, kuiper_law, smooth_error_and_law
+from calkit.inference.curves import averaged_two_bin_law, kolmogorov_smirnov_law, kuiper_law
 from calkit.inference.floors import NullLaw, drawn_law
+from calkit.inference.smooth import smooth_error_and_law
 from calkit.registry import Registry
 from calkit.stats.binning import bin_index, uniform_edges
 

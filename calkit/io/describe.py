@@ -15,10 +15,10 @@ from calkit.io.families import Classes
 from calkit.io.fields import row_blocks
 from calkit.io.hardening.limits import format_bytes
 from calkit.io.hardening.sandbox import Sandbox
-from calkit.io.names import read_name
 from calkit.io.opening import open_container
 from calkit.io.resolve import resolve
 from calkit.io.truth import file_classes
+from calkit.names import read_name
 
 __all__ = ["ArrayDescription", "FileDescription", "describe"]
 

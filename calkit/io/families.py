@@ -9,8 +9,8 @@ from typing import Any
 
 from calkit.errors import UsageError
 from calkit.io.container import Container, Field, printable, side_by_side
-from calkit.io.names import class_words, is_split, is_whole_number, read_class_column, read_name
 from calkit.labels import ClassIndex
+from calkit.names import class_words, is_split, is_whole_number, read_class_column, read_name
 
 __all__ = ["Classes", "as_name", "classes_of", "group_columns", "grouped", "is_numbered"]
 
@@ -207,8 +207,7 @@ def classes_of(item: Field, said: Sequence[Any] | None, labels: Callable[[], Ite
         # Lists of one length, as records have them: all are classes.
         places = list(range(len(words)))
     chosen = [place for place in places if place is not None]
-    if said is None and item.members and is_numbered([str(words[place]) for place in chosen]) and 0 in words:
-        # 0 .. K-1 are positions.
+    if said is None and item.members and all(isinstance(words[place], int) for place in chosen):
         chosen.sort(key=lambda place: words[place])
     kept = tuple(words[place] for place in chosen)
     if not all(isinstance(word, int) for word in kept):

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import CalibrationWarning, UsageError
-from calkit.io.container import Field
-from calkit.io.families import as_name, classes_of, group_columns
-from calkit.io.names import Role, read_class_column, read_name
 from calkit.labels import ClassIndex, as_array
 from calkit.lazy import Converted, block_rows
+from calkit.names import Role, read_name
 from calkit.predictions import Predictions
 
 __all__ = ["column_blocks", "column_names", "fields_of", "row_blocks"]
@@ -24,7 +22,7 @@ _OWN_ROLES: tuple[Role, ...] = ("labels", "correct", "sample_weight", "class_nam
 
 
 def fields_of(predictions: Predictions, *, text: bool = True) -> dict[str, Any]:
-    """Return the arrays of predictions under the names that :mod:`calkit.io.names` understands.
+    """Return the arrays of predictions under the names that :mod:`calkit.names` understands.
 
     Scores come first, then labels and weights, then the columns that travel with the rows, then the names of the
     classes. The scores may be larger than memory: read them by :func:`row_blocks`.
@@ -97,13 +95,7 @@ def _storable(values: Any) -> Any:
 
 
 def column_names(predictions: Predictions) -> list[str]:
-    """Return the names that a table of predictions gives its columns: ``logits_cat``, ``logits_dog``, ``labels``.
-
-    Raises
-    ------
-    UsageError
-        If columns of such names would not be read as these classes.
-    """
+    """Return the names that a table of predictions gives its columns: ``logits_cat``, ``logits_dog``, ``labels``."""
     fields = fields_of(predictions)
     fields.pop("class_names", None)
     names = []
@@ -116,43 +108,7 @@ def column_names(predictions: Predictions) -> list[str]:
             names.append(f"{name}_{predictions.class_names[1]}")
         else:
             names.append(name)
-    _check_names(predictions, names)
     return names
-
-
-def _check_names(predictions: Predictions, columns: list[str]) -> None:
-    """Raise if readers would not find the same classes."""
-    odd = next((name for name in columns if name != " ".join(name.split()) or not name.isprintable()), None)
-    classes = predictions.class_names
-    if odd is None and classes is not None:
-        kind, n_classes = predictions.kind, len(classes)
-        present = () if predictions.y_true is None else {classes[k] for k in np.unique(predictions.y_true).tolist()}
-        if predictions.scores.ndim == 1:
-            column = read_class_column(columns[0])
-            found: Any = None if column is None else (*_other(classes, present), as_name(column.word))
-        else:
-            members = group_columns(columns).get(kind, [])
-            words = tuple(word for word, _ in members)
-            item = Field(
-                kind, (1, len(words)), np.dtype(float), list, words, members=tuple(name for _, name in members)
-            )
-            found = classes_of(item, None, lambda: present).names if len(words) == n_classes else None
-            found = range(n_classes) if found is None and len(words) == n_classes else found
-        if found is None or sorted(map(str, found)) != sorted(map(str, classes)):
-            odd = next(
-                (name for name in map(str, classes) if not found or name not in map(str, found)), str(classes[0])
-            )
-    if odd is not None:
-        raise UsageError(
-            f"a table cannot have a column {odd!r} that is read as what it is; rename the class or the column, or "
-            "write "
-            ".npz, where names of classes stand apart."
-        )
-
-
-def _other(classes: Any, present: Any) -> list[Any]:
-    """Return the class that one column is not about, if readers can tell it."""
-    return [classes[0]] if classes[0] in present or classes in ((0, 1), (1, 0), (False, True)) else []
 
 
 def column_blocks(predictions: Predictions) -> Iterator[list[NDArray[Any]]]:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from calkit.errors import FileFormatError
 from calkit.io.container import printable
 from calkit.io.hardening.limits import MAX_COLUMNS, check
-from calkit.io.names import Meaning, read_name
 from calkit.io.options import option_names, padded, right_options
 from calkit.io.tables import Column, text_array, word_kind
+from calkit.names import Meaning, read_name
 
 __all__ = ["RecordColumns"]
 

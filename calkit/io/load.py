@@ -17,11 +17,11 @@ from calkit.io.families import Classes, as_name
 from calkit.io.formats import format_of_suffix
 from calkit.io.hardening.limits import WHOLE_BYTES, check
 from calkit.io.hardening.sandbox import Sandbox
-from calkit.io.names import Role, read_name
 from calkit.io.opening import open_container
 from calkit.io.resolve import Resolved, choose_split, resolve
 from calkit.io.truth import Truth, file_classes, pairs, read_column, truth_of
 from calkit.lazy import Converted, LazyArray
+from calkit.names import Role, read_name
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
 
@@ -285,9 +285,9 @@ def _check_scores(container: Container, item: Field, class_axis: int | None) -> 
         shape = "×".join(map(str, item.shape)) or "no axis"
         raise InputError(
             f"{container.path}: the scores must have shape (n, K), or (n,) for two classes or confidences, but "
-            f"{printable(item.name)!r} has {shape}. Say which axis is that of the classes with class_axis "
-            "(--class-axis): "
-            "1 for pixels (N, C, H, W), -1 for tokens (N, T, C)."
+            f"{printable(item.name)!r} has {shape}. Say which axis is that of the classes: class_axis=1 (--class-axis "
+            "1) "
+            "for pixels (N, C, H, W), class_axis=-1 (--class-axis -1) for tokens (N, T, C)."
         )
     if len(item.shape) == 2:
         check(container.path, columns=item.shape[1])

@@ -10,7 +10,8 @@ import numpy as np
 
 from calkit.errors import UsageError
 from calkit.io.container import Container, Field, printable
-from calkit.io.names import (
+from calkit.io.sources import RowsSource
+from calkit.names import (
     SCORE_ROLES,
     Meaning,
     Role,
@@ -19,7 +20,6 @@ from calkit.io.names import (
     read_class_column,
     read_name,
 )
-from calkit.io.sources import RowsSource
 from calkit.predictions import Kind
 from calkit.registry import unknown_name
 

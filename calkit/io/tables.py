@@ -1,6 +1,6 @@
 """Tables: columns of equal length, read in blocks of rows; columns of the same kind make a matrix.
 
-Columns ``logit_<class>`` (or any other word for scores, see :mod:`calkit.io.names`) make one matrix, in the order of
+Columns ``logit_<class>`` (or any other word for scores, see :mod:`calkit.names`) make one matrix, in the order of
 the file; if the classes are whole numbers, in theirs. Columns whose whole names are such numbers make the matrix
 ``scores``.
 """

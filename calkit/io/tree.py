@@ -115,12 +115,15 @@ class _Walk:
 
     def fields(self, node: Any, load: Callable[[], Any], name: str, depth: int) -> Iterator[Field]:
         if _is_frame(node):
-            for word, columns in _frame_columns(node):
-                part = partial(_of_frame, load, columns)
+            place = {str(column): index for index, column in enumerate(node.columns)}
+            for word, columns in group_columns(place).items():
+                part = partial(_of_frame, load, [place[column] for _, column in columns])
                 item = self.as_field(f"{name}/{word}" if name else word, part(), part)
-                names = tuple(str(node.columns[index])[len(word) + 1 :] for index in columns)
+                if item is not None and len(columns) > 1:
+                    words, members = zip(*columns, strict=True)
+                    item = replace(item, columns=words, members=members)
                 if item is not None:
-                    yield replace(item, columns=names if len(names) > 1 and not all(map(str.isdecimal, names)) else ())
+                    yield item
             return
         leaf = self.as_field(name or "0", node, load)
         if leaf is not None:
@@ -249,12 +252,6 @@ def _is_matrix(item: Field) -> bool:
 def _is_frame(node: Any) -> bool:
     """Tell a pandas DataFrame, without importing pandas."""
     return type(node).__name__ == "DataFrame" and hasattr(node, "iloc")
-
-
-def _frame_columns(frame: Any) -> list[tuple[str, list[int]]]:
-    """Return the arrays of a data frame, each with the places of its columns."""
-    place = {str(name): index for index, name in enumerate(frame.columns)}
-    return [(word, [place[name] for _, name in members]) for word, members in group_columns(place).items()]
 
 
 def _of_frame(load: Callable[[], Any], columns: list[int]) -> NDArray[Any]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from calkit.errors import InputError, UsageError
 from calkit.io.container import Container, Field, printable, side_by_side
 from calkit.io.families import Classes, as_name, classes_of
-from calkit.io.names import is_whole_number, read_name
 from calkit.io.resolve import Resolved
 from calkit.labels import ClassIndex, TrueColumns, answers_match, encode_labels, labels_in
 from calkit.lazy import LazyArray, block_rows
+from calkit.names import is_whole_number, read_name
 
 __all__ = ["Truth", "check_length", "file_classes", "pairs", "read_column", "truth_of"]
 
@@ -36,13 +36,18 @@ class Truth:
 
 def label_field(found: Resolved) -> Field | None:
     """Return the labels; of several columns, one per class, the matrix that they make."""
-    candidates = [] if "labels" in found.said else found.candidates.get("labels", [])
-    words = {str(as_name(word)): place for place, word in enumerate(found.scores.columns)}
-    columns = {item: meaning.split for item in candidates if (meaning := read_name(item.name)) is not None}
-    if len(columns) > 1 and set(columns.values()) == set(words):
-        order = sorted(columns, key=lambda item: words[columns[item]])
-        return side_by_side(found.path, "labels", order, [columns[item] for item in order])
+    columns = _label_columns(found)
+    if columns:
+        return side_by_side(found.path, "labels", list(columns.values()), list(columns))
     return found.get("labels")
+
+
+def _label_columns(found: Resolved) -> dict[str, Field]:
+    """Return columns of labels that are named after classes of the scores, by the class, in the order of the scores."""
+    candidates = [] if "labels" in found.said else found.candidates.get("labels", [])
+    named = {meaning.split: item for item in candidates if (meaning := read_name(item.name)) is not None}
+    words = [word for word in found.scores.columns if word in named]
+    return {word: named[word] for word in words} if len(words) == len(candidates) > 1 else {}
 
 
 def _different_labels(found: Resolved) -> Iterable[Any]:
@@ -72,6 +77,8 @@ def file_classes(found: Resolved, said: Sequence[Any] | None = None) -> Classes:
     own: tuple[Any, ...] | None = None
     if said is None and item is not None and len(item.shape) == 1 and item.dtype.kind != "O":
         own = tuple(item.read().tolist())
+    if said is None and own is None and (columns := _label_columns(found)):
+        own = tuple(as_name(word) for word in columns)
     n_classes = found.scores.shape[1] if len(found.scores.shape) == 2 else 2
     if own is not None and found.scores.columns:
         try:

@@ -11,6 +11,13 @@ from calkit.metrics.base import (
     metric,
 )
 from calkit.metrics.binned import adaece, classwise_ece, ece, mce
+from calkit.metrics.corp import corp_dsc, corp_mcb, corp_unc, refinement
+from calkit.metrics.cumulative import atb, ks, kuiper
+from calkit.metrics.debiased import ece_sweep, l1_debiased, l2_debiased
+from calkit.metrics.decisions import aurc, decision_loss, e_aurc, ucal
+from calkit.metrics.kernels import kde_ece, mmce, skce
+from calkit.metrics.lipschitz import ls_ece, smcal
+from calkit.metrics.norms import ace, over_confidence, rmsce, under_confidence
 from calkit.metrics.scores import accuracy, brier, error, nll
 from calkit.metrics.shared import SharedArguments
 from calkit.metrics.smooth import smece
@@ -25,18 +32,41 @@ __all__ = [
     "Recipe",
     "SharedArguments",
     "accuracy",
+    "ace",
     "adaece",
+    "atb",
+    "aurc",
     "available_metrics",
     "brier",
     "classwise_ece",
+    "corp_dsc",
+    "corp_mcb",
+    "corp_unc",
+    "decision_loss",
+    "e_aurc",
     "ece",
+    "ece_sweep",
     "error",
     "get_metric",
     "high_confidence",
+    "kde_ece",
+    "ks",
+    "kuiper",
+    "l1_debiased",
+    "l2_debiased",
+    "ls_ece",
     "mce",
     "metric",
+    "mmce",
     "nll",
+    "over_confidence",
+    "refinement",
+    "rmsce",
     "s99",
     "s99_accuracy",
+    "skce",
+    "smcal",
     "smece",
+    "ucal",
+    "under_confidence",
 ]

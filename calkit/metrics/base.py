@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec
 
 from calkit.errors import InputError, UsageError
-from calkit.metrics.intervals import IntervalMethod
+from calkit.inference.judgement import Inference
 from calkit.metrics.shared import SHARED_DEFAULTS, documented, split_arguments
 from calkit.predictions import Kind, Predictions
 from calkit.registry import Registry
@@ -31,6 +31,7 @@ __all__ = [
     "Recipe",
     "as_predictions",
     "available_metrics",
+    "compute",
     "get_metric",
     "metric",
 ]
@@ -54,8 +55,8 @@ class Recipe:
         What is counted, for the default target of K columns; for another one it is asked ``on`` that view.
     finish : callable
         Turns the summary of `statistic` into the value; of a view with keys, that of each key.
-    interval : IntervalMethod, optional
-        How the uncertainty is found.
+    inference : Inference, optional
+        How interval, floor and p-value are found.
     bounded_by_gap : bool
         Whether the value for the top label is never less than ``|mean confidence - accuracy|``, which lets a search
         over temperatures skip most of them.
@@ -67,7 +68,7 @@ class Recipe:
 
     statistic: Statistic[Any]
     finish: Callable[[Any], float]
-    interval: IntervalMethod | None = None
+    inference: Inference | None = None
     bounded_by_gap: bool = False
     over_keys: Callable[[list[float]], float] = mean_over_keys
     event_bounds: tuple[float, float] | None = None
@@ -99,8 +100,8 @@ class Metric:
         Where the metric is defined.
     parameters : dict
         The parameters that differ from the defaults.
-    interval : IntervalMethod, optional
-        How its uncertainty is found; None where that has no meaning.
+    inference : Inference, optional
+        How interval, floor and p-value are found; None where that has no meaning.
     target : str, optional
         What is judged, if it was asked for.
     view : View, optional
@@ -123,7 +124,7 @@ class Metric:
     bounded_by_gap: bool = False
     reference: str = ""
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
-    interval: IntervalMethod | None = field(default=None, compare=False)
+    inference: Inference | None = field(default=None, compare=False)
     target: str | None = field(default=None, compare=False)
     view: View | None = None
     view_shown: bool = field(default=False, compare=False)
@@ -164,11 +165,16 @@ class Metric:
         UsageError
             If the metric is not defined for it.
         """
+        if self.view is not None:
+            return self
         asked = target if self.target is None else self.target
         view = default_view(layout) if asked is None else get_view(asked).bind(layout)
         allowed = None if self.definition is None else self.definition.targets
         possible = self.statistic.sees_views if allowed is None else view.name in allowed
         if asked is None and (view == TOP or not (possible or layout.multilabel)):
+            return self
+        if self.target is None and allowed is not None and not possible:
+            # Its definition says what it judges: classwise_ece is that of all classes, whatever the others judge.
             return self
         if not possible:
             known = " or ".join(allowed or (TOP.name,))
@@ -177,7 +183,7 @@ class Metric:
         return replace(
             self,
             statistic=self.statistic.on(view),
-            interval=None if self.interval is None else self.interval.on(view),
+            inference=None if self.inference is None else self.inference.on(view),
             bounds=event_bounds or self.bounds,
             bounded_by_gap=self.bounded_by_gap and view == TOP,
             view=view,
@@ -273,7 +279,7 @@ class MetricDefinition:
     targets: tuple[str, ...] | None = None
     law_exceptions: Mapping[str, str] = field(default_factory=dict, hash=False)
 
-    @property
+    @functools.cached_property
     def defaults(self) -> dict[str, Any]:
         """The metric's own parameters with their defaults."""
         return {name: p.default for name, p in split_arguments(self.declared).items()}
@@ -283,7 +289,7 @@ class MetricDefinition:
         """The first line of the docstring."""
         return (inspect.getdoc(self.declared) or "").partition("\n")[0]
 
-    @property
+    @functools.cached_property
     def __signature__(self) -> inspect.Signature:
         own = [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in split_arguments(self.declared).values()]
         return inspect.Signature([*own, inspect.Parameter("target", inspect.Parameter.KEYWORD_ONLY, default=None)])
@@ -317,7 +323,7 @@ class MetricDefinition:
             recipe.bounded_by_gap,
             self.reference,
             {name: value for name, value in given.items() if value != self.defaults[name]},
-            recipe.interval,
+            recipe.inference,
             target=target.spec if isinstance(target, View) else target,
             over_keys=recipe.over_keys,
             definition=self,
@@ -328,13 +334,15 @@ class MetricDefinition:
 METRICS: Registry[MetricDefinition] = Registry("metric", entry_points="calkit.metrics")
 
 
-def metric(title: str, **about: Any) -> Callable[[Callable[P, Recipe]], Callable[P, float]]:
+def metric(title: str, *, name: str | None = None, **about: Any) -> Callable[[Callable[P, Recipe]], Callable[P, float]]:
     """Return a decorator that declares and registers a metric under the function's name.
 
     Parameters
     ----------
     title : str
         For headings.
+    name : str, optional
+        The word in specs, where it differs from the function's name.
     **about
         The other attributes of :class:`MetricDefinition`: `aliases`, `formula`, `bounds`, `percent`,
         `higher_is_better`, `reference`, `cost`, `trust`, `targets`, `law_exceptions`.
@@ -347,7 +355,7 @@ def metric(title: str, **about: Any) -> Callable[[Callable[P, Recipe]], Callable
     """
 
     def declare(function: Callable[P, Recipe]) -> Callable[P, float]:
-        definition = MetricDefinition(function.__name__, title, function, **about)
+        definition = MetricDefinition(name or function.__name__, title, function, **about)
         METRICS.register(definition.name, aliases=definition.aliases)(definition)
 
         value_of: Callable[..., float] = functools.partial(_computed, definition)
@@ -377,6 +385,12 @@ def _computed(definition: MetricDefinition, y_true: Any, y_proba: Any, **argumen
     parts = found[statistics[1]]
     groups = {label: metric.value(summary) for label, summary in parts.summaries.items()}
     return GroupedValue.of(value, groups, parts.counts, worst_group(metric, groups))
+
+
+def compute(metric: Metric, predictions: Predictions) -> float:
+    """Return the value of one metric."""
+    bound = metric.bind(predictions)
+    return bound.value(summarize(predictions, [bound.statistic])[bound.statistic])
 
 
 def available_metrics() -> list[str]:

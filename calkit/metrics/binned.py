@@ -1,83 +1,68 @@
-"""Calibration errors over bins of confidence: ECE, AdaECE, MCE, and the mean over classes."""
+"""Calibration errors over bins: ECE, AdaECE, MCE, and the mean over classes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 import numpy as np
 
-from calkit.metrics.base import Recipe, metric
-from calkit.metrics.intervals import GapInterval, IntervalMethod, LargestGapInterval
+from calkit.errors import UsageError
+from calkit.estimators.binned import NORMS
+from calkit.inference.binned import GapInference
+from calkit.inference.counts import Cells
+from calkit.metrics.base import Recipe, mean_over_keys, metric
+from calkit.metrics.binnings import Binning, get_binning, unchanged
 from calkit.metrics.shared import SharedArguments
-from calkit.registry import Registry, unknown_name
-from calkit.stats import BinSums, ClasswiseBins, Pairs, Statistic, UniformBins
+from calkit.registry import unknown_name
+from calkit.stats import BinSums, ClasswiseBins
 from calkit.stats.binning import as_n_bins
-from calkit.stats.pairs import focal_calibration_bins
-from calkit.stats.ranks import EqualMass
 
-__all__ = ["BINNINGS", "Binning", "adaece", "classwise_ece", "ece", "expected_gap", "get_binning", "largest_gap", "mce"]
+__all__ = [
+    "NOISE",
+    "adaece",
+    "binned_recipe",
+    "classwise_ece",
+    "ece",
+    "expected_gap",
+    "largest_gap",
+    "mce",
+    "norm_of_gaps",
+]
 
 _NAEINI = "Naeini, Cooper & Hauskrecht, AAAI 2015"
 _PAPER = "The Intriguing Effects of Focal Loss on the Calibration of Deep Neural Networks, 2020"
 _NIXON = "Nixon, Dusenberry, Zhang, Jerfel & Tran, CVPR Workshops 2019 (static calibration error)"
+#: When errors over bins can be trusted.
+NOISE = "n well above 100 n_bins; compare it with its floor"
+
+# Norms that are never less than |mean confidence - accuracy|.
+_BOUNDED = {"l1", "l2", "max"}
+
+# Binning and norm of other code's measures, by name.
+_CONVENTIONS = {
+    "focal-calibration": ("focal-calibration", "l1"),
+    "r-cut": ("r-cut", "l1"),
+    "sklearn-l2": ("cbrt", "l2"),
+    "torchmetrics": ("torchmetrics", "l1"),
+    "netcal": ("netcal", "l1"),
+}
 
 
-@dataclass(frozen=True)
-class Binning:
-    """How confidences are put into bins: what is counted, and how that becomes sums over bins.
+def norm_of_gaps(bins: BinSums, norm: str = "l1", over_keys: Callable[..., Any] = np.mean) -> float:
+    """Return a norm of the gaps of the bins that hold samples; of several keys (classes, say), their mean.
 
-    Attributes
+    Parameters
     ----------
-    statistic : Statistic
-    to_bins : callable
-        Turns the summary of `statistic` into :class:`~calkit.stats.BinSums`.
-    covers_all : bool
-        Whether every row is in some bin.
+    bins : BinSums
+    norm : str
+        One of :data:`~calkit.estimators.binned.NORMS`.
+    over_keys : callable
+        Turns the values of the keys into one.
     """
-
-    statistic: Statistic[Any]
-    to_bins: Callable[[Any], BinSums]
-    covers_all: bool = True
-
-
-#: Ways to bin, by name; each is a function of the number of bins.
-BINNINGS: Registry[Callable[[int], Binning]] = Registry("binning")
-
-
-@BINNINGS.register("uniform")
-def _uniform(n_bins: int) -> Binning:
-    return Binning(UniformBins(n_bins), _unchanged)
-
-
-@BINNINGS.register("quantile")
-def _quantile(n_bins: int) -> Binning:
-    statistic = EqualMass(n_bins)
-    return Binning(statistic, statistic.to_bins)
-
-
-@BINNINGS.register("focal-calibration")
-def _focal_calibration(n_bins: int) -> Binning:
-    return Binning(Pairs(), partial(focal_calibration_bins, n_bins=n_bins), covers_all=False)
-
-
-def _unchanged(bins: BinSums) -> BinSums:
-    return bins
-
-
-def get_binning(binning: str, n_bins: int) -> Binning:
-    """Return the way to bin that a name stands for.
-
-    Raises
-    ------
-    InputError
-        If `n_bins` is not a positive whole number.
-    NotFoundError
-        If no way to bin has that name.
-    """
-    return BINNINGS[binning](as_n_bins(n_bins))
+    gap, weight = (part.reshape(-1, bins.n_bins) for part in (bins.confidence - bins.correct, bins.weight))
+    values = [float(NORMS[norm](g[w > 0], w[w > 0])) for g, w in zip(gap, weight, strict=True) if w.any()]
+    return float(over_keys(values))
 
 
 def expected_gap(bins: BinSums) -> float:
@@ -93,21 +78,36 @@ def largest_gap(bins: BinSums) -> float:
     return float(np.nanmax(np.abs(bins.gap)))
 
 
-def _expected(binning: Binning) -> Recipe:
-    interval = GapInterval(binning.statistic) if binning.statistic.groupable else None
-    return _recipe(binning, expected_gap, interval)
+def binned_recipe(binning: Binning, norm: str, *, largest: bool = False) -> Recipe:
+    """Return the recipe of a norm of the gaps; over keys, the mean of theirs or the largest."""
+    if norm not in NORMS:
+        raise unknown_name("norm", str(norm), NORMS)
+    over_keys: Callable[..., Any] = np.max if largest else np.mean
 
-
-def _largest(binning: Binning) -> Recipe:
-    interval = LargestGapInterval(binning.statistic, binning.to_bins) if binning.statistic.groupable else None
-    return _recipe(binning, largest_gap, interval, over_keys=max)
-
-
-def _recipe(binning: Binning, how: Callable[[BinSums], float], interval: IntervalMethod | None, **more: Any) -> Recipe:
     def finish(summary: Any) -> float:
-        return how(binning.to_bins(summary))
+        bins = binning.to_bins(summary)
+        return expected_gap(bins) if norm == "l1" else norm_of_gaps(bins, norm, over_keys)
 
-    return Recipe(binning.statistic, finish, interval, bounded_by_gap=binning.covers_all, **more)
+    inference = None
+    if binning.cells is not None and binning.to_cells is not None:
+        inference = GapInference(
+            binning.cells, binning.to_cells, binning.statistic, binning.n_bins, norm, over_keys=over_keys
+        )
+    bounded = binning.covers_all and norm in _BOUNDED
+    return Recipe(
+        binning.statistic, finish, inference, bounded_by_gap=bounded, over_keys=max if largest else mean_over_keys
+    )
+
+
+def _named(convention: str | None, binning: str | Sequence[float], norm: str) -> tuple[str | Sequence[float], str]:
+    """Return binning and norm, those of a convention if one is asked for."""
+    if convention is None:
+        return binning, norm
+    if convention not in _CONVENTIONS:
+        raise unknown_name("convention", str(convention), _CONVENTIONS)
+    if binning != "uniform" or norm != "l1":
+        raise UsageError(f"convention={convention!r} says how to bin and to sum; leave binning and norm out.")
+    return _CONVENTIONS[convention]
 
 
 @metric(
@@ -115,10 +115,17 @@ def _recipe(binning: Binning, how: Callable[[BinSums], float], interval: Interva
     aliases=("expected_calibration_error",),
     formula="Σ_b w_b |accuracy_b − confidence_b|",
     reference=f"{_NAEINI}; Eq. 1",
-    trust="n well above 100 n_bins; noise alone gives about sqrt(n_bins / n)",
+    trust=NOISE,
 )
 def ece(
-    y_true: Any, y_proba: Any, *, n_bins: int = 15, binning: str = "uniform", **shared: Unpack[SharedArguments]
+    y_true: Any,
+    y_proba: Any,
+    *,
+    n_bins: int = 15,
+    binning: str | Sequence[float] = "uniform",
+    norm: str = "l1",
+    convention: str | None = None,
+    **shared: Unpack[SharedArguments],
 ) -> Recipe:
     """Expected calibration error: the mean gap between confidence and accuracy, over bins of confidence.
 
@@ -126,9 +133,18 @@ def ece(
     ----------
     n_bins : int, default=15
         Number of bins.
-    binning : {"uniform", "quantile", "focal-calibration"}, default="uniform"
+    binning : {"uniform", "quantile", "cbrt"} or sequence of float, default="uniform"
         Bins ``(k/n_bins, (k+1)/n_bins]`` of equal width, a confidence of 0 in the first; bins of equal mass (then it
-        is AdaECE); or those of the paper's published code.
+        is AdaECE), or as many of them as the cube root of n; or edges of your own, from 0 to 1, as a sequence or in
+        parentheses (``ece:binning=(0,.5,.9,1)``). Also those of other code: "focal-calibration", "r-cut",
+        "torchmetrics", "netcal".
+    norm : {"l1", "l2", "max", "mean", "over", "under"}, default="l1"
+        The mean gap; its root mean square (RMSCE); the largest (MCE); the mean over bins, not samples (ACE); the part
+        of over-confident, or of under-confident bins.
+    convention : {"focal-calibration", "r-cut", "sklearn-l2", "torchmetrics", "netcal"}, optional
+        Binning and norm of other code: AdaECE of the paper's published code; edges ``k * 0.1`` as R's ``cut`` has
+        them; scikit-learn's calibration_error (L2 over cbrt bins); torchmetrics (``[a, b)``, edges of torch, 1 in a bin
+        of its own); netcal (``[a, b)``, the last closed).
 
     Returns
     -------
@@ -147,7 +163,8 @@ def ece(
     >>> ece([1, 1], [0.3, 0.7], n_bins=10)
     0.5
     """
-    return _expected(get_binning(binning, n_bins))
+    binning, norm = _named(convention, binning, norm)
+    return binned_recipe(get_binning(binning, n_bins), norm)
 
 
 @metric(
@@ -158,7 +175,12 @@ def ece(
     trust="every bin holds hundreds of rows; a bin of a few rows decides it",
 )
 def mce(
-    y_true: Any, y_proba: Any, *, n_bins: int = 15, binning: str = "uniform", **shared: Unpack[SharedArguments]
+    y_true: Any,
+    y_proba: Any,
+    *,
+    n_bins: int = 15,
+    binning: str | Sequence[float] = "uniform",
+    **shared: Unpack[SharedArguments],
 ) -> Recipe:
     """Maximum calibration error: the largest gap between confidence and accuracy among bins that hold samples.
 
@@ -166,7 +188,7 @@ def mce(
     ----------
     n_bins : int, default=15
         Number of bins.
-    binning : {"uniform", "quantile", "focal-calibration"}, default="uniform"
+    binning : str or sequence of float, default="uniform"
         As for :func:`ece`.
 
     Returns
@@ -184,10 +206,10 @@ def mce(
     >>> round(mce([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
     0.7
     """
-    return _largest(get_binning(binning, n_bins))
+    return binned_recipe(get_binning(binning, n_bins), "max", largest=True)
 
 
-_CONVENTIONS = {"exact": "quantile", "focal-calibration": "focal-calibration"}
+_ADAPTIVE = {"exact": "quantile", "focal-calibration": "focal-calibration"}
 
 
 @metric(
@@ -196,7 +218,7 @@ _CONVENTIONS = {"exact": "quantile", "focal-calibration": "focal-calibration"}
     formula="ECE over bins of equal mass",
     reference=f"{_PAPER}; Eq. 3",
     cost="one pass; two above 4 million rows",
-    trust="n well above 100 n_bins; noise alone gives about sqrt(n_bins / n)",
+    trust=NOISE,
 )
 def adaece(
     y_true: Any, y_proba: Any, *, n_bins: int = 15, convention: str = "exact", **shared: Unpack[SharedArguments]
@@ -227,9 +249,9 @@ def adaece(
     >>> round(adaece([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]], n_bins=2), 12)
     0.15
     """
-    if convention not in _CONVENTIONS:
-        raise unknown_name("convention", str(convention), _CONVENTIONS)
-    return _expected(get_binning(_CONVENTIONS[convention], n_bins))
+    if convention not in _ADAPTIVE:
+        raise unknown_name("convention", str(convention), _ADAPTIVE)
+    return binned_recipe(get_binning(_ADAPTIVE[convention], n_bins), "l1")
 
 
 @metric(
@@ -270,4 +292,5 @@ def classwise_ece(y_true: Any, y_proba: Any, *, n_bins: int = 15, **shared: Unpa
     0.35
     """
     statistic = ClasswiseBins(as_n_bins(n_bins))
-    return Recipe(statistic, expected_gap, GapInterval(statistic))
+    inference = GapInference(Cells(statistic), unchanged, statistic, n_bins, view=statistic.view)
+    return Recipe(statistic, expected_gap, inference)

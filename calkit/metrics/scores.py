@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Unpack
 
+from calkit.inference.means import MeanInference, ProportionInference
 from calkit.metrics.base import Recipe, metric
-from calkit.metrics.intervals import MeanInterval, ProportionInterval
 from calkit.metrics.shared import SharedArguments
 from calkit.stats import RowMean, WeightedTotal
 
@@ -45,7 +45,7 @@ def accuracy(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Re
     0.75
     """
     statistic = RowMean("correct")
-    return Recipe(statistic, _mean, ProportionInterval(statistic, _right))
+    return Recipe(statistic, _mean, ProportionInference(statistic, _right))
 
 
 @metric("Error", formula="1 − accuracy", trust="any n; the interval is exact")
@@ -64,7 +64,7 @@ def error(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recip
     0.25
     """
     statistic = RowMean("correct")
-    return Recipe(statistic, _one_minus_mean, ProportionInterval(statistic, _wrong))
+    return Recipe(statistic, _one_minus_mean, ProportionInference(statistic, _wrong))
 
 
 @metric(
@@ -93,7 +93,7 @@ def nll(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     0.510826
     """
     statistic = RowMean("nll")
-    return Recipe(statistic, _mean, MeanInterval(statistic))
+    return Recipe(statistic, _mean, MeanInference(statistic))
 
 
 @metric(
@@ -127,4 +127,4 @@ def brier(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recip
     0.175
     """
     statistic = RowMean("brier")
-    return Recipe(statistic, _mean, MeanInterval(statistic), event_bounds=(0.0, 1.0))
+    return Recipe(statistic, _mean, MeanInference(statistic), event_bounds=(0.0, 1.0))

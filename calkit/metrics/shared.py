@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypedDict
 
 from calkit.stats import View
@@ -101,6 +102,7 @@ UsageError
 _HEADING = re.compile(r"^([A-Z][A-Za-z ]+)\n-+$", re.MULTILINE)
 
 
+@lru_cache(maxsize=1024)
 def split_arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """Return a metric function's own parameters: those between the arrays and the shared ones."""
     parameters = inspect.signature(function).parameters

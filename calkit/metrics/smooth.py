@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
 
+from calkit.inference.smooth import SmoothInference
 from calkit.metrics.base import Recipe, metric
-from calkit.metrics.intervals import GapInterval
 from calkit.metrics.shared import SharedArguments
-from calkit.stats.folds import FoldSums
-from calkit.stats.smoothing import ResidualGrid, Residuals, absolute_integral, density, smoothed, spectrum
+from calkit.stats.smoothing import ResidualGrid, Residuals, absolute_integral, density, spectrum
 
 __all__ = ["error_bound", "fixed_point", "smece"]
 
@@ -82,15 +80,6 @@ def error_bound(grid: ResidualGrid, value: float) -> float:
     return h * h * grid.absolute / grid.weight / (4 * value * value) if value > 0 else 0.0
 
 
-def _signal(sums: FoldSums, value: float) -> FoldSums:
-    """Return smoothed residuals of folds, whose absolute values add up to the smoothed error at one bandwidth."""
-    n_cells = sums.total.shape[-1] - 1
-    # Bandwidths below that would not be told from no smoothing on the coarse grid.
-    gaps = smoothed(sums.total, max(value, 2 / n_cells)) / n_cells
-    gaps[..., [0, -1]] /= 2
-    return replace(sums, total=gaps)
-
-
 @metric(
     "Smooth ECE",
     aliases=("smooth_ece",),
@@ -124,4 +113,4 @@ def smece(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recip
     0.0963
     """
     statistic = Residuals()
-    return Recipe(statistic, fixed_point, GapInterval(statistic, _signal), bounded_by_gap=True)
+    return Recipe(statistic, fixed_point, SmoothInference(), bounded_by_gap=True)

@@ -7,8 +7,8 @@ import operator
 from typing import Any, NamedTuple, Unpack
 
 from calkit.errors import InputError
+from calkit.inference.means import ProportionInference
 from calkit.metrics.base import METRICS, Recipe, as_predictions, metric
-from calkit.metrics.intervals import ProportionInterval
 from calkit.metrics.shared import SharedArguments, documented
 from calkit.stats import Tail, TailSums, summarize
 
@@ -125,7 +125,7 @@ def s99(y_true: Any, y_proba: Any, *, threshold: float = 0.99, **shared: Unpack[
     0.5
     """
     statistic = _tail(threshold)
-    return Recipe(statistic, _share, ProportionInterval(statistic, _sure))
+    return Recipe(statistic, _share, ProportionInference(statistic, _sure))
 
 
 @metric(
@@ -155,4 +155,4 @@ def s99_accuracy(y_true: Any, y_proba: Any, *, threshold: float = 0.99, **shared
     1.0
     """
     statistic = _tail(threshold)
-    return Recipe(statistic, _accuracy, ProportionInterval(statistic, _sure_and_right))
+    return Recipe(statistic, _accuracy, ProportionInference(statistic, _sure_and_right))

@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from calkit.errors import InputError
-from calkit.metrics.binned import expected_gap, get_binning
+from calkit.metrics.binned import expected_gap
+from calkit.metrics.binnings import get_binning
 from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, next_index, one_view, taken_predictions
 from calkit.plotting.reliability_styles import RELIABILITY_STYLES, borders, proportion_limits, spans
 from calkit.plotting.style import curve_style, wrapped

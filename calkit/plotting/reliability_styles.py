@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calkit.errors import InputError
-from calkit.metrics.intervals import clopper_pearson
+from calkit.inference.means import clopper_pearson
 from calkit.plotting.style import curve_style, foreground, note_box, place_legend
 from calkit.registry import Registry
 from calkit.stats import BinSums

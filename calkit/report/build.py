@@ -18,11 +18,11 @@ from calkit.io import load_predictions
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
 from calkit.report.entries import Entry, told_apart
-from calkit.report.measure import diagram_of, measured, swept
+from calkit.report.measure import diagram_of, measured, swept, target_of
 from calkit.report.model import MetricInfo, Report, Result, SavedEpoch, Subject, Training
 
 if TYPE_CHECKING:
-    from calkit.metrics.intervals import Resampling
+    from calkit.inference.resampling import Resampling
     from calkit.runs import RunFolder
 
 __all__ = ["REPORT_METRICS", "make_report"]
@@ -90,13 +90,13 @@ def make_report(
     opened = [entry if isinstance(entry, Entry) else Entry.from_path(entry) for entry in entries]
     names = told_apart(opened)
     wanted = None if metrics is None else [get_metric(metric) for metric in metrics]
-    resampling = as_resampling(confidence_level, n_resamples, random_state)
+    resampling = as_resampling(confidence_level, n_resamples, random_state, floors=False)
     subjects = [_subject(name, entry, wanted, n_bins, resampling) for name, entry in zip(names, opened, strict=True)]
     shown = {spec: None for subject in subjects for result in subject.results for spec in result.values}
     return Report(
         title=title,
         calkit=__version__,
-        metrics=tuple(_info(get_metric(spec)) for spec in shown),
+        metrics=tuple(_info(get_metric(spec), opened) for spec in shown),
         subjects=tuple(subjects),
         n_bins=n_bins,
         confidence_level=confidence_level,
@@ -107,7 +107,10 @@ def make_report(
     )
 
 
-def _info(metric: Metric) -> MetricInfo:
+def _info(metric: Metric, entries: Sequence[Entry]) -> MetricInfo:
+    if all(entry.predictions.one_column for entry in entries):
+        predictions = entries[0].predictions
+        metric = metric.bind(predictions, target_of(predictions))
     return MetricInfo(metric.spec, metric.heading, metric.percent, metric.higher_is_better)
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from calkit.inference.means import clopper_pearson
 from calkit.metrics import get_metric
-from calkit.metrics.intervals import clopper_pearson
 from calkit.plotting import HistoryDisplay, ReliabilityDisplay
 from calkit.plotting.panels import get_panel
 from calkit.plotting.style import COLOURS

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.evaluation import choose_metrics, intervals_of, statistics_of
+from calkit.evaluation import choose_metrics, judgements_of, statistics_of
+from calkit.inference.means import MeanInference
 from calkit.metrics import Metric
 from calkit.metrics.binned import expected_gap
-from calkit.metrics.intervals import MeanInterval
 from calkit.predictions import Predictions
 from calkit.report.model import ClassErrors, Diagram, Measure, Mistake, Result, Sweep
 from calkit.stats import At, BinSums, ClasswiseBins, RowMean, Statistic, Temperature, UniformBins, summarize
 from calkit.stats.mistakes import MistakeRows, Mistakes
 
 if TYPE_CHECKING:
-    from calkit.metrics.intervals import Resampling
+    from calkit.inference.resampling import Resampling
 
-__all__ = ["diagram_of", "measured", "swept"]
+__all__ = ["diagram_of", "measured", "swept", "target_of"]
 
 # A table of more classes than this says nothing to anyone, and takes as long as all the rest.
 _MOST_CLASSES = 1000
@@ -35,16 +35,27 @@ _LOWEST, _HIGHEST, _BEYOND = 0.5, 5.0, 1.5
 _STEPS = ((60, 200_000_000), (24, 400_000_000), (12, 1_000_000_000))
 
 
+def target_of(predictions: Predictions) -> str | None:
+    """Return what a report judges: predicted classes, also where the scores are one column; None for the default."""
+    return "top" if predictions.one_column else None
+
+
 def measured(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, resampling: Resampling | None) -> Result:
     """Return all that is reported of scores: metrics with intervals, the diagram, the errors of classes."""
     bins, classes, mistakes = UniformBins(n_bins), ClasswiseBins(n_bins), Mistakes(_MISTAKES)
     gap = _overconfidence(bins)
-    chosen = [*choose_metrics(metrics, predictions), gap]
+    chosen = [*choose_metrics(metrics, predictions, target_of(predictions)), gap]
     by_class = predictions.n_classes is not None and predictions.n_classes <= _MOST_CLASSES
-    wanted: list[Statistic[Any]] = [*statistics_of(chosen, resampling), bins, mistakes, *([classes] if by_class else [])]
+    wanted: list[Statistic[Any]] = [
+        *statistics_of(chosen, resampling),
+        bins,
+        mistakes,
+        *([classes] if by_class else []),
+    ]
     summaries = summarize(predictions, wanted)
     values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in chosen}
-    limits = {} if resampling is None else intervals_of(chosen, values, summaries, resampling)
+    found = {} if resampling is None else judgements_of(chosen, values, summaries, resampling)
+    limits = {spec: judgement.interval for spec, judgement in found.items()}
     measures = {spec: Measure(value, *(limits.get(spec) or ())) for spec, value in values.items()}
     return Result(
         None,
@@ -65,7 +76,7 @@ def _overconfidence(bins: UniformBins) -> Metric:
         bins,
         _mean_gap,
         bounds=(-1.0, 1.0),
-        interval=MeanInterval(UniformBins(1)),
+        inference=MeanInference(UniformBins(1)),
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from calkit import evaluation
-from calkit.metrics import get_metric
+from calkit.metrics import METRICS, get_metric
 from calkit.report.model import Measure, MetricInfo, Report, Result, Subject
 from calkit.specs import parse_spec
 
@@ -25,7 +25,7 @@ __all__ = [
     "verdict",
 ]
 
-#: What each metric is, by its name; others are shown without a note.
+#: What metrics are, by name, as reports say it; of others, what the catalogue says.
 METRIC_NOTES = {
     "accuracy": "Share of the samples whose most probable class is the true one.",
     "error": "Share of the samples whose most probable class is not the true one. A temperature does not change it.",
@@ -51,9 +51,10 @@ _UNSEEN = 0.0005
 
 
 def notes(metrics: Sequence[MetricInfo]) -> list[tuple[str, str]]:
-    """Return (heading, explanation) of the metrics that have one."""
+    """Return (heading, explanation) of the metrics: a note written for reports, or what the catalogue says."""
     named = [(info.heading.removesuffix(" %"), parse_spec(info.spec).name) for info in metrics]
-    return [(heading, METRIC_NOTES[name]) for heading, name in named if name in METRIC_NOTES]
+    notes = METRIC_NOTES | {name: METRICS[name].summary for name in METRICS if name not in METRIC_NOTES}
+    return [(heading, notes[name]) for heading, name in named if name in notes]
 
 
 def label_of(result: Result) -> str:

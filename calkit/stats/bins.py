@@ -170,15 +170,16 @@ class UniformBins(ForecastStatistic[BinSums]):
     def count(self, forecasts: Forecasts) -> BinSums:
         """Return the sums over bins, and keys if there are any."""
         if forecasts.probability.ndim == 1:
-            return BinSums.from_forecasts(self._index(forecasts), self.n_bins, forecasts)
+            return BinSums.from_forecasts(self.index(forecasts), self.n_bins, forecasts)
         columns = map(forecasts.column, range(forecasts.n_keys))
-        return BinSums.stack([BinSums.from_forecasts(self._index(one), self.n_bins, one) for one in columns])
+        return BinSums.stack([BinSums.from_forecasts(self.index(one), self.n_bins, one) for one in columns])
 
     def count_folds(self, forecasts: Forecasts, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
         """Return the sums of probability minus outcome over the rows of each fold and bin."""
-        return sum_folds(fold, n_folds, forecasts.weight, forecasts.gap, self._index(forecasts), self.n_bins)
+        return sum_folds(fold, n_folds, forecasts.weight, forecasts.gap, self.index(forecasts), self.n_bins)
 
-    def _index(self, forecasts: Forecasts) -> NDArray[np.intp]:
+    def index(self, forecasts: Forecasts) -> NDArray[np.intp]:
+        """Return the bin of each forecast of one key."""
         edges = uniform_edges(self.n_bins, forecasts.precision)
         probability = forecasts.probability
         if not forecasts.error or forecasts.exact is None:

@@ -135,14 +135,14 @@ def _class_logs(rows: Rows) -> Logs:
     return logs, others
 
 
-def _pick(rows: Rows, columns: Any) -> Callable[[], Logs] | None:
-    """Return what gives the logarithms of one class of each row, from logits or from the scores of two classes."""
+def _pick(rows: Rows, column: int | None = None) -> Callable[[], Logs] | None:
+    """Return what gives the logarithms of one class of each row (by default the predicted one), without loss."""
     if rows.kind == "confidence" or (rows.kind == "probs" and (rows.scores.shape[1] != 2 or rows.multilabel)):
         return None
 
     def logs() -> Logs:
         yes, no = _class_logs(rows)
-        each = np.arange(len(rows))
+        each, columns = np.arange(len(rows)), rows.predicted if column is None else column
         return yes[each, columns], no[each, columns]
 
     return logs
@@ -165,7 +165,7 @@ class TopLabel(View):
         """Return confidence and correctness."""
         error = rows.confidence_error
         exact = rows.exact_confidence if error else None
-        logs = _pick(rows, rows.predicted) if rows.kind == "logits" else None
+        logs = _pick(rows) if rows.kind == "logits" else None
         return Forecasts(rows.confidence, rows.hit, rows.weight, rows.precision, True, error, exact, logs)
 
 

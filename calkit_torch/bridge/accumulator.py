@@ -56,7 +56,7 @@ class Accumulator:
     >>> from calkit.stats import RowMean
     >>> accumulator = Accumulator([RowMean("correct")])
     >>> accumulator.update(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])).summaries()
-    {RowMean(quantity='correct'): WeightedTotal(count=2, weight=2.0, total=1.0)}
+    {RowMean(quantity='correct', view=None): WeightedTotal(count=2, weight=2.0, total=1.0)}
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, from their official Python archives.
+"""CIFAR-10 and CIFAR-100, from their official Python archives or in another form.
 
 Source: A. Krizhevsky: Learning multiple layers of features from tiny images, 2009;
 https://www.cs.toronto.edu/~kriz/cifar.html.
@@ -20,6 +20,7 @@ from torch import Tensor
 from calkit.errors import FileFormatError
 from calkit.registry import unknown_name
 from calkit_torch.data.base import DataSet
+from calkit_torch.data.cifar_forms import FORMS, Images
 from calkit_torch.data.feeds import ImageFeed
 from calkit_torch.data.files import RemoteFile, default_folder, fetch, md5_of
 from calkit_torch.data.images import Augmentation, Pixels
@@ -55,6 +56,8 @@ class CifarFiles:
         The key of the labels in them.
     names_file, names_key : str
         The file with the names of the classes, and their key in it.
+    n_classes : int
+        How many classes there are.
     """
 
     name: str
@@ -65,6 +68,7 @@ class CifarFiles:
     label_key: str
     names_file: str
     names_key: str
+    n_classes: int
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -85,6 +89,7 @@ CIFAR10 = CifarFiles(
     label_key="labels",
     names_file="batches.meta",
     names_key="label_names",
+    n_classes=10,
 )
 
 CIFAR100 = CifarFiles(
@@ -100,6 +105,7 @@ CIFAR100 = CifarFiles(
     label_key="fine_labels",
     names_file="meta",
     names_key="fine_label_names",
+    n_classes=100,
 )
 
 
@@ -111,6 +117,10 @@ def load_cifar10(*, folder: Path | None = None, split_seed: int = 1, download: b
     ----------
     folder : Path, optional
         The folder that holds the archive ``cifar-10-python.tar.gz`` or what was extracted from it, or one of the two.
+        Or another form: the folders ``train`` and ``test`` with a folder of PNGs for each class; ``cifar*.npz`` with
+        ``x_train``, ``y_train``, ``x_test``, ``y_test``; Parquet files ``train*.parquet`` and ``test*.parquet`` with
+        the columns ``img`` and ``label`` (or ``fine_label``). These list the images in their own order, so that the
+        division of a seed is another than that of the archive, but for an ``.npz`` in the official order.
     split_seed : int
         What the division of the 50,000 depends on: the first tenth after shuffling is for validation. Seed 1 gives
         that of the focal-loss calibration paper.
@@ -156,7 +166,7 @@ def load_cifar100(
 def read_cifar(
     files: CifarFiles, folder: Path | None = None, *, download: bool = False
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], tuple[str, ...]]:
-    """Read an archive.
+    """Read an archive, or what holds the images in another form.
 
     Parameters
     ----------
@@ -179,6 +189,9 @@ def read_cifar(
     FileFormatError
         If nothing is there, a checksum is wrong or a file is broken.
     """
+    other = _other_form(files, default_folder(files.name) if folder is None else folder)
+    if other is not None:
+        return other.train, other.test, other.class_names
     found: dict[str, Any] = {}
     with _members(files, folder, download) as members:
         for name, where, file in members:
@@ -189,6 +202,16 @@ def read_cifar(
         pairs = [_images_and_labels(found[name], files.label_key, len(names)) for name in part]
         parts.append((torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])))
     return parts[0], parts[1], tuple(map(str, names))
+
+
+def _other_form(files: CifarFiles, place: Path) -> Images | None:
+    """Return the images, if they are there in another form than the archive's, and that is not."""
+    if any((place / name).exists() for name in (files.folder, files.archive.name, files.names_file)):
+        return None
+    for form in FORMS.values():
+        if (found := form.find(place)) is not None:
+            return form.read(found, files.n_classes)
+    return None
 
 
 def _dataset(
@@ -241,7 +264,7 @@ def _find(files: CifarFiles, folder: Path | None, download: bool) -> Path:
         return fetch(files.archive, place)
     raise FileFormatError(
         f"{files.name} is not in {place}: put {files.archive.name} there, or the folder {files.folder} that it "
-        f"extracts to, or name another folder, or download it (163 MB):\n"
+        f"extracts to, or folders of PNGs, an .npz or Parquet files, or name another folder, or download it (163 MB):\n"
         f"  mkdir -p {place} && curl -L -o {place / files.archive.name} {files.archive.url}\n"
         f"calkit train --download does that, and from Python get_dataset({files.name!r}, download=True)."
     )

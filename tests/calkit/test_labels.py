@@ -182,6 +182,15 @@ class TestFrames:
         assert calkit.accuracy(np.arange(12), FRAMES[frame](columns)) == 1
         assert calkit.accuracy(np.arange(12).astype(str), FRAMES[frame](columns)) == 1
 
+    @pytest.mark.parametrize("title", ["prob_{}", "p{}", "val_softmax_{}", "y_proba.{}", "prob_class_{}", "{}"])
+    def test_words_for_scores_are_no_part_of_the_class(self, frame, title):
+        columns = {title.format(k): np.eye(12)[:, k] for k in sorted(range(12), key=str)}
+        for labels in (np.arange(12), np.arange(12).astype(str)):
+            assert calkit.accuracy(labels, FRAMES[frame](columns)) == 1
+        for chosen in ([title.format(k) for k in (3, 11)], [3, 11]):
+            p = Predictions(FRAMES[frame](columns), kind="probs", class_names=chosen)
+            np.testing.assert_array_equal(p.scores, np.eye(12)[:, [3, 11]])
+
     def test_class_names_choose_columns_by_name(self, frame):
         columns = {"id": [7, 8], "b": [0.2, 0.9], "a": [0.8, 0.1]}
         assert calkit.accuracy(["a", "b"], FRAMES[frame](columns), class_names=["a", "b"]) == 1
@@ -432,3 +441,42 @@ def test_class_index_is_the_rule():
         None,
         None,
     ]
+
+
+def test_names_as_mappings_of_a_model():
+    for names in ({0: "a", 1: "b", 2: "c"}, {"2": "c", "0": "a", "1": "b"}, {"b": 1, "a": 0, "c": 2}):
+        assert as_class_names(names) == ("a", "b", "c")
+    assert as_class_names({1: 0, 0: 1}) == (1, 0)
+    with pytest.raises(InputError, match=r"must map the columns 0\.\.1"):
+        as_class_names({1: "a", 2: "b"})
+
+
+def test_multi_label_frames_are_matched_by_name():
+    p = pd.DataFrame({"red": [0.9, 0.2], "big": [0.3, 0.8]})
+    y = pd.DataFrame({"big": [0, 1], "red": [1, 0]})
+    expected = calkit.brier([[1, 0], [0, 1]], p.to_numpy(), target="multilabel")
+    assert calkit.brier(y, p, target="multilabel") == expected
+
+
+def test_a_single_column_is_that_of_class_1():
+    y, p = [0, 1, 1], np.array([0.2, 0.9, 0.4])
+    for title in ("prob_1", "score", "p_True", "prob_spam"):
+        assert calkit.brier(y, pd.DataFrame({title: p})) == calkit.brier(y, p)
+    for title in ("prob_0", "p_False"):
+        with pytest.raises(InputError, match="forecast of class 1"):
+            calkit.brier(y, pd.DataFrame({title: p}))
+
+
+def test_pairs_may_leave_rows_out():
+    p = Predictions([0.9, 0.5, 0.2], ["yes", "unknown", "no"], kind="confidence", ignore_label="unknown")
+    assert p.sample_weight.tolist() == [1, 0, 1]
+    assert evaluate(p, ["accuracy"])["accuracy"] == 0.5
+    with pytest.raises(InputError, match="ignore_label is for one label per row"):
+        Predictions(np.eye(2), np.eye(2), kind="probs", ignore_label=0)
+
+
+def test_a_tensor_without_numbers():
+    torch = pytest.importorskip("torch")
+    for y, p in (([0, 1], torch.zeros(2, 2, device="meta")), (torch.zeros(2, device="meta"), np.eye(2))):
+        with pytest.raises(InputError, match="meta device"):
+            calkit.accuracy(y, p)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import calkit
 from calkit.errors import FileFormatError, InputError, UsageError
 from calkit.io import load_predictions, open_container, save_predictions
-from calkit.io.names import ROLES, Meaning, read_name
+from calkit.names import ROLES, Meaning, read_name
 
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.1, 0.2, 0.3], [-1.0, 4.0, 0.0], [0.0, 0.0, 1.0]])
 PROBS = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)

@@ -22,7 +22,8 @@ from calkit.datasets import digits_path, load_digits_logits
 from calkit.errors import InputError, NotFoundError, UsageError
 from calkit.report import Entry, make_report, render_report
 from calkit.report.build import REPORT_METRICS
-from calkit.report.words import METRIC_NOTES, brief, comparison_sentences, headline, verdict
+from calkit.report.model import MetricInfo
+from calkit.report.words import METRIC_NOTES, brief, comparison_sentences, headline, notes, verdict
 
 HOSTILE = "</style></title><script>alert(1)</script>\"'&$\\frac$"
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -606,4 +607,7 @@ def test_the_commands_of_the_guide_run(call, tmp_path, monkeypatch):
 
 
 def test_every_metric_is_explained():
-    assert set(calkit.metrics.available_metrics()) <= set(METRIC_NOTES)
+    infos = [MetricInfo(name, name, True, False) for name in calkit.metrics.available_metrics()]
+    assert all(len(text) > 20 for _, text in notes(infos))
+    assert len(notes(infos)) == len(infos)
+    assert set(METRIC_NOTES) <= set(calkit.metrics.available_metrics())

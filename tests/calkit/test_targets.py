@@ -341,3 +341,20 @@ def test_the_command_line(tmp_path):
     found = json.loads(CliRunner().invoke(cli, [*arguments, "--format", "json"]).output)[0]
     assert found["targets"] == {"ece": "classwise", "brier": "classwise"}
     assert found["metrics"]["ece"] == calkit.classwise_ece(y, logits, from_logits=True)
+
+
+def test_a_report_of_one_column_judges_predicted_classes_and_says_so():
+    from calkit.report import make_report
+    from calkit.report.entries import Entry
+
+    rng = np.random.default_rng(0)
+    p, y = rng.random(200), rng.integers(0, 2, 200)
+    report = make_report(
+        [Entry("one", Predictions(p, y, kind="probs"))], metrics=["ece", "classwise_ece"], confidence_level=None
+    )
+    (result,) = report.subjects[0].results
+    assert result.values["ece"].value == pytest.approx(calkit.ece(y, p, target="top"), rel=1e-12)
+    assert report.metrics[0].heading == "ECE (top) %"
+    diagram = result.diagram
+    gaps = np.abs(np.array(diagram.confidence) - np.array(diagram.correct)).sum() / np.sum(diagram.weight)
+    assert gaps == pytest.approx(result.values["ece"].value, rel=1e-12)

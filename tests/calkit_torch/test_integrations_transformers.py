@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import runpy
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import calkit
 from calkit.calibrators import TemperatureScaling
 from calkit.errors import CalibrationWarning, InputError, MissingDependencyError, UsageError
 from calkit_torch.integrations.transformers import CalibrationCallback
+from calkit_torch.losses import get_loss
 from tests.calkit_torch.ranks import run_on_two_ranks
 
 METRICS = ("ece", "adaece", "nll", "s99")
@@ -302,3 +304,38 @@ def test_a_missing_library_is_one_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'calkit-calibration\[transformers\]'"):
         importlib.import_module("calkit_torch.integrations.transformers")
+
+
+class Unlabelled(Net):
+    """Without labels, which Trainer keeps for itself where it is given a loss."""
+
+    def forward(self, x, labels=None):
+        return SequenceClassifierOutput(logits=self.layer(x))
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_the_loss_of_the_example_does_not_depend_on_the_accumulation(tmp_path, steps):
+    """One step of SGD over 32 rows, in one batch or in four, moves the weights by the rate times the mean gradient."""
+    path = Path(__file__).parents[2] / "examples" / "transformers_callback.py"
+    example = runpy.run_path(str(path), run_name="example")
+    model, rows = Unlabelled(), Rows(32, 0)
+    before = [p.detach().clone() for p in model.parameters()]
+    loss = get_loss("focal:1")(model(rows.columns["x"]).logits, rows.columns["labels"])
+    expected = torch.autograd.grad(loss, list(model.parameters()))
+    arguments = TrainingArguments(
+        str(tmp_path),
+        max_steps=1,
+        optim="sgd",
+        learning_rate=0.5,
+        lr_scheduler_type="constant",
+        max_grad_norm=0,
+        per_device_train_batch_size=32 // steps,
+        gradient_accumulation_steps=steps,
+        save_strategy="no",
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+    )
+    Trainer(model=model, args=arguments, train_dataset=rows, compute_loss_func=example["loss_of"]).train()
+    for old, new, gradient in zip(before, model.parameters(), expected, strict=True):
+        torch.testing.assert_close(old - new.detach(), 0.5 * gradient, rtol=1e-4, atol=1e-6)

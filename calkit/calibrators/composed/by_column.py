@@ -49,11 +49,11 @@ class ByColumn(Calibrator):
     >>> from calkit import Predictions
     >>> from calkit.calibrators import ByColumn
     >>> topic = np.repeat(["easy", "hard"], 100)
-    >>> right = np.r_[np.tile([1] * 9 + [0], 10), np.tile([1, 0], 50)]
+    >>> right = np.r_[np.tile([1] * 9 + [0], 10), np.tile([1, 1, 1, 0, 0], 20)]
     >>> pairs = Predictions(np.full(200, 0.7), right, kind="confidence", columns={"topic": topic})
     >>> after = ByColumn("topic").fit_predictions(pairs).apply(pairs)
     >>> after.scores[[0, 100]].round(3)
-    array([0.9  , 0.502])
+    array([0.9, 0.6])
     """
 
     _state: ClassVar[tuple[str, ...]] = ("calibrator_", "values_", "calibrators_")

@@ -18,8 +18,8 @@ from calkit.io.container import Container, Field, by_name
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.hardening.guard import reading
 from calkit.io.hardening.limits import BLOCK_BYTES, MAX_HEADER_BYTES, check
-from calkit.io.names import read_name
 from calkit.io.tables import Table, stack_columns, table_fields
+from calkit.names import read_name
 
 __all__ = ["Arrow", "HuggingFace"]
 

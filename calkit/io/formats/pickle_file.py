@@ -1,4 +1,4 @@
-"""Python pickles, which can run any code when read: only for those who say that they trust the file."""
+"""Pickles of Python and joblib, which can run any code when read: only for those who say that they trust the file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from calkit.io.tree import array_field, tree_fields
 
 __all__ = ["Pickle"]
 
-_WHAT = ".pkl"
+# joblib tells by the first bytes how a file is compressed, whoever wrote it.
+_KINDS = ("pkl", "joblib")
+_PACKED = ("z", "gz", "bz2", "xz", "lzma")
 
 
 class Pickle(Format):
-    """Pickled arrays in dictionaries, lists and tuples."""
+    """Pickled arrays in dictionaries, lists and tuples, as ``pickle.dump`` or ``joblib.dump`` writes them."""
 
     name = "pickle"
-    suffixes = (".pkl", ".pickle", ".p")
+    suffixes = (".pkl", ".pickle", ".p", ".joblib", *(f".{kind}.{end}" for kind in _KINDS for end in _PACKED))
     magic: ClassVar[tuple[bytes, ...]] = tuple(b"\x80" + bytes([version]) for version in range(2, 6))
 
     def read(self, path: Path) -> Container:
@@ -41,13 +43,16 @@ class Pickle(Format):
 
 
 def _unpickle(path: Path) -> Any:
-    with path.open("rb") as stream:
-        try:
-            return pickle.load(stream)  # noqa: S301 - the user says that the file is trusted
-        except UnicodeDecodeError:
-            # Arrays that Python 2 pickled.
-            stream.seek(0)
-            return pickle.load(stream, encoding="latin1")  # noqa: S301
+    import joblib
+
+    try:
+        return joblib.load(path)
+    except ValueError as error:
+        if not isinstance(error.__cause__ or error, UnicodeDecodeError):
+            raise
+        # Arrays that Python 2 pickled.
+        with path.open("rb") as stream:
+            return pickle.load(stream, encoding="latin1")  # noqa: S301 - the user says that the file is trusted
 
 
 FORMATS.register("pickle")(Pickle())

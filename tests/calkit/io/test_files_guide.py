@@ -6,13 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from calkit.cli.app import run
-from calkit.io import FORMATS, available_formats
-from calkit.io.hardening.limits import MAX_ARRAYS, MAX_COLUMNS, MAX_EXPANSION, MAX_TEXT_EXPANSION
-from calkit.io.names import read_name
+from calkit.io import FORMATS, Sandbox, available_formats
+from calkit.io.hardening import limits
 from calkit.io.text import COMPRESSIONS
+from calkit.names import read_name
 
 PAGE = (Path(__file__).parents[3] / "docs" / "user_guide" / "files.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(python|sh|text)\n(.*?)```", PAGE, re.S)
@@ -87,6 +85,31 @@ def test_names_are_taken_for_what_the_table_says():
     assert checked > 15
 
 
-@pytest.mark.parametrize("number", [MAX_EXPANSION, MAX_TEXT_EXPANSION, f"{MAX_COLUMNS:,}", f"{MAX_ARRAYS:,}"])
-def test_limits_are_those_of_the_code(number):
-    assert f"{number}" in PAGE.split("## Limits")[1]
+STRANGERS = (Path(__file__).parents[3] / "docs" / "user_guide" / "untrusted_files.md").read_text(encoding="utf-8")
+
+
+def test_limits_are_those_of_the_code():
+    words = [
+        f"{limits.MAX_EXPANSION} times",
+        f"{limits.MAX_TEXT_EXPANSION} times",
+        f"{limits.MAX_ARRAYS:,}; {limits.MAX_COLUMNS:,}",
+        f"{limits.MAX_NAME:,} characters",
+        f"a JSON document | {limits.MAX_DOCUMENT_BYTES >> 20} MiB",
+        f"a line of text | {limits.MAX_LINE_BYTES >> 20} MiB",
+        f"| {limits.MAX_HEADER_BYTES >> 20} MiB",
+        f"a chunk of HDF5 or Zarr | {limits.MAX_CHUNK_BYTES >> 20} MiB",
+        f"each with the room of the longest | {limits.MAX_TEXT_BYTES >> 20} MiB",
+        f"{Sandbox().memory >> 30} GiB of memory",
+        f"take {Sandbox().seconds:g} s to open",
+    ]
+    assert [word for word in words if word not in STRANGERS] == []
+
+
+def test_the_page_on_files_of_strangers_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for language, code in re.findall(r"```(python|sh)\n(.*?)```", STRANGERS, re.S):
+        if language == "python":
+            exec(compile(code, "untrusted_files.md", "exec"), names)
+        for line in code.splitlines() if language == "sh" else ():
+            assert run(shlex.split(line)[1:]) == 0, capsys.readouterr().err

@@ -12,8 +12,8 @@ from tests.io_samples import SAMPLES, options_of
 
 METRICS = ["accuracy", "error", "ece", "adaece", "mce", "nll", "brier", "s99"]
 
-# Text does not tell float32 from float64 and is read as float64, in which the softmax is then computed.
-TEXT = ("csv", "tsv", "json")
+# Neither text nor MATLAB 4 tells float32 from float64: they are read as float64, in which the softmax is computed.
+TEXT = ("csv", "tsv", "json", "matlab-4")
 
 
 @pytest.fixture(params=["whole", "in blocks"])

@@ -8,10 +8,10 @@ words.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from calkit.errors import UsageError
 
@@ -23,6 +23,7 @@ __all__ = [
     "Role",
     "add_words",
     "canonical_split",
+    "column_classes",
     "is_split",
     "is_whole_number",
     "read_class_column",
@@ -297,6 +298,25 @@ def class_words(words: Iterable[str]) -> list[str]:
     words = list(words)
     stripped = [_CLASS_WORD.sub("", word, count=1) if _CLASS_WORD.match(word) else word for word in words]
     return stripped if all(a != b for a, b in zip(words, stripped, strict=True)) else words
+
+
+def column_classes(names: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the classes that the columns of a matrix of scores stand for.
+
+    Columns that are named by a word for scores and a class (``prob_cat``, ``prob_1``) stand for that class, a number if
+    it is a whole one; others are named by the class alone.
+
+    Examples
+    --------
+    >>> column_classes(["prob_1", "prob_0"]), column_classes(["cat", "dog"])
+    ((1, 0), ('cat', 'dog'))
+    """
+    found = [read_class_column(name) if isinstance(name, str) else None for name in names]
+    columns = [column for column in found if column is not None and column.role in SCORE_ROLES]
+    if len(columns) < len(names) or len({column.array for column in columns}) != 1:
+        return tuple(names)
+    words = class_words(column.word for column in columns)
+    return tuple(int(word) if is_whole_number(word) else word for word in words)
 
 
 def is_whole_number(word: str) -> bool:

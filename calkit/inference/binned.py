@@ -1,0 +1,239 @@
+"""What calibration errors over bins are worth: floors by drawn gaps or in closed form, intervals inverted from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.estimators.binned import NORMS
+from calkit.inference.cells import CellSums, draw_gaps
+from calkit.inference.floors import Floor, NullLaw, drawn_law, sum_of_gaps_law
+from calkit.inference.gaps import gap_limits, keyed_limits
+from calkit.inference.judgement import Judgement, Pooled, seminorm_limits
+from calkit.inference.means import clopper_pearson, filled_folds
+from calkit.inference.resampling import Resampling
+from calkit.inference.squares import squared_gaps, squared_limits, zero_quantile
+from calkit.stats import Statistic, View
+from calkit.stats.views import Classwise
+
+__all__ = ["GapInference", "SameTargetInference", "SquareInference"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GapInference:
+    """For a norm of the gaps of bins.
+
+    Parameters
+    ----------
+    cells : Statistic
+        Counts what `to_cells` turns into :class:`CellSums`, in the order of keys and bins.
+    to_cells : callable
+    bins : Statistic
+        One that is `groupable` and gives the gaps of each fold over the same bins: for intervals of several keys.
+    n_bins : int or None
+        Bins of each key; None if it depends on the rows: then there is nothing for several keys.
+    norm : str
+        One of :data:`~calkit.estimators.binned.NORMS`.
+    over_keys : callable
+        Turns values of shape (n_keys, n) into those of all keys: their mean, or the largest.
+    view : View, optional
+        Whose forecasts, if they have keys.
+    """
+
+    cells: Statistic[Any]
+    to_cells: Callable[[Any], CellSums]
+    bins: Statistic[Any]
+    n_bins: int | None
+    norm: str = "l1"
+    over_keys: Callable[..., Any] = np.mean
+    view: View | None = None
+
+    def on(self, view: View) -> GapInference | None:
+        """Return the method for another view; None for one with keys if the number of bins is not known."""
+        if view.keyed and self.n_bins is None:
+            return None
+        cells, bins = self.cells.on(view), self.bins.on(view)
+        # Bound methods belong to the statistic they turn the summary of.
+        to_cells = getattr(cells, "to_cells", self.to_cells)
+        return replace(self, cells=cells, bins=bins, to_cells=to_cells, view=view if view.keyed else None)
+
+    def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        folded = self.view is not None and self.norm == "l1" and resampling.confidence_level is not None
+        return (self.cells, self.bins.folded(resampling.folds)) if folded else (self.cells,)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
+        sums = self.to_cells(summaries[0])
+        if sums.soft.any():
+            return Judgement()
+        if self.view is None or self.n_bins is None:
+            return _one_key(sums.filled, self.norm, resampling)
+        n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
+        if n_keys == 2 and one_label:
+            # The second class of two says it all: the gaps of the first are the same.
+            return _one_key(sums[self.n_bins :].filled, self.norm, resampling)
+        if self.norm != "l1":
+            law = drawn_law(self.over_keys(_drawn_by_key(sums, self.n_bins, self.norm, resampling), axis=0))
+            return Judgement(None, law.floor, law.p_value(value))
+        folds = None
+        if resampling.confidence_level is not None:
+            _, folds = filled_folds(self.bins.folded(resampling.folds).to_folds(summaries[1]))
+        return _sum_over_keys(sums, folds, n_keys, one_label, resampling)
+
+
+def _one_key(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
+    """Judge the error of forecasts that fall into one bin each."""
+    value = float(NORMS[norm](sums.gap, sums.weight))
+    gaps = draw_gaps(sums, resampling.n_resamples, resampling.random)
+    law = drawn_law(NORMS[norm](gaps, sums.weight))
+    found = Judgement(None, law.floor, law.p_value(value))
+    limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
+    if resampling.confidence_level is None or sums.count.sum() < 2:
+        return found
+    low, high, estimate = limits(sums, law, resampling.level)
+    if law.p_value(value) > (1 - resampling.level) / 2:
+        low = 0.0
+    return replace(found, interval=(min(low, value), max(high, value)), estimate=estimate)
+
+
+def _limits_l1(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, float]:
+    total = float(sums.weight.sum())
+    found = gap_limits(sums, np.zeros(len(sums.weight), dtype=np.intp), law.scaled(total), None, level)
+    return found.low / total, found.high / total, found.estimate / total
+
+
+def _limits_l2(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float, float | None]:
+    found = squared_limits(sums, level)
+    if found is None:
+        return 0.0, 1.0, None
+    return math.sqrt(found.low), math.sqrt(found.high), math.sqrt(max(found.estimate, 0.0))
+
+
+def _limits_max(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float, None]:
+    """Exact limits of the rate of every bin, which hold all at once (Bonferroni)."""
+    rows = sums.weight**2 / sums.squared_weight
+    tail = (1 - level) / 2 / len(rows)
+    rate, mean = sums.outcome / sums.weight, sums.probability / sums.weight
+    low, high = clopper_pearson(np.clip(rate, 0, 1) * rows, rows, tail, 1 - tail)
+    smallest = np.maximum(np.maximum(mean - high, low - mean), 0)
+    largest = np.maximum(np.abs(mean - low), np.abs(mean - high))
+    return float(smallest.max()), float(largest.max()), None
+
+
+def _limits_sublinear(sums: CellSums, law: NullLaw, level: float, *, norm: str) -> tuple[float, float, None]:
+    """Limits of a sum over bins of gaps, or of their positive parts, each times a factor."""
+    factor = 1 / (sums.weight * len(sums.weight)) if norm == "mean" else 1 / sums.weight.sum()
+    sd, null_sd = (math.sqrt(float((factor**2 * part).sum())) for part in (sums.residual, sums.variance))
+    value = float(NORMS[norm](sums.gap, sums.weight))
+    return (*seminorm_limits(value, law, sd, null_sd, level), None)
+
+
+#: Low, high and estimate by norm; others are sublinear.
+_LIMITS: dict[str, Callable[[CellSums, NullLaw, float], tuple[float, float, float | None]]] = {
+    "l1": _limits_l1,
+    "l2": _limits_l2,
+    "max": _limits_max,
+}
+
+
+def _sum_over_keys(
+    sums: CellSums, folds: FloatArray | None, n_keys: int, one_label: bool, resampling: Resampling
+) -> Judgement:
+    """Judge the mean over keys of their l1 errors, and the error of all keys pooled."""
+    total = float(sums.weight.sum())
+    law = sum_of_gaps_law(sums, 1, n_keys=n_keys, one_label=one_label)
+    value = float(np.abs(sums.gap).sum())
+    together = sums.pooled(n_keys)
+    pooled_law = sum_of_gaps_law(together, 1, n_keys=1, one_label=one_label)
+    pooled_value = float(np.abs(together.gap).sum())
+    pooled = Pooled(pooled_value / total, pooled_law.scaled(1 / total).floor, pooled_law.p_value(pooled_value))
+    floor = law.scaled(1 / total).floor
+    if folds is None or len(folds) < 2:
+        return Judgement(None, floor, law.p_value(value), None, pooled)
+    found = keyed_limits(sums, folds, n_keys, law, pooled_law, resampling.level)
+    interval = min(found.low, value) / total, max(found.high, value) / total
+    return Judgement(interval, floor, law.p_value(value), found.estimate / total, pooled)
+
+
+def _drawn_by_key(sums: CellSums, n_bins: int, norm: str, resampling: Resampling) -> FloatArray:
+    """Draw the gaps of each key by itself, as if keys were independent; return the norms, (n_keys, n)."""
+    random, values = resampling.random, []
+    for first in range(0, len(sums.weight), n_bins):
+        own = sums[first : first + n_bins].filled
+        if len(own.weight):
+            values.append(NORMS[norm](draw_gaps(own, resampling.n_resamples, random), own.weight))
+    return np.stack(values)
+
+
+@dataclass(frozen=True)
+class SameTargetInference:
+    """For another estimate of what a method's metric estimates: its interval, without floor.
+
+    Parameters
+    ----------
+    method : GapInference
+    """
+
+    method: GapInference
+
+    def on(self, view: View) -> SameTargetInference | None:
+        """Return the method for another view."""
+        method = self.method.on(view)
+        return None if method is None else SameTargetInference(method)
+
+    def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return () if resampling.confidence_level is None else self.method.statistics(resampling)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return the interval, if it is asked for."""
+        found = self.method.judge(value, summaries, resampling).interval if summaries else None
+        return Judgement() if found is None else Judgement((min(found[0], value), max(found[1], value)))
+
+
+@dataclass(frozen=True)
+class SquareInference:
+    """For the debiased sum of squared gaps: its floor is 0 in the mean, its interval analytic.
+
+    Parameters
+    ----------
+    cells : Statistic
+    to_cells : callable
+    divisor : {"n-1", "n"}
+    """
+
+    cells: Statistic[Any]
+    to_cells: Callable[[Any], CellSums]
+    divisor: str = "n-1"
+
+    def on(self, view: View) -> SquareInference | None:
+        """Return the method for another view; None for one with keys."""
+        cells = self.cells.on(view)
+        return None if view.keyed else replace(self, cells=cells, to_cells=getattr(cells, "to_cells", self.to_cells))
+
+    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return (self.cells,)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
+        sums = self.to_cells(summaries[0]).filled
+        found = squared_limits(sums, resampling.confidence_level or 0.95)
+        if found is None or sums.soft.any():
+            return Judgement()
+        floor = Floor(0.0, zero_quantile(sums, 0.95))
+        interval = None
+        if resampling.confidence_level is not None:
+            # The plug-in of T-Cal is smaller by a known factor, and so are its limits.
+            factor = value / found.estimate if self.divisor == "n" and found.estimate else 1.0
+            interval = (min(found.low * factor, value), max(found.high * factor, value))
+        return Judgement(interval, floor, found.p_value, squared_gaps(sums))

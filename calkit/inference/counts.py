@@ -1,0 +1,123 @@
+"""Statistics that count what floors and intervals need: sums over cells."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.inference.cells import CellSums
+from calkit.stats import Statistic
+from calkit.stats.bins import UniformBins
+from calkit.stats.forecasts import Forecasts
+from calkit.stats.pairs import ConfidencePairs, Pairs, equal_mass_bins
+from calkit.stats.parts import Parts
+from calkit.stats.ranks import MAX_ROWS, EqualMass, RankCounts
+from calkit.stats.split import split_passes
+from calkit.stats.statistic import ForecastStatistic
+from calkit.stats.views import TOP, View
+
+__all__ = ["Cells", "EqualMassCells", "KnownCells", "cells_of_pairs"]
+
+
+@dataclass(frozen=True)
+class Cells(ForecastStatistic[CellSums]):
+    """Statistic: :class:`CellSums` over fixed bins; of a view with keys, in the order of keys and bins.
+
+    Parameters
+    ----------
+    bins : UniformBins
+        Tells the bin of each forecast.
+    """
+
+    bins: UniformBins
+    is_sum: ClassVar[bool] = True
+    counts_keys: ClassVar[bool] = True
+
+    @property
+    def view(self) -> View:  # type: ignore[override]
+        """Whose forecasts."""
+        return self.bins.view
+
+    def on(self, view: View) -> Cells:
+        """Return the same statistic of another view's forecasts."""
+        return Cells(replace(self.bins, view=view))
+
+    def count(self, forecasts: Forecasts) -> CellSums:
+        """Return the sums of one block."""
+        if forecasts.probability.ndim == 1:
+            return _cells(self.bins.index(forecasts), self.bins.n_bins, forecasts)
+        columns = (forecasts.column(key) for key in range(forecasts.n_keys))
+        return CellSums.joined([_cells(self.bins.index(one), self.bins.n_bins, one) for one in columns])
+
+
+@dataclass(frozen=True)
+class KnownCells(ForecastStatistic[CellSums]):
+    """Statistic: :class:`CellSums` over ranges of probability that are known already.
+
+    Parameters
+    ----------
+    upper : tuple of float
+        Largest probability of each range, rising.
+    """
+
+    upper: tuple[float, ...]
+    view: View = TOP
+    is_sum: ClassVar[bool] = True
+
+    def count(self, forecasts: Forecasts) -> CellSums:
+        """Return the sums of one block."""
+        index = np.minimum(np.searchsorted(self.upper, forecasts.probability), len(self.upper) - 1)
+        return _cells(index, len(self.upper), forecasts)
+
+
+@dataclass(frozen=True)
+class EqualMassCells(ForecastStatistic[Any]):
+    """Statistic: what :class:`CellSums` over bins of equal mass need.
+
+    In :func:`~calkit.stats.summarize` it asks for what :class:`~calkit.stats.ranks.EqualMass` asks for; where rows are
+    too many to be kept, for one pass more.
+    """
+
+    n_bins: int = 15
+    max_rows: int = MAX_ROWS
+    view: View = TOP
+
+    @property
+    def streamed(self) -> Statistic[Any]:
+        """Pairs, which a stream keeps."""
+        return Pairs(self.view)
+
+    def count(self, forecasts: Forecasts) -> ConfidencePairs:
+        """Return the pairs of one block."""
+        return Pairs(self.view).count(forecasts)
+
+    def passes(self) -> Generator[Any, Any, Any]:
+        """Yield what to count in each pass; return the pairs, or the sums; of keys, those of each."""
+        if self.view.keyed:
+            return (yield from split_passes(RankCounts(max_rows=self.max_rows, view=self.view), self.key))
+        found = yield from EqualMass(self.n_bins, self.max_rows, self.view).passes()
+        if isinstance(found, ConfidencePairs):
+            return found
+        return (yield KnownCells(tuple(found.edges[1][found.count > 0].tolist()), self.view))
+
+    def to_cells(self, summary: Any) -> CellSums:
+        """Return the sums over the bins; of keys, in the order of keys and bins."""
+        if isinstance(summary, Parts):
+            return CellSums.joined([self.to_cells(part).padded(self.n_bins) for part in summary.summaries.values()])
+        return cells_of_pairs(summary, self.n_bins) if isinstance(summary, ConfidencePairs) else summary
+
+
+def cells_of_pairs(pairs: ConfidencePairs, n_bins: int) -> CellSums:
+    """Sum pairs over bins of equal mass."""
+    bins = equal_mass_bins(pairs, n_bins)
+    upper = bins.edges[1][bins.count > 0]
+    index = np.searchsorted(upper, pairs.confidence)
+    return CellSums.of(index, len(upper), pairs.confidence, pairs.correct, pairs.weight)
+
+
+def _cells(index: NDArray[np.intp], n_bins: int, forecasts: Forecasts) -> CellSums:
+    return CellSums.of(index, n_bins, forecasts.probability, forecasts.outcome, forecasts.weight)

@@ -1,0 +1,112 @@
+"""What is known of a value beyond itself: interval, floor, p-value; and what finds them for a metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from scipy.special import ndtri
+
+from calkit.inference.floors import Floor, NullLaw
+from calkit.inference.resampling import Resampling
+from calkit.stats import Statistic, View
+
+__all__ = ["Inference", "Judgement", "Limits", "Pooled", "seminorm_limits"]
+
+#: Lower and upper limit.
+Limits = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The error of all classes pooled, bin by bin: a lower bound of the class-wise one, nearly free of noise.
+
+    Attributes
+    ----------
+    value : float
+    floor : Floor
+    p_value : float
+    """
+
+    value: float
+    floor: Floor
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a value is worth.
+
+    Attributes
+    ----------
+    interval : tuple of float, or None
+        Limits that hold the population's value, as often as asked for.
+    floor : Floor or None
+        What a perfectly calibrated model with these predictions would show.
+    p_value : float or None
+        Probability that it would show as much.
+    estimate : float or None
+        The value without what noise adds to it, where that can be told.
+    pooled : Pooled or None
+        Beside a class-wise error.
+    """
+
+    interval: Limits | None = None
+    floor: Floor | None = None
+    p_value: float | None = None
+    estimate: float | None = None
+    pooled: Pooled | None = None
+
+    def to_dict(self, value: float) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        floor = None if self.floor is None else {"mean": self.floor.mean, "p95": self.floor.p95}
+        interval = None if self.interval is None else list(self.interval)
+        data = {"value": value, "interval": interval, "floor": floor, "p_value": self.p_value}
+        if self.estimate is not None:
+            data["estimate"] = self.estimate
+        if self.pooled is not None:
+            pooled = self.pooled
+            data["pooled"] = Judgement(None, pooled.floor, pooled.p_value).to_dict(pooled.value)
+        return data
+
+    def within(self, bounds: tuple[float, float]) -> Judgement:
+        """Return the same with the interval cut to what is possible."""
+        if self.interval is None:
+            return self
+        return replace(self, interval=(max(self.interval[0], bounds[0]), min(self.interval[1], bounds[1])))
+
+
+class Inference(Protocol):
+    """A way to find what a metric's value is worth."""
+
+    def on(self, view: View, /) -> Inference | None:
+        """Return the way for the metric of another view; None if it does not hold there."""
+
+    def statistics(self, resampling: Resampling, /) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted for it; nothing if there is nothing to find."""
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling, /) -> Judgement:
+        """Return what was found, given the value and what was counted."""
+
+
+def seminorm_limits(value: float, law: NullLaw, sd: float, null_sd: float, level: float) -> Limits:
+    """Return limits of a measure that is a seminorm of the residuals, each row's part of it at most its residual.
+
+    By the triangle inequality the value exceeds the true one by no more than the measure of the noise; and, at the
+    witness of the true one, it falls below by no more than a normal variable of the standard deviation of the mean
+    residual. So both hold whatever the shape of the miscalibration, up to the normal law, and the lower one is above 0
+    only where the p-value is below the tail.
+
+    Parameters
+    ----------
+    value : float
+    law : NullLaw
+        Of the measure of the noise, if the model is calibrated.
+    sd, null_sd : float
+        Standard deviation of the mean residual: as the outcomes show it, and as the probabilities tell it.
+    level : float
+    """
+    tail = (1 - level) / 2
+    ratio = max(sd / null_sd, 1.0) if null_sd > 0 else 1.0
+    low = value - ratio * law.critical(tail) if law.p_value(value) <= tail else 0.0
+    return max(low, 0.0), value - max(sd, null_sd) * float(ndtri(tail))

@@ -1,0 +1,109 @@
+"""Intervals of shares and means of rows: they have no floor, since noise does not make them larger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv
+
+from calkit.inference.judgement import Judgement
+from calkit.inference.resampling import Resampling
+from calkit.stats import FoldSums, SquaredWeights, Statistic, View
+
+__all__ = ["MeanInference", "ProportionInference", "clopper_pearson", "filled_folds"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ProportionInference:
+    """Clopper-Pearson: exact for a share of rows; never of width zero, even if all rows agree.
+
+    With weights, the number of rows is replaced by ``(Σw)² / Σw²``, that of equally weighted rows which would tell as
+    much (Korn & Graubard 1998).
+
+    Parameters
+    ----------
+    statistic : Statistic
+    parts : callable
+        Turns its summary into the weight of the rows that count, and of all rows.
+    """
+
+    statistic: Statistic[Any]
+    parts: Callable[[Any], tuple[float, float]]
+
+    def on(self, view: View) -> ProportionInference | None:
+        """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
+        return None if view.keyed else replace(self, statistic=self.statistic.on(view))
+
+    def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return () if resampling.confidence_level is None else (self.statistic, SquaredWeights(self.statistic))
+
+    def judge(self, _: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return the interval; none if no rows are counted."""
+        if not summaries:
+            return Judgement()
+        hits, weight = self.parts(summaries[0])
+        squared = self.parts(summaries[1])[1]
+        if not weight:
+            return Judgement()
+        rows = weight**2 / squared
+        low, high = clopper_pearson(np.array([hits / weight * rows]), np.array([rows]), *resampling.tails)
+        return Judgement((float(low[0]), float(high[0])))
+
+
+def clopper_pearson(
+    hits: FloatArray, rows: FloatArray, lower_tail: float, upper_tail: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the exact limits of a probability of which so many of so many rows are known to be hits."""
+    misses = rows - hits
+    low, high = np.zeros_like(rows), np.ones_like(rows)
+    some, few = hits > 0, misses > 0
+    low[some] = betaincinv(hits[some], misses[some] + 1, lower_tail)
+    high[few] = betaincinv(hits[few] + 1, misses[few], upper_tail)
+    return low, high
+
+
+def filled_folds(sums: FoldSums) -> tuple[FloatArray, FloatArray]:
+    """Return weights and sums, (m,) and (m, k), of the folds that hold rows."""
+    filled = sums.weight > 0
+    return sums.weight[filled], sums.total[filled].reshape(int(filled.sum()), -1)
+
+
+@dataclass(frozen=True)
+class MeanInference:
+    """Percentiles of the bootstrap, for the mean of a quantity over rows.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        One that is `groupable`.
+    """
+
+    statistic: Statistic[Any]
+
+    def on(self, view: View) -> MeanInference:
+        """Return the method for another view."""
+        return replace(self, statistic=self.statistic.on(view))
+
+    def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return () if resampling.confidence_level is None else (self.statistic.folded(resampling.folds),)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return the interval; none for a single row."""
+        if not summaries:
+            return Judgement()
+        weight, total = filled_folds(summaries[0])
+        if len(weight) < 2:
+            return Judgement()
+        # Sums over keys stand side by side.
+        total = total.sum(axis=1)
+        means = np.concatenate([(counts @ total) / (counts @ weight) for counts in resampling.draws(len(weight))])
+        low, high = np.quantile(means, resampling.tails)
+        return Judgement((min(float(low), value), max(float(high), value)))

@@ -1,0 +1,158 @@
+"""What measures of all forecasts together are worth: of the curve of residuals, of kernels, of sorted outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.estimators.cumulative import null_sd
+from calkit.estimators.ranked import Ranked, ranked
+from calkit.inference.floors import NullLaw, drawn_law
+from calkit.inference.judgement import Judgement, seminorm_limits
+from calkit.inference.resampling import Resampling
+from calkit.stats import ConfidencePairs, Pairs, Statistic, View
+
+__all__ = ["BootstrapInference", "WholeInference", "drawn_rows_law", "ranked_pairs"]
+
+FloatArray = NDArray[np.float64]
+
+# Forecasts that are drawn in all: few of many, many of few; but never fewer draws than this.
+_DRAWN_FORECASTS, _FEWEST_DRAWS = 5_000_000, 50
+
+# Replicates of a bootstrap that tails can be read off.
+_FEWEST_REPLICATES = 200
+
+
+def ranked_pairs(pairs: ConfidencePairs) -> Ranked:
+    """Return pairs in the order of their probabilities."""
+    return ranked(pairs.confidence, pairs.correct, pairs.weight)
+
+
+def drawn_rows_law(
+    measure: Callable[[Ranked], float], forecasts: Ranked, n_draws: int, random: np.random.Generator
+) -> NullLaw:
+    """Return the law of any measure, by drawing the outcomes of all forecasts (consistency resampling).
+
+    Fewer draws are made of many forecasts: the p-value is then coarser. Weighted forecasts of equal probability are
+    drawn as of the one weight that gives the same variance.
+    """
+    n = max(_FEWEST_DRAWS, min(n_draws, _DRAWN_FORECASTS // max(len(forecasts.weight), 1)))
+    scale = forecasts.squared_weight / forecasts.weight
+    rows = forecasts.weight / scale
+    whole = np.maximum(np.rint(rows), 1).astype(np.int64)
+    # Where the number of rows is not whole, the share of positives is drawn of the nearest one.
+    unit = forecasts.weight / whole
+    p = np.clip(forecasts.probability, 0, 1)
+    drawn = (replace(forecasts, positive=random.binomial(whole, p) * unit) for _ in range(n))
+    return drawn_law(np.array([measure(one) for one in drawn]))
+
+
+@dataclass(frozen=True)
+class WholeInference:
+    """For a measure of forecasts in the order of their probabilities.
+
+    Parameters
+    ----------
+    measure : callable
+        Takes :class:`~calkit.estimators.ranked.Ranked`, returns the value.
+    law : callable, optional
+        Takes forecasts, number of draws and a generator, returns the law of the measure if the model is calibrated. By
+        default outcomes are drawn row by row.
+    seminorm : bool
+        Whether the measure (its root, if `squared`) is a seminorm of the residuals, see
+        :func:`~calkit.inference.judgement.seminorm_limits`; if not, there is no interval.
+    squared : bool
+        Whether the measure is a square.
+    statistic : Pairs
+    """
+
+    measure: Callable[[Ranked], float]
+    law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
+    seminorm: bool = True
+    squared: bool = False
+    statistic: Statistic[Any] = Pairs()  # noqa: RUF009 a frozen dataclass
+
+    def on(self, view: View) -> WholeInference | None:
+        """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
+        return None if view.keyed else replace(self, statistic=self.statistic.on(view))
+
+    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return (self.statistic,)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
+        pairs: ConfidencePairs = summaries[0]
+        if pairs.correct.dtype != bool or math.isnan(value):
+            return Judgement()
+        forecasts = ranked_pairs(pairs)
+        n, random = resampling.n_resamples, resampling.random
+        law = self.law(forecasts, n, random) if self.law else drawn_rows_law(self.measure, forecasts, n, random)
+        found = Judgement(None, law.floor, law.p_value(value))
+        if resampling.confidence_level is None or not self.seminorm or len(pairs) < 2:
+            return found
+        sd, expected = residual_sd(pairs), null_sd(forecasts)
+        if not self.squared:
+            return replace(found, interval=seminorm_limits(value, law, sd, expected, resampling.level))
+        low, high = seminorm_limits(math.sqrt(max(value, 0.0)), law.root, sd, expected, resampling.level)
+        return replace(found, interval=(min(low**2, value), max(high**2, value)))
+
+
+@dataclass(frozen=True)
+class BootstrapInference:
+    """Percentiles of the bootstrap of rows, for a smooth measure of forecasts in the order of their probabilities.
+
+    Parameters
+    ----------
+    measure : callable
+        Takes :class:`~calkit.estimators.ranked.Ranked`, returns the value.
+    statistic : Pairs
+    """
+
+    measure: Callable[[Ranked], float]
+    statistic: Statistic[Any] = Pairs()  # noqa: RUF009 - frozen
+
+    def on(self, view: View) -> BootstrapInference | None:
+        """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
+        return None if view.keyed else replace(self, statistic=self.statistic.on(view))
+
+    def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return () if resampling.confidence_level is None else (self.statistic,)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return the interval, if it is asked for; none for a single row."""
+        if not summaries or len(summaries[0]) < 2 or not math.isfinite(value):
+            return Judgement()
+        pairs: ConfidencePairs = summaries[0]
+        n = max(_FEWEST_REPLICATES, min(resampling.n_resamples, _DRAWN_FORECASTS // len(pairs)))
+        values = [self.measure(drawn) for drawn in _redrawn(pairs, n, resampling.random)]
+        low, high = np.quantile(values, resampling.tails)
+        return Judgement((min(float(low), value), max(float(high), value)))
+
+
+def _redrawn(pairs: ConfidencePairs, n: int, random: np.random.Generator) -> Iterator[Ranked]:
+    """Yield rows drawn with replacement, in the order of their probabilities."""
+    order = np.argsort(pairs.confidence, kind="stable")
+    p, y = pairs.confidence[order], pairs.correct[order].astype(np.float64)
+    weight = np.ones(len(p)) if pairs.weight is None else pairs.weight[order]
+    start = np.flatnonzero(np.diff(p, prepend=-1.0))
+    for _ in range(n):
+        drawn = np.bincount(random.integers(0, len(p), len(p)), minlength=len(p)) * weight
+        mass, positive, squares = (np.add.reduceat(part, start) for part in (drawn, drawn * y, drawn * weight))
+        kept = mass > 0
+        if kept.any():
+            yield Ranked(p[start][kept], mass[kept], positive[kept], squares[kept])
+
+
+def residual_sd(pairs: ConfidencePairs) -> float:
+    """Return the standard deviation of the mean residual, as the outcomes show it."""
+    residual = pairs.correct - pairs.confidence
+    if pairs.weight is None:
+        return math.sqrt(float((residual**2).sum())) / len(residual)
+    return math.sqrt(float(((residual * pairs.weight) ** 2).sum())) / float(pairs.weight.sum())

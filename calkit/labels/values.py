@@ -1,0 +1,84 @@
+"""Labels as values: what two spellings of one label have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import InputError
+
+__all__ = ["distinct", "is_missing", "key_of", "labels_in", "plain"]
+
+_WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0*)?")
+_TRUTH = {"true": True, "false": False}
+
+
+def distinct(y: NDArray[Any]) -> tuple[list[Any], NDArray[np.intp]]:
+    """Return the different labels, and the number of each row's among them."""
+    if y.dtype.kind != "O":
+        present, codes = np.unique(y, return_inverse=True)
+        return present.tolist(), codes.reshape(-1)
+    numbers: dict[Any, int] = {}
+    values: list[Any] = []
+    codes = np.empty(len(y), np.intp)
+    for row, value in enumerate(y.tolist()):
+        # True and 1 are equal to a dictionary, but may be two labels.
+        label = "missing" if is_missing(value) else value
+        if not isinstance(label, Hashable):
+            raise InputError(f"y_true holds a {type(value).__name__} in row {row}; pass the class of each row.")
+        key = (type(label), label)
+        if key not in numbers:
+            numbers[key] = len(values)
+            values.append(value)
+        codes[row] = numbers[key]
+    return values, codes
+
+
+def key_of(value: Any, truth: bool) -> Hashable:
+    """Return what a label is looked up by: a number, or text; truth values where the classes are such.
+
+    Text that spells a whole number is that number.
+    """
+    value = plain(value)
+    if isinstance(value, str):
+        word = value.casefold()
+        if truth and word in _TRUTH:
+            return _TRUTH[word]
+        return int(value.partition(".")[0]) if _WHOLE_NUMBER.fullmatch(value) and len(value) < 300 else value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else repr(value)
+    return value if isinstance(value, Hashable) else repr(value)
+
+
+def plain(value: Any) -> Any:
+    """Return NumPy's numbers and bytes as Python's numbers and text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"y_true holds bytes that are not UTF-8 text ({error}); decode them to strings.") from None
+    return value
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a value is None, NaN, or the like of pandas."""
+    if isinstance(value, float):
+        return value != value
+    return value is None or type(value).__name__ in {"NAType", "NaTType"}
+
+
+def labels_in(y: NDArray[Any], labels: Any) -> NDArray[np.bool_]:
+    """Return which rows hold one of some labels, by value; NaN stands for every missing one."""
+    given = list(labels) if isinstance(labels, list | tuple | set | np.ndarray) else [labels]
+    keys = {key_of(label, False) for label in given if not is_missing(label)}
+    missing = any(is_missing(label) for label in given)
+    if y.dtype.kind in "iu":
+        return np.isin(y, [key for key in keys if isinstance(key, int)])
+    values, codes = distinct(y)
+    hit = [missing if is_missing(value) else key_of(value, False) in keys for value in values]
+    return np.array(hit, dtype=np.bool_)[codes] if hit else np.zeros(len(y), np.bool_)

@@ -1,0 +1,111 @@
+"""Gates on limits of intervals and against a baseline: they fail when that is sure, and name what was found."""
+
+import json
+
+import pytest
+
+import calkit
+from calkit.cli.thresholds import parse_threshold
+from calkit.datasets import digits_path, load_digits_logits
+from calkit.errors import UsageError
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "logits.npz"
+    path.write_bytes(digits_path().read_bytes())
+    return path
+
+
+def gate(calkit_cli, file, *conditions, **options):
+    args = [word for condition in conditions for word in ("--fail-if", condition)]
+    args += [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    code, _, err = calkit_cli("evaluate", file, "--split", "test", *args)
+    return code, err
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "relative", "limit"),
+    [
+        ("ece>5%", "value", False, 0.05),
+        ("ece.low>5%", "low", False, 0.05),
+        ("accuracy.high < 0.9", "high", False, 0.9),
+        ("ece>baseline+1%", "value", True, 0.01),
+        ("ece > baseline", "value", True, 0.0),
+        ("nll.low>=baseline - 0.5", "low", True, -0.5),
+        ("ece:n_bins=25>Baseline+0.01", "value", True, 0.01),
+    ],
+)
+def test_conditions(text, part, relative, limit):
+    threshold = parse_threshold(text)
+    assert (threshold.part, threshold.relative) == (part, relative)
+    assert threshold.limit == pytest.approx(limit)
+
+
+@pytest.mark.parametrize("text", ["ece", "ece>", "ece>baseline+", "ece>baseline1%x", "ece>1e400", "ece>+"])
+def test_what_is_no_condition(text):
+    with pytest.raises(UsageError, match="--fail-if"):
+        parse_threshold(text)
+
+
+def test_only_what_is_sure_fails(calkit_cli, file):
+    found = calkit.evaluate(load_digits_logits("test"), ["ece"], confidence_level=0.95)
+    low, high = found.intervals["ece"]
+    between = (low + found["ece"]) / 2
+    # The value is above, its lower limit is not: a plain gate fails, one on the limit does not.
+    assert gate(calkit_cli, file, f"ece>{between}")[0] == 3
+    assert gate(calkit_cli, file, f"ece.low>{between}") == (0, "")
+    code, err = gate(calkit_cli, file, f"ece.low>{low - 0.01}")
+    assert code == 3
+    assert err.startswith(f"calkit: failed: ece.low is {low:.6g} (> ")
+    assert gate(calkit_cli, file, f"ece.high<{high - 0.01}")[0] == 0
+
+
+def test_against_an_earlier_evaluation(calkit_cli, file, tmp_path):
+    code, out, _ = calkit_cli("evaluate", file, "--split", "test", "--format", "json")
+    assert code == 0
+    baseline = tmp_path / "old.json"
+    baseline.write_text(out)
+    assert gate(calkit_cli, file, "ece>baseline+1%", baseline=baseline) == (0, "")
+    document = json.loads(out)
+    metrics = document[0]["metrics"]
+    value = metrics["ece"]["value"] if isinstance(metrics["ece"], dict) else metrics["ece"]
+    metrics["ece"] = value - 0.02
+    baseline.write_text(json.dumps(document))
+    code, err = gate(calkit_cli, file, "ece>baseline+1%", baseline=baseline)
+    assert code == 3
+    assert f"baseline {value - 0.02:.6g} +0.01" in err
+
+
+def test_against_a_file_of_scores(calkit_cli, file, tmp_path):
+    scaled = calkit.TemperatureScaling().fit_predictions(load_digits_logits("validation"))
+    calkit.save_predictions(scaled.apply(load_digits_logits("test")), tmp_path / "scaled.npz")
+    code, _, err = calkit_cli("evaluate", file, "--split", "test", "--fail-if", "ece>baseline+5%", "--baseline", file)
+    assert (code, err) == (0, "")
+    both = ("--fail-if", "ece>baseline+5%", "--baseline", tmp_path / "scaled.npz")
+    assert calkit_cli("evaluate", tmp_path / "scaled.npz", *both)[0] == 0
+
+
+def test_refusals(calkit_cli, file, tmp_path):
+    code, err = gate(calkit_cli, file, "ece>baseline")
+    assert code == 2
+    assert "needs --baseline FILE" in err
+    code, err = gate(calkit_cli, file, "ece>5%", baseline=file)
+    assert code == 2
+    assert "--baseline is not used" in err
+    old = tmp_path / "old.json"
+    old.write_text('[{"metrics": {"nll": 1.0}}]')
+    code, err = gate(calkit_cli, file, "ece>baseline", baseline=old)
+    assert code == 2
+    assert "no value of ece; it has nll" in err
+    old.write_text('[{"metrics": {"ece": 0.1}}, {"metrics": {"ece": 0.1}}]')
+    code, err = gate(calkit_cli, file, "ece>baseline", baseline=old)
+    assert code == 2
+    assert "holds 2 evaluations, but 1 are judged" in err
+    old.write_text("[")
+    code, err = gate(calkit_cli, file, "ece>baseline", baseline=old)
+    assert code == 1
+    assert "cannot read the baseline" in err
+    # A metric without an interval cannot be sure of anything, so the gate fails.
+    code, err = gate(calkit_cli, file, "ece.low>99%")
+    assert code == 0
