@@ -25,12 +25,14 @@ if TYPE_CHECKING:
         theory,
     )
     from calkit.calibrators import TemperatureScaling, load_calibrator, save_calibrator
+    from calkit.comparison import Comparison, compare
     from calkit.evaluation import Evaluation, evaluate
     from calkit.io import load_predictions, save_predictions
     from calkit.metrics import accuracy, adaece, brier, classwise_ece, ece, error, high_confidence, mce, nll, smece
     from calkit.plotting import ReliabilityDisplay
     from calkit.predictions import Predictions
     from calkit.shards import Shards
+    from calkit.significance import calibration_tests
     from calkit.streaming import StreamingEvaluation
 
 _SUBMODULES = (
@@ -46,6 +48,7 @@ _SUBMODULES = (
     "theory",
 )
 _HOMES = {
+    "Comparison": "comparison",
     "Evaluation": "evaluation",
     "Predictions": "predictions",
     "ReliabilityDisplay": "plotting",
@@ -55,7 +58,9 @@ _HOMES = {
     "accuracy": "metrics",
     "adaece": "metrics",
     "brier": "metrics",
+    "calibration_tests": "significance",
     "classwise_ece": "metrics",
+    "compare": "comparison",
     "ece": "metrics",
     "error": "metrics",
     "evaluate": "evaluation",
@@ -70,6 +75,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Comparison",
     "Evaluation",
     "Predictions",
     "ReliabilityDisplay",
@@ -80,8 +86,10 @@ __all__ = [
     "accuracy",
     "adaece",
     "brier",
+    "calibration_tests",
     "calibrators",
     "classwise_ece",
+    "compare",
     "datasets",
     "ece",
     "error",

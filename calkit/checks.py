@@ -76,7 +76,7 @@ def as_weight(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
         row = int(np.argmax(bad))
         raise InputError(f"sample_weight must be finite and not negative, but row {row} is {weight[row]}.")
     if not weight.any():
-        raise InputError("sample_weight is 0 in every row, so nothing is left to measure.")
+        raise InputError("sample_weight is zero in every row, so nothing is left to measure.")
     if not _SMALLEST_WEIGHT <= (largest := float(weight.max())) <= 1 / _SMALLEST_WEIGHT:
         raise InputError(
             f"sample_weight: the largest is {largest:.3g}, and sums of such numbers are not exact; multiply all "

@@ -99,6 +99,16 @@ def _empty_members(folder):
     return folder / "a.csv.gz"
 
 
+@attack("xz-dictionary")
+def _dictionary(folder):
+    import lzma
+
+    # A window of a gigabyte, which is set aside before a byte is read.
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]
+    (folder / "a.csv.xz").write_bytes(lzma.compress(b"logit_0,logit_1,label\n1,2,0\n", filters=filters))
+    return folder / "a.csv.xz"
+
+
 @attack("pt-nested-lists", "torch")
 def _nested_lists(folder):
     depth = 1_000_000

@@ -141,7 +141,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         if y is None and self.needs_labels:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         predictions = as_fit_predictions(X, y, sample_weight)
-        warn_of_probabilities(X)
+        warn_of_probabilities(predictions.scores)
         self.fit_predictions(predictions)
         _check_feature_names(self, X, reset=True)
         return self
@@ -375,10 +375,17 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         check_is_fitted(self)
         _check_feature_names(self, X, reset=False)
         logits = as_logits(X)
-        self._check_columns(logits.shape[1])
+        if logits.shape[1] != self.n_features_in_:
+            given = np.shape(X)
+            flat = " Reshape your data, array.reshape(1, -1), if it is one row." if len(given) == 1 else ""
+            raise InputError(
+                f"X has {given[1] if len(given) == 2 else 1} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input, one for each class it was fitted on.{flat} Fit one on "
+                "scores of the same classes."
+            )
         return logits
 
-    def _check_columns(self, n_columns: int, found: str = "X") -> None:
+    def _check_columns(self, n_columns: int, found: str) -> None:
         if n_columns != self.n_features_in_:
             raise InputError(
                 f"this calibrator was fitted on {self.n_features_in_} classes, but {found} has {n_columns}; fit one on "

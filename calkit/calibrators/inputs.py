@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
 
 from calkit.arrays import column_names, refuse_gaps, to_values
 from calkit.checks import SUM_TOLERANCE
 from calkit.errors import CalibrationWarning, InputError
-from calkit.labels import as_array, classes_from_fit
+from calkit.labels import TrueColumns, as_array, classes_from_fit
 from calkit.names import column_classes
 from calkit.predictions import Predictions
 
@@ -77,12 +79,27 @@ def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 def as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:
     """Build predictions whose class names are the classes of ``y``, where those are not the columns themselves."""
-    shape = np.shape(X)
+    values = X if hasattr(X, "shape") and hasattr(X, "dtype") else to_values(X)
+    if getattr(values.dtype, "kind", "f") == "c":
+        raise InputError("Complex data not supported: X must hold logits, real numbers.")
+    shape = tuple(values.shape)
     n_classes = 2 if len(shape) == 1 or shape[1:] == (1,) else int(shape[1]) if len(shape) == 2 else 0
     titles = column_names(X)
     named = None if titles is None else column_classes(titles)
     names = classes_from_fit(y, n_classes, named) if n_classes and y is not None else None
-    return Predictions(to_values(X), y, kind="logits", sample_weight=sample_weight, class_names=names)
+    return Predictions(values, _one_dimensional(y), kind="logits", sample_weight=sample_weight, class_names=names)
+
+
+def _one_dimensional(y: Any) -> Any:
+    """Return labels; as scikit-learn does, warn of a column and refuse numbers that are no classes."""
+    if y is None or isinstance(y, TrueColumns):
+        return y
+    labels = to_values(y)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = column_or_1d(labels, warn=True)
+    if labels.ndim == 1 and labels.dtype.kind == "f":
+        check_classification_targets(labels)
+    return y if labels.ndim > 1 else labels
 
 
 def as_classes(names: Any, n_classes: int) -> NDArray[Any]:
@@ -95,11 +112,12 @@ def as_binary(pairs: Predictions) -> Predictions:
     return pairs.replace(kind="probs")
 
 
-def warn_of_probabilities(X: Any) -> None:
-    """Warn where every row of ``X`` could be probabilities: in [0, 1], with a sum of 1."""
-    if np.ndim(X) != 2 or np.shape(X)[1] < 2:
+def warn_of_probabilities(scores: Any) -> None:
+    """Warn where every row of logits could be probabilities: in [0, 1], with a sum of 1."""
+    if scores.ndim != 2:
         return
-    if all(_could_be_probabilities(np.asarray(rows)) for rows in (X[:_FIRST_LOOK], X)):
+    looks = (slice(_FIRST_LOOK), slice(None))
+    if all(_could_be_probabilities(np.asarray(scores[rows])) for rows in looks):
         warnings.warn(
             "every row of X lies in [0, 1] and sums to 1, as probabilities do, but calibrators take logits. Pass their "
             "logarithms, np.log(X), or fit_predictions(Predictions(X, y, kind='probs')).",

@@ -22,7 +22,7 @@ from calkit.metrics import Metric
 from calkit.printing import json_text, printable
 from calkit.registry import Registry
 
-__all__ = ["RENDERERS", "print_table", "render"]
+__all__ = ["RENDERERS", "plain_table", "print_table", "render"]
 
 T = TypeVar("T")
 
@@ -316,10 +316,15 @@ def render(evaluations: Sequence[Evaluation], form: str) -> str:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a plain table of strings."""
+    click.echo(plain_table(header, rows), nl=False)
+
+
+def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a plain table of strings as text."""
     table = _empty_table()
     for k, name in enumerate(header):
         short = all(len(row[k]) <= _HEADING_WIDTH for row in rows)
         table.add_column(name, overflow="fold", no_wrap=short and k > 0)
     for row in rows:
         table.add_row(*map(printable, row))
-    click.echo(to_text(table), nl=False)
+    return to_text(table)

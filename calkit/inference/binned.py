@@ -56,6 +56,11 @@ class GapInference:
     over_keys: Callable[..., Any] = np.mean
     view: View | None = None
 
+    @property
+    def pairing(self) -> str | None:
+        """How differences of two models are found; see :class:`Inference`."""
+        return "gaps" if self.norm == "l1" else None
+
     def on(self, view: View) -> GapInference | None:
         """Return the method for another view; None for one with keys if the number of bins is not known."""
         if view.keyed and self.n_bins is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
+from calkit import special
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
 from calkit.stats import FoldSums, SquaredWeights, Statistic, View
@@ -35,6 +35,7 @@ class ProportionInference:
 
     statistic: Statistic[Any]
     parts: Callable[[Any], tuple[float, float]]
+    pairing: ClassVar[str] = "mean"
 
     def on(self, view: View) -> ProportionInference | None:
         """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
@@ -64,8 +65,8 @@ def clopper_pearson(
     misses = rows - hits
     low, high = np.zeros_like(rows), np.ones_like(rows)
     some, few = hits > 0, misses > 0
-    low[some] = betaincinv(hits[some], misses[some] + 1, lower_tail)
-    high[few] = betaincinv(hits[few] + 1, misses[few], upper_tail)
+    low[some] = special.betaincinv(hits[some], misses[some] + 1, lower_tail)
+    high[few] = special.betaincinv(hits[few] + 1, misses[few], upper_tail)
     return low, high
 
 
@@ -86,6 +87,7 @@ class MeanInference:
     """
 
     statistic: Statistic[Any]
+    pairing: ClassVar[str] = "mean"
 
     def on(self, view: View) -> MeanInference:
         """Return the method for another view."""

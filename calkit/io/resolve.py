@@ -12,6 +12,7 @@ from calkit.errors import UsageError
 from calkit.io.container import Container, Field, printable
 from calkit.io.sources import RowsSource
 from calkit.names import (
+    ROLES,
     SCORE_ROLES,
     Meaning,
     Role,
@@ -77,6 +78,8 @@ class Resolved:
         The fields that the user named, by role.
     listing : str
         What the container holds, for messages.
+    elsewhere : frozenset of str
+        Names of the arrays and columns that belong to other splits or models.
     """
 
     path: Path
@@ -87,6 +90,7 @@ class Resolved:
     word: str = ""
     said: Mapping[Role, Field] = field(default_factory=dict)
     listing: str = ""
+    elsewhere: frozenset[str] = frozenset()
 
     def get(self, role: Role) -> Field | None:
         """Return the field of a role, or None if there is none.
@@ -108,11 +112,11 @@ class Resolved:
         return found[0] if found else None
 
     def used(self) -> set[str]:
-        """Return the names of the arrays and columns that have a role, and need not travel beside the scores."""
+        """Return the names of the arrays and columns that need not travel beside the scores."""
         fields = [self.scores, *self.said.values()]
         for role in ("labels", "correct", "sample_weight", "class_names"):
             fields += self.candidates.get(role, [])
-        return {name for item in fields for name in (item.name, *item.members)}
+        return {name for item in fields for name in (item.name, *item.members)} | self.elsewhere
 
 
 def splits_of(container: Container, column: str | None = None, *, by_rows_only: bool = False) -> list[str]:
@@ -255,7 +259,15 @@ def resolve(
             for longer in (False, True)
         ]
         candidates[role] = next((rank for rank in ranks if rank), [])
-    return Resolved(container.path, decided, chosen, candidates, where, candidate.word, said, container.listing())
+    elsewhere = frozenset(
+        name
+        for other in _candidates(container, ROLES)
+        if other.meaning.split not in ("", where)
+        for name in (other.item.name, *other.item.members)
+    )
+    return Resolved(
+        container.path, decided, chosen, candidates, where, candidate.word, said, container.listing(), elsewhere
+    )
 
 
 def _candidates(container: Container, roles: Iterable[Role]) -> list[_Candidate]:

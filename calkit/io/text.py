@@ -31,16 +31,13 @@ __all__ = [
     "with_compressions",
 ]
 
-#: Suffixes of compressed text.
-COMPRESSIONS = (".gz", ".xz", ".bz2")
+_OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 
-# Archives made with "xz -9" need 65 MB to unpack.
-_XZ_MEMORY = 256 << 20
+#: Suffixes of compressed text.
+COMPRESSIONS = tuple(_OPENERS)
 
 _HEAD_BYTES = 1 << 16
 _PIECE_BYTES = 4 << 20
-
-_WRITERS: dict[str, Any] = {".xz": lzma.open, ".bz2": bz2.open}
 
 _NEWLINE, _RETURN = 0x0A, 0x0D
 _BOM = b"\xef\xbb\xbf"
@@ -78,14 +75,12 @@ def open_bytes(path: Path, offset: int = 0) -> Iterator[_Bytes]:
     """
     suffix = path.suffix.lower()
     with ExitStack() as stack:
-        if suffix == ".gz":
-            yield _Bounded(path, stack.enter_context(gzip.open(path, "rb")))
-        elif suffix == ".bz2":
-            yield _Bounded(path, stack.enter_context(bz2.open(path, "rb")))
+        if suffix in _OPENERS:
+            yield _Bounded(path, stack.enter_context(_OPENERS[suffix](path, "rb")))
         else:
             raw = stack.enter_context(path.open("rb"))
             raw.seek(offset)
-            yield _Bounded(path, _Xz(raw)) if suffix == ".xz" else raw
+            yield raw
 
 
 class _Bounded:
@@ -103,34 +98,6 @@ class _Bounded:
         self._unpacked += len(data)
         check(self._path, stored=self._stored, unpacked=self._unpacked)
         return data
-
-
-class _Xz:
-    """Reads .xz with a bound on the memory that the file may ask for, which lzma.open does not know."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw = raw
-        self._start()
-
-    def _start(self) -> None:
-        self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=_XZ_MEMORY)
-
-    def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes; none at the end."""
-        while True:
-            if self._decompressor.eof:
-                rest = self._decompressor.unused_data.lstrip(b"\0") or self._raw.read(1 << 16).lstrip(b"\0")
-                if not rest:
-                    return b""
-                self._start()
-                data = self._decompressor.decompress(rest, size)
-            else:
-                packed = self._raw.read(1 << 16) if self._decompressor.needs_input else b""
-                if not packed and self._decompressor.needs_input:
-                    raise EOFError("the compressed data end early")
-                data = self._decompressor.decompress(packed, size)
-            if data:
-                return data
 
 
 @dataclass(frozen=True)
@@ -255,7 +222,7 @@ def open_text(path: Path) -> Iterator[IO[str]]:
             raw = stack.enter_context(path.open("wb"))
             packed = stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
             yield stack.enter_context(io.TextIOWrapper(packed, "utf-8", newline=""))
-        elif path.suffix in _WRITERS:
-            yield stack.enter_context(_WRITERS[path.suffix](path, "wt", encoding="utf-8", newline=""))
+        elif path.suffix in _OPENERS:
+            yield stack.enter_context(_OPENERS[path.suffix](path, "wt", encoding="utf-8", newline=""))
         else:
             yield stack.enter_context(path.open("w", encoding="utf-8", newline=""))

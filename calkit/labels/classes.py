@@ -43,24 +43,29 @@ class ClassIndex:
 
     def __init__(self, names: Sequence[Any] | None, n_classes: int) -> None:
         self.names = as_class_names(names, n_classes)
-        values: Sequence[Any] = range(n_classes) if self.names is None else self.names
-        # Two classes that are named as truth values are truth values: True is 1, and "true" as well.
-        self._truth = n_classes == 2 and {key_of(value, True) for value in values} == {0, 1}
-        keys = list(values)
+        self._n_classes = n_classes
+        self._truth = n_classes == 2
+        self._columns: dict[Hashable, int] = dict(enumerate(range(n_classes)))
+        #: Whether a name is a number, and whether a number stands for the column of that place.
+        self.numbered, self.by_position = True, True
         if self.names is not None:
-            keys = [key_of(str(v) if isinstance(v, bool) and not self._truth else v, self._truth) for v in values]
-        self._columns: dict[Hashable, int] = {}
-        for column, (key, value) in enumerate(zip(keys, values, strict=True)):
+            self._take(self.names)
+
+    def _take(self, names: tuple[Any, ...]) -> None:
+        # Two classes that are named as truth values are truth values: True is 1, and "true" as well.
+        self._truth = self._truth and {key_of(name, True) for name in names} == {0, 1}
+        spelled = [str(name) if isinstance(name, bool) and not self._truth else name for name in names]
+        keys = [key_of(name, self._truth) for name in spelled]
+        self._columns = {}
+        for column, (key, name) in enumerate(zip(keys, names, strict=True)):
             if key in self._columns:
                 raise InputError(
-                    f"class_names must differ as labels do, but {values[self._columns[key]]!r} and {value!r} are one "
+                    f"class_names must differ as labels do, but {names[self._columns[key]]!r} and {name!r} are one "
                     "label; rename one of them."
                 )
             self._columns[key] = column
         self.numbered = any(isinstance(key, int | float) for key in keys)
-        self._n_classes = n_classes
-        #: Whether a number stands for the column of that place.
-        self.by_position = not self.numbered or keys == list(range(n_classes))
+        self.by_position = not self.numbered or keys == list(range(len(names)))
 
     def find(self, label: Any, *, positions: bool = True) -> int | None:
         """Return the column of a label; None if there is none.

@@ -19,23 +19,32 @@ _TRUTH = {"true": True, "false": False}
 
 def distinct(y: NDArray[Any]) -> tuple[list[Any], NDArray[np.intp]]:
     """Return the different labels, and the number of each row's among them."""
-    if y.dtype.kind != "O":
-        present, codes = np.unique(y, return_inverse=True)
-        return present.tolist(), codes.reshape(-1)
-    numbers: dict[Any, int] = {}
-    values: list[Any] = []
-    codes = np.empty(len(y), np.intp)
-    for row, value in enumerate(y.tolist()):
-        # True and 1 are equal to a dictionary, but may be two labels.
-        label = "missing" if is_missing(value) else value
-        if not isinstance(label, Hashable):
-            raise InputError(f"y_true holds a {type(value).__name__} in row {row}; pass the class of each row.")
-        key = (type(label), label)
-        if key not in numbers:
-            numbers[key] = len(values)
-            values.append(value)
-        codes[row] = numbers[key]
-    return values, codes
+    if y.dtype.kind in "iu" and len(y):
+        low, high = int(y.min()), int(y.max())
+        if high - low <= max(len(y), 1 << 16) and high < 1 << 62:
+            places = y.astype(np.int64) - low
+            present = np.flatnonzero(np.bincount(places))
+            numbers = np.zeros(high - low + 1, np.intp)
+            numbers[present] = np.arange(len(present))
+            return (present + low).tolist(), numbers[places]
+    if y.dtype.kind in "biufc":
+        found, codes = np.unique(y, return_inverse=True)
+        return found.tolist(), codes.reshape(-1)
+    values = y.tolist()
+    # True and 1 are equal to a dictionary, but may be two labels; each NaN is a key of its own.
+    simple = set(map(type, values)) <= {str, bytes, int, type(None)}
+    keys = values if simple else [_with_type(value, row) for row, value in enumerate(values)]
+    numbered = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    codes = np.fromiter(map(numbered.__getitem__, keys), np.intp, len(keys))
+    return list(numbered) if simple else [None if key is None else key[1] for key in numbered], codes
+
+
+def _with_type(value: Any, row: int) -> Any:
+    if is_missing(value):
+        return None
+    if not isinstance(value, Hashable):
+        raise InputError(f"y_true holds a {type(value).__name__} in row {row}; pass the class of each row.")
+    return type(value), value
 
 
 def key_of(value: Any, truth: bool) -> Hashable:

@@ -2,6 +2,7 @@
 
 from calkit.plotting.base import PLOTS, PredictionsDisplay, available_plots
 from calkit.plotting.confidence import ConfidenceDisplay
+from calkit.plotting.forest import ForestDisplay
 from calkit.plotting.grid import plot_reliability
 from calkit.plotting.history import HistoryDisplay, plot_history
 from calkit.plotting.panels import available_panels
@@ -12,6 +13,7 @@ from calkit.plotting.temperature import TemperatureDisplay
 __all__ = [
     "PLOTS",
     "ConfidenceDisplay",
+    "ForestDisplay",
     "HighConfidenceDisplay",
     "HistoryDisplay",
     "PredictionsDisplay",

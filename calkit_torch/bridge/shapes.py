@@ -86,6 +86,8 @@ def read_batch(scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *
     for name, value in (("the scores", scores), ("y", y), ("sample_weight", sample_weight)):
         if not isinstance(value, Tensor) and not (name == "sample_weight" and value is None):
             raise InputError(f"{name} must be a torch.Tensor, but is of type {type(value).__name__}.")
+        if isinstance(value, Tensor) and value.is_meta:
+            raise InputError(f"{name} lies on the meta device, which holds no numbers; run the model on a real device.")
     if not scores.is_floating_point():
         raise InputError(f"the scores must be floating-point numbers, but have dtype {scores.dtype}.")
     if y.is_floating_point() or y.is_complex():

@@ -68,7 +68,7 @@ def _read_folders(place: Path, n_classes: int) -> Images:
         files = [(path, k) for k, name in enumerate(names) for path in sorted((place / part / name).glob("*.png"))]
         pictures = np.array([_picture(path, path) for path, _ in files]).reshape(-1, _SIDE, _SIDE, 3)
         parts.append(_checked(pictures, [k for _, k in files], n_classes, str(place / part)))
-    return Images(*parts, tuple(names))
+    return Images(parts[0], parts[1], tuple(names))
 
 
 def _find_npz(place: Path) -> Path | None:
@@ -85,7 +85,7 @@ def _read_npz(path: Path, n_classes: int) -> Images:
             f"cannot read {path}: {error}. It must hold x_train, y_train, x_test and y_test, as Keras has them."
         ) from None
     parts = [_checked(arrays[f"x_{part}"], arrays[f"y_{part}"].reshape(-1), n_classes, str(path)) for part in _PARTS]
-    return Images(*parts, tuple(map(str, range(n_classes))))
+    return Images(parts[0], parts[1], tuple(map(str, range(n_classes))))
 
 
 def _find_parquet(place: Path) -> Mapping[str, list[Path]] | None:
@@ -116,7 +116,7 @@ def _read_parquet(found: Mapping[str, list[Path]], n_classes: int) -> Images:
             labels += table.column(label).to_pylist()
             names = _names_of(table.schema.metadata, label) or names
         parts.append(_checked(np.array(pictures), labels, n_classes, str(found[part][0])))
-    return Images(*parts, names)
+    return Images(parts[0], parts[1], names)
 
 
 def _names_of(metadata: Mapping[bytes, bytes] | None, label: str) -> tuple[str, ...]:

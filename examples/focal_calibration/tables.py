@@ -177,13 +177,12 @@ def runs_text(data: Path) -> str:
     for network in nets.networks(data):
         if network.seed is not None:
             groups.setdefault(network.row, []).append(network)
-    lines = ["| data set | loss | seeds | epochs, best | seconds an epoch |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| data set | loss | seeds | epochs | best epoch of each |", "| --- | --- | --- | --- | --- |"]
     for (dataset, _, loss), seeds in groups.items():
         histories = [nets.history(network) for network in seeds]
         best = ", ".join(str(records[-1]["best_epoch"]) for records in histories)
-        seconds = sum(r["seconds"] for records in histories for r in records) / sum(map(len, histories))
         numbers = ", ".join(str(network.seed) for network in seeds)
-        lines.append(f"| {dataset} | {loss} | {numbers} | {len(histories[0])}, {best} | {seconds:.0f} |")
+        lines.append(f"| {dataset} | {loss} | {numbers} | {len(histories[0])} | {best} |")
     return "\n".join(lines) + "\n"
 
 

@@ -447,3 +447,12 @@ def test_groups_merge():
     assert groups.score.tolist() == [0.1, 0.2]
     assert groups.weight.tolist() == [1, 2]
     assert groups.positive.tolist() == [0, 1]
+
+
+def test_edges_that_enclose_no_score_make_no_bin():
+    # Scores that differ in the last digits, as log-probabilities of neighbours' shares do: some edges enclose nothing.
+    shares = np.repeat(np.arange(1, 9) / 15, 25)
+    logits = np.log(np.stack([1 - shares, shares], axis=1)) * (1 + 1e-16 * (np.arange(200) % 7)[:, None])
+    y = (np.arange(200) * 7 % 15 < 15 * shares).astype(int)
+    fitted = get_calibrator("scaling-binning:n_bins=15").fit(logits, y)
+    assert not np.isnan(fitted.predict_proba(logits)).any()

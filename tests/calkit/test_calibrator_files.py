@@ -206,9 +206,9 @@ def test_large_arrays_are_beside_the_document(tmp_path):
 
 def test_calibrators_inside_calibrators(tmp_path):
     rng = np.random.default_rng(0)
-    calibrator = OneVsRest(TemperatureScaling(grid=np.array([1.0, 2.0]))).fit(
-        rng.normal(size=(50, 3)), np.arange(50) % 3
-    )
+    inner = TemperatureScaling(grid=np.array([0.5, 1.0, 2.0, 99.0]))
+    logits = 3 * rng.normal(size=(60, 3))
+    calibrator = OneVsRest(inner).fit(logits, (logits / 2 - np.log(-np.log(rng.random((60, 3))))).argmax(axis=1))
     calibrator.save(tmp_path / "cal.json")
     again = load_calibrator(tmp_path / "cal.json")
     assert again.fingerprint() == calibrator.fingerprint()

@@ -11,7 +11,7 @@ import pytest
 
 import calkit
 from calkit.cli.app import run
-from calkit.io.names import ROLES
+from calkit.names import ROLES
 
 
 @pytest.fixture

@@ -325,6 +325,7 @@ COMMANDS = {
     "formats": None,
     "metrics": None,
     "train": None,
+    "predict": None,
     "roles": None,
 }
 

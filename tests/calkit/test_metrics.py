@@ -416,7 +416,7 @@ class TestInputs:
             ([[1, 0, 0]], [[0.5, 0.5]], {}, "3 columns"),
             ([0], [[0.5, 0.5]], {"sample_weight": [-1.0]}, "not negative, but row 0"),
             ([0], [[0.5, 0.5]], {"sample_weight": [np.nan]}, "row 0 is nan"),
-            ([0], [[0.5, 0.5]], {"sample_weight": [0.0]}, "0 in every row"),
+            ([0], [[0.5, 0.5]], {"sample_weight": [0.0]}, "zero in every row"),
             ([0], [[0.5, 0.5]], {"sample_weight": [np.inf]}, "row 0 is inf"),
             ([0], [[0.5, 0.5]], {"sample_weight": ["a"]}, "one real number per row"),
             ([0], [[0.5, 0.5]], {"sample_weight": [1j]}, "one real number per row"),

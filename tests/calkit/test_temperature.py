@@ -305,7 +305,7 @@ class TestEstimator:
     def test_inputs_are_checked(self):
         logits, y = overconfident(20)
         calibrator = TemperatureScaling().fit(logits, y)
-        with pytest.raises(InputError, match="fitted on 4 classes, but X has 3"):
+        with pytest.raises(InputError, match="X has 3 features, but TemperatureScaling is expecting 4 features"):
             calibrator.predict_proba(logits[:, :3])
         with pytest.raises(InputError, match="row 2 holds nan"):
             calibrator.predict_proba(np.where(np.arange(20)[:, None] == 2, np.nan, logits))

@@ -663,3 +663,11 @@ def test_a_batch_without_rows_changes_nothing():
     logits, y, _ = example()
     metric = CalibrationError().update(logits[:0], y[:0]).update(logits, y)
     assert metric.compute() == CalibrationError().update(logits, y).compute()
+
+
+def test_tensors_without_numbers_are_refused() -> None:
+    metrics = DeviceMetrics(["ece"])
+    y = torch.tensor([0, 1])
+    for scores, labels in ((torch.empty(2, 2, device="meta"), y), (torch.zeros(2, 2), y.to("meta"))):
+        with pytest.raises(InputError, match="lies on the meta device"):
+            metrics.update(scores, labels)

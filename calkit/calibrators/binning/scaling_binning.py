@@ -89,8 +89,12 @@ class ScalingBinning(TableMaps):
     def _fit_table(self, groups: Groups) -> tuple[Floats, Floats]:
         upper = equal_mass_edges(groups, self.n_bins)
         index = np.minimum(np.searchsorted(upper, groups.score, "left"), len(upper) - 1)
-        total = np.bincount(index, groups.positive, len(upper))
-        return upper, np.clip(total / np.bincount(index, groups.weight, len(upper)), 0, 1)
+        weight = np.bincount(index, groups.weight, len(upper))
+        # Edges between scores that differ by rounding may enclose none of them.
+        kept = weight > 0
+        edges = upper[kept]
+        edges[-1] = upper[-1]
+        return edges, np.clip(np.bincount(index, groups.positive, len(upper))[kept] / weight[kept], 0, 1)
 
     def _map_class(self, problem: int, x: Floats) -> Floats:
         scaled = _sigmoid(x, self.slope_[problem], self.intercept_[problem])

@@ -175,7 +175,7 @@ class _DenseSteps:
         for damping in 10.0 ** np.arange(-14, 3, 2):
             try:
                 factor = cho_factor(h + damping * np.eye(len(h)))
-            except LinAlgError:
+            except (LinAlgError, ValueError):  # not positive, or not finite, where parameters run off
                 continue
             v[self._free] = -cho_solve(factor, gradient[self._free] / root) / root
             break

@@ -6,7 +6,7 @@ import codecs
 from pathlib import Path
 
 from calkit.errors import FileFormatError
-from calkit.io.csv_table import find_delimiter
+from calkit.io.csv_dialect import find_delimiter
 from calkit.io.formats import (
     arrow,
     delimited,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -21,7 +23,6 @@ from calkit.io.formats.npy import NpyHeader, mapped, number_field, pickled, read
 from calkit.io.hardening.guard import damaged
 from calkit.io.hardening.limits import check, format_bytes
 from calkit.io.sources import StreamSource
-from calkit.io.spilling import column_major
 from calkit.io.tree import object_fields
 from calkit.lazy import block_rows
 from calkit.predictions import Predictions
@@ -148,9 +149,15 @@ def _fill(stream: IO[bytes], block: NDArray[Any]) -> None:
 
 
 def _column_major(path: Path, info: zipfile.ZipInfo, header: NpyHeader) -> Any:
-    with zipfile.ZipFile(path) as archive, archive.open(info) as stream:
+    """Unpack a member that no stream can give by rows into a file without a name, which is mapped."""
+    if not header.nbytes:
+        return np.empty(header.shape, header.dtype)
+    with zipfile.ZipFile(path) as archive, archive.open(info) as stream, tempfile.TemporaryFile() as file:
         stream.read(header.size)
-        return column_major(iter(lambda: stream.read(_COPY_BYTES), b""), header.shape, header.dtype)
+        shutil.copyfileobj(stream, file, _COPY_BYTES)
+        if file.tell() != header.nbytes:
+            raise EOFError("the data end early")
+        return np.memmap(file, header.dtype, "r", 0, header.shape, "F")
 
 
 def _unpickle(path: Path, name: str) -> Any:

@@ -11,7 +11,7 @@ import pytest
 import calkit
 from calkit.errors import FileFormatError, InputError, NotFoundError, UsageError
 from calkit.io import describe, load_predictions, open_container
-from calkit.io.csv_table import find_delimiter
+from calkit.io.csv_dialect import find_delimiter
 from calkit.names import Meaning, read_name
 
 PROBS = np.array([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125], [0.0, 0.125, 0.875], [0.375, 0.5, 0.125]])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from calkit.errors import FileFormatError
 from calkit.io import load_predictions, open_container
-from calkit.io.csv_table import CsvTable, csv_records
+from calkit.io.csv_dialect import Dialect
+from calkit.io.csv_table import CsvTable
 from calkit.io.families import group_columns
 from calkit.io.tables import from_words
 from calkit.io.text import line_blocks, open_bytes, plain_lines
@@ -42,7 +43,7 @@ def test_blocks_are_whole_records(tmp_path_factory, rows, size):
     path.write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("calkit.io.text.TEXT_BLOCK_BYTES", size)
-        records = lambda text: csv_records(",", text)  # noqa: E731
+        records = Dialect(",").records
         blocks = list(line_blocks(path, records))
         parsed = []
         for block in blocks:

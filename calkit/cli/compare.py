@@ -1,0 +1,210 @@
+"""``calkit compare``: several models on the same rows, and which differences are real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from calkit.atomic import atomic_write
+from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.outputs import check_output
+from calkit.cli.pictures import check_picture, picture_style, save_picture
+from calkit.cli.tables import plain_table
+from calkit.comparison import Comparison, compare, difference_text
+from calkit.errors import UsageError
+from calkit.predictions import Predictions
+from calkit.printing import json_text, printable
+from calkit.registry import Registry
+from calkit.specs import split_specs
+
+__all__ = ["COMPARISON_FORMATS", "command"]
+
+#: Functions that turn a comparison into text, by the name of the format.
+COMPARISON_FORMATS: Registry[Callable[[Comparison], str]] = Registry("format")
+
+_FORMATS = ("table", "json", "csv", "md", "latex")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@input_options
+@fit_options
+@click.option("--metrics", metavar="LIST", help="Metrics, by commas; by default those of 'calkit evaluate'.")
+@click.option("--target", help="What is judged: top, positive:class=NAME, classwise, top-5.")
+@click.option("--baseline", metavar="MODEL", help="Model the others are compared with; by default the first.")
+@click.option(
+    "--confidence-level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Of the intervals.",
+)
+@click.option("--random-state", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="table", help="Default: table.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="PICTURE", help="Draw the differences too.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+def command(
+    files: tuple[str, ...],
+    source: InputOptions,
+    fit: FitOptions,
+    metrics: str | None,
+    target: str | None,
+    baseline: str | None,
+    confidence_level: float,
+    random_state: int,
+    form: str,
+    plot: Path | None,
+    output: Path | None,
+) -> None:
+    """Compare models on the same rows.
+
+    Each FILE holds the scores of one model; all must be of the same rows in the same order, which their labels are
+    checked for. With --method or --calibrator, models before and after calibration are compared as well, so that one
+    FILE is enough. Differences come with intervals and p-values that allow for what noise the models share.
+
+    \b
+    calkit compare a.npz b.npz c.npz
+    calkit compare logits.npz -m temperature -m isotonic --metrics ece,nll
+    calkit compare a.npz b.npz --format latex --plot differences.png
+    """  # noqa: D301
+    check_output(output, [*files, *source.files(), *fit.files()])
+    if plot is not None:
+        check_output(plot, [*files, *source.files(), *fit.files()])
+        check_picture(plot)
+    models = _models(files, source, fit)
+    if len(models) < 2:
+        raise UsageError("compare takes two models or more: name another FILE, or a calibrator (-m temperature).")
+    found = compare(
+        models,
+        None if metrics is None else split_specs(metrics),
+        baseline=baseline,
+        target=target,
+        confidence_level=confidence_level,
+        random_state=random_state,
+    )
+    if plot is not None:
+        from calkit.plotting import ForestDisplay
+
+        with picture_style():
+            save_picture(ForestDisplay.from_comparison(found).figure_of(), plot)
+        click.echo(f"wrote {plot}", err=True)
+    text = COMPARISON_FORMATS[form](found)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with atomic_write(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _models(files: tuple[str, ...], source: InputOptions, fit: FitOptions) -> dict[str, Predictions]:
+    """Return the models by name: of each file, uncalibrated and after each calibrator."""
+    short = [Path(file).name for file in files]
+    names = short if len(set(short)) == len(files) else list(files)
+    if len(set(names)) < len(names):
+        raise UsageError("a file is named twice; name each once.")
+    models: dict[str, Predictions] = {}
+    for name, file in zip(names, files, strict=True):
+        calibrators = fit.fitted(file, source)
+        predictions = source.load_preferred(file, "test")
+        models[name] = predictions
+        for label, calibrator in calibrators:
+            models[f"{name}, {label}" if len(files) > 1 else label] = calibrator.apply(predictions)
+    return models
+
+
+def _rows(found: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of texts: a row for each model, its value and difference for each metric."""
+    header = ["model"]
+    for metric in found.metrics:
+        header += [metric.heading, f"difference, {found.confidence_level * 100:g} % interval"]
+    rows = []
+    for name, evaluation in found.evaluations.items():
+        row = [printable(name)]
+        for metric in found.metrics:
+            difference = found.differences[metric.spec].get(name)
+            told = "baseline" if difference is None else difference_text(metric, difference)
+            row += [metric.format(evaluation[metric.spec]), told]
+        rows.append(row)
+    return header, rows
+
+
+@COMPARISON_FORMATS.register("table")
+def _table(found: Comparison) -> str:
+    parts = [f"{found.n_samples:,} samples; differences from {printable(found.baseline)}, "]
+    parts[0] += f"{found.confidence_level * 100:g} % intervals, p-values by Holm's method\n"
+    for metric in found.metrics:
+        rows = []
+        for name in found.ranking(metric.spec):
+            difference = found.differences[metric.spec].get(name)
+            told = "" if difference is None else difference_text(metric, difference)
+            clear = "" if difference is None or not difference.is_clear else "*"
+            value = metric.format(found.evaluations[name][metric.spec])
+            rows.append([printable(name), value, "baseline" if difference is None else told, clear])
+        parts.append(plain_table([metric.heading, "value", "difference", ""], rows))
+    return "\n".join([*parts, "* the interval excludes 0\n"])
+
+
+@COMPARISON_FORMATS.register("json")
+def _json(found: Comparison) -> str:
+    return json_text(found.to_dict()) + "\n"
+
+
+@COMPARISON_FORMATS.register("csv")
+def _csv(found: Comparison) -> str:
+    import csv
+    import io
+
+    frame = found.frame()
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(frame)
+    for row in zip(*frame.values(), strict=True):
+        writer.writerow([_csv_cell(value) for value in row])
+    return out.getvalue()
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return repr(value)
+    text = printable(str(value))
+    # A spreadsheet would take these for formulas.
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+@COMPARISON_FORMATS.register("md")
+def _markdown(found: Comparison) -> str:
+    header, rows = _rows(found)
+    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+
+
+_LATEX = str.maketrans(
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "–": "--",
+    }
+)
+
+
+@COMPARISON_FORMATS.register("latex")
+def _latex(found: Comparison) -> str:
+    """Return a table for the package booktabs."""
+    header, rows = _rows(found)
+    lines = [" & ".join(cell.translate(_LATEX) for cell in line) + r" \\" for line in (header, *rows)]
+    columns = "l" + "r" * (len(header) - 1)
+    body = [lines[0], r"\midrule", *lines[1:]]
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"

@@ -1,0 +1,317 @@
+"""Several models on the same rows: which differences of their metrics are real."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from calkit.errors import InputError
+from calkit.evaluation import Evaluation, choose_metrics, evaluation_of, statistics_of
+from calkit.inference.judgement import Judgement
+from calkit.inference.paired import Difference, OneSided, holm, mean_difference, square_and_add
+from calkit.inference.resampling import Resampling
+from calkit.metrics import Metric
+from calkit.predictions import Predictions, not_predictions
+from calkit.registry import unknown_name
+from calkit.stats import FoldSums, Statistic, View, summarize
+
+__all__ = ["Comparison", "compare"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models on the same rows, and the differences from one of them.
+
+    Attributes
+    ----------
+    evaluations : dict of str to Evaluation
+        By the name of the model.
+    baseline : str
+        The model that the others are compared with.
+    differences : dict of str to dict of str to Difference
+        By the spec of the metric and the name of the model: its value minus the baseline's.
+    metrics : tuple of Metric
+    n_samples : int
+    confidence_level : float
+    meta : mapping
+    """
+
+    evaluations: Mapping[str, Evaluation]
+    baseline: str
+    differences: Mapping[str, Mapping[str, Difference]]
+    metrics: tuple[Metric, ...]
+    n_samples: int
+    confidence_level: float
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def ranking(self, metric: str) -> list[str]:
+        """Return the names of the models, the best value of a metric first; what is not a number comes last."""
+        known = {own.spec: own for own in self.metrics}
+        spec = next((own.spec for own in self.metrics if metric in (own.spec, own.name)), None)
+        if spec is None:
+            raise unknown_name("metric", metric, known, of="this comparison")
+        sign = -1 if known[spec].higher_is_better else 1
+        values = {name: evaluation[spec] for name, evaluation in self.evaluations.items()}
+        return sorted(values, key=lambda name: (math.isnan(values[name]), sign * values[name]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data, ready for JSON."""
+        return {
+            **self.meta,
+            "n_samples": self.n_samples,
+            "baseline": self.baseline,
+            "confidence_level": self.confidence_level,
+            "models": {name: evaluation.to_dict() for name, evaluation in self.evaluations.items()},
+            "differences": {
+                spec: {name: asdict(difference) for name, difference in each.items()}
+                for spec, each in self.differences.items()
+            },
+            "ranking": {metric.spec: self.ranking(metric.spec) for metric in self.metrics},
+        }
+
+    def frame(self) -> dict[str, list[Any]]:
+        """Return the differences as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
+        rows = [
+            (metric.spec, name, self.evaluations[name][metric.spec], found)
+            for metric in self.metrics
+            for name, found in self.differences[metric.spec].items()
+        ]
+        return {
+            "metric": [row[0] for row in rows],
+            "model": [row[1] for row in rows],
+            "value": [row[2] for row in rows],
+            "difference": [row[3].value for row in rows],
+            "low": [row[3].low for row in rows],
+            "high": [row[3].high for row in rows],
+            "p_value": [row[3].p_value for row in rows],
+            "p_adjusted": [row[3].p_adjusted for row in rows],
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.n_samples} samples, differences from {self.baseline}"]
+        for metric in self.metrics:
+            lines.append(f"{metric.heading}: {metric.format(self.evaluations[self.baseline][metric.spec])}")
+            for name, found in self.differences[metric.spec].items():
+                lines.append(f"  {name}: {difference_text(metric, found)}")
+        return "\n".join(lines)
+
+
+def difference_text(metric: Metric, found: Difference) -> str:
+    """Return a difference as people read it: ``-0.74 [-1.00, -0.62], p < .001``."""
+
+    def signed(value: float) -> str:
+        text = metric.format(value)
+        return text if text.startswith("-") or not float(text.strip("–") or 0) else f"+{text}"
+
+    if found.low is None or found.high is None:
+        return signed(found.value)
+    p = found.p_value if found.p_adjusted is None else found.p_adjusted
+    told = "" if p is None else ", p < .001" if p < 0.001 else f", p {p:.3f}".replace("0.", ".")
+    return f"{signed(found.value)} [{signed(found.low)}, {signed(found.high)}]{told}"
+
+
+def compare(
+    predictions: Mapping[str, Predictions],
+    metrics: Iterable[str | Metric] | None = None,
+    *,
+    baseline: str | None = None,
+    target: str | View | None = None,
+    confidence_level: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: int = 0,
+) -> Comparison:
+    """Compare models on the same rows.
+
+    Parameters
+    ----------
+    predictions : mapping of str to Predictions
+        Two or more, by the names of the models; the same rows in the same order.
+    metrics : iterable of str or Metric, optional
+        By default those of :func:`~calkit.evaluate`.
+    baseline : str, optional
+        The model that the others are compared with; by default the first.
+    target : str or View, optional
+        What is judged, as for :func:`~calkit.evaluate`.
+    confidence_level : float, default=0.95
+        Of the intervals.
+    n_resamples, random_state : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two, or their rows are not the same: other labels, weights or numbers of rows.
+    NotFoundError
+        If there is no such baseline.
+
+    Notes
+    -----
+    Differences of means (accuracy, NLL, Brier score) have the limits of the paired bootstrap. A calibration error is
+    raised by noise, each model's by another amount, so that a bootstrap of the difference of two errors does not
+    cover; their limits are combined from those of each, with the correlation of the noises (square-and-add, Zou &
+    Donner 2008). p-values are corrected for the number of models by Holm's method.
+
+    Examples
+    --------
+    >>> import calkit
+    >>> from calkit.datasets import load_digits_logits
+    >>> test = load_digits_logits("test")
+    >>> calibrator = calkit.TemperatureScaling().fit_predictions(load_digits_logits("validation"))
+    >>> found = calkit.compare({"before": test, "after": calibrator.apply(test)}, ["ece"])
+    >>> found.differences["ece"]["after"].is_clear
+    True
+    """
+    names = list(predictions)
+    if len(names) < 2:
+        raise InputError("predictions must hold two models or more; for one, use evaluate.")
+    for item in predictions.values():
+        if not isinstance(item, Predictions):
+            raise not_predictions(item)
+    chosen = names[0] if baseline is None else baseline
+    if chosen not in predictions:
+        raise unknown_name("model", chosen, names)
+    _check_same_rows(predictions, chosen)
+    resampling = Resampling(confidence_level, n_resamples, random_state)
+    counted = {name: _counted(item, metrics, target, resampling) for name, item in predictions.items()}
+    shared = [metric for metric in counted[chosen].metrics if all(metric.spec in c.folds for c in counted.values())]
+    others = [name for name in names if name != chosen]
+    differences = {
+        metric.spec: _corrected(
+            {name: _difference(metric, counted[name], counted[chosen], resampling) for name in others}
+        )
+        for metric in shared
+    }
+    return Comparison(
+        {name: found.evaluation for name, found in counted.items()},
+        chosen,
+        differences,
+        tuple(shared),
+        predictions[chosen].n_samples,
+        confidence_level,
+    )
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What is known of one model."""
+
+    metrics: tuple[Metric, ...]
+    evaluation: Evaluation
+    #: Sums over folds by the spec of the metric; None where the metric has none.
+    folds: Mapping[str, FoldSums | None]
+
+
+def _counted(
+    predictions: Predictions,
+    metrics: Iterable[str | Metric] | None,
+    target: str | View | None,
+    resampling: Resampling,
+) -> _Counted:
+    chosen = choose_metrics(metrics, predictions, target)
+    folded = {m.spec: m.statistic.folded(resampling.folds) for m in chosen if m.statistic.groupable}
+    statistics: list[Statistic[Any]] = [*statistics_of(chosen, resampling), *folded.values()]
+    summaries = summarize(predictions, statistics)
+    evaluation = evaluation_of(chosen, summaries, summaries.n_samples, predictions, resampling)
+    folds = {m.spec: folded[m.spec].to_folds(summaries[folded[m.spec]]) if m.spec in folded else None for m in chosen}
+    return _Counted(chosen, replace(evaluation, meta=dict(predictions.meta)), folds)
+
+
+def _difference(metric: Metric, one: _Counted, two: _Counted, resampling: Resampling) -> Difference:
+    """Return the value of one model minus that of the other, with what is known of it."""
+    values = one.evaluation[metric.spec], two.evaluation[metric.spec]
+    plain = Difference(values[0] - values[1])
+    folds = one.folds[metric.spec], two.folds[metric.spec]
+    pairing = getattr(metric.inference, "pairing", None)
+    if metric.inference is None or math.isnan(plain.value) or one.evaluation.n_samples < 2:
+        return plain
+    if pairing == "mean" and folds[0] is not None and folds[1] is not None:
+        filled = folds[0].weight > 0
+        sums = [each.total.reshape(len(each.weight), -1).sum(axis=1)[filled] / each.n_keys for each in folds if each]
+        weight = folds[0].weight[filled]
+        found = mean_difference(sums[0], sums[1], weight, resampling.draws(int(filled.sum())), resampling.level)
+        # A metric such as the error is one minus its mean.
+        turned = abs(found.value + plain.value) < abs(found.value - plain.value)
+        return replace(found, value=plain.value) if not turned else _turned(found, plain.value)
+    sides = [
+        _side(each.evaluation.judgement(metric.spec), value) for each, value in zip((one, two), values, strict=True)
+    ]
+    if sides[0] is None or sides[1] is None:
+        return plain
+    gaps = None
+    if pairing == "gaps" and folds[0] is not None and folds[1] is not None:
+        tables = [each.total.reshape(len(each.weight), -1) for each in folds if each]
+        gaps = tables[0], tables[1]
+    return square_and_add(sides[0], sides[1], gaps, resampling.level)
+
+
+def _turned(found: Difference, value: float) -> Difference:
+    low = None if found.high is None else -found.high
+    high = None if found.low is None else -found.low
+    return replace(found, value=value, low=low, high=high, estimate=value)
+
+
+def _side(judgement: Judgement, value: float) -> OneSided | None:
+    if judgement.interval is None:
+        return None
+    low, high = judgement.interval
+    estimate = value if judgement.estimate is None else judgement.estimate
+    return OneSided(value, min(max(estimate, low), high), low, high)
+
+
+def _corrected(found: dict[str, Difference]) -> dict[str, Difference]:
+    """Return the differences of a metric with p-values corrected for their number."""
+    known = {name: item.p_value for name, item in found.items() if item.p_value is not None}
+    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
+    return {name: replace(item, p_adjusted=adjusted.get(name)) for name, item in found.items()}
+
+
+def _check_same_rows(predictions: Mapping[str, Predictions], baseline: str) -> None:
+    """Raise unless all models were measured on the same rows."""
+    first = predictions[baseline]
+    first.require_labels()
+    for name, item in predictions.items():
+        item.require_labels()
+        where = f"{name} and {baseline} are not of the same rows"
+        remedy = "Compare predictions of the same rows in the same order."
+        if item.n_samples != first.n_samples:
+            raise InputError(f"{where}: {item.n_samples:,} and {first.n_samples:,} of them. {remedy}")
+        if (item.kind == "confidence") != (first.kind == "confidence"):
+            raise InputError(
+                f"{where}: one holds (confidence, correct) pairs, the other scores of all classes. {remedy}"
+            )
+        _check_columns(item, first, where, remedy)
+        if item.kind == "confidence":
+            # Whether an answer is right differs from model to model; nothing else tells rows apart.
+            continue
+        differ = np.flatnonzero(_labels(item) != _labels(first))
+        if len(differ):
+            raise InputError(
+                f"{where}: the labels differ in {len(differ):,} of them, the first being row {differ[0]}. {remedy}"
+            )
+
+
+def _check_columns(item: Predictions, first: Predictions, where: str, remedy: str) -> None:
+    """Raise where weights or ids tell that rows are others."""
+    weights = [np.ones(1) if each.sample_weight is None else np.asarray(each.sample_weight) for each in (item, first)]
+    if not np.array_equal(*np.broadcast_arrays(*weights)):
+        raise InputError(f"{where}: their weights differ. {remedy}")
+    for column in set(item.columns) & set(first.columns) & {"id"}:
+        ids = [np.asarray(each.columns[column]).astype(str) for each in (item, first)]
+        differ = np.flatnonzero(ids[0] != ids[1])
+        if len(differ):
+            raise InputError(f"{where}: {column} differs in row {differ[0]}. {remedy}")
+
+
+def _labels(predictions: Predictions) -> Any:
+    """Return the true classes by name, so that models whose columns are in another order can be compared."""
+    if predictions.class_names is None:
+        return np.asarray(predictions.y_true).astype(str)
+    return np.asarray([str(name) for name in predictions.class_names])[np.asarray(predictions.y_true)]

@@ -1,0 +1,229 @@
+"""Blocks of delimited text as columns of numbers and words.
+
+Long files are parsed by pyarrow where it is installed. The standard library reads all others, and whatever pyarrow
+stumbles over: it then tells row and value of the mistake. A cell may hold a list of numbers, as pandas writes a column
+of arrays.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.errors import FileFormatError
+from calkit.io.container import printable
+from calkit.io.csv_dialect import Dialect, is_number
+from calkit.io.hardening.guard import damaged
+from calkit.io.tables import Column, from_words, word_kind
+from calkit.io.text import LineBlock
+
+__all__ = ["CsvParser", "lines_of"]
+
+_FLOAT = np.dtype(np.float64)
+
+# A list in a cell: of Python, NumPy or torch, as they print it.
+_LIST = re.compile(r"\s*(?:(?:array|tensor)\()?\[([^\[\]]*)\](?:, *dtype=[\w.]+)?\)?\s*")
+_NUMPY_NUMBER = re.compile(r"np\.float\d+\(([^()]*)\)")
+
+
+class CsvParser:
+    """Parses blocks of whole rows.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        The format, for messages.
+    dialect : Dialect
+    names : sequence of str
+        Of the columns.
+    data_start : int
+        Bytes of the header, 0 if there is none.
+
+    Attributes
+    ----------
+    numeric : set of str
+        Columns whose words have to be numbers.
+    fast : bool
+        Whether pyarrow may parse.
+    """
+
+    def __init__(self, path: Path, what: str, dialect: Dialect, names: Sequence[str], data_start: int) -> None:
+        self._path = path
+        self._what = what
+        self._dialect = dialect
+        self._names = names
+        self._index = {name: index for index, name in enumerate(names)}
+        self._data_start = data_start
+        self._widths: dict[str, int] = {}
+        self._parsed: tuple[int, list[tuple[str, ...]]] = (-1, [])
+        self.numeric: set[str] = set()
+        self.fast = False
+
+    def type_columns(self, typical: LineBlock) -> dict[str, Column]:
+        """Return the columns, typed by the words of a block, which also tell whether numbers have decimal commas."""
+        parsed = self._parse(typical)
+        self._dialect = self._dialect.of_values(parsed)
+        return {name: self._column(name, words) for name, words in zip(self._names, parsed, strict=True)}
+
+    @property
+    def has_decimal_commas(self) -> bool:
+        """Whether numbers are written with commas."""
+        return self._dialect.decimal_comma
+
+    def _column(self, name: str, words: Sequence[str]) -> Column:
+        if name in self.numeric:
+            return Column(name, _FLOAT)
+        if words and all(map(_LIST.fullmatch, words)):
+            self._widths[name] = len(_numbers_in(words[0]))
+            return Column(name, _FLOAT, (self._widths[name],))
+        return Column(name, word_kind(self._dialect.points(words)))
+
+    def columns(self, block: LineBlock, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return columns of a block: numbers where the words have to be, others as what the words are."""
+        found = self._convert_fast(block, names) if self.fast else None
+        if found is not None:
+            return found
+        parsed = self._parse(block)
+        return {name: self._values(block, name, parsed[self._index[name]]) for name in names}
+
+    def words(self, block: LineBlock, name: str) -> NDArray[Any]:
+        """Return a column of a block as text."""
+        return from_words(self._parse(block)[self._index[name]], np.dtype(str), self.where(name))
+
+    def where(self, name: str) -> str:
+        """Return a column as messages name it."""
+        return f"{self._path}:{printable(name)}"
+
+    def _data(self, block: LineBlock) -> bytes:
+        return block.data if block.row else block.data[self._data_start :]
+
+    def _parse(self, block: LineBlock) -> list[tuple[str, ...]]:
+        """Return the words of each column of a block; the last result is kept."""
+        if self._parsed[0] != block.offset:
+            rows = self._rows(block)
+            width = len(self._names)
+            for index, row in enumerate(rows):
+                if len(row) != width:
+                    than = f"the header names {width}" if self._data_start else f"the first has {width}"
+                    raise FileFormatError(
+                        f"{self._path}: row {self._number(block, index)} has {len(row)} columns, but {than}."
+                    )
+            self._parsed = (block.offset, list(zip(*rows, strict=True)) if rows else [()] * width)
+        return self._parsed[1]
+
+    def _rows(self, block: LineBlock) -> list[list[str]]:
+        rows: list[list[str]] = []
+        try:
+            reader = self._dialect.reader(lines_of(self._path, self._what, block, self._data(block)))
+            rows.extend(row for row in reader if row)
+        except csv.Error as error:
+            raise damaged(self._path, self._what, f"row {self._number(block, len(rows))}: {error}") from error
+        return rows
+
+    def _number(self, block: LineBlock, index: int) -> int:
+        """Return the number of a row as people count: from 1, the header included."""
+        return block.row + index + (2 if self._data_start and not block.row else 1)
+
+    def _values(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[Any]:
+        if name in self._widths:
+            return self._lists(block, name, words)
+        if name in self.numeric:
+            return self._floats(block, name, words)
+        return from_words(self._dialect.points(words), where=self.where(name))
+
+    def _lists(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[np.float64]:
+        width = self._widths[name]
+        try:
+            values = np.array([_numbers_in(word) for word in words], dtype=_FLOAT)
+            if values.shape[1:] == (width,):
+                return values
+        except ValueError:
+            pass
+        index = next(i for i, word in enumerate(words) if not _is_list(word, width))
+        why = " NumPy left numbers out where it printed '...'." if "..." in words[index] else ""
+        raise FileFormatError(
+            f"{self._path}: row {self._number(block, index)} holds {words[index][:40]!r} in the column "
+            f"{printable(name)!r} where a list of {width} numbers is needed.{why}"
+        )
+
+    def _floats(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[np.float64]:
+        words = self._dialect.points(words)
+        try:
+            return np.array(words, dtype=np.float64)
+        except ValueError:
+            index = next(i for i, word in enumerate(words) if not is_number(word))
+            column = f" in the column {printable(name)!r}" if self._data_start else ""
+            raise FileFormatError(
+                f"{self._path}: row {self._number(block, index)} holds {words[index][:40]!r}{column} where a number is "
+                "needed. Remove the row, or rename the column if it is not one of the classes."
+            ) from None
+
+    def _convert_fast(self, block: LineBlock, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
+        """Parse with pyarrow; None if it finds anything odd, which the careful parser then explains or accepts."""
+        if not self._widths.keys().isdisjoint(names):
+            return None
+        import pyarrow as pa
+        from pyarrow import csv as arrow_csv
+
+        types = {name: pa.float64() if name in self.numeric else pa.string() for name in names}
+        data = self._data(block)
+        try:
+            table = arrow_csv.read_csv(
+                pa.BufferReader(data),
+                arrow_csv.ReadOptions(column_names=self._names, use_threads=False, block_size=len(data) + 1),
+                arrow_csv.ParseOptions(delimiter=self._dialect.delimiter, newlines_in_values=True),
+                arrow_csv.ConvertOptions(
+                    column_types=types, include_columns=list(names), null_values=[], strings_can_be_null=False
+                ),
+            )
+            return {name: _from_arrow(table.column(name), self.where(name)) for name in names}
+        except pa.ArrowException:
+            return None
+
+
+def lines_of(path: Path, what: str, block: LineBlock, data: bytes) -> io.StringIO:
+    """Return the lines of a block, or of a part of it; they must be UTF-8."""
+    try:
+        return io.StringIO(data.decode("utf-8"), newline="\n")
+    except UnicodeDecodeError as error:
+        row = block.row + 1 + data.count(b"\n", 0, error.start)
+        raise FileFormatError(
+            f"{path} is not a readable {what} file: row {row} or so is not UTF-8 text (byte "
+            f"{data[error.start]:#x}). Save it as UTF-8, if it is text."
+        ) from error
+
+
+def _from_arrow(column: Any, where: str) -> NDArray[Any]:
+    import pyarrow as pa
+
+    if pa.types.is_floating(column.type):
+        return np.asarray(column)
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return np.asarray(column.cast(kind))
+        except pa.ArrowInvalid:
+            continue
+    return from_words(column.to_pylist(), where=where)
+
+
+def _numbers_in(word: str) -> list[float]:
+    """Return the numbers of a list in a cell."""
+    found = _LIST.fullmatch(word)
+    if found is None:
+        raise ValueError(f"{word[:40]!r} is no list of numbers")
+    return [float(number) for number in _NUMPY_NUMBER.sub(r"\1", found[1]).replace(",", " ").split()]
+
+
+def _is_list(word: str, width: int) -> bool:
+    try:
+        return len(_numbers_in(word)) == width
+    except ValueError:
+        return False

@@ -1,0 +1,232 @@
+"""Comparison of models on the same rows: paired intervals, corrected p-values, refusals."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+import calkit
+from calkit.calibrators import get_calibrator
+from calkit.datasets import digits_path, load_digits_logits
+from calkit.errors import InputError, NotFoundError
+from calkit.inference.paired import OneSided, holm, mean_difference, square_and_add
+from calkit.plotting import ForestDisplay
+
+
+@pytest.fixture(scope="module")
+def models():
+    test, validation = load_digits_logits("test"), load_digits_logits("validation")
+    return {
+        "before": test,
+        "temperature": get_calibrator("temperature").fit_predictions(validation).apply(test),
+        "vector": get_calibrator("vector").fit_predictions(validation).apply(test),
+    }
+
+
+def test_holm_by_hand():
+    # Sorted .01 .02 .04 times 3 2 1, running maximum; capped at 1.
+    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_square_and_add_by_hand():
+    one, two = OneSided(0.5, 0.5, 0.4, 0.7), OneSided(0.3, 0.3, 0.2, 0.35)
+    # No correlation: distances .1 and .05 below, .2 and .1 above, added by their squares.
+    alone = square_and_add(one, two, (np.zeros((4, 1)), np.zeros((4, 1))), 0.95)
+    assert alone.low == pytest.approx(0.2 - np.hypot(0.1, 0.05))
+    assert alone.high == pytest.approx(0.2 + np.hypot(0.2, 0.1))
+    # The same noise in both, and both clearly above 0: it cancels (correlation .98 at most).
+    noise = np.arange(8.0)[:, None]
+    paired = square_and_add(one, two, (noise, noise), 0.95)
+    assert paired.low == pytest.approx(0.2 - np.sqrt(0.01 - 2 * 0.98 * 0.005 + 0.0025))
+    # Opposite noise adds up.
+    opposite = square_and_add(one, two, (noise, -noise + 10), 0.95)
+    assert opposite.low < alone.low
+    # Without folds the distances are added.
+    assert square_and_add(one, two, None, 0.95).low == pytest.approx(0.2 - 0.15)
+    # A positive correlation is not used where an error may be 0.
+    flat = OneSided(0.3, 0.3, 0.0, 0.35)
+    assert square_and_add(one, flat, (noise, noise), 0.95).low == pytest.approx(0.2 - np.hypot(0.1, 0.05))
+
+
+def test_p_values_and_limits_never_contradict():
+    for gap in (0.05, 0.1, 0.15, 0.3):
+        found = square_and_add(OneSided(gap, gap, gap - 0.1, gap + 0.1), OneSided(0, 0, 0, 0), None, 0.95)
+        assert (found.p_value < 0.05) == found.is_clear
+        assert found.p_value == pytest.approx(2 * norm.sf(gap / (0.1 / norm.ppf(0.975))))
+
+
+def test_mean_difference_is_the_paired_bootstrap():
+    rng = np.random.default_rng(0)
+    one, two = rng.random(50), rng.random(50)
+    draws = [np.stack([np.bincount(rng.integers(0, 50, 50), minlength=50) for _ in range(400)]).astype(float)]
+    found = mean_difference(one, two, np.ones(50), draws, 0.9)
+    means = (draws[0] @ (one - two)) / 50
+    assert found.value == pytest.approx((one - two).mean())
+    np.testing.assert_allclose([found.low, found.high], np.quantile(means, [0.05, 0.95]))
+
+
+def test_values_are_those_of_evaluate(models):
+    found = calkit.compare(models, ["ece", "nll", "error", "mce"])
+    for name, item in models.items():
+        alone = calkit.evaluate(item, ["ece", "nll", "error", "mce"])
+        for spec, value in alone.items():
+            assert found.evaluations[name][spec] == value
+            if name != "before":
+                difference = found.differences[spec][name]
+                assert difference.value == pytest.approx(value - found.evaluations["before"][spec])
+                assert difference.low <= difference.high
+    assert found.ranking("ece")[-1] == "before"
+    assert found.differences["nll"]["temperature"].high < 0
+    # A temperature changes no answer, so the error is the same on every row.
+    error = found.differences["error"]["temperature"]
+    assert (error.value, error.low, error.high) == (0, 0, 0)
+    for each in found.differences.values():
+        assert all(item.p_adjusted >= item.p_value for item in each.values())
+
+
+def test_a_difference_turned_round(models):
+    one = calkit.compare(models, ["ece", "nll", "error"])
+    two = calkit.compare(models, ["ece", "nll", "error"], baseline="vector")
+    for spec in ("ece", "nll", "error"):
+        there, back = one.differences[spec]["vector"], two.differences[spec]["before"]
+        assert back.value == pytest.approx(-there.value)
+        np.testing.assert_allclose([back.low, back.high], [-there.high, -there.low], atol=1e-12)
+
+
+@pytest.mark.data
+def test_the_paper_network_before_and_after(data_folder):
+    # cifar10-resnet50-brier at T = 1.1: ECE falls by .74 points, interval about [-1.00, -.62] (an independent rough
+    # estimate gives -.70 [-.84, -.59]).
+    test = calkit.load_predictions(
+        data_folder / "focal-calibration-logits" / "cifar10-resnet50-brier.npz", split="test"
+    )
+    scaled = test.replace(scores=test.scores / np.float32(1.1))
+    found = calkit.compare({"before": test, "T = 1.1": scaled}, ["ece"]).differences["ece"]["T = 1.1"]
+    assert round(found.value * 100, 2) == -0.74
+    assert found.low * 100 == pytest.approx(-1.00, abs=0.06)
+    assert found.high * 100 == pytest.approx(-0.62, abs=0.06)
+    assert found.is_clear
+
+
+@pytest.mark.slow
+def test_coverage_of_a_calibrated_and_a_sharpened_model():
+    # The percentile bootstrap covers 12 % here. a is calibrated, b has its logits times 1.1; the true errors are 0 and
+    # that of b, known from 400,000 rows.
+    rng = np.random.default_rng(0)
+
+    def draw(n):
+        z = rng.normal(size=n) * 2 + 1
+        return z, (rng.random(n) < 1 / (1 + np.exp(-z))).astype(int)
+
+    def pair(z, y):
+        return {"a": calkit.Predictions(z, y, kind="logits"), "b": calkit.Predictions(1.1 * z, y, kind="logits")}
+
+    big = pair(*draw(400_000))
+    truth = calkit.evaluate(big["b"], ["ece"])["ece"]
+    covered = 0
+    for _ in range(60):
+        found = calkit.compare(pair(*draw(2000)), ["ece"], n_resamples=200).differences["ece"]["b"]
+        covered += found.low <= truth <= found.high
+    assert covered >= 54
+
+
+def test_refusals(models):
+    test = models["before"]
+    with pytest.raises(InputError, match="two models or more"):
+        calkit.compare({"a": test})
+    with pytest.raises(NotFoundError, match="Did you mean 'before'"):
+        calkit.compare(models, baseline="befor")
+    other = test.replace(y_true=np.roll(test.y_true, 1))
+    with pytest.raises(InputError, match="labels differ in .* of them, the first being row"):
+        calkit.compare({"a": test, "b": other})
+    with pytest.raises(InputError, match="899 and 500 of them|500 and 899 of them"):
+        calkit.compare({"a": test, "b": test.take(slice(500))})
+    with pytest.raises(InputError, match="their weights differ"):
+        calkit.compare({"a": test, "b": test.replace(sample_weight=np.arange(899) % 2 + 1.0)})
+    ids = np.arange(899)
+    with pytest.raises(InputError, match="id differs in row 0"):
+        calkit.compare({"a": test.replace(columns={"id": ids}), "b": test.replace(columns={"id": ids[::-1]})})
+    with pytest.raises(InputError, match="must be a Predictions"):
+        calkit.compare({"a": test, "b": np.eye(3)})
+
+
+def test_classes_in_another_order_are_the_same_rows():
+    logits, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 3
+    names = ["ant", "bee", "cow"]
+    one = calkit.Predictions(logits, np.array(names)[y], kind="logits", class_names=names)
+    two = calkit.Predictions(logits[:, ::-1], np.array(names)[y], kind="logits", class_names=names[::-1])
+    found = calkit.compare({"one": one, "two": two}, ["ece", "nll"])
+    assert found.differences["ece"]["two"].value == pytest.approx(0, abs=1e-12)
+    assert found.differences["nll"]["two"].low == pytest.approx(0, abs=1e-12)
+
+
+def test_pairs_can_be_compared():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.5, 1, 400)
+    one = calkit.Predictions.from_confidence(confidence, rng.random(400) < confidence)
+    two = calkit.Predictions.from_confidence(np.sqrt(confidence), rng.random(400) < confidence)
+    found = calkit.compare({"one": one, "two": two}, ["ece", "accuracy"])
+    assert found.differences["ece"]["two"].value > 0.03
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "logits.npz"
+    path.write_bytes(digits_path().read_bytes())
+    return path
+
+
+def test_formats(calkit_cli, file, tmp_path):
+    command = ["compare", file, "-m", "temperature", "-m", "isotonic", "--metrics", "ece,nll"]
+    found = {}
+    for form in ("table", "json", "csv", "md", "latex"):
+        code, found[form], err = calkit_cli(*command, "--format", form)
+        assert (code, err) == (0, "")
+    document = json.loads(found["json"])
+    assert document["baseline"] == "logits.npz"
+    assert set(document["differences"]["ece"]) == {"temperature", "isotonic"}
+    rows = list(csv.DictReader(io.StringIO(found["csv"])))
+    assert [row["model"] for row in rows] == ["temperature", "isotonic"] * 2
+    assert float(rows[0]["difference"]) == document["differences"]["ece"]["temperature"]["value"]
+    assert "baseline" in found["table"]
+    assert "*" in found["table"]
+    assert found["md"].splitlines()[1].startswith("| --- | --: |")
+    assert r"\toprule" in found["latex"]
+    assert r"ECE \%" in found["latex"]
+    picture = tmp_path / "forest.png"
+    code, _, err = calkit_cli(*command, "--plot", picture)
+    assert code == 0
+    assert picture.stat().st_size > 5000
+
+
+def test_command_refusals(calkit_cli, file):
+    code, _, err = calkit_cli("compare", file)
+    assert code == 2
+    assert "two models or more" in err
+    code, _, err = calkit_cli("compare", file, file)
+    assert code == 2
+    assert "named twice" in err
+    code, _, err = calkit_cli("compare", file, "-m", "temperature", "--baseline", "temp")
+    assert "unknown model 'temp'" in err
+
+
+def test_the_forest_shows_the_differences(models, no_pyplot_windows):
+    found = calkit.compare(models, ["ece", "nll"])
+    display = ForestDisplay.from_comparison(found).plot()
+    assert [ax.get_title() for ax in display.axes_] == ["ECE %", "NLL"]
+    # The reference line at 0, then a bar and a mark for each model.
+    bars = [line.get_xdata() for line in display.axes_[0].lines[1::2]]
+    wanted = [[d.low * 100, d.high * 100] for d in found.differences["ece"].values()]
+    np.testing.assert_allclose(bars, wanted)
+    frame = display.frame()
+    assert frame["model"] == ["temperature", "vector"] * 2
+    evaluation = calkit.evaluate(models["before"], ["ece"], confidence_level=0.95)
+    values = ForestDisplay.from_evaluations({"a": evaluation})
+    assert (values.frame()["low"][0], values.frame()["high"][0]) == evaluation.intervals["ece"]
+    with pytest.raises(InputError, match="is empty"):
+        ForestDisplay.from_evaluations({})
