@@ -1,7 +1,7 @@
 """Every calibrator on real sets, fitted on one half and judged on the other: the table of the user guide.
 
-    python benchmarks/calibrators_table.py DATA [--sets NAME …] [--results FILE]
-    python benchmarks/calibrators_table.py --table docs/user_guide/calibrators_table.inc [--results FILE]
+    python benchmarks/calibrators_on_sets.py DATA [--sets NAME …] [--results FILE]
+    python benchmarks/calibrators_on_sets.py --table docs/user_guide/calibrators_on_sets.inc [--results FILE]
 
 DATA is the folder with the real sets. Where a set has no validation half of its own, a random half is fitted on. What
 takes longer than half a minute is left out, and said so. The results are put into a file by set, so that a long run can
@@ -24,7 +24,7 @@ import numpy as np
 from calkit import Predictions, ece
 from calkit.calibrators import CALIBRATORS, get_calibrator
 
-RESULTS = Path(__file__).parent / "results" / "calibrators_table.json"
+RESULTS = Path(__file__).parent / "results" / "calibrators_on_sets.json"
 SECONDS = 30
 
 # These need something else than labelled rows, or are made of others.
