@@ -181,7 +181,7 @@ def _event(
                 f"labels are {_listed(present)}. Say which of them it is about with positive=VALUE (--positive VALUE)."
             )
         if place is None:
-            _check_told(found, present)
+            _check_event(found, present)
             return Truth(values)
         if len(present) > 2:
             raise UsageError(
@@ -208,7 +208,7 @@ def _against_others(
     return Truth(TrueColumns(labels_in(values, names[1]).astype(np.uint8), None, ignored), names)
 
 
-def _check_told(found: Resolved, present: Sequence[Any]) -> None:
+def _check_event(found: Resolved, present: Sequence[Any]) -> None:
     """Raise if labels are text that does not tell which of them is class 1."""
     index = ClassIndex(None, 2)
     if any(index.find(value) is None and isinstance(value, str) for value in present):

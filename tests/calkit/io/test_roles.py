@@ -9,16 +9,12 @@ import warnings
 
 import numpy as np
 import pytest
-from calkit.io.names import ROLES, SCORE_ROLES, add_words, is_split, read_class_column, read_name, role_table
 
 import calkit
 from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageError
 from calkit.io import describe, load_predictions, save_predictions
 from calkit.io.families import group_columns
-<<<<<<< HEAD
 from calkit.names import ROLES, SCORE_ROLES, add_words, is_split, read_class_column, read_name, role_table
-=======
->>>>>>> main
 
 PROBS = [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125], [0.0625, 0.0625, 0.875], [0.375, 0.5, 0.125]]
 TRUE = [0, 1, 2, 0]
