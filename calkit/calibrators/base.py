@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from calkit.calibrators.description import Description
+from calkit.calibrators.formula import Formula
 from calkit.calibrators.inputs import as_binary, as_classes, as_fit_predictions, as_logits, warn_of_probabilities
 from calkit.calibrators.persistence import fingerprint, save_calibrator, to_document
 from calkit.calibrators.state import Store, inline
@@ -110,6 +111,10 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         Description
         """
         return Description(self.name)
+
+    def formula(self) -> Formula | None:
+        """Return the fitted map as a formula that can be written for other programs; None if it has none."""
+        return None
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit on logits of data the classifier was not trained on.
@@ -313,6 +318,11 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
 
     def _supported(self, predictions: Predictions | Shards) -> Predictions | Shards:
         """Return predictions as logits; refuse what is not in `supports`."""
+        if predictions.multilabel:
+            raise InputError(
+                "multi-label scores are events of their own, not classes that exclude each other; calibrate each "
+                "column by itself, as one column of scores with its labels."
+            )
         found = {
             "shards": isinstance(predictions, Shards),
             "pairs": predictions.kind == "confidence",
