@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from calkit.plotting import ReliabilityDisplay
     from calkit.predictions import Predictions
     from calkit.shards import Shards
+    from calkit.significance import calibration_tests
     from calkit.streaming import StreamingEvaluation
 
 _SUBMODULES = (
@@ -57,6 +58,7 @@ _HOMES = {
     "accuracy": "metrics",
     "adaece": "metrics",
     "brier": "metrics",
+    "calibration_tests": "significance",
     "classwise_ece": "metrics",
     "compare": "comparison",
     "ece": "metrics",
@@ -84,6 +86,7 @@ __all__ = [
     "accuracy",
     "adaece",
     "brier",
+    "calibration_tests",
     "calibrators",
     "classwise_ece",
     "compare",

@@ -17,9 +17,9 @@ from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric
 from calkit.predictions import Predictions, not_predictions
 from calkit.registry import unknown_name
-from calkit.stats import FoldSums, Statistic, View, summarize
+from calkit.stats import FoldSums, Statistic, Summaries, View, summarize
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "Paired", "compare", "difference", "difference_text", "why_not_same_rows"]
 
 
 @dataclass(frozen=True)
@@ -180,76 +180,95 @@ def compare(
         raise unknown_name("model", chosen, names)
     _check_same_rows(predictions, chosen)
     resampling = Resampling(confidence_level, n_resamples, random_state)
-    counted = {name: _counted(item, metrics, target, resampling) for name, item in predictions.items()}
-    shared = [metric for metric in counted[chosen].metrics if all(metric.spec in c.folds for c in counted.values())]
+    evaluations, known, bound = {}, {}, {}
+    for name, item in predictions.items():
+        own = choose_metrics(metrics, item, target)
+        summaries = summarize(item, [*statistics_of(own, resampling), *Paired.statistics(own, resampling)])
+        found = evaluation_of(own, summaries, summaries.n_samples, item, resampling)
+        evaluations[name] = replace(found, meta=dict(item.meta))
+        known[name] = Paired.of(own, found.values_by_spec, found.judgements, summaries, resampling)
+        bound[name] = own
+    shared = [metric for metric in bound[chosen] if all(metric.spec in each for each in evaluations.values())]
     others = [name for name in names if name != chosen]
     differences = {
-        metric.spec: _corrected(
-            {name: _difference(metric, counted[name], counted[chosen], resampling) for name in others}
-        )
+        metric.spec: _corrected({name: difference(metric, known[name], known[chosen], resampling) for name in others})
         for metric in shared
     }
-    return Comparison(
-        {name: found.evaluation for name, found in counted.items()},
-        chosen,
-        differences,
-        tuple(shared),
-        predictions[chosen].n_samples,
-        confidence_level,
-    )
+    n_samples = predictions[chosen].n_samples
+    return Comparison(evaluations, chosen, differences, tuple(shared), n_samples, confidence_level)
 
 
 @dataclass(frozen=True)
-class _Counted:
-    """What is known of one model."""
+class Paired:
+    """What is known of one model, so that its differences from others on the same rows can be told.
 
-    metrics: tuple[Metric, ...]
-    evaluation: Evaluation
-    #: Sums over folds by the spec of the metric; None where the metric has none.
-    folds: Mapping[str, FoldSums | None]
+    Attributes
+    ----------
+    values : mapping of str to float
+        By the spec of the metric.
+    judgements : mapping of str to Judgement
+    folds : mapping of str to FoldSums
+        Sums over folds of the rows, of the metrics that have them.
+    n_samples : int
+    """
+
+    values: Mapping[str, float]
+    judgements: Mapping[str, Judgement]
+    folds: Mapping[str, FoldSums]
+    n_samples: int
+
+    @staticmethod
+    def statistics(metrics: Iterable[Metric], resampling: Resampling) -> list[Statistic[Any]]:
+        """Return what has to be counted beside the metrics and their intervals."""
+        return [m.statistic.folded(resampling.folds) for m in metrics if _is_paired(m)]
+
+    @classmethod
+    def of(
+        cls,
+        metrics: Iterable[Metric],
+        values: Mapping[str, float],
+        judgements: Mapping[str, Judgement],
+        summaries: Summaries,
+        resampling: Resampling,
+    ) -> Paired:
+        """Take what was counted."""
+        folded = {m.spec: m.statistic.folded(resampling.folds) for m in metrics if _is_paired(m)}
+        folds = {spec: statistic.to_folds(summaries[statistic]) for spec, statistic in folded.items()}
+        return cls(values, judgements, folds, summaries.n_samples)
 
 
-def _counted(
-    predictions: Predictions,
-    metrics: Iterable[str | Metric] | None,
-    target: str | View | None,
-    resampling: Resampling,
-) -> _Counted:
-    chosen = choose_metrics(metrics, predictions, target)
-    folded = {m.spec: m.statistic.folded(resampling.folds) for m in chosen if m.statistic.groupable}
-    statistics: list[Statistic[Any]] = [*statistics_of(chosen, resampling), *folded.values()]
-    summaries = summarize(predictions, statistics)
-    evaluation = evaluation_of(chosen, summaries, summaries.n_samples, predictions, resampling)
-    folds = {m.spec: folded[m.spec].to_folds(summaries[folded[m.spec]]) if m.spec in folded else None for m in chosen}
-    return _Counted(chosen, replace(evaluation, meta=dict(predictions.meta)), folds)
+def _is_paired(metric: Metric) -> bool:
+    return metric.statistic.groupable and getattr(metric.inference, "pairing", None) is not None
 
 
-def _difference(metric: Metric, one: _Counted, two: _Counted, resampling: Resampling) -> Difference:
-    """Return the value of one model minus that of the other, with what is known of it."""
-    values = one.evaluation[metric.spec], two.evaluation[metric.spec]
-    plain = Difference(values[0] - values[1])
-    folds = one.folds[metric.spec], two.folds[metric.spec]
-    pairing = getattr(metric.inference, "pairing", None)
-    if metric.inference is None or math.isnan(plain.value) or one.evaluation.n_samples < 2:
+def difference(metric: Metric, one: Paired, two: Paired, resampling: Resampling) -> Difference:
+    """Return the value of one model minus that of another on the same rows, with what is known of it.
+
+    Parameters
+    ----------
+    metric : Metric
+    one, two : Paired
+    resampling : Resampling
+        That of the counting.
+    """
+    spec = metric.spec
+    plain = Difference(one.values[spec] - two.values[spec])
+    if metric.inference is None or math.isnan(plain.value) or one.n_samples < 2:
         return plain
-    if pairing == "mean" and folds[0] is not None and folds[1] is not None:
-        filled = folds[0].weight > 0
-        sums = [each.total.reshape(len(each.weight), -1).sum(axis=1)[filled] / each.n_keys for each in folds if each]
-        weight = folds[0].weight[filled]
+    paired = spec in one.folds and spec in two.folds
+    if paired and getattr(metric.inference, "pairing", None) == "mean":
+        filled = one.folds[spec].weight > 0
+        sums = [each.folds[spec].total.reshape(len(filled), -1).sum(axis=1)[filled] for each in (one, two)]
+        weight = one.folds[spec].weight[filled] * one.folds[spec].n_keys
         found = mean_difference(sums[0], sums[1], weight, resampling.draws(int(filled.sum())), resampling.level)
         # A metric such as the error is one minus its mean.
         turned = abs(found.value + plain.value) < abs(found.value - plain.value)
-        return replace(found, value=plain.value) if not turned else _turned(found, plain.value)
-    sides = [
-        _side(each.evaluation.judgement(metric.spec), value) for each, value in zip((one, two), values, strict=True)
-    ]
+        return _turned(found, plain.value) if turned else replace(found, value=plain.value)
+    sides = [_side(each.judgements.get(spec, Judgement()), each.values[spec]) for each in (one, two)]
     if sides[0] is None or sides[1] is None:
         return plain
-    gaps = None
-    if pairing == "gaps" and folds[0] is not None and folds[1] is not None:
-        tables = [each.total.reshape(len(each.weight), -1) for each in folds if each]
-        gaps = tables[0], tables[1]
-    return square_and_add(sides[0], sides[1], gaps, resampling.level)
+    tables = [each.folds[spec].total.reshape(len(each.folds[spec].weight), -1) for each in (one, two) if paired]
+    return square_and_add(sides[0], sides[1], (tables[0], tables[1]) if paired else None, resampling.level)
 
 
 def _turned(found: Difference, value: float) -> Difference:
@@ -275,39 +294,34 @@ def _corrected(found: dict[str, Difference]) -> dict[str, Difference]:
 
 def _check_same_rows(predictions: Mapping[str, Predictions], baseline: str) -> None:
     """Raise unless all models were measured on the same rows."""
-    first = predictions[baseline]
-    first.require_labels()
     for name, item in predictions.items():
         item.require_labels()
-        where = f"{name} and {baseline} are not of the same rows"
-        remedy = "Compare predictions of the same rows in the same order."
-        if item.n_samples != first.n_samples:
-            raise InputError(f"{where}: {item.n_samples:,} and {first.n_samples:,} of them. {remedy}")
-        if (item.kind == "confidence") != (first.kind == "confidence"):
+        reason = why_not_same_rows(item, predictions[baseline])
+        if reason:
             raise InputError(
-                f"{where}: one holds (confidence, correct) pairs, the other scores of all classes. {remedy}"
-            )
-        _check_columns(item, first, where, remedy)
-        if item.kind == "confidence":
-            # Whether an answer is right differs from model to model; nothing else tells rows apart.
-            continue
-        differ = np.flatnonzero(_labels(item) != _labels(first))
-        if len(differ):
-            raise InputError(
-                f"{where}: the labels differ in {len(differ):,} of them, the first being row {differ[0]}. {remedy}"
+                f"{name} and {baseline} are not of the same rows: {reason}. Compare predictions of the same rows in "
+                "the same order."
             )
 
 
-def _check_columns(item: Predictions, first: Predictions, where: str, remedy: str) -> None:
-    """Raise where weights or ids tell that rows are others."""
-    weights = [np.ones(1) if each.sample_weight is None else np.asarray(each.sample_weight) for each in (item, first)]
-    if not np.array_equal(*np.broadcast_arrays(*weights)):
-        raise InputError(f"{where}: their weights differ. {remedy}")
-    for column in set(item.columns) & set(first.columns) & {"id"}:
-        ids = [np.asarray(each.columns[column]).astype(str) for each in (item, first)]
-        differ = np.flatnonzero(ids[0] != ids[1])
+def why_not_same_rows(one: Predictions, two: Predictions) -> str:
+    """Return what tells that two models were measured on other rows; empty if nothing does."""
+    if one.n_samples != two.n_samples:
+        return f"{one.n_samples:,} and {two.n_samples:,} of them"
+    if (one.kind == "confidence") != (two.kind == "confidence"):
+        return "one holds (confidence, correct) pairs, the other scores of all classes"
+    weights = [np.ones(1) if each.sample_weight is None else np.asarray(each.sample_weight) for each in (one, two)]
+    if not (weights[0] == weights[1]).all():
+        return "their weights differ"
+    if "id" in one.columns and "id" in two.columns:
+        differ = np.flatnonzero(np.asarray(one.columns["id"]).astype(str) != np.asarray(two.columns["id"]).astype(str))
         if len(differ):
-            raise InputError(f"{where}: {column} differs in row {differ[0]}. {remedy}")
+            return f"id differs in row {differ[0]}"
+    if one.kind == "confidence":
+        # Whether an answer is right differs from model to model; nothing else tells rows apart.
+        return ""
+    differ = np.flatnonzero(_labels(one) != _labels(two))
+    return f"the labels differ in {len(differ):,} of them, the first being row {differ[0]}" if len(differ) else ""
 
 
 def _labels(predictions: Predictions) -> Any:

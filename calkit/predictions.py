@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
+from functools import partial
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.arrays import ClassAxis, column_names, normalized, refuse_gaps, to_values
+from calkit.arrays import ClassAxis, normalized, refuse_gaps, to_values
+from calkit.blocks import RowBlock, log_floored, unlabelled
 from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF, Kind, as_kind, as_scores, as_weight, check_scores
 from calkit.errors import InputError
+from calkit.frames import named_scores
 from calkit.labels import (
     ClassIndex,
     TrueColumns,
@@ -24,87 +27,14 @@ from calkit.labels import (
     encode_labels,
     labels_in,
 )
-from calkit.labels.values import key_of
-from calkit.lazy import LazyArray
-from calkit.names import column_classes
+from calkit.lazy import Converted, LazyArray
 
-__all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "not_predictions"]
+__all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "log_floored", "not_predictions"]
 
 # Blocks are large enough that handling them costs little beside the arithmetic, and small beside any memory; the
 # kernels cut them into pieces that fit the cache.
 _BLOCK_BYTES = 1 << 23
 _MAX_BLOCK_ROWS = 1 << 15
-
-
-@dataclass(frozen=True, eq=False)
-class RowBlock:
-    """A run of consecutive rows, ready to be measured.
-
-    Attributes
-    ----------
-    scores : ndarray of floats, shape (b, K), or (b,) for kind "confidence"
-    y_true : ndarray of intp, shape (b,)
-        The true column; for kind "confidence", 1 where the prediction was right, else 0. None without labels.
-    sample_weight : ndarray of float64, shape (b,), or None
-        None stands for 1 everywhere.
-    kind : {"logits", "probs", "confidence"}
-    numbers : sequence of int
-        Places of the rows among all rows.
-    n_total : int
-        Number of all rows.
-    file : str, optional
-        Where the rows come from, for error messages.
-    unchecked : bool
-        Whether logits may still hold values that are not finite: what computes with them notices that on the way
-        and calls :meth:`check`, so that good data need no pass of their own.
-    one_column : bool
-        Whether the scores came as one column, the forecast of class 1; here they are two all the same.
-    multilabel : bool
-        Whether each column is a forecast of an event of its own.
-    votes : ndarray of float64, shape (b, K), or None
-        Shares of the classes, where the labels are soft; of multi-label rows, 1 where the label is there, else 0.
-    columns : mapping of str to ndarray of shape (b,)
-        Other columns of the data.
-    """
-
-    scores: NDArray[Any]
-    y_true: NDArray[np.intp] | None
-    sample_weight: NDArray[np.float64] | None
-    kind: Kind
-    numbers: Sequence[int] | NDArray[np.intp]
-    n_total: int
-    file: str | None = None
-    unchecked: bool = False
-    one_column: bool = False
-    multilabel: bool = False
-    votes: NDArray[np.float64] | None = None
-    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def take(self, rows: NDArray[np.intp]) -> RowBlock:
-        """Return some of the rows, given by their places in the block."""
-        return replace(
-            self,
-            scores=self.scores[rows],
-            y_true=None if self.y_true is None else self.y_true[rows],
-            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
-            numbers=np.asarray(self.numbers, dtype=np.intp)[rows],
-            votes=None if self.votes is None else self.votes[rows],
-            columns={name: values[rows] for name, values in self.columns.items()},
-        )
-
-    def require_labels(self) -> NDArray[np.intp]:
-        """Return the labels; raise if there are none."""
-        if self.y_true is None:
-            raise _unlabelled(self.file)
-        return self.y_true
-
-    def check(self) -> None:
-        """Raise for the first score that is impossible, unless the scores were checked before."""
-        if self.unchecked:
-            check_scores(self.scores, self.kind, self.numbers, self.file)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +130,7 @@ class Predictions:
         for what, array in (("scores", self.scores), ("y_true", self.y_true), ("sample_weight", self.sample_weight)):
             refuse_gaps(what, array)
         axis = None if class_axis is None else ClassAxis(self.scores, class_axis)
-        scores, names = _named_scores(self.scores, self.class_names) if axis is None else (axis, self.class_names)
+        scores, names = named_scores(self.scores, self.class_names) if axis is None else (axis, self.class_names)
         scores = as_scores(scores, self.kind)
         if normalize:
             scores = normalized(scores, self.kind)
@@ -330,11 +260,39 @@ class Predictions:
         InputError
         """
         if self.y_true is None:
-            raise _unlabelled(self.meta.get("file"))
+            raise unlabelled(self.meta.get("file"))
 
     def replace(self, **changes: Any) -> Predictions:
         """Return a copy with some fields changed, checked anew; labels that are not changed keep their columns."""
         return replace(self, **{"y_true": self.true_columns, **changes})
+
+    def with_classes(self, classes: Sequence[Any]) -> Predictions:
+        """Return the predictions with their columns in the order of some classes, found by value.
+
+        Parameters
+        ----------
+        classes : sequence
+            As many as there are columns.
+
+        Raises
+        ------
+        InputError
+            If the predictions have other classes.
+        """
+        index = ClassIndex(self.class_names, self.n_classes or 0)
+        found = [index.find(value, positions=False) for value in classes]
+        order = [column for column in found if column is not None]
+        if sorted(order) != list(range(self.n_classes or 0)):
+            raise InputError(
+                f"the classes are {list(index.names or range(len(found)))[:10]}, and not {list(classes)[:10]}; name "
+                "them alike, or leave class_names out if the columns are in the same order."
+            )
+        if order == sorted(order):
+            return self
+        truth = self.true_columns
+        scores = Converted(self.scores, partial(_in_order, order=order), self.scores.shape, self.scores.dtype)
+        y_true = None if truth is None else truth.reordered(order)
+        return self.replace(scores=scores, y_true=y_true, class_names=tuple(classes))
 
     def take(self, rows: Any) -> Predictions:
         """Return the chosen rows (a slice, a mask or indices) as predictions of their own."""
@@ -473,46 +431,8 @@ def not_predictions(found: Any) -> InputError:
     return InputError(f"predictions must be a Predictions, but have type {type(found).__name__}; {remedy}.")
 
 
-def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:
-    """Return log p in float64; a p of 0 counts as the smallest number above 0 of its own precision."""
-    return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).smallest_subnormal)))
-
-
-def _unlabelled(file: str | None) -> InputError:
-    found = f"{file}: these predictions have" if file else "these predictions have"
-    return InputError(
-        f"{found} no labels, so nothing can be measured or fitted; pass y_true. Calibrators can be applied to them."
-    )
-
-
-def _named_scores(scores: Any, class_names: Sequence[Any] | None) -> tuple[Any, Sequence[Any] | None]:
-    """Return scores as an array and the names of its columns; those of a data frame are taken by name."""
-    titles = column_names(scores)
-    if titles is None:
-        return scores, class_names
-    if len(titles) == 1:
-        if column_classes(titles)[0] != titles[0] and key_of(column_classes(titles)[0], True) == 0:
-            raise InputError(
-                f"one column of scores is the forecast of class 1, but it is named {titles[0]!r}; pass 1 - p, or the "
-                "columns of both classes."
-            )
-        return scores, class_names
-    array, classes = to_values(scores), column_classes(titles)
-    if class_names is None:
-        return array, None if classes == tuple(range(len(classes))) else classes
-    indices = [ClassIndex(names, len(names)) for names in dict.fromkeys((titles, classes))]
-    wanted = as_class_names(class_names) or ()
-    found = min(
-        ([index.find(name, positions=False) for name in wanted] for index in indices),
-        key=lambda order: order.count(None),
-    )
-    order = [column for column in found if column is not None]
-    if not order:
-        return array, class_names
-    if len(order) < len(wanted):
-        missing = wanted[found.index(None)]
-        raise InputError(f"class_names has {missing!r}, but the columns of the scores are named {list(titles)[:10]}.")
-    return array[:, order], class_names
+def _in_order(rows: Any, order: list[int]) -> NDArray[Any]:
+    return np.asarray(rows)[:, order]
 
 
 def _column(name: Any, values: Any, n: int) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from typing import Any
 
 __all__ = ["escape_texts", "json_text", "printable"]
@@ -27,12 +28,19 @@ def printable(text: str, *, lines: bool = False) -> str:
     --------
     >>> printable("caf\u00e9\x1b[31m.npz")
     'café\\x1b[31m.npz'
+    >>> printable("12\u00a0%") == "12\u00a0%"
+    True
     """
     if lines:
         return "\n".join(map(printable, text.split("\n")))
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _is_shown(character: str) -> bool:
+    """Tell whether a character can be shown: spaces of any width can, though Python does not call them printable."""
+    return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
 def json_text(data: Any) -> str:

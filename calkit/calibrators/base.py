@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from calkit.calibrators.description import Description
+from calkit.calibrators.formula import Formula
 from calkit.calibrators.inputs import as_binary, as_classes, as_fit_predictions, as_logits, warn_of_probabilities
 from calkit.calibrators.persistence import fingerprint, save_calibrator, to_document
 from calkit.calibrators.state import Store, inline
@@ -110,6 +111,10 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         Description
         """
         return Description(self.name)
+
+    def formula(self) -> Formula | None:
+        """Return the fitted map as a formula that can be written for other programs; None if it has none."""
+        return None
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit on logits of data the classifier was not trained on.
@@ -271,6 +276,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
             return predictions.replace(scores=self._calibrated(as_binary(predictions).logits(), "confidence"))
         logits = predictions.logits()
         self._check_columns(logits.n_classes or 0, str(logits.meta.get("file", "the data")))
+        logits = self._with_own_classes(logits)
         return logits.replace(scores=self._calibrated(logits, kind), kind=kind)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:  # noqa: ARG002
@@ -312,6 +318,11 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
 
     def _supported(self, predictions: Predictions | Shards) -> Predictions | Shards:
         """Return predictions as logits; refuse what is not in `supports`."""
+        if predictions.multilabel:
+            raise InputError(
+                "multi-label scores are events of their own, not classes that exclude each other; calibrate each "
+                "column by itself, as one column of scores with its labels."
+            )
         found = {
             "shards": isinstance(predictions, Shards),
             "pairs": predictions.kind == "confidence",
@@ -384,6 +395,15 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
                 "scores of the same classes."
             )
         return logits
+
+    def _with_own_classes(self, logits: Predictions) -> Predictions:
+        """Return predictions with their columns in the order of the fit, if both have names."""
+        if logits.class_names is None or logits.one_column:
+            return logits
+        fitted = self.classes_.tolist()
+        if fitted == list(range(len(fitted))) and not set(map(str, logits.class_names)) & set(map(str, fitted)):
+            return logits
+        return logits.with_classes(fitted)
 
     def _check_columns(self, n_columns: int, found: str) -> None:
         if n_columns != self.n_features_in_:

@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.formula import Formula, with_bias
 from calkit.calibrators.grid_search import GridMinimum, grid_minimum
 from calkit.calibrators.inputs import softmax
 from calkit.calibrators.nll_root import nll_root
@@ -180,6 +181,10 @@ class TemperatureScaling(Calibrator):
             notes = [f"Dividing the logits by T makes it {how} sure and changes none of its answers."]
         value = FittedValue("temperature", self.temperature_, "T")
         return Description("temperature scaling", (value,), notes=tuple(notes), temperature=self.temperature_)
+
+    def formula(self) -> Formula:
+        """Return the map as a formula."""
+        return Formula(with_bias(np.eye(self.n_features_in_)), inverse_temperature=1 / self.temperature_)
 
     def inverse_transform(self, X: Any) -> Floats:
         """Return logits that :meth:`transform` maps to ``X``, up to a constant per row.

@@ -23,7 +23,20 @@ from calkit.registry import unknown_name
 
 __all__ = ["ThresholdBrokenError", "cli", "main"]
 
-_COMMANDS = ("demo", "evaluate", "compare", "metrics", "fit", "apply", "plot", "report", "show", "convert", "formats")
+_COMMANDS = (
+    "demo",
+    "evaluate",
+    "test",
+    "compare",
+    "metrics",
+    "fit",
+    "apply",
+    "plot",
+    "report",
+    "show",
+    "convert",
+    "formats",
+)
 
 #: Entry points by which other packages add commands.
 _GROUP = "calkit.commands"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import xlog1py, xlogy
 
+from calkit import special
 from calkit.estimators.ranked import Ranked
 
 __all__ = ["SCORES", "Decomposition", "corp_decomposition", "isotonic_curve"]
@@ -27,7 +27,7 @@ def _brier(forecasts: Ranked, probability: FloatArray) -> float:
 
 def _log(forecasts: Ranked, probability: FloatArray) -> float:
     negative = forecasts.weight - forecasts.positive
-    total = xlogy(forecasts.positive, probability) + xlog1py(negative, -probability)
+    total = special.xlogy(forecasts.positive, probability) + special.xlog1py(negative, -probability)
     return -float(total.sum()) / forecasts.total
 
 

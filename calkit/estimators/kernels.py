@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln, xlog1py, xlogy
 
+from calkit import special
 from calkit.estimators.ranked import Ranked
 
 __all__ = ["beta_kernel_error", "block_pairs", "laplace_pairs", "squared_kernel_error"]
@@ -115,12 +115,12 @@ def beta_kernel_error(
     """
     n = len(probability)
     a, b = probability / bandwidth, (1 - probability) / bandwidth
-    log_norm = betaln(a + 1, b + 1)
+    log_norm = special.betaln(a + 1, b + 1)
     step = max(1, _STEP_NUMBERS // n)
     total = 0.0
     for first in range(0, n, step):
         p = probability[first : first + step, None]
-        kernel = np.exp(xlogy(a, p) + xlog1py(b, -p) - log_norm) * weight
+        kernel = np.exp(special.xlogy(a, p) + special.xlog1py(b, -p) - log_norm) * weight
         kernel[np.arange(len(p)), np.arange(first, first + len(p))] = 0
         mass = kernel.sum(axis=1)
         regression = np.divide(kernel @ outcome, mass, out=p[:, 0].copy(), where=mass > 0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
+from calkit import special
 from calkit.estimators.ranked import Ranked
 
 __all__ = ["logit_smoothed"]
@@ -39,7 +39,7 @@ def logit_smoothed(forecasts: Ranked, width: float) -> float:
     0.5
     """
     with np.errstate(divide="ignore"):
-        z = np.clip(logit(np.clip(forecasts.probability, 0, 1)), -_FURTHEST, _FURTHEST)
+        z = np.clip(special.logit(np.clip(forecasts.probability, 0, 1)), -_FURTHEST, _FURTHEST)
     place = np.concatenate([z - width / 2, z + width / 2])
     order = np.argsort(place, kind="stable")
     place = place[order]
@@ -50,7 +50,7 @@ def logit_smoothed(forecasts: Ranked, width: float) -> float:
     low, high, weight, positive = low[inside], high[inside], weight[inside], positive[inside]
     rate = np.clip(positive / weight, 0, 1)
     with np.errstate(divide="ignore"):
-        turn = np.clip(logit(rate), low, high)
+        turn = np.clip(special.logit(rate), low, high)
     total = weight * (_integral(rate, low, turn) - _integral(rate, turn, high))
     return float(total.sum() / (width * forecasts.total))
 
@@ -59,4 +59,4 @@ def _integral(rate: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray
     """Return the integral of ``rate - σ(z)`` from low to high, without the difference of large numbers."""
     step = high - low
     # log(1 + e^high) - log(1 + e^low)
-    return rate * step - np.log1p(expit(low) * np.expm1(step))
+    return rate * step - np.log1p(special.expit(low) * np.expm1(step))

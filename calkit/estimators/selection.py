@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma
 
+from calkit import special
 from calkit.estimators.ranked import Ranked
 
 __all__ = ["area_under_risk", "least_area", "risk_coverage"]
@@ -56,4 +56,4 @@ def least_area(forecasts: Ranked) -> float:
 def _harmonic(before: FloatArray, count: FloatArray) -> FloatArray:
     """Return ``Σ_{j=1}^{count} 1 / (before + j)``, for real numbers as well."""
     single = 1 / (before + 1)
-    return np.where(count == 1, single, digamma(before + count + 1) - digamma(before + 1))
+    return np.where(count == 1, single, special.digamma(before + count + 1) - special.digamma(before + 1))

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, ndtr, pdtrc
+
+from calkit import special
 
 __all__ = ["CellSums", "draw_gaps", "mean_absolute", "null_moments"]
 
@@ -168,7 +169,7 @@ def mean_absolute(n: FloatArray, q: FloatArray, centre: FloatArray) -> FloatArra
     mean, variance = n * q, n * q * (1 - q)
     off = centre - mean
     sd = np.sqrt(np.maximum(variance, _TINY))
-    normal = sd * _FOLD * np.exp(-0.5 * (off / sd) ** 2) + off * (1 - 2 * ndtr(-off / sd))
+    normal = sd * _FOLD * np.exp(-0.5 * (off / sd) ** 2) + off * (1 - 2 * special.ndtr(-off / sd))
     out = np.where(variance > 0, normal, np.abs(off))
     few = (variance <= _NORMAL_VARIANCE) & (variance > 1e-12)
     if few.any():
@@ -184,8 +185,8 @@ def mean_absolute(n: FloatArray, q: FloatArray, centre: FloatArray) -> FloatArra
 def _poisson_above(mean: FloatArray, t: FloatArray) -> FloatArray:
     """Return the mean of ``max(C - t, 0)`` for a Poisson C."""
     whole = np.floor(t)
-    below = np.where(whole > 0, pdtrc(np.maximum(whole - 1, 0), mean), 1.0)
-    return mean * below - t * pdtrc(whole, mean)
+    below = np.where(whole > 0, special.pdtrc(np.maximum(whole - 1, 0), mean), 1.0)
+    return mean * below - t * special.pdtrc(whole, mean)
 
 
 def _binomial_above(n: FloatArray, q: FloatArray, t: FloatArray) -> FloatArray:
@@ -193,7 +194,7 @@ def _binomial_above(n: FloatArray, q: FloatArray, t: FloatArray) -> FloatArray:
 
     def at_least(trials: FloatArray, j: FloatArray) -> FloatArray:
         rest = trials - j + 1
-        tail = betainc(np.maximum(j, 1e-9), np.maximum(rest, 1e-9), q)
+        tail = special.betainc(np.maximum(j, 1e-9), np.maximum(rest, 1e-9), q)
         return np.where(j <= 0, 1.0, np.where(rest <= 0, 0.0, tail))
 
     whole = np.floor(t)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
+from calkit import special
 from calkit.inference.cells import CellSums, draw_gaps, null_moments
 from calkit.inference.laws import quantile
 
@@ -120,9 +120,9 @@ def normal_law(mean: float, sd: float) -> NullLaw:
     """
 
     def p_value(value: float) -> float:
-        return float(ndtr((mean - value) / sd)) if sd > 0 else float(value <= mean)
+        return float(special.ndtr((mean - value) / sd)) if sd > 0 else float(value <= mean)
 
-    return NullLaw(mean, p_value, lambda probability: mean - sd * float(ndtri(probability)))
+    return NullLaw(mean, p_value, lambda probability: mean - sd * float(special.ndtri(probability)))
 
 
 def brownian_law(sd: float, mean: float, tail: Callable[[float], float]) -> NullLaw:

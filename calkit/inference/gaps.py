@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtrit
 
+from calkit import special
 from calkit.inference.cells import CellSums, mean_absolute, null_moments
 from calkit.inference.floors import NullLaw
 
@@ -122,7 +122,7 @@ def _half_widths(
 ) -> float:
     """Return the half-width of Σ|gap| about its mean in the world the data suggest."""
     gap, total = sums.gap, sums.variance
-    sign = 1 - 2 * ndtr(-centre / np.maximum(spread, 1e-3 * np.sqrt(total) + 1e-12))
+    sign = 1 - 2 * special.ndtr(-centre / np.maximum(spread, 1e-3 * np.sqrt(total) + 1e-12))
     rest = np.maximum(total - null_moments(sums)[0] ** 2, 0)
     nonlinear = float(((1 - sign**2) * rest).sum())
     tail = (1 - level) / 2
@@ -130,11 +130,11 @@ def _half_widths(
         # The rows' own variance includes that between cells.
         share = sums.squared_weight.sum() / sums.weight.sum() ** 2
         variance = (sign**2 * sums.residual).sum() - (sign * gap).sum() ** 2 * share + nonlinear
-        return float(np.sqrt(max(variance, 0.0)) * -ndtri(tail))
+        return float(np.sqrt(max(variance, 0.0)) * -special.ndtri(tail))
     n = len(folds)
     signed = folds @ np.stack([sign, np.sign(gap)]).T
     linear = ((signed - signed.mean(axis=0)) ** 2).sum(axis=0) * n / (n - 1)
-    return float(np.sqrt(max(linear[0] + nonlinear, linear[1])) * -stdtrit(n - 1, tail))
+    return float(np.sqrt(max(linear[0] + nonlinear, linear[1])) * -special.stdtrit(n - 1, tail))
 
 
 def gap_limits(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from scipy.special import ndtri
-
+from calkit import special
 from calkit.inference.floors import Floor, NullLaw
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, View
@@ -113,4 +112,4 @@ def seminorm_limits(value: float, law: NullLaw, sd: float, null_sd: float, level
     tail = (1 - level) / 2
     ratio = max(sd / null_sd, 1.0) if null_sd > 0 else 1.0
     low = value - ratio * law.critical(tail) if law.p_value(value) <= tail else 0.0
-    return max(low, 0.0), value - max(sd, null_sd) * float(ndtri(tail))
+    return max(low, 0.0), value - max(sd, null_sd) * float(special.ndtri(tail))

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import ndtr
+
+from calkit import special
 
 __all__ = ["MEAN_LARGEST", "MEAN_RANGE", "largest_tail", "quantile", "range_tail"]
 
@@ -46,7 +46,7 @@ def range_tail(x: float) -> float:
     0.05
     """
     k = np.arange(1, 200)
-    return min(1.0, max(0.0, 8 * float(((-1.0) ** (k - 1) * k * ndtr(-k * max(x, 0.4))).sum())))
+    return min(1.0, max(0.0, 8 * float(((-1.0) ** (k - 1) * k * special.ndtr(-k * max(x, 0.4))).sum())))
 
 
 @cache
@@ -58,4 +58,6 @@ def quantile(tail: Callable[[float], float], probability: float) -> float:
     >>> round(quantile(largest_tail, 0.05), 3)
     2.241
     """
+    from scipy.optimize import brentq
+
     return float(brentq(lambda x: tail(x) - probability, 0.4, 20.0, xtol=1e-12))

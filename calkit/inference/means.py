@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
+from calkit import special
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
 from calkit.stats import FoldSums, SquaredWeights, Statistic, View
@@ -65,8 +65,8 @@ def clopper_pearson(
     misses = rows - hits
     low, high = np.zeros_like(rows), np.ones_like(rows)
     some, few = hits > 0, misses > 0
-    low[some] = betaincinv(hits[some], misses[some] + 1, lower_tail)
-    high[few] = betaincinv(hits[few] + 1, misses[few], upper_tail)
+    low[some] = special.betaincinv(hits[some], misses[some] + 1, lower_tail)
+    high[few] = special.betaincinv(hits[few] + 1, misses[few], upper_tail)
     return low, high
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc, gammaincinv, ndtri
 
+from calkit import special
 from calkit.inference.cells import CellSums
 
 __all__ = ["SquaredGaps", "squared_gaps", "squared_limits", "zero_quantile"]
@@ -113,7 +113,7 @@ def _limit(law: _Law, estimate: float, z: float) -> float:
 def zero_quantile(sums: CellSums, probability: float) -> float:
     """Return a quantile of the estimate if no bin has a true gap."""
     shape, scale = _Law(sums).at_zero
-    return float(scale * (gammaincinv(shape, probability) - shape))
+    return float(scale * (special.gammaincinv(shape, probability) - shape))
 
 
 def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
@@ -129,7 +129,7 @@ def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
     """
     if not (sums.count > 1).any() or not sums.variance[sums.count > 1].sum() + sums.residual.sum() > 0:
         return None
-    law, estimate, z = _Law(sums), squared_gaps(sums), -float(ndtri((1 - level) / 2))
+    law, estimate, z = _Law(sums), squared_gaps(sums), -float(special.ndtri((1 - level) / 2))
     shape, scale = law.at_zero
-    p_value = float(1 - gammainc(shape, max(estimate / scale + shape, 0.0)))
+    p_value = float(1 - special.gammainc(shape, max(estimate / scale + shape, 0.0)))
     return SquaredGaps(estimate, _limit(law, estimate, z), _limit(law, estimate, -z), p_value)

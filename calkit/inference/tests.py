@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, expit, logit, ndtr
 
+from calkit import special
 from calkit.errors import InputError
 from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, kuiper
 from calkit.estimators.kernels import block_pairs
@@ -223,7 +223,7 @@ def _cox(sample: Sample) -> tuple[float, float, str]:
     kept = sample.variance > 0
     if not kept.any():
         return 0.0, 1.0, ""
-    z, residual, variance = logit(sample.probability[kept]), sample.residual[kept], sample.variance[kept]
+    z, residual, variance = special.logit(sample.probability[kept]), sample.residual[kept], sample.variance[kept]
     mean = float(variance @ z / variance.sum())
     centred = z - mean
     # In logits about their mean, the two scores do not depend on each other.
@@ -232,7 +232,7 @@ def _cox(sample: Sample) -> tuple[float, float, str]:
     statistic, freedom = shift**2 / shift_variance, 1
     if slope_variance > 1e-12 * shift_variance:
         statistic, freedom = statistic + slope**2 / slope_variance, 2
-    p_value = float(chdtrc(freedom, statistic))
+    p_value = float(special.chdtrc(freedom, statistic))
     return statistic, p_value, _cox_finding(sample, shift / shift_variance**0.5, slope, slope_variance)
 
 
@@ -257,7 +257,7 @@ def _spiegelhalter(sample: Sample) -> tuple[float, float, str]:
     if variance == 0:
         return 0.0, 1.0, ""
     z = float((sample.residual * tilt).sum()) / variance**0.5
-    return z, float(2 * ndtr(-abs(z))), ""
+    return z, float(2 * special.ndtr(-abs(z))), ""
 
 
 @_test(
@@ -272,7 +272,7 @@ def _hosmer_lemeshow(sample: Sample) -> tuple[float, float, str]:
     gap, variance = (np.bincount(tenth, values, 10) for values in (sample.residual, sample.variance))
     kept = variance > 0
     statistic = float((gap[kept] ** 2 / variance[kept]).sum())
-    return statistic, float(chdtrc(max(int(kept.sum()), 1), statistic)), ""
+    return statistic, float(special.chdtrc(max(int(kept.sum()), 1), statistic)), ""
 
 
 def _tenths(sample: Sample) -> NDArray[np.intp]:
@@ -302,7 +302,7 @@ def _e_value(sample: Sample) -> tuple[float, float, str]:
     for end in _doubling(len(p)):
         rows = slice(first, end)
         with np.errstate(divide="ignore"):
-            bet = expit(logit(p[rows]) + np.clip(gap / (information + 4), -2, 2)[tenth[rows]])
+            bet = special.expit(special.logit(p[rows]) + np.clip(gap / (information + 4), -2, 2)[tenth[rows]])
         likelihood = np.where(
             y[rows], bet / np.where(p[rows] > 0, p[rows], 1), (1 - bet) / np.where(p[rows] < 1, 1 - p[rows], 1)
         )
@@ -389,4 +389,4 @@ def _skce_block(sample: Sample) -> tuple[float, float, str]:
     if len(pairs) < 2 or not pairs.std():
         return 0.0, 1.0, ""
     z = float(pairs.mean() / (pairs.std(ddof=1) / len(pairs) ** 0.5))
-    return z, float(ndtr(-z)), ""
+    return z, float(special.ndtr(-z)), ""

@@ -7,8 +7,8 @@ from calkit.io.formats import FORMATS, available_formats
 from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.load import load_predictions
 from calkit.io.opening import open_container
-from calkit.io.resolve import splits_of
 from calkit.io.save import save_predictions
+from calkit.io.splits import splits_of
 from calkit.io.watching import Progress, watch
 
 __all__ = [

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from calkit.errors import UsageError
 from calkit.io.container import Container, Field, printable, side_by_side
 from calkit.labels import ClassIndex
-from calkit.names import class_words, is_split, is_whole_number, read_class_column, read_name
+from calkit.names import SCORE_ROLES, ClassColumn, class_words, is_split, is_whole_number, read_class_column, read_name
 
 __all__ = ["Classes", "as_name", "classes_of", "group_columns", "grouped", "is_numbered"]
 
@@ -96,11 +96,12 @@ def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
     {'logit': [('0', 'logit_0'), ('1', 'logit_1')], 'label': [('', 'label')]}
     """
     names = list(names)
-    runs = _runs(names)
+    columns = {name: read_class_column(name) for name in names}
+    runs = _runs(columns)
     groups: dict[str, list[tuple[str, str]]] = {}
     numbered = _NUMBERED not in names and is_numbered([name for name in names if is_whole_number(name)])
     for name in names:
-        column = read_class_column(name)
+        column = columns[name]
         if column is not None and column.word not in runs and column.word.lower() not in _NO_SCORES:
             groups.setdefault(column.array, []).append((column.word, name))
         elif numbered and is_whole_number(name):
@@ -118,11 +119,19 @@ def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _runs(names: Sequence[str]) -> set[str]:
+def _runs(columns: Mapping[str, ClassColumn | None]) -> set[str]:
     """Return what tells models apart that have answers and scores of their own: ``conf_resnet, pred_resnet``."""
-    meanings = [meaning for meaning in map(read_name, names) if meaning is not None and meaning.split]
-    answers = {meaning.split for meaning in meanings if meaning.role in ("predicted", "correct")}
-    scores = {meaning.split for meaning in meanings if meaning.role in ("logits", "probs", "scores", "confidence")}
+    answers: set[str] = set()
+    scores: set[str] = set()
+    for name, column in columns.items():
+        if column is not None and column.role in SCORE_ROLES:
+            scores.add(column.word)
+            continue
+        meaning = read_name(name)
+        if meaning is not None and meaning.split:
+            side = scores if meaning.role in SCORE_ROLES else answers
+            if side is scores or meaning.role in ("predicted", "correct"):
+                side.add(meaning.split)
     return answers & scores
 
 

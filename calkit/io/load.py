@@ -18,7 +18,8 @@ from calkit.io.formats import format_of_suffix
 from calkit.io.hardening.limits import WHOLE_BYTES, check
 from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.opening import open_container
-from calkit.io.resolve import Resolved, choose_split, resolve
+from calkit.io.resolve import Resolved, resolve
+from calkit.io.splits import choose_split
 from calkit.io.truth import Truth, file_classes, pairs, read_column, truth_of
 from calkit.lazy import Converted, LazyArray
 from calkit.names import Role, read_name

@@ -10,8 +10,8 @@ import numpy as np
 
 from calkit.errors import UsageError
 from calkit.io.container import Container, Field, printable
-from calkit.io.sources import RowsSource
 from calkit.names import (
+    ROLES,
     SCORE_ROLES,
     Meaning,
     Role,
@@ -23,7 +23,7 @@ from calkit.names import (
 from calkit.predictions import Kind
 from calkit.registry import unknown_name
 
-__all__ = ["OPTIONS", "Resolved", "choose_split", "resolve", "splits_of"]
+__all__ = ["OPTIONS", "Candidate", "Resolved", "candidates_of", "resolve", "say_which", "score_candidates"]
 
 _OTHER_ROLES: tuple[Role, ...] = (
     "labels",
@@ -41,7 +41,7 @@ OPTIONS: dict[Role, str] = {"sample_weight": "--weight", "class_names": "--class
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
     """An array that may have a role.
 
     Attributes
@@ -75,8 +75,12 @@ class Resolved:
         What the name of a single column of scores says besides: ``"spam"`` of ``prob_spam``.
     said : mapping
         The fields that the user named, by role.
+    kind_said : bool
+        Whether the user said the kind.
     listing : str
         What the container holds, for messages.
+    elsewhere : frozenset of str
+        Names of the arrays and columns that belong to other splits or models.
     """
 
     path: Path
@@ -86,7 +90,9 @@ class Resolved:
     split: str = ""
     word: str = ""
     said: Mapping[Role, Field] = field(default_factory=dict)
+    kind_said: bool = False
     listing: str = ""
+    elsewhere: frozenset[str] = frozenset()
 
     def get(self, role: Role) -> Field | None:
         """Return the field of a role, or None if there is none.
@@ -108,95 +114,11 @@ class Resolved:
         return found[0] if found else None
 
     def used(self) -> set[str]:
-        """Return the names of the arrays and columns that have a role, and need not travel beside the scores."""
+        """Return the names of the arrays and columns that need not travel beside the scores."""
         fields = [self.scores, *self.said.values()]
         for role in ("labels", "correct", "sample_weight", "class_names"):
             fields += self.candidates.get(role, [])
-        return {name for item in fields for name in (item.name, *item.members)}
-
-
-def splits_of(container: Container, column: str | None = None, *, by_rows_only: bool = False) -> list[str]:
-    """Return the splits of a file that hold scores, in its order; one without a name is ``""``.
-
-    Parameters
-    ----------
-    container : Container
-    column : str, optional
-        Name of the column that names the split of each row, if its name or its values do not tell.
-    by_rows_only : bool, default=False
-        Whether to look for such a column only, and not at the names of arrays.
-    """
-    rows = _split_rows(container, column)
-    if rows is not None:
-        return list(rows)
-    if by_rows_only:
-        return []
-    return list(dict.fromkeys(candidate.meaning.split for candidate in _score_candidates(container)))
-
-
-def choose_split(container: Container, split: str | None, column: str | None = None) -> tuple[Container, str]:
-    """Return the rows of a split, of a file with a column that names the split of each row; else the file as it is.
-
-    Parameters
-    ----------
-    container : Container
-    split : str, optional
-    column : str, optional
-        Name of the column, if its name or its values are not words for splits.
-
-    Returns
-    -------
-    container : Container
-    split : str
-        The split whose rows these are; empty if there is no such column.
-
-    Raises
-    ------
-    UsageError
-        If there are several splits and none is chosen, or there is no such split.
-    """
-    rows = _split_rows(container, column)
-    if rows is None:
-        return container, ""
-    if split is None and len(rows) > 1:
-        raise _say_which(container, rows)
-    wanted = next(iter(rows)) if split is None else canonical_split(split)
-    if wanted not in rows:
-        raise unknown_name("split", wanted, rows, of=container.path)
-    numbers = rows[wanted]
-    total = sum(map(len, rows.values()))
-
-    def of_rows(item: Field) -> Field:
-        if item.shape[:1] != (total,) or item.dtype.kind == "O":
-            return item
-        return replace(item, shape=(len(numbers), *item.shape[1:]), load=lambda: RowsSource(item.load(), numbers))
-
-    fields = {name: of_rows(item) for name, item in container.fields.items()}
-    stack = container.stack
-    return replace(
-        container, fields=fields, stack=None if stack is None else lambda names: of_rows(stack(names))
-    ), wanted
-
-
-def _split_rows(container: Container, column: str | None) -> dict[str, np.ndarray] | None:
-    """Return the numbers of the rows of each split, if a column names them."""
-    if column is not None:
-        item = container.find(column)
-    else:
-        named = [found for found in _candidates(container, ("split",)) if not found.word and not found.meaning.split]
-        if len(named) != 1 or len(named[0].item.shape) != 1 or named[0].item.dtype.kind not in "US":
-            return None
-        item = named[0].item
-    values = item.read()
-    words, first, codes = np.unique(values, return_index=True, return_inverse=True)
-    names = [str(word) for word in words.tolist()]
-    if column is None and not (names and all(map(is_split, names))):
-        return None
-    found: dict[str, np.ndarray] = {}
-    for place in np.argsort(first):
-        name, rows = canonical_split(names[place]), np.flatnonzero(codes.reshape(-1) == place)
-        found[name] = np.sort(np.concatenate([found[name], rows])) if name in found else rows
-    return found
+        return {name for item in fields for name in (item.name, *item.members)} | self.elsewhere
 
 
 def resolve(
@@ -235,7 +157,7 @@ def resolve(
     if "confidence" in said:
         chosen: Field = said["confidence"]
         found = read_name(chosen.name)
-        candidate = _Candidate(chosen, Meaning("confidence", found.split if found and is_split(found.split) else ""))
+        candidate = Candidate(chosen, Meaning("confidence", found.split if found and is_split(found.split) else ""))
         decided: Kind = "confidence"
     else:
         # Whether answers were right is known of pairs alone.
@@ -244,7 +166,7 @@ def resolve(
         chosen = candidate.item
         decided = kind or _kind_of(container, chosen, candidate.meaning)
     where = candidate.meaning.split or canonical_split(split or "")
-    others = [other for other in _candidates(container, _OTHER_ROLES) if other.item.name != chosen.name]
+    others = [other for other in candidates_of(container, _OTHER_ROLES) if other.item.name != chosen.name]
     candidates: dict[Role, list[Field]] = {}
     for role in _OTHER_ROLES:
         of_role = [other for other in others if other.meaning.role == role]
@@ -255,10 +177,27 @@ def resolve(
             for longer in (False, True)
         ]
         candidates[role] = next((rank for rank in ranks if rank), [])
-    return Resolved(container.path, decided, chosen, candidates, where, candidate.word, said, container.listing())
+    elsewhere = frozenset(
+        name
+        for other in candidates_of(container, ROLES)
+        if other.meaning.split not in ("", where)
+        for name in (other.item.name, *other.item.members)
+    )
+    return Resolved(
+        container.path,
+        decided,
+        chosen,
+        candidates,
+        where,
+        candidate.word,
+        said,
+        kind is not None,
+        container.listing(),
+        elsewhere,
+    )
 
 
-def _candidates(container: Container, roles: Iterable[Role]) -> list[_Candidate]:
+def candidates_of(container: Container, roles: Iterable[Role]) -> list[Candidate]:
     """Return the arrays with one of some roles; what stands beside the role is a split, a group, or else a word."""
     wanted = set(roles)
     read = [_read(item) for item in container.fields.values()]
@@ -270,29 +209,34 @@ def _candidates(container: Container, roles: Iterable[Role]) -> list[_Candidate]
         split = candidate.meaning.split
         if candidate.word in groups:
             candidate = replace(candidate, meaning=Meaning(candidate.meaning.role, candidate.word), word="")
-        elif split and not is_split(split) and len(candidate.item.shape) == 1 and split not in groups:
+        elif split and not is_split(split) and split not in groups and _is_of_columns(candidate.item):
             word = candidate.word or split
             candidate = replace(candidate, meaning=Meaning(candidate.meaning.role), word=word)
         found.append(candidate)
     return found
 
 
-def _named(name: str) -> _Candidate | None:
+def _named(name: str) -> Candidate | None:
     return _read(Field(name, (0,), np.dtype(float), list))
 
 
-def _read(item: Field) -> _Candidate | None:
+def _is_of_columns(item: Field) -> bool:
+    """Tell whether an array is a column, or a matrix of columns, whose names say more than a split."""
+    return len(item.shape) == 1 or bool(item.members)
+
+
+def _read(item: Field) -> Candidate | None:
     """Return what the name of an array says; that of a column may name a class."""
     meaning = read_name(item.name)
     column = read_class_column(item.name) if len(item.shape) == 1 else None
     if column is not None and not is_split(column.word) and (meaning is None or meaning.split == column.word):
         array = read_name(column.array)
         if array is not None:
-            return _Candidate(item, array, column.word)
-    return None if meaning is None else _Candidate(item, meaning)
+            return Candidate(item, array, column.word)
+    return None if meaning is None else Candidate(item, meaning)
 
 
-def _groups(container: Container, read: Iterable[_Candidate | None]) -> set[str]:
+def _groups(container: Container, read: Iterable[Candidate | None]) -> set[str]:
     """Return what stands beside the roles of several arrays: models with scores, answers or labels of their own."""
     roles: dict[str, set[str]] = {}
     for candidate in read:
@@ -307,12 +251,12 @@ def _groups(container: Container, read: Iterable[_Candidate | None]) -> set[str]
     return {split for split, found in roles.items() if "scores" in found and found & answers} | paths
 
 
-def _choose_scores(container: Container, kind: Kind | None, split: str | None, scores: str | None) -> _Candidate:
+def _choose_scores(container: Container, kind: Kind | None, split: str | None, scores: str | None) -> Candidate:
     if scores is not None:
         return _said_scores(container, scores)
-    candidates = _score_candidates(container)
+    candidates = score_candidates(container)
     if not candidates and len(container.fields) == 1 and not container.named:
-        return _Candidate(next(iter(container.fields.values())), Meaning("scores"))
+        return Candidate(next(iter(container.fields.values())), Meaning("scores"))
     if not candidates:
         for item in container.fields.values():
             if item.dtype.kind == "O" and len(container.fields) == 1:
@@ -338,7 +282,7 @@ def _choose_scores(container: Container, kind: Kind | None, split: str | None, s
     return candidates[0]
 
 
-def _preferences(kind: Kind | None) -> Iterator[Callable[[_Candidate], bool]]:
+def _preferences(kind: Kind | None) -> Iterator[Callable[[Candidate], bool]]:
     """Yield which candidates come before others."""
     if kind is not None:
         yield lambda candidate: candidate.meaning.role in (kind, "scores")
@@ -348,29 +292,29 @@ def _preferences(kind: Kind | None) -> Iterator[Callable[[_Candidate], bool]]:
     yield lambda candidate: not candidate.word
 
 
-def _said_scores(container: Container, scores: str) -> _Candidate:
+def _said_scores(container: Container, scores: str) -> Candidate:
     if scores not in container.columns() and set(scores) & set(",*?["):
         matrix = container.matrix(scores)
         roles = {candidate.meaning.role if candidate else None for candidate in map(_named, matrix.members)}
         role = roles.pop() if len(roles) == 1 else None
-        return _Candidate(matrix, Meaning(role if role in SCORE_ROLES else "scores"))
+        return Candidate(matrix, Meaning(role if role in SCORE_ROLES else "scores"))
     found = container.find(scores)
-    candidate = _read(found) or _Candidate(found, Meaning("scores"))
+    candidate = _read(found) or Candidate(found, Meaning("scores"))
     if candidate.meaning.role not in SCORE_ROLES:
         candidate = replace(candidate, meaning=Meaning("scores", candidate.meaning.split))
-    if candidate.meaning.split and not is_split(candidate.meaning.split) and len(found.shape) == 1:
+    if candidate.meaning.split and not is_split(candidate.meaning.split) and _is_of_columns(found):
         groups = _groups(container, [_read(item) for item in container.fields.values()])
         if candidate.meaning.split not in groups:
-            return _Candidate(found, Meaning(candidate.meaning.role), candidate.word or candidate.meaning.split)
+            return Candidate(found, Meaning(candidate.meaning.role), candidate.word or candidate.meaning.split)
     return candidate
 
 
-def _score_candidates(container: Container) -> list[_Candidate]:
+def score_candidates(container: Container) -> list[Candidate]:
     """Return the arrays that may be scores: matrices of predictions, which some call ``y_pred``, if no others."""
-    found = _candidates(container, SCORE_ROLES)
+    found = candidates_of(container, SCORE_ROLES)
     if found:
         return found
-    predicted = _candidates(container, ("predicted",))
+    predicted = candidates_of(container, ("predicted",))
     return [
         replace(candidate, meaning=Meaning("scores", candidate.meaning.split))
         for candidate in predicted
@@ -388,11 +332,11 @@ def _column_hint(container: Container, kind: Kind | None) -> str:
     return f", or the columns of the classes: --scores '{example}'{said}"
 
 
-def _of_split(container: Container, candidates: list[_Candidate], split: str | None) -> list[_Candidate]:
+def _of_split(container: Container, candidates: list[Candidate], split: str | None) -> list[Candidate]:
     known = list(dict.fromkeys(candidate.meaning.split for candidate in candidates))
     if split is None:
         if len(known) > 1:
-            raise _say_which(container, known)
+            raise say_which(container, known)
         return candidates
     wanted = canonical_split(split)
     if wanted not in known:
@@ -402,7 +346,8 @@ def _of_split(container: Container, candidates: list[_Candidate], split: str | N
     return [candidate for candidate in candidates if candidate.meaning.split == wanted]
 
 
-def _say_which(container: Container, splits: Iterable[str]) -> UsageError:
+def say_which(container: Container, splits: Iterable[str]) -> UsageError:
+    """Return the error for a file with several splits of which none was chosen."""
     names = ", ".join(repr(name) for name in splits)
     return UsageError(f"{container.path} holds the splits {names}. Say which one with split='NAME' (--split NAME).")
 

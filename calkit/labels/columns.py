@@ -49,6 +49,12 @@ class TrueColumns:
         parts = (self.column, self.votes, self.ignored)
         return TrueColumns(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
 
+    def reordered(self, order: Sequence[int]) -> TrueColumns:
+        """Return the labels of scores whose columns are put in another order."""
+        place = np.argsort(order)
+        votes = None if self.votes is None else self.votes[:, order]
+        return TrueColumns(place[self.column], votes, self.ignored)
+
     @classmethod
     def concatenate(cls, parts: Sequence[TrueColumns], n_classes: int) -> TrueColumns:
         """Return the labels of several blocks of rows as one."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 import numpy as np
-from scipy.special import ndtr
 
+from calkit import special
 from calkit.errors import UsageError
 from calkit.estimators.binned import NORMS, sweep_bins
 from calkit.estimators.ranked import Ranked
@@ -161,7 +161,9 @@ def _less_bias(confidence: Any, correct: Any, weight: Any, count: Any) -> float:
     gap = confidence[filled] / w - rate
     sd = np.sqrt(np.clip(rate * (1 - rate), 0, None) / n)
     safe = np.where(sd > 0, sd, 1)
-    folded = safe * math.sqrt(2 / math.pi) * np.exp(-0.5 * (gap / safe) ** 2) + gap * (1 - 2 * ndtr(-gap / safe))
+    folded = safe * math.sqrt(2 / math.pi) * np.exp(-0.5 * (gap / safe) ** 2) + gap * (
+        1 - 2 * special.ndtr(-gap / safe)
+    )
     redrawn = np.where(sd > 0, folded, np.abs(gap))
     return float((w * (2 * np.abs(gap) - redrawn)).sum() / w.sum())
 

@@ -20,6 +20,8 @@ from calkit.stats import ConfidencePairs, Pairs
 __all__ = ["aurc", "decision_loss", "e_aurc", "ucal"]
 
 _COST = "one pass; keeps every row, sorts once"
+# A mean over the first k of n rows knows how many rows there are.
+_COUNTS = {"weights_are_repeats": "weights are numbers of rows here, so that their scale matters a little"}
 _GEIFMAN = "Geifman & El-Yaniv, NeurIPS 2017; Geifman, Uziel & El-Yaniv, ICLR 2019"
 
 
@@ -105,6 +107,7 @@ def decision_loss(
 
 @metric(
     "AURC",
+    law_exceptions=_COUNTS,
     aliases=("area-under-risk-coverage",),
     formula="mean over k of the error among the k most confident",
     reference=_GEIFMAN,
@@ -135,6 +138,7 @@ def _excess(forecasts: Ranked) -> float:
 @metric(
     "Excess AURC",
     name="e-aurc",
+    law_exceptions=_COUNTS,
     aliases=("e_aurc", "eaurc"),
     formula="AURC − AURC of the same errors if they all came last",
     reference=_GEIFMAN,

@@ -17,6 +17,7 @@ from calkit.evaluation import DEFAULT_METRICS, as_resampling
 from calkit.io import load_predictions
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
+from calkit.report.contrasts import Measured, changed, contrasts_of, distinct_of
 from calkit.report.entries import Entry, told_apart
 from calkit.report.measure import diagram_of, measured, swept, target_of
 from calkit.report.model import MetricInfo, Report, Result, SavedEpoch, Subject, Training
@@ -91,7 +92,8 @@ def make_report(
     names = told_apart(opened)
     wanted = None if metrics is None else [get_metric(metric) for metric in metrics]
     resampling = as_resampling(confidence_level, n_resamples, random_state, floors=False)
-    subjects = [_subject(name, entry, wanted, n_bins, resampling) for name, entry in zip(names, opened, strict=True)]
+    found = [_subject(name, entry, wanted, n_bins, resampling) for name, entry in zip(names, opened, strict=True)]
+    subjects, measures = [subject for subject, _ in found], [measured for _, measured in found]
     shown = {spec: None for subject in subjects for result in subject.results for spec in result.values}
     return Report(
         title=title,
@@ -104,6 +106,8 @@ def make_report(
         n_resamples=n_resamples,
         command=command,
         versions={"python": platform.python_version(), "numpy": np.__version__},
+        distinct=distinct_of(subjects, measures, resampling),
+        contrasts=contrasts_of(subjects, measures, resampling),
     )
 
 
@@ -116,12 +120,14 @@ def _info(metric: Metric, entries: Sequence[Entry]) -> MetricInfo:
 
 def _subject(
     name: str, entry: Entry, metrics: Sequence[Metric] | None, n_bins: int, resampling: Resampling | None
-) -> Subject:
+) -> tuple[Subject, Measured]:
     predictions = entry.predictions
     chosen = _defaults(predictions) if metrics is None else metrics
-    results = [measured(predictions, chosen, n_bins, resampling)]
+    before, paired = measured(predictions, chosen, n_bins, resampling)
+    results, known = [before], [paired]
     for label, calibrator in entry.calibrators:
-        found = measured(calibrator.apply(predictions), chosen, n_bins, resampling)
+        found, paired = measured(calibrator.apply(predictions), chosen, n_bins, resampling)
+        known.append(paired)
         told = calibrator.describe()
         results.append(
             replace(
@@ -135,7 +141,7 @@ def _subject(
             )
         )
     names = predictions.class_names
-    return Subject(
+    subject = Subject(
         name=name,
         source=entry.source,
         split=predictions.meta.get("split"),
@@ -148,6 +154,8 @@ def _subject(
         sweep=swept(predictions, n_bins, _temperatures(results)),
         fit_samples=entry.fit_samples,
     )
+    counted = Measured.of(predictions, chosen, known)
+    return changed(subject, counted, resampling), counted
 
 
 def _temperatures(results: Sequence[Result]) -> list[float]:

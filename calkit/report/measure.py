@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.comparison import Paired
 from calkit.evaluation import choose_metrics, judgements_of, statistics_of
+from calkit.inference.judgement import Judgement
 from calkit.inference.means import MeanInference
 from calkit.metrics import Metric
 from calkit.metrics.binned import expected_gap
@@ -40,14 +42,17 @@ def target_of(predictions: Predictions) -> str | None:
     return "top" if predictions.one_column else None
 
 
-def measured(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, resampling: Resampling | None) -> Result:
-    """Return all that is reported of scores: metrics with intervals, the diagram, the errors of classes."""
+def measured(
+    predictions: Predictions, metrics: Sequence[Metric], n_bins: int, resampling: Resampling | None
+) -> tuple[Result, Paired | None]:
+    """Return all that is reported of scores, and what differences from other scores of the same rows need."""
     bins, classes, mistakes = UniformBins(n_bins), ClasswiseBins(n_bins), Mistakes(_MISTAKES)
     gap = _overconfidence(bins)
     chosen = [*choose_metrics(metrics, predictions, target_of(predictions)), gap]
     by_class = predictions.n_classes is not None and predictions.n_classes <= _MOST_CLASSES
     wanted: list[Statistic[Any]] = [
         *statistics_of(chosen, resampling),
+        *([] if resampling is None else Paired.statistics(chosen, resampling)),
         bins,
         mistakes,
         *([classes] if by_class else []),
@@ -55,9 +60,8 @@ def measured(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, r
     summaries = summarize(predictions, wanted)
     values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in chosen}
     found = {} if resampling is None else judgements_of(chosen, values, summaries, resampling)
-    limits = {spec: judgement.interval for spec, judgement in found.items()}
-    measures = {spec: Measure(value, *(limits.get(spec) or ())) for spec, value in values.items()}
-    return Result(
+    measures = {spec: _measure(value, found.get(spec)) for spec, value in values.items()}
+    result = Result(
         None,
         {},
         None,
@@ -67,6 +71,15 @@ def measured(predictions: Predictions, metrics: Sequence[Metric], n_bins: int, r
         ClassErrors.from_bins(summaries[classes]) if by_class else None,
         mistakes=_mistakes(predictions, summaries[mistakes]),
     )
+    return result, None if resampling is None else Paired.of(chosen, values, found, summaries, resampling)
+
+
+def _measure(value: float, judgement: Judgement | None) -> Measure:
+    if judgement is None:
+        return Measure(value)
+    floor = None if judgement.floor is None else judgement.floor.mean
+    low, high = judgement.interval or (None, None)
+    return Measure(value, low, high, floor, judgement.p_value)
 
 
 def _overconfidence(bins: UniformBins) -> Metric:

@@ -16,6 +16,7 @@ from calkit.stats import BinSums
 
 __all__ = [
     "ClassErrors",
+    "Contrast",
     "Diagram",
     "Measure",
     "MetricInfo",
@@ -52,11 +53,27 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class Measure:
-    """A value, and the interval it lies in, if one was asked for."""
+    """A value, and the interval it lies in, if one was asked for.
+
+    Attributes
+    ----------
+    value : float
+    low, high : float or None
+    floor, p_value : float or None
+        Of a calibration error: what a perfectly calibrated model with these predictions would show in the mean, and the
+        probability that it would show as much.
+    """
 
     value: float
     low: float | None = None
     high: float | None = None
+    floor: float | None = None
+    p_value: float | None = None
+
+    @property
+    def is_clear(self) -> bool:
+        """Of a difference: whether the interval excludes 0."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True)
@@ -188,6 +205,8 @@ class Result:
         The temperature that the calibrator equals, where it is one.
     mistakes : tuple of Mistake
         The most confident ones.
+    changes : mapping of str to Measure
+        Of a calibrator: differences of the values from the uncalibrated ones, with paired intervals.
     """
 
     calibrator: str | None
@@ -201,6 +220,7 @@ class Result:
     notes: tuple[str, ...] = ()
     temperature: float | None = None
     mistakes: tuple[Mistake, ...] = ()
+    changes: Mapping[str, Measure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -279,6 +299,8 @@ class Subject:
         None for (confidence, correct) pairs, and where it would take too long.
     fit_samples : int or None
         How many samples calibrators were fitted on, where that is known.
+    distinct : mapping of str to int
+        By the spec of a metric, which of the results is better than each other one, where that is sure.
     """
 
     name: str
@@ -292,6 +314,7 @@ class Subject:
     training: Training | None = None
     sweep: Sweep | None = None
     fit_samples: int | None = None
+    distinct: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def before(self) -> Result:
@@ -302,6 +325,29 @@ class Subject:
     def after(self) -> tuple[Result, ...]:
         """Those of the calibrators."""
         return self.results[1:]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The subjects with the lowest and the highest value of a metric.
+
+    Attributes
+    ----------
+    place : int
+        Which of their results: 0 the uncalibrated, 1 that of the first calibrator.
+    spec : str
+        The metric.
+    low, high : str
+        Names of the subjects.
+    difference : Measure or None
+        Highest minus lowest, paired; None where the subjects were not measured on the same rows.
+    """
+
+    place: int
+    spec: str
+    low: str
+    high: str
+    difference: Measure | None = None
 
 
 @dataclass(frozen=True)
@@ -326,6 +372,10 @@ class Report:
         The command that made it, if one did.
     versions : mapping of str to str
         Of Python and of the libraries the numbers depend on.
+    distinct : mapping of str to (str, int)
+        By the spec of a metric, the subject and the place of the result that is better than all others of the report,
+        where that is sure.
+    contrasts : tuple of Contrast
     """
 
     title: str
@@ -338,6 +388,8 @@ class Report:
     n_resamples: int = 1000
     command: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    distinct: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    contrasts: tuple[Contrast, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON: what is not finite is None."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from calkit.metrics import get_metric
 from calkit.printing import json_text, printable
 from calkit.registry import Registry
 from calkit.report.figures import Picture, colour_of, comparison_pictures, history_pictures, reliability_picture
-from calkit.report.model import Measure, MetricInfo, Report, Result, Subject
+from calkit.report.model import Measure, MetricInfo, Report, Subject
 from calkit.report.svg import shared_glyphs
 from calkit.report.tables import bin_rows, class_rows, flat_rows, made_rows, tiles
 from calkit.report.words import (
@@ -26,10 +25,8 @@ from calkit.report.words import (
     label_of,
     notes,
     subject_sentences,
-    unlike,
     verdict,
 )
-from calkit.specs import parse_spec
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -38,9 +35,6 @@ __all__ = ["REPORT_FORMATS", "render_report"]
 
 #: Functions that turn a report into text, by the name of the format.
 REPORT_FORMATS: Registry[Callable[[Report], str]] = Registry("report format")
-
-# Being sure is no virtue by itself: no value of these stands out as the best.
-_NEITHER = frozenset({"s99"})
 
 
 def render_report(report: Report, form: str = "html") -> str:
@@ -84,7 +78,6 @@ def _html(report: Report) -> str:
         style=style,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        ranked=() if unlike(report.subjects) else [item for subject in report.subjects for item in subject.results],
         calibrated=any(subject.after for subject in report.subjects),
         glyphs=shared_glyphs(glyphs),
         sweeps={subject.name: _sweep(subject) for subject in report.subjects if subject.sweep is not None},
@@ -118,12 +111,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        cell=_cell, interval=_interval, label=label_of, fitted=fitted_text, verdict=verdict, bins=bin_rows
+        cell=_cell, interval=_interval, floor=_floor, label=label_of, fitted=fitted_text, verdict=verdict, bins=bin_rows
     )
     environment.globals.update(
         colour_of=colour_of,
         after_words=after_words,
-        best=_best,
         notes=notes,
         comparison_sentences=comparison_sentences,
         subject_sentences=subject_sentences,
@@ -213,13 +205,12 @@ def _interval(measure: Measure, info: MetricInfo) -> str:
     return f"[{metric.format(measure.low)}, {metric.format(measure.high)}]"
 
 
-def _best(results: Iterable[Result], info: MetricInfo) -> str:
-    """Return the best value as it is printed; empty where none is better than another."""
-    if parse_spec(info.spec).name in _NEITHER:
+def _floor(measure: Measure, info: MetricInfo) -> str:
+    """Return what a perfectly calibrated model would show, as tables show it; empty where there is no such thing."""
+    if measure.floor is None:
         return ""
-    values = [result.values[info.spec].value for result in results if info.spec in result.values]
-    known = [value for value in values if not math.isnan(value)]
-    metric = get_metric(info.spec)
-    if len({metric.format(value) for value in known}) < 2:
-        return ""
-    return metric.format(max(known) if info.higher_is_better else min(known))
+    shown = f"noise {get_metric(info.spec).format(measure.floor)}"
+    if measure.p_value is None:
+        return shown
+    p = "< .001" if measure.p_value < 0.001 else f"{measure.p_value:.2f}".lstrip("0") or "0"
+    return f"{shown}, p {p}".replace("p ", "p\N{NO-BREAK SPACE}").replace("< ", "<\N{NO-BREAK SPACE}")

@@ -72,9 +72,9 @@ def percent(share: float, decimals: int = 1) -> str:
     return f"{share * 100:.{decimals}f}\N{NO-BREAK SPACE}%"
 
 
-def points(share: float) -> str:
+def points(share: float, decimals: int = 1) -> str:
     """Return a difference of fractions in percentage points: ``12.3``."""
-    return f"{share * 100:.1f}".replace("-", "\N{MINUS SIGN}")
+    return f"{share * 100:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def verdict(result: Result) -> str:
@@ -137,8 +137,7 @@ def _change(subject: Subject, result: Result) -> list[str]:
         where += f", {subject.fit_samples:,} samples"
     told = "; ".join(text for text in (fitted_text(result), where) if text)
     aside = f" ({told})" if told else ""
-    overlap = _overlap(*sorted(measures, key=lambda measure: measure.value))
-    change = f"With {result.calibrator}{aside}, the ECE goes from {old} to {new}{overlap}."
+    change = f"With {result.calibrator}{aside}, the ECE goes from {old} to {new}{_paired(result.changes.get(spec))}."
     notes = "".join(f" {note}" for note in result.notes)
     return [f"{change} After that it is {verdict(result)}.{notes}{_same_samples(subject, result)}"]
 
@@ -166,23 +165,26 @@ def comparison_sentences(report: Report) -> list[str]:
     spec = next((info.spec for info in report.metrics if parse_spec(info.spec).name == "ece"), None)
     if spec is None or len(report.subjects) < 2:
         return []
-    sentences = []
+    values = {subject.name: subject for subject in report.subjects}
     first = after_words(report.subjects)
-    for when, place in (("Uncalibrated", 0), (first[0].upper() + first[1:], 1)):
-        known = {
-            subject.name: subject.results[place].values[spec]
-            for subject in report.subjects
-            if len(subject.results) > place and spec in subject.results[place].values
-        }
-        if len(known) > 1:
-            best = min(known, key=lambda name: known[name].value)
-            worst = max(known, key=lambda name: known[name].value)
-            low, high = (f"{get_metric(spec).format(known[name].value)}\N{NO-BREAK SPACE}%" for name in (best, worst))
-            sentences.append(
-                f"{when}, {best} has the lowest ECE ({low}) and {worst} the highest ({high})"
-                f"{_overlap(known[best], known[worst])}."
-            )
+    when = ("Uncalibrated", first[0].upper() + first[1:])
+    sentences = []
+    for contrast in report.contrasts:
+        shown = [
+            f"{get_metric(spec).format(values[name].results[contrast.place].values[spec].value)}\N{NO-BREAK SPACE}%"
+            for name in (contrast.low, contrast.high)
+        ]
+        sentences.append(
+            f"{when[contrast.place]}, {contrast.low} has the lowest ECE ({shown[0]}) and {contrast.high} the highest "
+            f"({shown[1]}){_apart(contrast.difference)}."
+        )
     return [*sentences, *unlike(report.subjects)]
+
+
+def _apart(gap: Measure | None) -> str:
+    """Return what the paired interval of highest minus lowest says; empty where there is none."""
+    said = _paired(gap)
+    return said.replace(": it rises by", ", a difference of")
 
 
 def unlike(subjects: Sequence[Subject]) -> list[str]:
@@ -203,7 +205,13 @@ def after_words(subjects: Sequence[Subject]) -> str:
     return f"with {labels.pop()}" if len(labels) == 1 else "after calibration"
 
 
-def _overlap(best: Measure, worst: Measure) -> str:
-    if best.high is None or worst.low is None:
+def _paired(change: Measure | None) -> str:
+    """Return what the paired interval of a difference says; empty where there is none."""
+    if change is None or change.low is None or change.high is None:
         return ""
-    return "; their intervals overlap" if worst.low <= best.high else "; their intervals lie apart"
+    if change.is_clear:
+        low, high = sorted((abs(change.low), abs(change.high)))
+        verb = "falls" if change.high < 0 else "rises"
+        return f": it {verb} by {points(low, 2)} to {points(high, 2)} points (paired interval)"
+    shown = f"{points(change.low, 2)} to {points(change.high, 2)} points"
+    return f"; that may be chance (paired interval of the difference: {shown})"

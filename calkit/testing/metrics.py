@@ -87,7 +87,7 @@ def _labels(predictions: Predictions) -> Any:
 
 
 def _value(spec: str, target: str, predictions: Predictions) -> float:
-    return next(iter(evaluate(predictions, [spec], target=target).values()))
+    return next(iter(evaluate(predictions, [spec], target=target, floors=False).values()))
 
 
 def _bound(spec: str, target: str, predictions: Predictions) -> Metric:
@@ -165,7 +165,7 @@ def one_column_is_an_event(spec: str, target: str) -> None:
     data = _data(target)
     margin, y = data.scores[:, 1] - data.scores[:, 0], (data.y_true == 1).astype(int)
     two = Predictions(np.stack([np.zeros_like(margin), margin], axis=1), y, kind="logits")
-    one = next(iter(evaluate(Predictions(margin, y, kind="logits"), [spec]).values()))
+    one = next(iter(evaluate(Predictions(margin, y, kind="logits"), [spec], floors=False).values()))
     _equal(one, _value(spec, "positive", two), f"{spec} of one column")
 
 
@@ -173,7 +173,7 @@ def one_column_is_an_event(spec: str, target: str) -> None:
 def groups_are_their_rows(spec: str, target: str) -> None:
     """The value of a group is that of its rows by themselves."""
     data = _data(target)
-    found = evaluate(data, [spec], target=target, by="group")
+    found = evaluate(data, [spec], target=target, by="group", floors=False)
     for label, group in found.groups.items():
         rows = data.take(np.flatnonzero(data.columns["group"] == label))
         assert group.n_samples == rows.n_samples
@@ -195,7 +195,7 @@ def streams_are_the_whole(spec: str, target: str) -> None:
         path = Path(folder) / "stream.npz"
         stream(slice(0, 100)).save(path)
         merged = (StreamingEvaluation.load(path) + stream(slice(100, None))).result()
-    whole = evaluate(data, [spec], target=target, by="group")
+    whole = evaluate(data, [spec], target=target, by="group", floors=False)
     _equal(next(iter(merged.values())), next(iter(whole.values())), f"{spec} of {target}, streamed")
     for label, group in whole.groups.items():
         mine = next(iter(merged.groups[label].values()))
@@ -248,4 +248,4 @@ def specs_print_back(spec: str, target: str) -> None:
     again = get_metric(metric.spec)
     assert (again.spec, again.name, again.parameters) == (metric.spec, metric.name, metric.parameters)
     data = _data(target)
-    _equal(evaluate(data, [metric.spec])[metric.spec], _value(spec, target, data), metric.spec)
+    _equal(evaluate(data, [metric.spec], floors=False)[metric.spec], _value(spec, target, data), metric.spec)

@@ -121,15 +121,19 @@ def _temperature_of(calibrator: Any) -> float:
 
 
 def _fitted_temperature(calibrator: Any) -> float:
-    # scikit-learn is loaded only where there is a calibrator, which has loaded it already.
+    # Loaded only where there is a calibrator, which has loaded them already.
     from sklearn.utils.validation import check_is_fitted
 
-    from calkit.calibrators import TemperatureScaling
+    from calkit.calibrators import Calibrator
 
-    if not isinstance(calibrator, TemperatureScaling):
+    found = None
+    if isinstance(calibrator, Calibrator):
+        check_is_fitted(calibrator)
+        found = calibrator.describe().temperature
+    if found is None:
         raise UsageError(
             f"calibrator must be a fitted TemperatureScaling or a temperature, but is a {type(calibrator).__name__}; "
-            "other calibrators are applied to predictions: calibrator.apply(predict(model, loader))."
+            "other calibrators go behind the model, nn.Sequential(model, to_torch(calibrator)), or are applied to "
+            "predictions: calibrator.apply(predict(model, loader))."
         )
-    check_is_fitted(calibrator)
-    return float(calibrator.temperature_)
+    return float(found)

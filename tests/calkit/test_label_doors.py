@@ -42,9 +42,7 @@ LABELS = {"y_true", "y", "y_pred", "correct", "labels"}
 
 #: What takes labels, by the test that tries it.
 TRIED = {
-    "metric functions": lambda name: (
-        name.startswith("calkit.metrics.") and name.partition(":")[2] in {*METRICS, *EXTRA}
-    ),
+    "metric functions": lambda name: name.startswith("calkit.metrics.") and name.partition(":")[2] in FUNCTIONS,
     "displays": lambda name: (
         name.startswith("calkit.plotting.") and name.endswith((".from_predictions", ".from_estimator"))
     ),
@@ -56,6 +54,7 @@ TRIED = {
     "the rule": lambda name: name.startswith("calkit.labels."),
 }
 EXTRA = {"high_confidence"}
+FUNCTIONS = {name.replace("-", "_") for name in (*METRICS, *EXTRA)}
 
 #: What comes after the rule, with labels that are columns already; and words that mean something else.
 BEHIND = (
@@ -65,7 +64,7 @@ BEHIND = (
     "calkit.metrics.base:as_predictions",  # hands them on to Predictions
     "calkit.plotting.base:taken_predictions",
     "calkit.calibrators.inputs:as_fit_predictions",
-    "calkit.predictions:RowBlock",
+    "calkit.blocks:RowBlock",
     "calkit.calibrators.description:Curve",  # a coordinate
     "calkit.calibrators.parametric.",
     "calkit.calibrators.binning.rows:",
@@ -135,7 +134,7 @@ def test_no_other_module_sorts_or_encodes_labels():
 
 @pytest.mark.parametrize("name", [*available_metrics(), *EXTRA])
 def test_metric_functions(name):
-    function = getattr(calkit.metrics, name)
+    function = getattr(calkit.metrics, name.replace("-", "_"))
     expected = function(COLUMN, PROBS)
     for y in SPELLINGS:
         np.testing.assert_equal(function(y, PROBS, class_names=NAMES), expected)
@@ -312,6 +311,14 @@ def try_report(folder):
     assert f"{100 - 100 * EXPECTED[0]:.2f}" in (folder / "out.html").read_text()
 
 
+def try_compare(folder):
+    """Columns in another order are the same classes: the two models are one."""
+    paths = [write_table(folder / "a.csv", (1, 0)), write_table(folder / "b.csv", (0, 1))]
+    output = run(["compare", *paths, "--kind", "logits", "--metrics", "accuracy,nll", "--format", "json"])
+    assert json.dumps(EXPECTED[0])[:10] in output
+    assert json.dumps(EXPECTED[1])[:10] in output
+
+
 #: Every command, tried on a file whose columns are called 3 and 7; None where none is read.
 COMMANDS = {
     "evaluate": try_evaluate,
@@ -321,6 +328,7 @@ COMMANDS = {
     "show": try_show,
     "plot": try_plot,
     "report": try_report,
+    "compare": try_compare,
     "demo": None,
     "formats": None,
     "metrics": None,
@@ -357,3 +365,22 @@ def test_commands_refuse_labels_of_no_class(tmp_path):
 def test_classes_of_estimators_are_found_by_value():
     # A fitted model may know its classes in any order of its own.
     assert encode_labels(SPELLINGS[0], 2, Classifier.classes_).column.tolist() == COLUMN.tolist()
+
+
+@pytest.mark.parametrize("name", available_calibrators())
+@pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
+def test_calibrators_find_their_classes_in_predictions(name):
+    """Columns in another order than those of the fit are put in that order, by the names of the classes."""
+    fitted = CALIBRATORS[name]().fit_predictions(Predictions(LOGITS, COLUMN, kind="logits", class_names=["x", "y"]))
+    expected = fitted.predict_proba(LOGITS)
+    labels = np.array(["x", "y"])[COLUMN]
+    turned = Predictions(
+        LOGITS[:, ::-1], labels, kind="logits", class_names=["y", "x"], columns={"row": np.arange(120)}
+    )
+    for predictions in (turned, Predictions(LOGITS[:, ::-1], kind="logits", class_names=["y", "x"])):
+        after = fitted.apply(predictions, kind="probs")
+        np.testing.assert_allclose(np.asarray(after.scores), expected, rtol=1e-9, atol=1e-12)
+        assert after.class_names == ("x", "y")
+    assert fitted.apply(turned).y_true.tolist() == COLUMN.tolist()
+    with pytest.raises(InputError, match="the classes are .* and not"):
+        fitted.apply(Predictions(LOGITS, kind="logits", class_names=["x", "z"]))

@@ -70,7 +70,8 @@ def rows_of(table):
     rows = []
     for row in re.findall(r"<tr.*?</tr>", table, re.S):
         head = re.search(r"<th[^>]*>([^<]*)", row)[1]
-        cells = re.findall(r'<td[^>]*>([^<]*)(?:<span class="interval">([^<]*)</span>)?</td>', row)
+        interval = r'(?:<span class="interval">([^<n]*)</span>)?'
+        cells = re.findall(rf'<td[^>]*>([^<]*){interval}(?:<span class="interval">noise [^<]*</span>)?</td>', row)
         rows.append((head, cells))
     return rows
 

@@ -170,8 +170,8 @@ def test_other_calibrators_are_refused():
         def _log_proba(self, logits):
             return logits
 
-    with pytest.raises(UsageError, match=r"but is a Other; other calibrators are applied to predictions"):
-        TemperatureScaled(network(), Other())
+    with pytest.raises(UsageError, match=r"but is a Other; other calibrators go behind the model"):
+        TemperatureScaled(network(), Other().fit(np.eye(3) * 2, [0, 1, 2]))
     with pytest.raises(UsageError, match="but is a str"):
         TemperatureScaled(network(), "cal.json")
     with pytest.raises(UsageError, match="returns must be one of logits, probs, but is 'labels'"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from calkit.calibrators.choice.candidates import Candidates, design, fit_candida
 from calkit.calibrators.choice.folds import row_hashes, stratified_folds
 from calkit.calibrators.choice.pool import Gain, gain_of, log_pool, pooled, uniform_share
 from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.formula import Formula, with_bias
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import CalibrationWarning, UsageError
 from calkit.labels import TrueColumns
@@ -163,6 +164,21 @@ class AutoCalibrator(Calibrator):
             return np.asarray(log_softmax(logits, axis=1))
         features = design(_floored(logits.astype(np.float64)), self.inverse_temperature_)
         return pooled(features @ self.coef_, self.uniform_share_).astype(logits.dtype)
+
+    def formula(self) -> Formula:
+        """Return the map as a formula."""
+        k = self.n_features_in_
+        if not self.kept_:
+            return Formula(with_bias(np.eye(k)))
+        if k == 2:
+            one, u, bounded, first, second = self.coef_
+            # The design in terms of x_0, x_1, s², s |s| / (1 + |s|) and 1.
+            matrix = np.stack([-u - second, u + first, 0 * u, bounded, one])
+        else:
+            centred = np.eye(k) - 1 / k
+            matrix = np.vstack([centred @ self.coef_[:k], self.coef_[k:]])
+        features: Literal["linear", "binary"] = "binary" if k == 2 else "linear"
+        return Formula(matrix, features, self.inverse_temperature_, floor=_FLOOR, share=self.uniform_share_)
 
     def _check_state(self) -> None:
         if not 0 <= self.uniform_share_ < 1 or not np.isfinite(self.coef_).all():

@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description
+from calkit.calibrators.formula import Formula, with_bias
 from calkit.calibrators.inputs import softmax
 from calkit.calibrators.registration import register_calibrator
 
@@ -48,6 +49,10 @@ class Identity(Calibrator):
 
     def _logits(self, logits: Floats) -> Floats:
         return logits
+
+    def formula(self) -> Formula:
+        """Return the map as a formula."""
+        return Formula(with_bias(np.eye(self.n_features_in_)), inverse_temperature=1.0)
 
     def describe(self) -> Description:
         """Return its name, and that it equals a temperature of 1."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from calkit.calibrators.base import Calibrator
 from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.formula import Formula
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.parametric.features import Block, Kept, log_probabilities, softmax_in_place
 from calkit.calibrators.parametric.maps import LinearMap
@@ -212,6 +213,11 @@ class Parametric(Calibrator):
         if masked is not None:
             u[masked] = -np.inf
         return u
+
+    def formula(self) -> Formula | None:
+        """Return the map as a formula, if it is linear in log-probabilities."""
+        found = self._map(self.n_features_in_).as_matrix(self._pack())
+        return None if found is None else Formula(*found, self.inverse_temperature_, mix=self.mix_)
 
     def _check_state(self) -> None:
         parameters = self._pack()

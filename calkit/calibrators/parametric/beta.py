@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from calkit.calibrators.parametric.binary import Binary
 from calkit.calibrators.parametric.features import Block
-from calkit.calibrators.parametric.maps import BinaryMap, LinearMap
+from calkit.calibrators.parametric.maps import BinaryMap, Features, LinearMap
 from calkit.calibrators.parametric.problem import Penalty, Problem
 from calkit.calibrators.parametric.solver import Solution
 from calkit.calibrators.registration import register_calibrator
@@ -27,6 +27,10 @@ class _BetaMap(BinaryMap):
 
     def identity(self) -> NDArray[np.float64]:
         return np.array([0.0, 1.0, 1.0])
+
+    def as_matrix(self, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], Features]:
+        c, a, b = theta
+        return np.stack([np.zeros(3), np.array([-b, a, c])], axis=1), "linear"
 
     def basis(self, block: Block) -> Floats:
         x = block.x

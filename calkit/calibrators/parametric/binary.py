@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric.base import Parametric, as_ridge
 from calkit.calibrators.parametric.features import Block
-from calkit.calibrators.parametric.maps import BinaryMap
+from calkit.calibrators.parametric.maps import BinaryMap, Features
 from calkit.calibrators.parametric.problem import Penalty
 from calkit.calibrators.parametric.totals import DataTotals
 
@@ -38,6 +38,14 @@ class PolynomialMap(BinaryMap):
     def identity(self) -> NDArray[np.float64]:
         """Return the coefficients of s itself."""
         return np.eye(1, self.degree + 1, 1)[0]
+
+    def as_matrix(self, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], Features] | None:
+        """Return the coefficients of x_0, x_1, s², nothing and 1."""
+        if self.degree > 2:
+            return None
+        a, b, c = np.append(theta, 0.0)[:3]
+        logit = np.array([-b, b, c, 0.0, a])
+        return np.stack([np.zeros(5), logit], axis=1), "binary"
 
     def basis(self, block: Block) -> Floats:
         """Return powers of the logit."""

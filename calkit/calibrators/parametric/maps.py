@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.calibrators.formula import with_bias
 from calkit.calibrators.parametric.features import Block
 
 __all__ = ["BinaryMap", "LinearMap", "PerClassMap", "PerPredictionMap", "PerRowMap", "Preconditioner", "Sums"]
 
 Floats = NDArray[np.floating[Any]]
+Features = Literal["linear", "binary"]
 Sums = tuple[NDArray[Any], ...]
 Preconditioner = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -68,6 +70,10 @@ class LinearMap(ABC):
     def apply(self, theta: Floats, block: Block) -> Floats:
         """Return the mapped logits of a prediction."""
         return self.push(theta, block)
+
+    def as_matrix(self, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], Features] | None:  # noqa: ARG002
+        """Return the matrix of a formula and the features it multiplies; None if the map has no such matrix."""
+        return None
 
     def null_space(self) -> NDArray[np.float64] | None:
         """Return a matrix (P, P) that is positive on directions which change no probability; None if there are none."""
@@ -147,6 +153,11 @@ class PerClassMap(LinearMap):
             return np.concatenate([(c * scale - first * bias) / det, (a * bias - first * scale) / det])
 
         return solve
+
+    def as_matrix(self, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], Features]:
+        """Return a diagonal matrix with a bias."""
+        scales = np.broadcast_to(theta[: self.n_scales], self.n_classes)
+        return with_bias(np.diag(scales), theta[self.n_scales :] if self.bias else None), "linear"
 
     def null_space(self) -> NDArray[np.float64] | None:
         """Return the direction in which all biases move together."""

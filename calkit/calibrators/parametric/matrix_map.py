@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.parametric.features import Block
-from calkit.calibrators.parametric.maps import LinearMap, Preconditioner, Sums
+from calkit.calibrators.parametric.maps import Features, LinearMap, Preconditioner, Sums
 
 __all__ = ["MatrixMap"]
 
@@ -93,6 +93,10 @@ class MatrixMap(LinearMap):
         h[:, i, i] = (h[:, i, i] + 2 * lam) * (1 + 1e-5) + 1e-12
         inverse = np.linalg.inv(h.astype(np.float32))
         return lambda g: np.matmul(inverse, g.astype(np.float32).reshape(*lam.shape, 1)).ravel().astype(np.float64)
+
+    def as_matrix(self, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], Features]:
+        """Return the matrix with its bias."""
+        return theta.reshape(self.shape).T.copy(), "linear"
 
     def null_space(self) -> NDArray[np.float64]:
         """Return the directions in which all rows of W, and all biases, move together."""

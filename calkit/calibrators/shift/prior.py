@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.formula import Formula, with_bias
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import UsageError
 from calkit.predictions import Predictions
@@ -113,6 +114,10 @@ class PriorCorrection(Calibrator):
     def _log_proba(self, logits: Floats) -> Floats:
         ratio = self._log_ratio_of(self.target_prior_).astype(logits.dtype)
         return np.asarray(log_softmax(log_softmax(logits, axis=1) + ratio, axis=1))
+
+    def formula(self) -> Formula:
+        """Return the map as a formula."""
+        return Formula(with_bias(np.eye(self.n_features_in_), self._log_ratio_of(self.target_prior_)))
 
     def describe(self) -> Description:
         """Return the frequencies of the target, where there are few classes."""

@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.formula import Formula, with_bias
 from calkit.calibrators.inputs import softmax
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.registration import register_calibrator
@@ -109,6 +110,10 @@ class TeacherTemperature(Calibrator):
 
     def _proba(self, logits: Floats) -> Floats:
         return softmax(self._logits(logits))
+
+    def formula(self) -> Formula:
+        """Return the map as a formula."""
+        return Formula(with_bias(np.eye(self.n_features_in_)), inverse_temperature=1 / self.temperature_)
 
     def describe(self) -> Description:
         """Return the temperature and the share of agreement."""

@@ -96,15 +96,22 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 def _lists(path: Path, node: Any, place: tuple[str, ...]) -> Iterator[tuple[str, str, list[Any]]]:
     """Yield the tables of a document: the prefix of their names, the name of a list without any, and the rows."""
     where = "/".join(place)
-    if isinstance(node, list) and node:
+    if _is_split(node):
+        rows = _split_rows(path, node)
+        if rows:
+            yield where, "", rows
+    elif isinstance(node, list) and node:
         yield (where, "", node) if isinstance(node[0], dict) else ("", where, node)
-    elif isinstance(node, dict) and isinstance(node.get("columns"), list) and isinstance(node.get("data"), list):
-        yield where, "", _split_rows(path, node)
     elif isinstance(node, dict):
         if len(place) == _MAX_DEPTH:
             raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
         for key, value in node.items():
             yield from _lists(path, value, (*place, key))
+
+
+def _is_split(node: Any) -> bool:
+    """Tell a table whose columns are named once."""
+    return isinstance(node, dict) and isinstance(node.get("columns"), list) and isinstance(node.get("data"), list)
 
 
 def _split_rows(path: Path, table: dict[str, Any]) -> list[dict[str, Any]]:
@@ -126,7 +133,7 @@ def _notes(node: Any, place: tuple[str, ...]) -> list[Field]:
             return []
         value = np.asarray(node[:_MAX_NOTE] if isinstance(node, str) else node)
         return [Field("/".join(place), (), value.dtype, partial(np.asarray, value))]
-    if isinstance(node.get("columns"), list) and isinstance(node.get("data"), list):
+    if _is_split(node):
         return []
     return [note for key, value in node.items() for note in _notes(value, (*place, key))]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from calkit.cli.app import run
 from calkit.io import FORMATS, Sandbox, available_formats
 from calkit.io.hardening import limits
+from calkit.io.resolve import OPTIONS
 from calkit.io.text import COMPRESSIONS
-from calkit.names import read_name
+from calkit.names import ROLES, role_table
 
 PAGE = (Path(__file__).parents[3] / "docs" / "user_guide" / "files.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(python|sh|text)\n(.*?)```", PAGE, re.S)
@@ -65,24 +66,13 @@ def test_all_formats_are_in_the_table():
         assert extra in line[2], word
 
 
-def test_names_are_taken_for_what_the_table_says():
-    roles = {
-        "logits": "logits",
-        "probabilities": "probs",
-        "scores": "scores",
-        "true": "labels",
-        "weights": "sample_weight",
-    }
-    checked = 0
-    for names, taken in table("Which array is what")[2:]:
-        role = roles.get(re.split(r"[ .]", taken)[0])
-        for name in re.findall(r"`(\w+)`", names):
-            meaning = read_name(name)
-            assert meaning is not None, name
-            if role and name != "y_pred":
-                assert meaning.role == role, name
-                checked += 1
-    assert checked > 15
+def test_the_table_of_names_is_the_dictionary():
+    rows = table("Which array is what")[2:]
+    assert len(rows) == len(ROLES)
+    for (names, taken, option), (role, words, meaning) in zip(rows, role_table(), strict=True):
+        assert names == " ".join(f"`{word}`" for word in words)
+        assert taken == meaning
+        assert option.strip("`") == OPTIONS.get(role, "--scores" if role in ("logits", "probs") else f"--{role}")
 
 
 STRANGERS = (Path(__file__).parents[3] / "docs" / "user_guide" / "untrusted_files.md").read_text(encoding="utf-8")

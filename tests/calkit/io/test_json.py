@@ -129,6 +129,7 @@ def test_records_that_differ(records, message, name, tmp_path):
         ('{"run": {"logits": [[1, 2]], "labels": [0], "logits": [[2, 1]]}}', "the key 'logits' stands more than once"),
         ('[{"logits": [1, 2], "label": 0, "label": 1}]', "the key 'label' stands more than once"),
         ('{"columns": ["a", "b"], "data": [[1, 2], [3]]}', "row 2 of 'data' is not a list of 2 values"),
+        ('{"columns": ["a", "b"], "data": []}', "holds no lists"),
         ('{"columns": ["a", "a"], "data": [[1, 2]]}', "the key 'a' stands more than once"),
         ('{"a":' * 20 + "[1]" + "}" * 20, "nested more than 16 deep"),
     ],

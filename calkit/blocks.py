@@ -1,0 +1,99 @@
+"""A run of rows, ready to be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.checks import Kind, check_scores
+from calkit.errors import InputError
+
+__all__ = ["RowBlock", "log_floored", "unlabelled"]
+
+
+@dataclass(frozen=True, eq=False)
+class RowBlock:
+    """A run of consecutive rows, ready to be measured.
+
+    Attributes
+    ----------
+    scores : ndarray of floats, shape (b, K), or (b,) for kind "confidence"
+    y_true : ndarray of intp, shape (b,)
+        The true column; for kind "confidence", 1 where the prediction was right, else 0. None without labels.
+    sample_weight : ndarray of float64, shape (b,), or None
+        None stands for 1 everywhere.
+    kind : {"logits", "probs", "confidence"}
+    numbers : sequence of int
+        Places of the rows among all rows.
+    n_total : int
+        Number of all rows.
+    file : str, optional
+        Where the rows come from, for error messages.
+    unchecked : bool
+        Whether logits may still hold values that are not finite: what computes with them notices that on the way
+        and calls :meth:`check`, so that good data need no pass of their own.
+    one_column : bool
+        Whether the scores came as one column, the forecast of class 1; here they are two all the same.
+    multilabel : bool
+        Whether each column is a forecast of an event of its own.
+    votes : ndarray of float64, shape (b, K), or None
+        Shares of the classes, where the labels are soft; of multi-label rows, 1 where the label is there, else 0.
+    columns : mapping of str to ndarray of shape (b,)
+        Other columns of the data.
+    """
+
+    scores: NDArray[Any]
+    y_true: NDArray[np.intp] | None
+    sample_weight: NDArray[np.float64] | None
+    kind: Kind
+    numbers: Sequence[int] | NDArray[np.intp]
+    n_total: int
+    file: str | None = None
+    unchecked: bool = False
+    one_column: bool = False
+    multilabel: bool = False
+    votes: NDArray[np.float64] | None = None
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, rows: NDArray[np.intp]) -> RowBlock:
+        """Return some of the rows, given by their places in the block."""
+        return replace(
+            self,
+            scores=self.scores[rows],
+            y_true=None if self.y_true is None else self.y_true[rows],
+            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
+            numbers=np.asarray(self.numbers, dtype=np.intp)[rows],
+            votes=None if self.votes is None else self.votes[rows],
+            columns={name: values[rows] for name, values in self.columns.items()},
+        )
+
+    def require_labels(self) -> NDArray[np.intp]:
+        """Return the labels; raise if there are none."""
+        if self.y_true is None:
+            raise unlabelled(self.file)
+        return self.y_true
+
+    def check(self) -> None:
+        """Raise for the first score that is impossible, unless the scores were checked before."""
+        if self.unchecked:
+            check_scores(self.scores, self.kind, self.numbers, self.file)
+
+
+def unlabelled(file: str | None) -> InputError:
+    """Return the error for predictions without labels, of a file perhaps."""
+    found = f"{file}: these predictions have" if file else "these predictions have"
+    return InputError(
+        f"{found} no labels, so nothing can be measured or fitted; pass y_true. Calibrators can be applied to them."
+    )
+
+
+def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:
+    """Return log p in float64; a p of 0 counts as the smallest number above 0 of its own precision."""
+    return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).smallest_subnormal)))

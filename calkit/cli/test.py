@@ -1,0 +1,86 @@
+"""``calkit test``: whether predictions are calibrated, up to what chance explains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from calkit.atomic import atomic_write
+from calkit.cli.options import InputOptions, input_options
+from calkit.cli.outputs import announce, check_output
+from calkit.cli.tables import print_table
+from calkit.evaluation import p_text
+from calkit.inference.tests import DEFAULT_TESTS, TESTS
+from calkit.printing import json_text, printable
+from calkit.significance import CalibrationTests, calibration_tests
+from calkit.specs import split_specs
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@input_options
+@click.option(
+    "--tests",
+    metavar="LIST",
+    help=f"Tests, by commas: {', '.join(TESTS)}; or metrics, which are resampled. Default: {','.join(DEFAULT_TESTS)}.",
+)
+@click.option(
+    "--target", metavar="TARGET", help="What is judged, as for 'calkit evaluate': positive:class=NAME, top-5."
+)
+@click.option("--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Draws of outcomes.")
+@click.option("--random-state", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draws.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="Default: table.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write JSON to this file.")
+def command(
+    files: tuple[str, ...],
+    source: InputOptions,
+    tests: str | None,
+    target: str | None,
+    resamples: int,
+    random_state: int,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Test whether predictions are calibrated.
+
+    The rows must be ones that nothing was fitted on. A large p-value does not show that a model is calibrated: with few
+    rows little can be seen.
+
+    \b
+    calkit test logits.npz --split test
+    calkit test scores.csv --tests cox,kuiper,ece:n_bins=10
+    calkit test logits.npz --target positive:class=3 --format json
+    """  # noqa: D301
+    check_output(output, [*files, *source.files()])
+    names = None if tests is None else split_specs(tests)
+    found = [
+        calibration_tests(
+            source.load(path, split), names, target=target, n_resamples=resamples, random_state=random_state
+        )
+        for path in files
+        for split in source.splits(path)
+    ]
+    text = json_text([tested.to_dict() for tested in found]) + "\n"
+    if output is not None:
+        with atomic_write(output) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        announce(f"wrote {output}", output)
+    elif form == "json":
+        click.echo(text, nl=False)
+    else:
+        for tested in found:
+            _show(tested)
+
+
+def _show(tested: CalibrationTests) -> None:
+    words = [str(tested.meta[key]) for key in ("file", "split") if tested.meta.get(key)]
+    click.echo(printable("  ".join([*words, f"{tested.n_samples:,} samples", f"target {tested.target}"])))
+    rows = [[r.title, p_text(r.p_value), r.finding or _sees(name)] for name, r in tested.items()]
+    print_table(["test", "p", "finding"], rows)
+
+
+def _sees(name: str) -> str:
+    return f"sees {TESTS[name].sees}" if name in TESTS else ""
