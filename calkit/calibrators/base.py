@@ -318,6 +318,11 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
 
     def _supported(self, predictions: Predictions | Shards) -> Predictions | Shards:
         """Return predictions as logits; refuse what is not in `supports`."""
+        if predictions.multilabel:
+            raise InputError(
+                "multi-label scores are events of their own, not classes that exclude each other; calibrate each "
+                "column by itself, as one column of scores with its labels."
+            )
         found = {
             "shards": isinstance(predictions, Shards),
             "pairs": predictions.kind == "confidence",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+
+from calkit import special
 
 __all__ = ["Difference", "OneSided", "holm", "mean_difference", "square_and_add"]
 
@@ -142,7 +143,7 @@ def _p_value(estimate: float, low: float, high: float, level: float) -> float:
     reach = estimate - low if estimate > 0 else high - estimate
     if reach <= 0:
         return 0.0
-    return float(2 * ndtr(ndtri((1 - level) / 2) * abs(estimate) / reach))
+    return float(2 * special.ndtr(special.ndtri((1 - level) / 2) * abs(estimate) / reach))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

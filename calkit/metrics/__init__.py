@@ -20,6 +20,7 @@ from calkit.metrics.lipschitz import ls_ece, smcal
 from calkit.metrics.norms import ace, over_confidence, rmsce, under_confidence
 from calkit.metrics.scores import accuracy, brier, error, nll
 from calkit.metrics.shared import SharedArguments
+from calkit.metrics.skill import d2_brier, d2_nll, top_k
 from calkit.metrics.smooth import smece
 from calkit.metrics.tails import HighConfidence, high_confidence, s99, s99_accuracy
 
@@ -42,6 +43,8 @@ __all__ = [
     "corp_dsc",
     "corp_mcb",
     "corp_unc",
+    "d2_brier",
+    "d2_nll",
     "decision_loss",
     "e_aurc",
     "ece",
@@ -67,6 +70,7 @@ __all__ = [
     "skce",
     "smcal",
     "smece",
+    "top_k",
     "ucal",
     "under_confidence",
 ]

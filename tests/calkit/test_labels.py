@@ -480,3 +480,24 @@ def test_a_tensor_without_numbers():
     for y, p in (([0, 1], torch.zeros(2, 2, device="meta")), (torch.zeros(2, device="meta"), np.eye(2))):
         with pytest.raises(InputError, match="meta device"):
             calkit.accuracy(y, p)
+
+
+def test_batches_of_frames_are_matched_by_name():
+    """Sums of each class go on where the columns of a batch are in another order."""
+    probs = np.random.default_rng(0).dirichlet(np.ones(3), 60)
+    y = np.random.default_rng(1).integers(0, 3, 60)
+    names = np.array(["a", "b", "c"])
+    frame = pd.DataFrame(probs, columns=names)
+    expected = calkit.evaluate(Predictions(probs, y, kind="probs"), ["classwise_ece", "nll"])
+    stream = calkit.StreamingEvaluation(["classwise_ece", "nll"], kind="probs")
+    stream.update(frame[:20], names[y[:20]])
+    stream.update(frame[["c", "a", "b"]][20:40], names[y[20:40]])
+    stream.update(pl.DataFrame(frame[["b", "c", "a"]][40:]), names[y[40:]])
+    assert stream.class_names == ("a", "b", "c")
+    for spec, value in expected.items():
+        assert stream.result()[spec] == pytest.approx(value, rel=1e-12)
+    unnamed = calkit.StreamingEvaluation(["nll"], kind="probs").update(probs, y)
+    with pytest.raises(InputError, match="the classes are"):
+        unnamed.update(frame, names[y])
+    numbered = unnamed.update(pd.DataFrame({str(k): probs[:, k] for k in (2, 0, 1)}), y)
+    assert numbered.result()["nll"] == pytest.approx(expected["nll"], rel=1e-12)

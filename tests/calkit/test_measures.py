@@ -153,8 +153,41 @@ ORACLES = {
     "aurc": lambda p, w: area_under_risk(_sorted(p, w)),
     "e-aurc": lambda p, w: area_under_risk(_sorted(p, w)) - least_area(_sorted(p, w)),
 }
+
+
+def classes(y, w, k):
+    total = math.fsum(w)
+    return [math.fsum(b for a, b in zip(y, w, strict=True) if a == c) / total for c in range(k)]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_skill_scores_and_the_k_best(weighted):
+    probs, y, weights = example()
+    w = weights.tolist() if weighted else [1.0] * len(y)
+    given = weights if weighted else None
+    shares = classes(y, w, 4)
+    brier = ref.mean(ref.brier_rows(probs, y), w) / (1 - math.fsum(p * p for p in shares))
+    nll = ref.mean(ref.nll_rows(probs, y), w) / -math.fsum(p * math.log(p) for p in shares)
+    assert calkit.metrics.d2_brier(y, probs, sample_weight=given) == pytest.approx(1 - brier, abs=1e-12)
+    assert calkit.metrics.d2_nll(y, probs, sample_weight=given) == pytest.approx(1 - nll, abs=1e-12)
+    event = classes([int(label == 2) for label in y], w, 2)[1]
+    squared = ref.mean([(p[2] - (label == 2)) ** 2 for p, label in zip(probs, y, strict=True)], w)
+    found = calkit.metrics.d2_brier(y, probs, sample_weight=given, target="positive:class=2")
+    assert found == pytest.approx(1 - squared / (event * (1 - event)), abs=1e-12)
+    assert calkit.metrics.d2_brier((y == 2).astype(int), probs[:, 2], sample_weight=given) == pytest.approx(
+        found, abs=1e-12
+    )
+    inside = [int(sum(q > p[label] for q in p) < 2) for p, label in zip(probs, y, strict=True)]
+    assert calkit.metrics.top_k(y, probs, k=2, sample_weight=given) == pytest.approx(ref.mean(inside, w), abs=1e-12)
+    assert math.isnan(calkit.metrics.d2_nll([1, 1], [[0.4, 0.6], [0.3, 0.7]]))
+
+
 # Numerical integrals of the oracle.
 TOLERANCE = {"l1-debiased": 1e-9}
+
+
+# With an oracle in a test of their own.
+OTHERS = {"d2-brier", "d2-nll", "top-k"}
 
 
 def function(name):
@@ -216,7 +249,7 @@ def test_every_metric_has_a_floor_or_is_known_to_have_none():
     found = calkit.evaluate(calkit.Predictions(probs, y, kind="probs"), available_metrics())
     without = {name for name in available_metrics() if found.judgement(name).floor is None}
     scores = {"accuracy", "error", "nll", "brier", "s99", "s99_accuracy", "aurc", "e-aurc", "decision-loss"}
-    scores |= {"corp-dsc", "corp-unc", "refinement"}
+    scores |= {"corp-dsc", "corp-unc", "refinement", "d2-brier", "d2-nll", "top-k"}
     assert without - scores <= {"l1-debiased", "kde-ece"}
     for name in set(available_metrics()) - without:
         judged = found.judgement(name)

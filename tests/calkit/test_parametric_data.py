@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 
 from calkit import Predictions, Shards, save_predictions
 from calkit.calibrators import get_calibrator
+from calkit.errors import InputError
 from calkit.executors import use_executor
 from tests.parametric_oracles import data
 
@@ -128,3 +129,12 @@ def test_dirichlet_with_and_without_the_pinned_row_on_the_papers_networks(data_f
             ]
         )
     assert any(np.allclose(pair, (0.184387, 0.163370), rtol=0, atol=1e-6) for pair in found)
+
+
+def test_events_that_do_not_exclude_each_other_are_refused():
+    rng = np.random.default_rng(0)
+    labels = (rng.random((50, 4)) < 0.4).astype(int)
+    with pytest.raises(InputError, match="multi-label scores are events of their own"):
+        get_calibrator("svs").fit_predictions(
+            Predictions(rng.normal(size=(50, 4)), labels, kind="logits", multilabel=True)
+        )

@@ -1,0 +1,142 @@
+"""Skill scores: what a proper score gains over that of the shares of the classes; accuracy of the k best."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Unpack
+
+import numpy as np
+
+from calkit.inference.means import ProportionInference
+from calkit.metrics.base import Recipe, metric
+from calkit.metrics.shared import SharedArguments
+from calkit.stats import RowMean, WeightedTotal
+from calkit.stats.skill import SkillSums, SkillTotals
+from calkit.stats.views import TopK
+
+__all__ = ["d2_brier", "d2_nll", "top_k"]
+
+_TRUST = "n above some hundreds: the shares are those of the same rows; NaN where only one class came"
+
+
+def _skill(sums: SkillSums, reference: float) -> float:
+    return 1 - sums.mean / reference if reference > 0 else math.nan
+
+
+def _of_brier(sums: SkillSums, *, classes: bool) -> float:
+    p = sums.rate
+    return _skill(sums, float(1 - (p**2).sum()) if classes else float((p * (1 - p)).mean()))
+
+
+def _of_nll(sums: SkillSums, *, classes: bool) -> float:
+    parts = [sums.rate] if classes else [sums.rate, 1 - sums.rate]
+    entropy = math.fsum(-float((p[p > 0] * np.log(p[p > 0])).sum()) for p in parts)
+    return _skill(sums, entropy if classes else entropy / len(sums.came))
+
+
+def _recipe(quantity: Any, value: Any) -> Recipe:
+    # Of the probabilities of all classes K shares are kept; of one event, one; a sum over classes of shares is 1.
+    def finish(sums: SkillSums) -> float:
+        return value(sums, classes=len(sums.came) > 1 and math.isclose(float(sums.rate.sum()), 1, rel_tol=1e-9))
+
+    return Recipe(SkillTotals(quantity), finish)
+
+
+@metric(
+    "Brier skill score",
+    name="d2-brier",
+    aliases=("d2_brier", "brier-skill-score"),
+    formula="1 − Brier / Brier of the shares of the classes",
+    bounds=(-math.inf, 1.0),
+    percent=False,
+    higher_is_better=True,
+    reference="Murphy 1973; scikit-learn's d2_brier_score",
+    trust=_TRUST,
+    targets=("top", "positive", "top-k"),
+)
+def d2_brier(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
+    """Brier skill score: the share of the Brier score of a constant forecast that the forecasts take off.
+
+    Returns
+    -------
+    float
+        At most 1, which is best; 0 for the shares of the classes among the same rows, below 0 for worse forecasts.
+
+    Examples
+    --------
+    >>> from calkit.metrics import d2_brier
+    >>> round(d2_brier([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 12)
+    0.3
+    """
+    return _recipe("brier", _of_brier)
+
+
+@metric(
+    "NLL skill score",
+    name="d2-nll",
+    aliases=("d2_nll", "d2-log-loss"),
+    formula="1 − NLL / entropy of the shares of the classes",
+    bounds=(-math.inf, 1.0),
+    percent=False,
+    higher_is_better=True,
+    reference="McFadden 1973 (pseudo R²); scikit-learn's d2_log_loss_score",
+    trust=_TRUST,
+    targets=("top", "positive", "top-k"),
+)
+def d2_nll(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
+    """NLL skill score: the share of the entropy of the classes that the forecasts explain.
+
+    Returns
+    -------
+    float
+        At most 1, which is best; 0 for the shares of the classes among the same rows, below 0 for worse forecasts.
+
+    Examples
+    --------
+    >>> from calkit.metrics import d2_nll
+    >>> round(d2_nll([0, 1, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]]), 6)
+    0.263034
+    """
+    return _recipe("nll", _of_nll)
+
+
+def _mean(total: WeightedTotal) -> float:
+    return total.mean
+
+
+def _parts(total: WeightedTotal) -> tuple[float, float]:
+    return total.total, total.weight
+
+
+@metric(
+    "Top-k accuracy",
+    name="top-k",
+    aliases=("top_k", "top-k-accuracy"),
+    formula="share of rows whose true class is among the k most probable",
+    higher_is_better=True,
+    trust="any n; the interval is exact",
+    targets=("top",),
+)
+def top_k(y_true: Any, y_proba: Any, *, k: int = 5, **shared: Unpack[SharedArguments]) -> Recipe:
+    """Share of the samples whose true class is among the k most probable ones.
+
+    How calibrated the k together are is told by any metric with ``target="top-5"``.
+
+    Parameters
+    ----------
+    k : int, default=5
+        Of equally probable classes those of the lowest columns count first.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 1 is best.
+
+    Examples
+    --------
+    >>> from calkit.metrics import top_k
+    >>> top_k([0, 2], [[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], k=2)
+    0.5
+    """
+    statistic = RowMean("correct", TopK(k))
+    return Recipe(statistic, _mean, ProportionInference(statistic, _parts))

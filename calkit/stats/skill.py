@@ -1,0 +1,81 @@
+"""Proper scores beside the shares of the classes: what skill scores need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.stats.means import RowMean
+from calkit.stats.rows import Rows
+from calkit.stats.statistic import Statistic
+from calkit.stats.views import View
+
+__all__ = ["SkillSums", "SkillTotals"]
+
+
+@dataclass(frozen=True, eq=False)
+class SkillSums:
+    """A score's total, and how often each class or event came.
+
+    Attributes
+    ----------
+    weight : float
+        Sum of the weights.
+    total : float
+        Weighted sum of the score.
+    came : ndarray of float64, shape (K,)
+        Weight of the rows of each class; of events, of those that came.
+    """
+
+    weight: float
+    total: float
+    came: NDArray[np.float64]
+
+    def __add__(self, other: SkillSums) -> SkillSums:
+        return SkillSums(self.weight + other.weight, self.total + other.total, self.came + other.came)
+
+    @property
+    def rate(self) -> NDArray[np.float64]:
+        """Share of each class, or of each event."""
+        return np.asarray(self.came / self.weight)
+
+    @property
+    def mean(self) -> float:
+        """Weighted mean of the score."""
+        return self.total / self.weight
+
+
+@dataclass(frozen=True)
+class SkillTotals(Statistic[Any]):
+    """Statistic: the total of a proper score of the rows, or of the forecasts of a view, and what came.
+
+    Parameters
+    ----------
+    quantity : {"nll", "brier"}
+    view : View, optional
+        Whose forecasts; None for the probabilities of all classes.
+    """
+
+    quantity: Literal["nll", "brier"]
+    view: View | None = None
+    is_sum: ClassVar[bool] = True
+    sees_views: ClassVar[bool] = True
+    needs_distribution: bool = True
+
+    def on(self, view: View) -> SkillTotals:
+        """Return the same score of another view's forecasts."""
+        return replace(self, view=view)
+
+    def measure(self, rows: Rows) -> SkillSums:
+        """Return the :class:`SkillSums` of one block."""
+        score = RowMean(self.quantity, self.view).measure(rows)
+        if self.view is None:
+            came: NDArray[Any] = rows.one_hot if rows.votes is None else rows.votes
+        else:
+            outcome = rows.forecasts(self.view).outcome
+            came = outcome.reshape(len(outcome), -1)
+        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+        return SkillSums(score.weight, score.total, weight @ came.astype(np.float64))
