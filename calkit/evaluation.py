@@ -221,14 +221,14 @@ def evaluate(
         drawn independently. Metrics without a sound interval have None.
     n_resamples : int, default=1000
         Draws of outcomes for floors, and of the bootstrap for means: from sums over bins, and over 1,024 folds of rows
-        (each row by itself up to so many), so rows are read no more often and memory does not grow.
+        (each row by itself up to 1,024 rows), so rows are read no more often and memory does not grow.
     random_state : int or None, default=0
         Seed of the draws; None for another one each time.
     floors : bool, default=True
         Tell for each calibration error what a perfectly calibrated model with these predictions would show, since noise
         alone makes it larger than 0: mean, 95 % quantile and the p-value of what was found.
     executor : str or Executor, optional
-        Who adds: ``"serial"``, ``"threads"``, ``"dask"`` (the active client), ``"dask:tcp://10.0.0.1:8786"``,
+        What runs the pass: ``"serial"``, ``"threads"``, ``"dask"`` (the active client), ``"dask:tcp://10.0.0.1:8786"``,
         ``"dask:local"``. By default threads for more than about two million scores. The values do not depend on it.
     n_jobs : int, optional
         Number of threads, -1 for all cores; the environment variable ``CALKIT_NUM_THREADS`` says how many those are.

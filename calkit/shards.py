@@ -216,7 +216,7 @@ class Shards:
         return self._layout  # type: ignore[return-value]
 
     def parts(self, executor: Executor | None = None) -> tuple[Shard, ...]:
-        """Return the shards, each of which will be held against the first when it is loaded."""
+        """Return the shards, each of which is compared with the first when it is loaded."""
         expected = self.layout(executor), self.paths[0]
         return tuple(self._shard(path, expected) for path in self.paths)
 

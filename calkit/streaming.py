@@ -21,7 +21,7 @@ from calkit.metrics import Metric, get_metric
 from calkit.predictions import Kind, Predictions, as_kind
 from calkit.shards import Layout
 from calkit.stats import By, PairwiseSum, Statistic, get_view, summarize
-from calkit.stats.stored import from_arrays, to_arrays
+from calkit.stats.stored import from_arrays, read_arrays, to_arrays
 from calkit.stats.views import MultiLabel
 
 __all__ = ["StreamingEvaluation"]
@@ -29,6 +29,8 @@ __all__ = ["StreamingEvaluation"]
 _FORMAT = "calkit-stream"
 _VERSION = 1
 _HEADER = "header"
+_INTERVALS = ("confidence_level", "n_resamples", "random_state")
+_OPTIONS = ("kind", "class_names", "target", "by", "keep_pairs", *_INTERVALS)
 
 
 class StreamingEvaluation:
@@ -54,13 +56,13 @@ class StreamingEvaluation:
     keep_pairs : bool, default=False
         Keep confidence and correctness of every row, 9 bytes each (17 with weights), for metrics that need them.
     confidence_level : float, optional
-        Give the values intervals, as :func:`~calkit.evaluate` does. It takes sums over 1,024 groups of rows for each
+        Give the values intervals, as :func:`~calkit.evaluate` does. It takes sums over 1,024 folds of the rows for each
         metric: 100 kB for ECE.
     n_resamples : int, default=1000
         Replicates of the bootstrap.
     random_state : int, optional
-        Seed of the bootstrap, which deals the rows to groups. By default each stream has another one, so that the rows
-        of days that are merged later are dealt independently.
+        Seed of the bootstrap, which assigns the rows to folds. By default each stream has another one, so that the rows
+        of days that are merged later are assigned independently.
 
     Attributes
     ----------
@@ -208,7 +210,7 @@ class StreamingEvaluation:
         return self
 
     def merge(self, other: StreamingEvaluation) -> StreamingEvaluation:
-        """Return the evaluation of both streams; the two stay as they are.
+        """Return the evaluation of both streams; the two are not changed.
 
         Parameters
         ----------
@@ -232,29 +234,18 @@ class StreamingEvaluation:
             ("layouts", self._layout or other._layout, other._layout or self._layout),
             ("targets", self.target, other.target),
             ("columns for groups", self.by, other.by),
-            ("confidence levels", self._interval_options()[:1], other._interval_options()[:1]),
+            ("confidence levels", self._options()["confidence_level"], other._options()["confidence_level"]),
         ):
             if mine != others:
                 raise InputError(f"streams of different {what} cannot be merged: {mine} and {others}.")
-        level, n_resamples, seed = self._interval_options()
-        merged = StreamingEvaluation(
-            self.metrics,
-            kind=self.kind,
-            class_names=self.class_names,
-            target=self.target,
-            by=self.by,
-            keep_pairs=self.keep_pairs,
-            confidence_level=level,
-            n_resamples=n_resamples,
-            random_state=seed,
-        )
+        merged = StreamingEvaluation(self.metrics, **self._options())
         layout = self._layout or other._layout
         if layout is not None:
             merged._bind(layout)
         for stream in (self, other):
             merged.n_samples += stream.n_samples
             merged.n_classes = merged.n_classes or stream.n_classes
-            # By their places: the seeds by which rows were dealt to folds may differ, and make no difference to sums.
+            # By their places: seeds of folds may differ, and make no difference to sums.
             found = [total.result() for total in stream._totals.values()]
             merged._take(dict(zip(merged._totals, found, strict=True)) if found else {})
         return merged
@@ -309,10 +300,13 @@ class StreamingEvaluation:
         wanted = statistics_of(self.metrics, self._resampling)
         return replace(whole, by=self.by, groups=groups_of(whole, wanted, self.by, found, layout, self._resampling))
 
-    def _interval_options(self) -> tuple[float | None, int, int | None]:
-        """Return confidence level, number of replicates and seed."""
+    def _options(self) -> dict[str, Any]:
+        """Return the options that make a stream of the same kind."""
+        names = ("kind", "class_names", "target", "by", "keep_pairs")
         asked = self._resampling
-        return (None, 1000, None) if asked is None else (asked.confidence_level, asked.n_resamples, asked.seed)
+        level = None if asked is None else asked.confidence_level
+        drawn = {} if asked is None else {"n_resamples": asked.n_resamples, "random_state": asked.seed}
+        return {**{name: getattr(self, name) for name in names}, "confidence_level": level, **drawn}
 
     def save(self, path: str | Path) -> None:
         """Write the sums to a file, whole or not at all; see :meth:`load`.
@@ -326,15 +320,10 @@ class StreamingEvaluation:
             "format": _FORMAT,
             "version": _VERSION,
             "metrics": [metric.spec for metric in self.metrics],
-            "target": self.target,
-            "by": self.by,
+            **self._options(),
             "one_column": None if self._layout is None else self._layout.one_column,
-            "kind": self.kind,
-            "class_names": self.class_names,
-            "keep_pairs": self.keep_pairs,
             "n_classes": self.n_classes,
             "n_samples": self.n_samples,
-            "intervals": self._interval_options(),
         }
         arrays: dict[str, Any] = {_HEADER: np.array(json.dumps(header))}
         for number, total in enumerate(self._totals.values()):
@@ -363,26 +352,18 @@ class StreamingEvaluation:
             If the file is missing, damaged or something else.
         """
         try:
-            arrays = _read_arrays(Path(path))
+            arrays = read_arrays(Path(path))
             header = json.loads(str(arrays.pop(_HEADER, "{}")))
             if (header.get("format"), header.get("version")) != (_FORMAT, _VERSION):
                 raise ValueError(f"it does not say that it is a {_FORMAT} of version {_VERSION}")
-            names = ("metrics", "kind", "class_names", "keep_pairs")
-            specs, kind, class_names, keep_pairs = (header[name] for name in names)
-            level, n_resamples, seed = header.get("intervals", (None, 1000, None))
-            stream = cls(
-                specs,
-                kind=kind,
-                class_names=class_names,
-                target=header.get("target"),
-                by=header.get("by"),
-                keep_pairs=keep_pairs,
-                confidence_level=level,
-                n_resamples=n_resamples,
-                random_state=seed,
-            )
+            if "intervals" in header:
+                # Files of before targets: their sums, also those of one column, are of the top label.
+                header |= zip(_INTERVALS, header["intervals"], strict=True)
+                header.setdefault("one_column", False if arrays else None)
+            options = {name: header[name] for name in _OPTIONS if name in header}
+            stream = cls(header["metrics"], **options)
             stream.n_classes, stream.n_samples = header["n_classes"], int(header["n_samples"])
-            one_column = header.get("one_column")
+            one_column = header["one_column"]
             if one_column is not None:
                 seen = Layout(stream.kind, stream.n_classes, stream.class_names, bool(one_column), stream._multilabel)
                 stream._bind(seen)
@@ -418,10 +399,3 @@ class StreamingEvaluation:
             statistic: from_arrays(patterns[statistic], arrays, f"{number}.")
             for number, statistic in enumerate(self._totals)
         }
-
-
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        arrays = (np.lib.format.read_array(archive.open(name), allow_pickle=False) for name in names)
-        return {name.removesuffix(".npy"): array for name, array in zip(names, arrays, strict=True)}

@@ -26,13 +26,13 @@ __all__ = ["RENDERERS", "plain_table", "print_table", "render"]
 
 T = TypeVar("T")
 
-# So many evaluations stand side by side, with the metrics down the page; more stand one a row.
+# Up to this number, evaluations stand side by side, with the metrics down the page; more stand one a row.
 _SIDE_BY_SIDE = 4
 
 # Where the groups of evaluations keep which column and value they are of.
 _GROUP = "group"
 
-# Words of headings are broken, where they may be, to lines of so many characters.
+# Words of headings are broken, where possible, into lines of this many characters.
 _HEADING_WIDTH = 20
 
 

@@ -1,4 +1,4 @@
-"""Who adds: summaries of pieces of the data are summed here, by one thread, by several, or by a Dask cluster.
+"""Executors: what sums the summaries of pieces of the data: one thread, several, or a Dask cluster.
 
 All executors add the same pieces pairwise and in the same order, so what they return is the same to the last bit.
 """

@@ -25,5 +25,5 @@ def available_threads() -> int:
     if not text:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"{_ENVIRONMENT} must be a positive whole number, but is {text!r}; mend or unset it.")
+        raise UsageError(f"{_ENVIRONMENT} must be a positive whole number, but is {text!r}; correct or unset it.")
     return int(text)

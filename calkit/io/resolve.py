@@ -75,6 +75,8 @@ class Resolved:
         What the name of a single column of scores says besides: ``"spam"`` of ``prob_spam``.
     said : mapping
         The fields that the user named, by role.
+    kind_said : bool
+        Whether the user said the kind.
     listing : str
         What the container holds, for messages.
     elsewhere : frozenset of str
@@ -88,6 +90,7 @@ class Resolved:
     split: str = ""
     word: str = ""
     said: Mapping[Role, Field] = field(default_factory=dict)
+    kind_said: bool = False
     listing: str = ""
     elsewhere: frozenset[str] = frozenset()
 
@@ -181,7 +184,16 @@ def resolve(
         for name in (other.item.name, *other.item.members)
     )
     return Resolved(
-        container.path, decided, chosen, candidates, where, candidate.word, said, container.listing(), elsewhere
+        container.path,
+        decided,
+        chosen,
+        candidates,
+        where,
+        candidate.word,
+        said,
+        kind is not None,
+        container.listing(),
+        elsewhere,
     )
 
 
@@ -197,7 +209,7 @@ def candidates_of(container: Container, roles: Iterable[Role]) -> list[Candidate
         split = candidate.meaning.split
         if candidate.word in groups:
             candidate = replace(candidate, meaning=Meaning(candidate.meaning.role, candidate.word), word="")
-        elif split and not is_split(split) and len(candidate.item.shape) == 1 and split not in groups:
+        elif split and not is_split(split) and split not in groups and _is_of_columns(candidate.item):
             word = candidate.word or split
             candidate = replace(candidate, meaning=Meaning(candidate.meaning.role), word=word)
         found.append(candidate)
@@ -206,6 +218,11 @@ def candidates_of(container: Container, roles: Iterable[Role]) -> list[Candidate
 
 def _named(name: str) -> Candidate | None:
     return _read(Field(name, (0,), np.dtype(float), list))
+
+
+def _is_of_columns(item: Field) -> bool:
+    """Tell whether an array is a column, or a matrix of columns, whose names say more than a split."""
+    return len(item.shape) == 1 or bool(item.members)
 
 
 def _read(item: Field) -> Candidate | None:
@@ -285,7 +302,7 @@ def _said_scores(container: Container, scores: str) -> Candidate:
     candidate = _read(found) or Candidate(found, Meaning("scores"))
     if candidate.meaning.role not in SCORE_ROLES:
         candidate = replace(candidate, meaning=Meaning("scores", candidate.meaning.split))
-    if candidate.meaning.split and not is_split(candidate.meaning.split) and len(found.shape) == 1:
+    if candidate.meaning.split and not is_split(candidate.meaning.split) and _is_of_columns(found):
         groups = _groups(container, [_read(item) for item in container.fields.values()])
         if candidate.meaning.split not in groups:
             return Candidate(found, Meaning(candidate.meaning.role), candidate.word or candidate.meaning.split)

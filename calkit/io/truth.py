@@ -182,6 +182,7 @@ def _event(
             )
         if place is None:
             _check_event(found, present)
+            _check_answers(found, 1)
             return Truth(values)
         if len(present) > 2:
             raise UsageError(
@@ -193,6 +194,7 @@ def _event(
         return Truth(values, names)
     if values is not None and place is None:
         raise UsageError(f"{found.path}: positive={name!r} is none of the labels, which are {_listed(present)}.")
+    _check_answers(found, name)
     return _against_others(values, present, place, name, ignore_label)
 
 
@@ -218,6 +220,27 @@ def _check_event(found: Resolved, present: Sequence[Any]) -> None:
             f"{_listed(present)}. Say which of them it is about with positive={example!r} (--positive {example}); if "
             "it "
             "is the confidence in an answer, say kind='confidence' (--kind confidence)."
+        )
+
+
+def _check_answers(found: Resolved, positive: Any) -> None:
+    """Raise if answers in the file contradict a column that is called a probability: it may be that of the answer."""
+    answers = found.candidates.get("predicted", [])
+    if found.kind != "probs" or found.kind_said or len(answers) != 1 or answers[0].shape[:1] != found.scores.shape[:1]:
+        return
+    yes = labels_in(read_column(answers[0], found.scores, "predicted"), positive)
+    probability = read_column(found.scores, found.scores, "scores")
+    odd = (probability > 0.5) != yes
+    odd &= probability != 0.5
+    if odd.any():
+        row = int(np.argmax(odd))
+        raise UsageError(
+            f"{found.path}: {printable(found.scores.name)!r} is {probability[row]:.6g} in row {row}, where "
+            f"{printable(answers[0].name)!r} is {'' if yes[row] else 'not '}{positive!r}. If it is the confidence in "
+            "the "
+            f"answer, say kind='confidence' (--kind confidence); if it is the probability of {positive!r}, "
+            "kind='probs' "
+            "(--kind probs)."
         )
 
 

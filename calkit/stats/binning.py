@@ -15,7 +15,7 @@ from calkit.errors import InputError
 
 __all__ = ["as_n_bins", "bin_index", "uniform_edges"]
 
-# From so many bins on, edges in half precision lie too close for a product to find the bin to within one.
+# From this number of bins on, edges in half precision lie too close for a product to find the bin to within one.
 _SEARCHED_BINS = 256
 
 

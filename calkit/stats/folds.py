@@ -1,4 +1,4 @@
-"""Rows dealt to folds, and sums kept for each: what a bootstrap needs, from one pass and in constant memory.
+"""Rows assigned to folds, and sums kept for each: what a bootstrap needs, from one pass and in constant memory.
 
 Drawing folds instead of rows, with replacement, gives sums of the same variance, since it does not depend on the data
 which row is in which fold. Up to as many rows as there are folds, each row is a fold: then it is the bootstrap of
@@ -17,13 +17,13 @@ from calkit.errors import InputError
 
 __all__ = ["FoldSums", "Folds", "sum_folds"]
 
-# The spread of so many folds is known to 1 / sqrt(2 * 1024), about 2 %.
+# The standard deviation over 1,024 folds is known to 1 / sqrt(2 * 1024), about 2 %.
 _N_FOLDS = 1024
 
 
 @dataclass(frozen=True)
 class Folds:
-    """A way to deal rows to folds, by their place among all rows and a seed alone.
+    """A way to assign rows to folds, by their place among all rows and a seed alone.
 
     So a row's fold does not depend on how the rows are split into blocks, files or threads.
 
@@ -31,7 +31,7 @@ class Folds:
     ----------
     seed : int
     n_folds : int, default=1024
-        A power of two. So many first rows get a fold each; the others are dealt by a hash.
+        A power of two. The first `n_folds` rows get a fold each; the others are assigned by a hash.
 
     Examples
     --------

@@ -54,7 +54,7 @@ class RowMean(Statistic[Any]):
         (the Brier score is a sum over classes). Of forecasts: their probability, whether the decision was right, and
         the scores of the probability of one event.
     view : View, optional
-        Whose forecasts; None for the rows as they are.
+        Whose forecasts; None for quantities of whole rows.
     """
 
     quantity: Literal["confidence", "correct", "nll", "brier"]

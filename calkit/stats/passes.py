@@ -71,7 +71,8 @@ def summarize(
     check : bool, default=True
         Check the scores. Only a second pass over the same scores may skip it.
     executor : str or Executor, optional
-        Who adds: ``"serial"``, ``"threads"``, ``"dask"``, …; see :func:`calkit.executors.use_executor`. By default
+        What runs the pass: ``"serial"``, ``"threads"``, ``"dask"``, …; see :func:`calkit.executors.use_executor`. By
+        default
         threads for more than about two million scores. The result does not depend on it.
     n_jobs : int, optional
         Number of threads, -1 for all cores.

@@ -22,7 +22,7 @@ from calkit.stats.views import TOP, View
 
 __all__ = ["MAX_ROWS", "InnerKeys", "OddsKeys", "Ranges", "RankCounts", "RankSums"]
 
-# So many pairs, of 9 or 17 bytes, are kept before they are turned into counts.
+# The number of pairs, of 9 or 17 bytes each, that are kept before they are turned into counts.
 MAX_ROWS = 1 << 22
 
 # Shares of mass within this of a border count as on it, since sums of weights carry rounding.

@@ -302,7 +302,7 @@ class Rows:
         precision: type[np.floating[Any]] = np.float64,
         orders: int = 4,
     ) -> NllMoments:
-        """Return so many moments (2 or 4) of the distances from the top logit, of logits times 2^-exponent."""
+        """Return `orders` moments (2 or 4) of the distances from the top logit, of logits times 2^-exponent."""
         self._block.check()
         arguments = (inverse_temperature, exponent, precision, self._workspace, orders)
         return self._kernels.nll_moments(self.scores, self.y_true, *arguments)

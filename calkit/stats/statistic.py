@@ -156,7 +156,7 @@ class ForecastStatistic(Statistic[S_co]):
 
 
 def fewer_folds(n_folds: int, numbers: int) -> int:
-    """Return to how many folds a sum of so many numbers is kept: a power of two, as the number of folds is."""
+    """Return the number of folds to keep for sums of this many numbers: a power of two, as the number of folds is."""
     while n_folds > _FEWEST_FOLDS and n_folds * numbers > _FOLD_NUMBERS:
         n_folds //= 2
     return n_folds

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from calkit.errors import UsageError
 from calkit.stats.pairs import ConfidencePairs
 from calkit.stats.parts import Parts
 
-__all__ = ["from_arrays", "to_arrays"]
+__all__ = ["from_arrays", "read_arrays", "to_arrays"]
 
 _LABELS = "labels"
 
@@ -60,12 +62,23 @@ def from_arrays(pattern: Any, arrays: Mapping[str, NDArray[Any]], prefix: str = 
     for field in fields(pattern):
         name, example = field.name, getattr(pattern, field.name)
         stored = arrays.get(prefix + name)
-        if stored is None and example is not None:
+        if stored is None and example is not None and field.default is not MISSING:
+            # Files of before it was stored; it does not depend on the rows.
+            values[name] = example
+        elif stored is None and example is not None:
             raise ValueError(f"{type(pattern).__name__}.{name} is missing")
-        if stored is None or example is None:
+        elif stored is None or example is None:
             values[name] = stored
         elif np.asarray(example).dtype != stored.dtype or (np.shape(example) != stored.shape and not of_rows):
             raise ValueError(f"{type(pattern).__name__}.{name} has type {stored.dtype} and shape {stored.shape}")
         else:
             values[name] = stored if isinstance(example, np.ndarray) else stored.item()
     return type(pattern)(**values)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an .npz file; nothing in it is executed."""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        arrays = (np.lib.format.read_array(archive.open(name), allow_pickle=False) for name in names)
+        return {name.removesuffix(".npy"): array for name, array in zip(names, arrays, strict=True)}

@@ -7,7 +7,6 @@ statistics count them; ``target=`` of every metric names one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -19,6 +18,7 @@ from calkit.errors import InputError, UsageError
 from calkit.registry import Registry
 from calkit.specs import call_with_spec, parse_spec
 from calkit.stats.forecasts import Forecasts
+from calkit.stats.logs import Logs, class_logs, log_picker
 
 if TYPE_CHECKING:
     from calkit.stats.rows import Rows
@@ -115,39 +115,6 @@ class View(ABC):
 VIEWS: Registry[Any] = Registry("target")
 
 
-Logs = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-
-def _class_logs(rows: Rows) -> Logs:
-    """Return the logarithms of the probability of each class and of all others together, each of shape (b, K)."""
-    logs = rows.log_probabilities
-    if rows.multilabel:
-        return logs, np.logaddexp(0, rows.beta * rows.scores.astype(np.float64)) * -1
-    if logs.shape[1] == 2:
-        return logs, logs[:, ::-1]
-    # Only the largest can be above 1/2; what is not is summed over the others, so that nothing small is lost.
-    with np.errstate(divide="ignore"):
-        others = np.log1p(-np.minimum(np.exp(logs), 1))
-    each, best = np.arange(len(logs)), logs.argmax(axis=1)
-    rest = logs.copy()
-    rest[each, best] = -np.inf
-    others[each, best] = np.logaddexp.reduce(rest, axis=1)
-    return logs, others
-
-
-def _pick(rows: Rows, column: int | None = None) -> Callable[[], Logs] | None:
-    """Return what gives the logarithms of one class of each row (by default the predicted one), without loss."""
-    if rows.kind == "confidence" or (rows.kind == "probs" and (rows.scores.shape[1] != 2 or rows.multilabel)):
-        return None
-
-    def logs() -> Logs:
-        yes, no = _class_logs(rows)
-        each, columns = np.arange(len(rows)), rows.predicted if column is None else column
-        return yes[each, columns], no[each, columns]
-
-    return logs
-
-
 def _outcome(rows: Rows) -> NDArray[Any]:
     """Return whether each class was the true one, (b, K); with soft labels, its share of the votes."""
     return rows.votes if rows.votes is not None else rows.one_hot
@@ -165,7 +132,7 @@ class TopLabel(View):
         """Return confidence and correctness."""
         error = rows.confidence_error
         exact = rows.exact_confidence if error else None
-        logs = _pick(rows) if rows.kind == "logits" else None
+        logs = log_picker(rows) if rows.kind == "logits" else None
         return Forecasts(rows.confidence, rows.hit, rows.weight, rows.precision, True, error, exact, logs)
 
 
@@ -228,7 +195,7 @@ class Positive(View):
         column = 1 if self.column is None else self.column
         p = np.ascontiguousarray(rows.probabilities[:, column])
         outcome = rows.y_true == column if rows.votes is None else np.ascontiguousarray(rows.votes[:, column])
-        return Forecasts(p, outcome, rows.weight, rows.precision, logs=_pick(rows, column))
+        return Forecasts(p, outcome, rows.weight, rows.precision, logs=log_picker(rows, column))
 
 
 @VIEWS.register("classwise", aliases=("class-wise",))
@@ -241,7 +208,7 @@ class Classwise(View):
 
     def of(self, rows: Rows) -> Forecasts:
         """Return the forecasts of all classes, a column each."""
-        logs = partial(_class_logs, rows) if rows.kind == "logits" or rows.scores.shape[1] == 2 else None
+        logs = partial(class_logs, rows) if rows.kind == "logits" or rows.scores.shape[1] == 2 else None
         return Forecasts(rows.probabilities, _outcome(rows), rows.weight, rows.precision, logs=logs)
 
 
@@ -330,7 +297,7 @@ class MultiLabel(View):
 
     def of(self, rows: Rows) -> Forecasts:
         """Return the forecasts of all labels, a column each."""
-        logs = partial(_class_logs, rows) if rows.kind == "logits" else None
+        logs = partial(class_logs, rows) if rows.kind == "logits" else None
         return Forecasts(rows.probabilities, _outcome(rows), rows.weight, rows.precision, logs=logs)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from calkit.errors import InputError, UsageError
 from calkit.stats import ConfidencePairs, Statistic
 from calkit_torch.bridge.distributed import is_distributed, join_over_ranks, largest_over_ranks, sum_over_ranks
-from calkit_torch.bridge.rows import CHECKS, rows_of, working_dtype
+from calkit_torch.bridge.rows import CHECKS, DeviceRows, rows_of, working_dtype
 from calkit_torch.bridge.shapes import as_score_kind, read_batch, transfer
 from calkit_torch.bridge.statistics import counter_of, keeps_pairs
 
@@ -136,7 +136,7 @@ class Accumulator:
             self.to(batch.scores.device)
         sums, pairs = self._widened(batch.n_classes), []
         for chunk in batch.chunks(_CHUNK.get(self.device.type, _ACCELERATOR_CHUNK)):
-            rows = rows_of(chunk, self.kind, self.ignore_index)
+            rows = self._seen(rows_of(chunk, self.kind, self.ignore_index), scores)
             sums = _added(sums, torch.cat([rows.checks, *(counter.measure(rows) for counter in self._counters)]))
             if self._keeps_pairs:
                 pairs.append(torch.stack([rows.confidence, rows.correct, rows.weight]))
@@ -144,6 +144,10 @@ class Accumulator:
         self._sums, self._n_classes = sums, batch.n_classes
         self._pairs = [*self._pairs, *pairs]
         return self
+
+    def _seen(self, rows: DeviceRows, scores: Tensor) -> Any:  # noqa: ARG002
+        """Return the rows as the statistics are to see them."""
+        return rows
 
     def merge(self, *others: Self) -> Self:
         """Take in what other accumulators of the same statistics have counted.

@@ -3,19 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
+from torch import Tensor
+
+from calkit.errors import InputError, UsageError
 from calkit.evaluation import Evaluation, choose_metrics
 from calkit.metrics import Metric, get_metric
 from calkit.shards import Layout
 from calkit_torch.bridge.accumulator import Accumulator
+from calkit_torch.bridge.rows import DeviceRows, EventRows
 from calkit_torch.bridge.shapes import ScoreKind, as_score_kind
 from calkit_torch.bridge.statistics import check_countable, is_summable
 
 __all__ = ["CalibrationError", "DeviceMetrics"]
 
 
-class DeviceMetrics(Accumulator):
+class _Judging(Accumulator):
+    """What metrics on devices have in common: one dimension of scores is the forecast of one event, class 1."""
+
+    _one_column: bool | None = None
+
+    def _judged(self) -> tuple[Metric, ...]:
+        """Return the metrics."""
+        raise NotImplementedError
+
+    def reset(self) -> Self:
+        """Forget all batches."""
+        self._one_column = None
+        return super().reset()
+
+    def _seen(self, rows: DeviceRows, scores: Tensor) -> Any:
+        one_column = scores.ndim == 1
+        if self._one_column not in (None, one_column):
+            raise InputError(
+                "this batch and those before differ: one dimension of scores is the forecast of one event."
+            )
+        asked = next((metric.spec for metric in self._judged() if metric.target is not None), None)
+        if one_column and asked is not None:
+            raise UsageError(
+                f"{asked} of scores of one dimension: give the scores of both classes, or leave target out."
+            )
+        self._one_column = one_column
+        return EventRows(rows) if one_column else rows
+
+    def _bound(self) -> tuple[Metric, ...]:
+        """Return the metrics as they apply to the batches, for headings."""
+        layout = Layout(self.kind, self.n_classes, None, bool(self._one_column))
+        return tuple(metric.bind(layout) for metric in self._judged())
+
+
+class DeviceMetrics(_Judging):
     """Several metrics from one pass, accumulated on the device of the batches, in constant memory but for AdaECE.
 
     Parameters
@@ -62,6 +100,9 @@ class DeviceMetrics(Accumulator):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({[metric.spec for metric in self.metrics]})"
 
+    def _judged(self) -> tuple[Metric, ...]:
+        return self.metrics
+
     def compute(self, *, sync: bool = True) -> Evaluation:
         """Return the values over all batches, of all ranks: one all-reduce and one transfer to the host.
 
@@ -82,10 +123,10 @@ class DeviceMetrics(Accumulator):
         """
         n_rows, found = self._result(sync)
         values = {metric.spec: metric.value(found[metric.statistic]) for metric in self.metrics}
-        return Evaluation(values, self.metrics, n_rows, self.n_classes, self.kind)
+        return Evaluation(values, self._bound(), n_rows, self.n_classes, self.kind)
 
 
-class CalibrationError(Accumulator):
+class CalibrationError(_Judging):
     """One metric, accumulated on the device of the batches, in constant memory but for AdaECE.
 
     Parameters
@@ -136,6 +177,9 @@ class CalibrationError(Accumulator):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.metric.spec!r})"
+
+    def _judged(self) -> tuple[Metric, ...]:
+        return (self.metric,)
 
     def compute(self, *, sync: bool = True) -> float:
         """Return the value over all batches, of all ranks: one all-reduce and one transfer to the host.

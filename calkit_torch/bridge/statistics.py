@@ -172,7 +172,8 @@ class _RowMean(Counter[RowMean, WeightedTotal]):
         return 3
 
     def measure(self, rows: DeviceRows) -> Tensor:
-        total = rows.sum(getattr(rows, self.statistic.quantity))
+        quantity = "hit" if self.statistic.quantity == "correct" else self.statistic.quantity
+        total = rows.sum(getattr(rows, quantity))
         return torch.stack([rows.checks[-1], rows.weight.sum(), total])
 
     def summary(self, sums: NDArray[np.float64]) -> WeightedTotal:
@@ -186,7 +187,7 @@ class _OutcomeTotal(Counter[OutcomeTotal, OutcomeTotals]):
         return 6
 
     def measure(self, rows: DeviceRows) -> Tensor:
-        groups = torch.stack([rows.correct, rows.counted - rows.correct])
+        groups = torch.stack([rows.hit, rows.counted - rows.hit])
         values = rows.weigh(getattr(rows, self.statistic.quantity))
         # A product with 0 would spoil the sums where a value is infinite.
         total = torch.where(groups > 0, values, 0).sum(dim=1)

@@ -138,6 +138,8 @@ REFUSALS = [
     ("prob_0,prob_1,label,true_label\n.9,.1,0,0\n", "--labels NAME", "label"),
     ("prob,label\n.9,spam\n.1,ham\n", "--positive spam", None),
     ("prob,label,pred\n.9,spam,spam\n.6,ham,ham\n", "--kind confidence", None),
+    ("label,pred,prob\n1,1,.9\n0,0,.8\n1,0,.7\n", "--kind confidence", None),
+    ("label,pred,prob\n1,1,.9\n0,0,.8\n1,0,.7\n", "--kind probs", None),
     ("prob_cat,label\n.9,cat\n.1,dog\n.2,emu\n", "--positive cat", None),
     ("prob_0,prob_1,label\n.9,.1,1\n.1,.9,2\n", "--labels-from 1", None),
     ("prob_a,prob_b,label\n.9,.1,1\n.1,.9,2\n", "--labels-from 1", None),

@@ -253,11 +253,18 @@ def test_one_score_is_that_of_class_one():
     margin = logits[:, 1] - logits[:, 0]
     for kind, scores in (("logits", margin), ("probs", torch.sigmoid(margin))):
         found = DeviceMetrics(kind=kind).update(scores, y).compute()
-        # On a device they are two classes, judged by the top label.
-        first = torch.zeros_like(scores) if kind == "logits" else 1 - scores
-        two = torch.stack([first, scores], dim=1)
         for spec, value in found.items():
-            assert value == pytest.approx(core(spec, two, y, kind=kind), rel=1e-12, abs=1e-14)
+            assert value == pytest.approx(core(spec, scores, y, kind=kind), rel=1e-12, abs=1e-14)
+        assert found.metrics[2].heading == "ECE (positive) %"
+        assert found.to_dict()["targets"]["brier"] == "positive"
+        for spec in ("adaece", "smece", "classwise_ece", "s99:threshold=0.7"):
+            found = CalibrationError(spec, kind=kind).update(scores, y).compute()
+            assert found == pytest.approx(core(spec, scores, y, kind=kind), rel=1e-11, abs=1e-13)
+    metrics = DeviceMetrics(["ece"]).update(margin, y)
+    with pytest.raises(InputError, match="one dimension of scores is the forecast of one event"):
+        metrics.update(logits, y)
+    with pytest.raises(UsageError, match="ece:target=top of scores of one dimension"):
+        DeviceMetrics(["ece:target=top"]).update(margin, y)
 
 
 def test_default_metrics_are_those_of_the_paper_that_are_sums():

@@ -281,6 +281,18 @@ class TestOneColumn:
         with pytest.raises(UsageError, match=message):
             load_predictions(path)
 
+    def test_answers_that_contradict_it(self, tmp_path):
+        # .8 for an answer 0 is no probability of 1, by the usual threshold.
+        path = csv(tmp_path, "label,pred,prob\n1,1,.9\n0,0,.8\n1,0,.7\n")
+        with pytest.raises(UsageError, match=r"'prob' is 0\.8 in row 1, where 'pred' is not 1\..*--kind confidence"):
+            load_predictions(path)
+        # By hand: the first two answers are right, so |1 - .9|, |1 - .8| and |0 - .7|, each in its own bin.
+        pairs = load_predictions(path, kind="confidence")
+        assert calkit.evaluate(pairs, ["ece"])["ece"] == pytest.approx(1 / 3, abs=1e-12)
+        assert load_predictions(path, kind="probs").y_true.tolist() == [1, 0, 1]
+        agree = csv(tmp_path, "label,pred,prob\n1,1,.9\n0,0,.2\n")
+        assert load_predictions(agree).y_true.tolist() == [1, 0]
+
     def test_a_label_that_is_none(self, tmp_path):
         path = csv(tmp_path, "prob,label\n.9,spam\n.4,ham\n")
         with pytest.raises(UsageError, match="positive='eggs' is none of the labels, which are 'ham', 'spam'"):
