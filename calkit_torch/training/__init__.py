@@ -8,8 +8,9 @@
 from calkit_torch.training.callbacks.base import Callback
 from calkit_torch.training.defaults import default_callbacks
 from calkit_torch.training.loop import train
+from calkit_torch.training.named_recipes import available_recipes, get_recipe
 from calkit_torch.training.optimisers import OPTIMISERS, get_optimiser
-from calkit_torch.training.recipe import Recipe, available_recipes, get_recipe
+from calkit_torch.training.recipe import Recipe
 from calkit_torch.training.schedules import SCHEDULES, get_schedule
 from calkit_torch.training.state import DivergedError, TrainingInterrupted, TrainingState
 from calkit_torch.training.trained import trained_model

@@ -107,7 +107,9 @@ def figure_2() -> Picture:
 
 def figure_3() -> Picture:
     """Draw eight measures over the epochs under CE and focal losses of fixed gamma."""
-    experiments = [e for e in ("sst", "20newsgroups") if sum(bool(records_of(e, loss)) for loss in COLOURS) > 1]
+    experiments = [
+        e for e in ("20newsgroups", "sst", "digits") if sum(bool(records_of(e, loss)) for loss in COLOURS) > 1
+    ]
     panels = [
         ("(a) test NLL", "nll", "nats"),
         ("(b) test NLL, correct", "nll_correct", "nats"),

@@ -44,6 +44,7 @@ OURS = {
     "20newsgroups": ("20 Newsgroups", "Global Pooling CNN"),
     "20newsgroups-bydate": ("20 Newsgroups, by date", "Global Pooling CNN"),
     "sst": ("SST Binary", "Tree LSTM"),
+    "digits": ("Digits with noise, a stand-in", "small ResNet"),
 }
 ADAECE = "adaece:convention=focal-calibration"
 #: Metric and moment of each figure: before scaling, or after it by the T chosen on a metric. All are in percent.

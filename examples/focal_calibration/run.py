@@ -154,10 +154,11 @@ def progress(all_cells: list[Cell], work: Path, results: Path) -> None:
         last = records[-1] if records else {}
         test = last.get("test", {})
         state = "done" if done else f"epoch {len(records)}" if records else "-"
-        print(
-            f"{cell.name:32} {state:10}"
-            + (f" best {last['best_epoch']:2}  test error {test['error']:.4f}  ECE {test['ece']:.4f}" if last else "")
-        )
+        line = f"{cell.name:32} {state:10}"
+        if test:
+            best = last.get("best_epoch", len(records))
+            line += f" best {best:2}  test error {test['error']:.4f}  ECE {test['ece']:.4f}"
+        print(line)
 
 
 def main() -> None:

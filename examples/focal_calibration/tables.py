@@ -180,7 +180,7 @@ def runs_text(data: Path) -> str:
     lines = ["| data set | loss | seeds | epochs | best epoch of each |", "| --- | --- | --- | --- | --- |"]
     for (dataset, _, loss), seeds in groups.items():
         histories = [nets.history(network) for network in seeds]
-        best = ", ".join(str(records[-1]["best_epoch"]) for records in histories)
+        best = ", ".join(str(records[-1].get("best_epoch", "the last")) for records in histories)
         numbers = ", ".join(str(network.seed) for network in seeds)
         lines.append(f"| {dataset} | {loss} | {numbers} | {len(histories[0])} | {best} |")
     return "\n".join(lines) + "\n"
