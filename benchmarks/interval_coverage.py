@@ -14,7 +14,7 @@ import numpy as np
 
 import calkit
 
-METRICS = ["ece", "adaece", "smece", "mce", "accuracy", "nll"]
+METRICS = ["ece", "adaece", "rmsce", "smece", "ks", "kuiper", "mce", "accuracy", "nll"]
 SIZES = [100, 500, 2000, 20_000]
 RESULTS = Path(__file__).with_name("results") / "interval_coverage.json"
 
@@ -94,9 +94,9 @@ def main():
         return
     rows = []
     for world, right in WORLDS.items():
-        truth = dict(calkit.evaluate(draw(np.random.default_rng(0), 4_000_000, right), METRICS))
+        truth = dict(calkit.evaluate(draw(np.random.default_rng(0), 4_000_000, right), METRICS, floors=False))
         if world == "calibrated":
-            truth.update(ece=0.0, adaece=0.0, smece=0.0, mce=0.0)
+            truth.update(dict.fromkeys(("ece", "adaece", "rmsce", "smece", "ks", "kuiper", "mce"), 0.0))
         for n in options.sizes:
             for row in coverage(n, right, truth, options.repeats):
                 rows.append({"world": world, "rows": n, "truth": truth[row["metric"].split(",")[0]], **row})

@@ -1,4 +1,4 @@
-"""calkit: measure, show and mend the calibration of classifiers.
+"""calkit: measure, show and improve the calibration of classifiers.
 
 The names below load on first use, so that ``import calkit`` costs next to nothing: scikit-learn comes with the first
 calibrator, matplotlib with the first plot.

@@ -2,7 +2,7 @@
 
 A small network learns scikit-learn's handwritten digits, seen through noise, from 300 images and without any
 regularisation, until it fits them perfectly. On images it has not seen it is right four times in five and almost
-always sure: the over-confidence that calkit measures and mends. Its validation and test logits are written as one
+always sure: the over-confidence that calkit measures and corrects. Its validation and test logits are written as one
 compressed file, the same on every run.
 
 Run it with ``python examples/make_digits_logits.py [OUTPUT.npz]``.

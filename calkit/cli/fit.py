@@ -20,10 +20,16 @@ __all__ = ["command"]
 @click.option(
     "-m",
     "--method",
-    default="temperature",
-    show_default=True,
+    "methods",
+    multiple=True,
+    default=("temperature",),
+    show_default="temperature",
     metavar="METHOD",
-    help="Calibrator, with parameters if any: temperature, temperature:objective=ece.",
+    help="Calibrator, with parameters if any: auto, svs, temperature:objective=ece. Of several, the best one in "
+    "cross-validation is taken, if it is better than none.",
+)
+@click.option(
+    "--guard", type=click.FloatRange(min=0), metavar="N", help="Standard errors that it must be better by: 0.75."
 )
 @click.option(
     "-o",
@@ -32,27 +38,40 @@ __all__ = ["command"]
     required=True,
     help="JSON file to write.",
 )
-def command(file: str, source: InputOptions, method: str, output: Path) -> None:
+def command(file: str, source: InputOptions, methods: tuple[str, ...], guard: float | None, output: Path) -> None:
     """Fit a calibrator on validation predictions and save it.
 
     Of a file with several splits the validation split is used, unless --split names another.
 
     \b
     calkit fit val.npz -m temperature:objective=ece -o cal.json
+    calkit fit val.npz -m temperature -m svs -m auto -o cal.json
     calkit apply cal.json test.npz -o calibrated.npz
     """  # noqa: D301
-    from calkit.calibrators import get_calibrator, save_calibrator
+    from calkit.calibrators import get_calibrator, save_calibrator, select_calibrator
 
-    check_output(output, [file, *source.files()])
+    for written in (output, Path(f"{output}.npz")):
+        check_output(written, [file, *source.files()])
     _check_suffix(output)
-    calibrator = get_calibrator(method)
+    if guard is not None and len(methods) < 2:
+        raise UsageError("--guard is for a choice among several methods; give more than one -m.")
+    unfitted = [get_calibrator(method) for method in methods]
     predictions = source.load_preferred(file, "validation")
-    calibrator.fit_predictions(predictions)
+    if len(methods) == 1:
+        (method,), (calibrator,) = methods, unfitted
+        calibrator.fit_predictions(predictions)
+    else:
+        selection = select_calibrator(predictions, methods, guard=0.75 if guard is None else guard)
+        method, calibrator = selection.name, selection.calibrator
+        announce(f"{selection}\n", output)
     save_calibrator(calibrator, output)
-    values = calibrator.describe().text(digits=10)
+    found = calibrator.describe()
+    values = found.text(digits=10)
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
     told = f"{method}: {values}" if values else method
     announce(f"{told}; fitted on {predictions.n_samples:,} rows of {file}{split}; wrote {output}", output)
+    for note in found.notes:
+        announce(note, output)
 
 
 def _check_suffix(output: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from calkit.cli.tables import print_table
@@ -21,11 +24,15 @@ __all__ = ["command"]
 def command(file: str, count_nan: bool, form: str, file_format: str | None, trust_pickle: bool, sandbox: bool) -> None:
     """Print the arrays of a file, and what their names are taken for.
 
-    Of the values, only labels are looked at, unless --count-nan asks for more.
+    Of the values, only labels are looked at, unless --count-nan asks for more. Of a calibrator, what was fitted.
 
     \b
     calkit show logits.npz
+    calkit show cal.json
     """  # noqa: D301
+    if is_calibrator(file):
+        _show_calibrator(file, form)
+        return
     found = describe(file, count_nan=count_nan, file_format=file_format, trust_pickle=trust_pickle, sandbox=sandbox)
     if form == "json":
         click.echo(json_text(found.to_dict()))
@@ -43,3 +50,47 @@ def command(file: str, count_nan: bool, form: str, file_format: str | None, trus
     for item in found.arrays:
         if item.columns:
             click.echo(f" {item.name}: {item.classes()}")
+
+
+def is_calibrator(file: str) -> bool:
+    """Return whether a file is JSON that begins as those of 'calkit fit' do."""
+    try:
+        with Path(file).open("rb") as stream:
+            return b'"format": "calkit-calibrator"' in stream.read(200)
+    except OSError:
+        return False
+
+
+def _show_calibrator(file: str, form: str) -> None:
+    from calkit.calibrators import load_calibrator
+
+    calibrator = load_calibrator(file)
+    found = calibrator.describe()
+    classes = [str(name) for name in calibrator.classes_.tolist()]
+    about: dict[str, Any] = {
+        "calibrator": calibrator.name,
+        "title": found.title,
+        "parameters": {name: str(value) for name, value in calibrator.get_params(deep=False).items()},
+        "fitted": found.fitted,
+        "classes": classes,
+        "pairs": calibrator.fitted_on_pairs_,
+        "notes": list(found.notes),
+        "fingerprint": calibrator.fingerprint(),
+    }
+    if form == "json":
+        click.echo(json_text(about))
+        return
+    shown = ", ".join(classes[:10]) + (f", … ({len(classes)})" if len(classes) > 10 else "")
+    parameters = ", ".join(f"{name}={value}" for name, value in about["parameters"].items())
+    rows = [
+        ("calibrator", f"{calibrator.name} ({found.title})"),
+        ("parameters", parameters),
+        ("fitted", found.text(digits=10)),
+        ("classes", shown),
+        ("takes", "(confidence, correct) pairs" if calibrator.fitted_on_pairs_ else "logits or probabilities"),
+        ("fingerprint", calibrator.fingerprint()[:16]),
+    ]
+    click.echo(f"{printable(file)}: a calibrator")
+    print_table(["", ""], [row for row in rows if row[1]])
+    for note in found.notes:
+        click.echo(printable(note))

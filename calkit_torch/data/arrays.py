@@ -1,4 +1,4 @@
-"""A user's arrays, checked at the door and made tensors."""
+"""A user's arrays, checked once and made tensors."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from calkit.stats.kernels.workspace import Workspace
 
 __all__ = ["class_sums"]
 
-# Probabilities are held against the first edge so many at a time.
+# Probabilities are compared with the first edge this many at a time.
 _CHUNK = 64
 
 

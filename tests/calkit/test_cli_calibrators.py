@@ -1,0 +1,78 @@
+"""calkit fit, show and apply with calibrators of all kinds."""
+
+import json
+
+import numpy as np
+import pytest
+
+import calkit
+from calkit.calibrators import load_calibrator
+from calkit.cli.app import main
+from calkit.datasets import digits_path, load_digits_logits
+
+DIGITS = str(digits_path())
+
+
+def run(capsys, *arguments):
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as done:
+        code = done.code
+    out, err = capsys.readouterr()
+    return code or 0, out, err
+
+
+def test_auto_says_what_it_did(tmp_path, capsys):
+    code, out, _ = run(capsys, "fit", DIGITS, "-m", "auto", "-o", tmp_path / "cal.json")
+    assert code == 0
+    assert "kept = yes" in out
+    assert "on held-out rows the log-loss falls by 0." in out
+    fitted = load_calibrator(tmp_path / "cal.json")
+    alone = calkit.calibrators.AutoCalibrator().fit_predictions(load_digits_logits("validation"))
+    assert fitted.fingerprint() == alone.fingerprint()
+
+
+def test_the_best_of_several(tmp_path, capsys):
+    arguments = ["-m", "temperature", "-m", "histogram", "-m", "vector"]
+    code, out, _ = run(capsys, "fit", DIGITS, *arguments, "-o", tmp_path / "cal.json")
+    assert code == 0
+    chosen = load_calibrator(tmp_path / "cal.json")
+    assert f"* {chosen.name}" in out
+    assert "95 % interval" in out
+    assert chosen.name in ("temperature", "vector")
+    code, _, err = run(capsys, "fit", DIGITS, "--guard", "1", "-o", tmp_path / "cal.json")
+    assert code == 2
+    assert "give more than one -m" in err
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_show(tmp_path, capsys, form):
+    run(capsys, "fit", DIGITS, "-m", "temperature:objective=ece", "-o", tmp_path / "cal.json")
+    code, out, _ = run(capsys, "show", tmp_path / "cal.json", "--format", form)
+    assert code == 0
+    fitted = load_calibrator(tmp_path / "cal.json")
+    if form == "json":
+        assert json.loads(out)["fitted"] == {"temperature": fitted.temperature_}
+        assert json.loads(out)["fingerprint"] == fitted.fingerprint()
+    else:
+        assert "temperature scaling" in out
+        assert f"T = {fitted.temperature_:.10g}" in out
+        assert "changes none of its answers" in out
+
+
+def test_methods_of_every_kind_are_applied(tmp_path, capsys):
+    test = load_digits_logits("test")
+    for method in ("svs", "isotonic", "top-label:calibrator=beta", "by-column:calibrator=temperature"):
+        assert run(capsys, "fit", DIGITS, "-m", method, "-o", tmp_path / "cal.json")[0] == 0
+        assert run(capsys, "apply", tmp_path / "cal.json", DIGITS, "-o", tmp_path / "out.npz")[0] == 0
+        expected = load_calibrator(tmp_path / "cal.json").predict_proba(test.scores.astype(np.float64))
+        written = calkit.load_predictions(tmp_path / "out.npz")
+        np.testing.assert_allclose(np.asarray(written.scores), expected, atol=1e-6)
+
+
+def test_the_arrays_beside_never_replace_the_data(tmp_path, capsys):
+    data = tmp_path / "cal.json.npz"
+    calkit.save_predictions(load_digits_logits("validation"), data)
+    code, _, err = run(capsys, "fit", data, "-o", tmp_path / "cal.json")
+    assert code == 2
+    assert "cal.json.npz" in err
