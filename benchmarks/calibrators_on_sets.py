@@ -4,8 +4,8 @@
     python benchmarks/calibrators_on_sets.py --table docs/user_guide/calibrators_on_sets.inc [--results FILE]
 
 DATA is the folder with the real sets. Where a set has no validation half of its own, a random half is fitted on. What
-takes longer than half a minute is left out, and said so. The results are put into a file by set, so that a long run can
-be made in parts, and the table is made of that file.
+takes more than half a minute of the processor is left out, and said so. The results are put into a file by set, so that
+a long run can be made in parts, and the table is made of that file.
 """
 
 import argparse
@@ -96,15 +96,15 @@ def losses(log_proba, y):
 
 def judged(spec, fit_on, test):
     """Log-losses of the test half, its ECE, and the seconds of the fit."""
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         start = time.process_time()
         calibrator = get_calibrator(spec).fit_predictions(fit_on)
         seconds = time.process_time() - start
         probs = calibrator.predict_proba(test.logits().scores)
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     y = np.asarray(test.y_true)
     with np.errstate(divide="ignore"):
         found = losses(np.log(probs.astype(np.float64)), y)

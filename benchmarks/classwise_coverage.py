@@ -1,8 +1,8 @@
 """How often intervals of class-wise ECE, and of ECE of many classes, cover a known truth.
 
 ``OMP_NUM_THREADS=1 python benchmarks/classwise_coverage.py [--classes 10] [--rows 500 2000] [--repeats 100]``. The
-truth of each world is exact in the outcomes: the gap of a bin is the mean of what was said minus what is true, over many
-rows. The share of p-values below 2.5 % is the level of the test where the model is calibrated.
+truth of each world is exact in the outcomes: the gap of a bin is the mean of what was said minus what is true, over
+many rows. The share of p-values below 2.5 % is the level of the test where the model is calibrated.
 """
 
 import argparse

@@ -91,6 +91,21 @@ class Comparison:
             "p_adjusted": [row[3].p_adjusted for row in rows],
         }
 
+    def _repr_html_(self) -> str:
+        """Return the differences as notebooks show them."""
+        from calkit.notebook import html_table
+
+        header = ["model", *(metric.heading for metric in self.metrics)]
+        rows = []
+        for name, evaluation in self.evaluations.items():
+            cells = []
+            for metric in self.metrics:
+                found = self.differences[metric.spec].get(name)
+                told = "baseline" if found is None else difference_text(metric, found)
+                cells.append(f"{metric.format(evaluation[metric.spec])} ({told})")
+            rows.append([name, *cells])
+        return html_table(header, rows, f"{self.n_samples:,} samples, differences from {self.baseline}")
+
     def __str__(self) -> str:
         lines = [f"{self.n_samples} samples, differences from {self.baseline}"]
         for metric in self.metrics:

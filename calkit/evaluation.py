@@ -175,6 +175,26 @@ class Evaluation(Mapping[str, float]):
         found = {spec: self.intervals.get(spec) for spec in self.values_by_spec}
         return {spec: None if limits is None else list(limits) for spec, limits in found.items()}
 
+    def frame(self) -> dict[str, list[Any]]:
+        """Return one row per metric as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
+        found = [self.judgement(metric.spec) for metric in self.metrics]
+        return {
+            "metric": [metric.spec for metric in self.metrics],
+            "value": [self[metric.spec] for metric in self.metrics],
+            "low": [None if item.interval is None else item.interval[0] for item in found],
+            "high": [None if item.interval is None else item.interval[1] for item in found],
+            "floor": [None if item.floor is None else item.floor.mean for item in found],
+            "p_value": [item.p_value for item in found],
+        }
+
+    def _repr_html_(self) -> str:
+        """Return the values as notebooks show them."""
+        from calkit.notebook import html_table
+
+        rows = [[m.heading, m.format(self[m.spec]), self.interval_text(m), self.floor_text(m)] for m in self.metrics]
+        classes = "" if self.n_classes is None else f", {self.n_classes} classes"
+        return html_table(["metric", "value", "interval", "floor"], rows, f"{self.n_samples:,} samples{classes}")
+
     def __str__(self) -> str:
         width = max(len(metric.heading) for metric in self.metrics)
         lines = [

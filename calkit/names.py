@@ -186,8 +186,8 @@ def add_words(role: Role, *words: str) -> None:
 
     Examples
     --------
-    >>> add_words("labels", "Wahrheit")
-    >>> read_name("val_wahrheit")
+    >>> add_words("labels", "gold_index")
+    >>> read_name("val_gold_index")
     Meaning(role='labels', split='validation')
     """
     if role not in ROLES:

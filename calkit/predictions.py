@@ -113,8 +113,8 @@ class Predictions:
     scores: Any
     y_true: Any = None
     kind: Kind = field(kw_only=True)
-    sample_weight: Any = None
-    class_names: Sequence[Any] | None = None
+    sample_weight: Any = field(default=None, kw_only=True)
+    class_names: Sequence[Any] | None = field(default=None, kw_only=True)
     columns: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     meta: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     one_column: bool | None = field(default=None, kw_only=True)

@@ -193,13 +193,12 @@ class StreamingEvaluation:
         if self.n_classes not in (None, batch.n_classes):
             raise InputError(f"this batch has {batch.n_classes} classes, but those before had {self.n_classes}.")
         if self._layout is not None and self.class_names is None and batch.class_names is not None:
-            # Those before had no names: their classes were 0 to K-1.
             batch = batch.with_classes(range(batch.n_classes or 0))
         layout = Layout.of(batch)
         if self._layout is None:
             self._bind(layout)
             # Data frames name the classes: columns of those to come are found by name.
-            self.class_names = batch.class_names
+            self.class_names = as_class_names(batch.class_names)
         elif layout.one_column != self._layout.one_column:
             raise InputError("this batch and those before differ: one column of scores is the forecast of one event.")
         found = summarize(batch, self._totals, first_row=self.n_samples)

@@ -72,8 +72,7 @@ def summarize(
         Check the scores. Only a second pass over the same scores may skip it.
     executor : str or Executor, optional
         What runs the pass: ``"serial"``, ``"threads"``, ``"dask"``, …; see :func:`calkit.executors.use_executor`. By
-        default
-        threads for more than about two million scores. The result does not depend on it.
+        default threads for more than about two million scores. The result does not depend on it.
     n_jobs : int, optional
         Number of threads, -1 for all cores.
     first_row : int, default=0

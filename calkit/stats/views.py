@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
+from calkit.labels import ClassIndex
 from calkit.registry import Registry
 from calkit.specs import call_with_spec, parse_spec
 from calkit.stats.forecasts import Forecasts
@@ -178,13 +179,12 @@ class Positive(View):
                     f"target='positive' needs to know which of the {n} classes is meant: 'positive:class=NAME'."
                 )
             return replace(self, column=1)
-        known = list(range(n or 0)) if names is None else list(names)
-        # A name may be a number that was written as text, in a file or on the command line.
-        found = [i for i, name in enumerate(known) if name == self.label or str(name) == str(self.label)]
-        if not found:
+        column = ClassIndex(names, n or 0).find(self.label, positions=False)
+        if column is None:
+            known = list(range(n or 0)) if names is None else list(names)
             listing = ", ".join(map(str, known[:20])) + (", …" if len(known) > 20 else "")
             raise InputError(f"target={self.spec!r}: there is no class {self.label!r}; the classes are {listing}.")
-        return replace(self, column=found[0])
+        return replace(self, column=column)
 
     def tells_all(self, rows: Rows) -> bool:
         """Whether there are two classes."""

@@ -319,6 +319,11 @@ def try_compare(folder):
     assert json.dumps(EXPECTED[1])[:10] in output
 
 
+def try_test(folder):
+    outputs = {run(["test", write_table(folder / "a.csv", order), "--kind", "logits"]) for order in ((1, 0), (0, 1))}
+    assert len(outputs) == 1
+
+
 #: Every command, tried on a file whose columns are called 3 and 7; None where none is read.
 COMMANDS = {
     "evaluate": try_evaluate,
@@ -329,6 +334,7 @@ COMMANDS = {
     "plot": try_plot,
     "report": try_report,
     "compare": try_compare,
+    "test": try_test,
     "demo": None,
     "formats": None,
     "metrics": None,

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 from scipy.optimize import brentq
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 import calkit
 from calkit import Predictions, TemperatureScaling, evaluate
 from calkit.errors import InputError
 from calkit.evaluation import DEFAULT_METRICS
+from calkit.metrics import available_metrics
 from calkit.stats.kernels import Workspace, choose_kernels
 
 
@@ -292,3 +293,28 @@ def test_shared_arguments_of_functions():
     channels = np.moveaxis(2 * p, -1, 1)
     options = {"labels_from": 1, "ignore_label": 255, "class_axis": 1, "normalize": True, "by": y > 1}
     assert calkit.brier(y, channels, **options) == pytest.approx(expected, rel=1e-14)
+
+
+# Unbiased estimates leave out the pairs of a row with itself, which are other pairs where a row counts as several.
+UNBIASED = {"skce", "kde-ece", "l1-debiased", "l2-debiased"}
+
+
+@pytest.mark.parametrize("name", available_metrics())
+def test_every_metric_takes_soft_labels_and_masked_logits(name):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (60, 4))
+    y = np.array([rng.choice(4, p=softmax(row)) for row in logits])
+    logits[np.arange(0, 60, 2), (y[::2] + 1) % 4] = -np.inf
+    votes = np.array([rng.dirichlet(3 * p + 0.1) for p in softmax(logits, axis=1)]) * np.isfinite(logits)
+    votes /= votes.sum(axis=1, keepdims=True)
+    rows, classes = np.nonzero(votes)
+    for truth in (y, votes):
+        values = [
+            evaluate(Predictions(scores, truth, kind=kind), [name])[name]
+            for scores, kind in ((logits, "logits"), (softmax(logits, axis=1), "probs"))
+        ]
+        # Both spellings of a probability of 0; the bins of AdaECE may end at another digit.
+        assert values[0] == pytest.approx(values[1], rel=1e-9, abs=1e-12, nan_ok=True)
+    if name not in UNBIASED:
+        expanded = Predictions(logits[rows], classes, kind="logits", sample_weight=votes[rows, classes])
+        assert values[0] == pytest.approx(evaluate(expanded, [name])[name], rel=1e-9, abs=1e-12, nan_ok=True)

@@ -501,3 +501,15 @@ def test_batches_of_frames_are_matched_by_name():
         unnamed.update(frame, names[y])
     numbered = unnamed.update(pd.DataFrame({str(k): probs[:, k] for k in (2, 0, 1)}), y)
     assert numbered.result()["nll"] == pytest.approx(expected["nll"], rel=1e-12)
+
+
+@pytest.mark.parametrize("names", [[1, 2, 3], ["1", "2", "3"], [3, 2, 1]])
+@pytest.mark.parametrize("spelled", ["2", "2.0"])
+def test_targets_name_classes_by_value(names, spelled):
+    order = [names.index(name) for name in ([1, 2, 3] if isinstance(names[0], int) else ["1", "2", "3"])]
+    p = Predictions(np.array(NUMBERED)[:, np.argsort(order)], [1, 2, 1], kind="probs", class_names=names)
+    # Of class 2: forecasts .1, .8, .2 of events that did not happen, did, and did not.
+    spec = f"brier:target=positive:class={spelled}"
+    assert evaluate(p, [spec])[spec] == pytest.approx((0.01 + 0.04 + 0.04) / 3)
+    with pytest.raises(InputError, match="there is no class"):
+        evaluate(p, ["brier:target=positive:class=0"])

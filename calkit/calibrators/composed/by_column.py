@@ -106,12 +106,14 @@ class ByColumn(Calibrator):
     def describe(self) -> Description:
         """Return the number of values with a calibrator of their own, and what was fitted for each."""
         inner = self.calibrator_.describe()
+        if self.column is None:
+            return inner
         notes = tuple(
             f"{self.column} {value}: {item.describe().text()}."
             for value, item in zip(self.values_.tolist(), self.calibrators_, strict=True)
         )
         return Description(
-            f"{inner.title} by {self.column or 'nothing'}", (FittedValue("n_values", len(self.values_)),), notes=notes
+            f"{inner.title} by {self.column}", (FittedValue("n_values", len(self.values_)),), notes=notes
         )
 
 
