@@ -121,7 +121,7 @@ def sweep(pairs, w):
         index = ref.equal_mass_indices(confidences, w, n_bins)
         rows = [r for r in ref.bins_of(index, confidences, [a for _, a in pairs], w, n_bins) if r[0] > 0]
         rates = [a / m for m, _, a in rows]
-        if any(s > t + 1e-15 for s, t in itertools.pairwise(rates)):
+        if any(s > t + 1e-12 for s, t in itertools.pairwise(rates)):
             break
         best = ref.gap_mean(rows)
     return best
