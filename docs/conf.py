@@ -34,7 +34,7 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 # Methods inherited from scikit-learn refer to its own user guide.
-suppress_warnings = ["ref.ref"]
+suppress_warnings = ["ref.ref", "ref.term"]
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]

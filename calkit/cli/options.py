@@ -64,9 +64,9 @@ class InputOptions:
             predictions = load_predictions(path, **self._arguments(split), **more)
         return watched(predictions, path)
 
-    def shards(self, path: str, split: str | None = None) -> Shards:
+    def shards(self, path: str, split: str | None = None, **more: Any) -> Shards:
         """Return the files that a pattern or a folder stands for, to be read where they are worked on."""
-        return Shards(path, **self._arguments(split))
+        return Shards(path, **self._arguments(split), **more)
 
     def files(self) -> list[str]:
         """Return the words of the options that may name files, beside the one that is read."""

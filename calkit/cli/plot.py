@@ -159,7 +159,7 @@ def _displays(
     several = len(files) > 1
     for file in files:
         calibrators = fit.fitted(file, source)
-        predictions = source.load_preferred(file, "test")
+        predictions = source.load_preferred(file, "test", columns=[counting["by"]] if "by" in counting else None)
         split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
         heading = f"{Path(file).name}{split}"
         shown = [("uncalibrated" if calibrators else "", predictions)]

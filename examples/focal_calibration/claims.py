@@ -116,9 +116,8 @@ def accuracy_kept(data: Path) -> Claim:
     for dataset, values in pairs.items():
         mean = 100 * sum(v for v, _ in values) / len(values)
         room = 100 * 1.96 * max(error for _, error in values)
-        evidence.append(
-            f"{NAMES[dataset]}: error of FLA-53 less that of CE {mean:+.2f} ± {room:.2f} points, {len(values)} seeds"
-        )
+        seeds = f"{len(values)} seed" + "s" * (len(values) > 1)
+        evidence.append(f"{NAMES[dataset]}: error of FLA-53 less that of CE {mean:+.2f} ± {room:.2f} points, {seeds}")
         holds.append(abs(mean) <= room)
     return Claim("Accuracy is kept.", evidence, judged(holds))
 

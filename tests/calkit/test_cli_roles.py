@@ -229,6 +229,14 @@ class TestNewData:
         assert "--labels" in err
 
 
+@pytest.mark.parametrize("command_line", ["evaluate {}", "plot {} -o {}.png"])
+def test_groups_are_columns_of_the_file(command, tmp_path, command_line):
+    text = "site,prob_0,prob_1,label\nA,.9,.1,0\nB,.4,.6,1\nA,.3,.7,0\nB,.2,.8,1\n"
+    path = write(tmp_path / "a.csv", text)
+    code, _, err = command(*command_line.format(path, path).split(), "--by", "site")
+    assert code == 0, err
+
+
 class TestShow:
     def test_which_column_is_which_class(self, command, tmp_path):
         path = write(tmp_path / "a.csv", "logit_2,logit_10,logit_1,logit_max,label\n0,1,2,2,1\n3,0,1,3,2\n")
