@@ -9,7 +9,7 @@ from calkit.arrays import column_names, to_values
 from calkit.errors import InputError
 from calkit.labels import ClassIndex, as_class_names
 from calkit.labels.values import key_of
-from calkit.names import column_classes
+from calkit.names import SCORE_ROLES, column_classes, read_class_column
 
 __all__ = ["named_scores"]
 
@@ -28,8 +28,9 @@ def named_scores(scores: Any, class_names: Sequence[Any] | None) -> tuple[Any, S
         return scores, class_names
     array, classes = to_values(scores), column_classes(titles)
     if class_names is None:
+        _refuse_others(titles)
         return array, None if classes == tuple(range(len(classes))) else classes
-    indices = [ClassIndex(names, len(names)) for names in dict.fromkeys((titles, classes))]
+    indices = [ClassIndex(names, len(names)) for names in dict.fromkeys((titles, classes, _words(titles)))]
     wanted = as_class_names(class_names) or ()
     found = min(
         ([index.find(name, positions=False) for name in wanted] for index in indices),
@@ -42,3 +43,22 @@ def named_scores(scores: Any, class_names: Sequence[Any] | None) -> tuple[Any, S
         missing = wanted[found.index(None)]
         raise InputError(f"class_names has {missing!r}, but the columns of the scores are named {list(titles)[:10]}.")
     return array[:, order], class_names
+
+
+def _words(titles: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the class that each column is named after by itself, if these differ; else the titles."""
+    found = [read_class_column(title) if isinstance(title, str) else None for title in titles]
+    words = [title if column is None else column.word for title, column in zip(titles, found, strict=True)]
+    return tuple(words if len({key_of(word, True) for word in words}) == len(words) else titles)
+
+
+def _refuse_others(titles: Sequence[Any]) -> None:
+    """Refuse a frame in which some columns are named as scores of classes, and others not."""
+    found = {title: read_class_column(title) if isinstance(title, str) else None for title in titles}
+    arrays = [column.array for column in found.values() if column is not None and column.role in SCORE_ROLES]
+    others = [title for title, column in found.items() if column is None or column.array not in arrays]
+    if others and any(arrays.count(name) > 1 for name in arrays):
+        raise InputError(
+            f"the columns {others[:10]} of the scores are not named as those of the classes; leave them out, or choose "
+            "columns with class_names."
+        )

@@ -169,7 +169,9 @@ def mean_absolute(n: FloatArray, q: FloatArray, centre: FloatArray) -> FloatArra
     mean, variance = n * q, n * q * (1 - q)
     off = centre - mean
     sd = np.sqrt(np.maximum(variance, _TINY))
-    normal = sd * _FOLD * np.exp(-0.5 * (off / sd) ** 2) + off * (1 - 2 * special.ndtr(-off / sd))
+    # From 40 standard deviations on, the exponential is 0; squares of more could overflow.
+    distance = np.clip(off / sd, -40, 40)
+    normal = sd * _FOLD * np.exp(-0.5 * distance**2) + off * (1 - 2 * special.ndtr(-distance))
     out = np.where(variance > 0, normal, np.abs(off))
     few = (variance <= _NORMAL_VARIANCE) & (variance > 1e-12)
     if few.any():

@@ -199,6 +199,12 @@ class TestFrames:
         with pytest.raises(InputError, match=r"sum|lie in \[0, 1\]"):
             calkit.accuracy(["a", "b"], FRAMES[frame](columns))
 
+    def test_other_columns_are_refused(self, frame):
+        columns = {"prob_a": [0.8, 0.1], "prob_b": [0.2, 0.9], "label": [0, 1]}
+        with pytest.raises(InputError, match=r"the columns \['label'\] of the scores are not named as those"):
+            calkit.accuracy(["a", "b"], FRAMES[frame](columns))
+        assert calkit.accuracy(["a", "b"], FRAMES[frame](columns), class_names=["a", "b"]) == 1
+
     def test_one_hot_frames_are_matched_by_name(self, frame):
         scores = FRAMES[frame]({"b": [0.2, 0.9], "a": [0.8, 0.1]})
         truth = FRAMES[frame]({"a": [1, 0], "b": [0, 1]})

@@ -358,3 +358,10 @@ def test_a_report_of_one_column_judges_predicted_classes_and_says_so():
     diagram = result.diagram
     gaps = np.abs(np.array(diagram.confidence) - np.array(diagram.correct)).sum() / np.sum(diagram.weight)
     assert gaps == pytest.approx(result.values["ece"].value, rel=1e-12)
+
+
+def test_means_of_next_to_nothing_far_from_their_centre_give_no_warning():
+    # A mean of 1e-320 lies further from its centre than the square of a number can tell; |10^6 - C| is 10^6.
+    from calkit.inference.cells import mean_absolute
+
+    assert mean_absolute(np.array([1e-300]), np.array([1e-20]), np.array([1e6])).tolist() == pytest.approx([1e6])

@@ -19,8 +19,8 @@ __all__ = ["ScalingBinning", "fit_sigmoid"]
 
 Floats = NDArray[np.float64]
 
-# Probabilities of 0 and 1 have no finite log-odds.
-_LEAST = 1e-300
+# Probabilities nearer to 0 than this have its log-odds: those of an exact 0 would outweigh all others.
+_LEAST = 1e-12
 _STEPS = 100
 # A slope penalty in rows: keeps separable data finite.
 _RIDGE = 1e-3
@@ -37,8 +37,8 @@ class ScalingBinning(TableMaps):
     ----------
     n_bins : int, default=15
         Bins of equal mass, of the fitted values.
-    mix : {"laplace", "probmetrics", None}, default=None
-        As for :class:`Isotonic`; the values are means of a sigmoid and so never 0.
+    mix : {"laplace", "probmetrics", None}, default="laplace"
+        As for :class:`Isotonic`; without it a sigmoid can come near to 0.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class ScalingBinning(TableMaps):
     slope_: Floats
     intercept_: Floats
 
-    def __init__(self, n_bins: int = 15, mix: str | None = None) -> None:
+    def __init__(self, n_bins: int = 15, mix: str | None = "laplace") -> None:
         self.n_bins = n_bins
         self.mix = mix
 
@@ -102,7 +102,7 @@ class ScalingBinning(TableMaps):
 
 
 def _log_odds(x: Floats) -> Floats:
-    return np.asarray(logit(np.clip(x, _LEAST, 1 - 2**-53)))
+    return np.asarray(logit(np.clip(x, _LEAST, 1 - _LEAST)))
 
 
 def _sigmoid(x: Floats, slope: float, intercept: float) -> Floats:

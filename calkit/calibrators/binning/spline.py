@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 
 from calkit.calibrators.binning.base import TableMaps
 from calkit.calibrators.binning.rows import Groups
+from calkit.calibrators.binning.scaling_binning import fit_sigmoid
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import InputError
 
@@ -24,7 +25,9 @@ _LEAST = 1e-12
 _DEGREE = 3
 # Points at which the fitted curve is kept, evenly spaced in log-odds; it is linear between them.
 _POINTS = 513
-_STEPS = 200
+_STEPS = 500
+# Damping of steps, in mean curvatures.
+_LEAST_DAMPING, _MOST_DAMPING = 1e-6, 1e12
 
 
 @register_calibrator("spline")
@@ -41,8 +44,8 @@ class MonotoneSpline(TableMaps):
         Knots inside the range of the scores.
     smoothness : float, default=1.0
         Weight of the ridge, in rows.
-    mix : {"laplace", "probmetrics", None}, default=None
-        As for :class:`Isotonic`; the map is never 0 by itself.
+    mix : {"laplace", "probmetrics", None}, default="laplace"
+        As for :class:`Isotonic`; where no row of low scores is positive, the curve comes near to 0.
 
     Attributes
     ----------
@@ -65,7 +68,7 @@ class MonotoneSpline(TableMaps):
 
     title: ClassVar[str] = "monotone spline"
 
-    def __init__(self, n_knots: int = 6, smoothness: float = 1.0, mix: str | None = None) -> None:
+    def __init__(self, n_knots: int = 6, smoothness: float = 1.0, mix: str | None = "laplace") -> None:
         self.n_knots = n_knots
         self.smoothness = smoothness
         self.mix = mix
@@ -89,7 +92,12 @@ class MonotoneSpline(TableMaps):
         mass = np.cumsum(groups.weight) - groups.weight / 2
         inner = np.interp(np.arange(1, self.n_knots + 1) / (self.n_knots + 1), mass / groups.total_weight, at)
         basis = _rising(at, inner)
-        coefficients = _fit_coefficients(basis, groups, high - low, float(logit(rate)), self.smoothness)
+        # The best straight line is where the search begins.
+        slope, intercept = fit_sigmoid(groups)
+        rise = max(slope, 0.0) * (high - low)
+        base = slope * low + intercept if slope > 0 else float(logit(rate))
+        start = np.append(base, rise * np.diff(_greville(inner)))
+        coefficients = _fit_coefficients(basis, groups, high - low, start, self.smoothness)
         grid = np.linspace(0, 1, _POINTS)
         curve = expit(_rising(grid, inner) @ coefficients)
         return expit(low + grid * (high - low)), np.maximum.accumulate(np.clip(curve, 0, 1))
@@ -97,14 +105,23 @@ class MonotoneSpline(TableMaps):
 
 def _rising(at: Floats, inner: Floats) -> Floats:
     """Return a constant and I-splines at points in [0, 1], of shape (n, 1 + m): each rises from 0 to 1."""
-    knots = np.concatenate([np.zeros(_DEGREE + 1), np.clip(inner, 1e-6, 1 - 1e-6), np.ones(_DEGREE + 1)])
-    bumps = BSpline.design_matrix(at, knots, _DEGREE).toarray()
+    bumps = BSpline.design_matrix(at, _knots(inner), _DEGREE).toarray()
     # The sum of the B-splines from one on is an I-spline; the sum of all is the constant 1.
     tails = np.cumsum(bumps[:, ::-1], axis=1)[:, ::-1]
     return np.ascontiguousarray(tails)
 
 
-def _fit_coefficients(basis: Floats, groups: Groups, width: float, start: float, smoothness: float) -> Floats:
+def _knots(inner: Floats) -> Floats:
+    return np.concatenate([np.zeros(_DEGREE + 1), np.clip(inner, 1e-6, 1 - 1e-6), np.ones(_DEGREE + 1)])
+
+
+def _greville(inner: Floats) -> Floats:
+    """Return the coefficients of B-splines that make the straight line from 0 to 1."""
+    knots = _knots(inner)
+    return np.array([knots[i + 1 : i + 1 + _DEGREE].mean() for i in range(len(knots) - _DEGREE - 1)])
+
+
+def _fit_coefficients(basis: Floats, groups: Groups, width: float, start: Floats, smoothness: float) -> Floats:
     """Return the coefficients of least penalised NLL, all but the first of them not negative.
 
     The penalty is a pseudo-row in the middle, half of it positive; the ridge on differences of neighbouring
@@ -130,8 +147,7 @@ def _fit_coefficients(basis: Floats, groups: Groups, width: float, start: float,
         hessian = (basis * (n * p * (1 - p))[:, None]).T @ basis + half * (1 - half) * np.outer(middle, middle) + ridge
         return gradient, hessian
 
-    initial = np.append(start - width / 2, np.full(m, width / m))
-    return _projected_newton(loss, derivatives, initial, np.append(-np.inf, np.zeros(m)))
+    return _projected_newton(loss, derivatives, start, np.append(-np.inf, np.zeros(m)))
 
 
 def _projected_newton(
@@ -141,18 +157,24 @@ def _projected_newton(
     lower: Floats,
 ) -> Floats:
     """Return the least point of a strictly convex function above lower limits (Bertsekas 1982)."""
-    value = loss(x)
+    value, damping = loss(x), 0.0
     for _ in range(_STEPS):
         gradient, hessian = derivatives(x)
         free = ~((x <= lower) & (gradient > 0))
-        step = np.zeros_like(x)
-        step[free] = np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
-        scale = 1.0
-        while (found := loss(following := np.maximum(x - scale * step, lower))) > value and scale > 1e-12:
-            scale /= 2
-        gain = value - found
-        if gain > 0:
-            x, value = following, found
-        if gain <= 1e-15 * (1 + abs(value)):
+        own, size = hessian[np.ix_(free, free)], float(np.trace(hessian)) / len(x)
+        gain = 0.0
+        # Where all probabilities are near 0 or 1 the curvature tells nothing: then steps are damped.
+        while gain <= 0 and damping <= _MOST_DAMPING * size:
+            step = np.zeros_like(x)
+            step[free] = np.linalg.solve(own + damping * np.eye(len(own)), gradient[free])
+            following = np.maximum(x - step, lower)
+            gain = value - (found := loss(following))
+            if not gain > 0:
+                damping = max(4 * damping, _LEAST_DAMPING * size)
+        if not gain > 0:
             break
+        x, value = following, found
+        if gain <= 1e-15 * (1 + abs(value)) and damping <= _LEAST_DAMPING * size:
+            break
+        damping = damping / 8 if damping > _LEAST_DAMPING * size else 0.0
     return x
