@@ -69,7 +69,8 @@ def sweep_bins(forecasts: Ranked) -> NDArray[np.intp]:
     for n_bins in range(2, len(forecasts.weight) + 1):
         starts = _starts(weight[:-1], weight[-1], n_bins)
         ends = np.append(starts, len(forecasts.weight))
-        if (np.diff(np.diff(positive[ends]) / np.diff(weight[ends])) < 0).any():
+        # Rates that are equal but for rounding are in order.
+        if (np.diff(np.diff(positive[ends]) / np.diff(weight[ends])) < -1e-12).any():
             break
         last = starts
     return last

@@ -15,8 +15,8 @@ def about(definition: MetricDefinition) -> dict[str, str]:
     --------
     >>> from calkit.metrics import METRICS
     >>> from calkit.metrics.catalogue import about
-    >>> about(METRICS["s99"])["parameters"]
-    'threshold=0.99'
+    >>> about(METRICS["ece"])["parameters"]
+    'n_bins=15, binning=uniform, norm=l1, convention=none'
     """
     low, high = definition.bounds
     _, _, parameters = str(Spec("", (), definition.defaults)).partition(":")

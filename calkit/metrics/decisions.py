@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Unpack
 
 from calkit.errors import InputError
@@ -21,7 +22,10 @@ __all__ = ["aurc", "decision_loss", "e_aurc", "ucal"]
 
 _COST = "one pass; keeps every row, sorts once"
 # A mean over the first k of n rows knows how many rows there are.
-_COUNTS = {"weights_are_repeats": "weights are numbers of rows here, so that their scale matters a little"}
+_COUNTS = {
+    "weights_are_repeats": "weights are shares here, of as many rows as they would tell as much as; repeats are rows",
+    "votes_are_weighted_rows": "the votes of a row are one row, which rows weighted by them are not",
+}
 _GEIFMAN = "Geifman & El-Yaniv, NeurIPS 2017; Geifman, Uziel & El-Yaniv, ICLR 2019"
 
 
@@ -105,6 +109,16 @@ def decision_loss(
     return _bootstrapped(lambda forecasts: expected_cost(forecasts, fp, fn))
 
 
+def _counted(forecasts: Ranked) -> Ranked:
+    """Return the same with weights that add up to as many rows as would tell as much, (Σw)² / Σw²."""
+    unit = float(forecasts.squared_weight.sum()) / forecasts.total
+    return replace(forecasts, weight=forecasts.weight / unit, positive=forecasts.positive / unit)
+
+
+def _area(forecasts: Ranked) -> float:
+    return area_under_risk(_counted(forecasts))
+
+
 @metric(
     "AURC",
     law_exceptions=_COUNTS,
@@ -120,7 +134,7 @@ def aurc(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     Returns
     -------
     float
-        In [0, 1]; 0 is best. Equal confidences count in the mean over their orders.
+        In [0, 1]; 0 is best. Equal confidences count in the mean over their orders. Of weights only the ratios matter.
 
     Examples
     --------
@@ -128,11 +142,12 @@ def aurc(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     >>> aurc([0, 1], [[0.9, 0.1], [0.6, 0.4]])
     0.25
     """
-    return _bootstrapped(area_under_risk)
+    return _bootstrapped(_area)
 
 
 def _excess(forecasts: Ranked) -> float:
-    return area_under_risk(forecasts) - least_area(forecasts)
+    counted = _counted(forecasts)
+    return area_under_risk(counted) - least_area(counted)
 
 
 @metric(

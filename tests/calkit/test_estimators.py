@@ -254,7 +254,7 @@ def test_equal_mass_bins_and_the_sweep(p, y, w):
         for i, j in itertools.pairwise(edges):
             inside = [(b, c) for a, b, c in data if a in places[i:j]]
             rates.append(math.fsum(b * c for b, c in inside) / math.fsum(c for _, c in inside))
-        return all(s <= t + 1e-15 for s, t in itertools.pairwise(rates))
+        return all(s <= t + 1e-12 for s, t in itertools.pairwise(rates))
 
     for n_bins in (1, 2, 5, 15):
         assert equal_mass_starts(forecasts, n_bins).tolist() == starts(n_bins)

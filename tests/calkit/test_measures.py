@@ -52,6 +52,11 @@ def _sorted(pairs, weights):
     return ranked(c.astype(float), a.astype(bool), None if weights is None else np.asarray(weights))
 
 
+def counted(w):
+    """Weights that add up to as many rows as would tell as much."""
+    return None if w is None else np.asarray(w) * math.fsum(w) / math.fsum(x * x for x in w)
+
+
 def rmsce(pairs, w):
     found = gaps(pairs, w)
     return math.sqrt(math.fsum(g * g / m for m, g in found) / math.fsum(m for m, _ in found))
@@ -116,7 +121,7 @@ def sweep(pairs, w):
         index = ref.equal_mass_indices(confidences, w, n_bins)
         rows = [r for r in ref.bins_of(index, confidences, [a for _, a in pairs], w, n_bins) if r[0] > 0]
         rates = [a / m for m, _, a in rows]
-        if any(s > t + 1e-15 for s, t in itertools.pairwise(rates)):
+        if any(s > t + 1e-12 for s, t in itertools.pairwise(rates)):
             break
         best = ref.gap_mean(rows)
     return best
@@ -150,8 +155,8 @@ ORACLES = {
     "refinement": lambda p, w: corp_decomposition(_sorted(p, w)).refinement,
     "ucal": lambda p, w: v_shaped_regret(_sorted(p, w)),
     "decision-loss": lambda p, w: expected_cost(_sorted(p, w), 1.0, 1.0),
-    "aurc": lambda p, w: area_under_risk(_sorted(p, w)),
-    "e-aurc": lambda p, w: area_under_risk(_sorted(p, w)) - least_area(_sorted(p, w)),
+    "aurc": lambda p, w: area_under_risk(_sorted(p, counted(w))),
+    "e-aurc": lambda p, w: area_under_risk(_sorted(p, counted(w))) - least_area(_sorted(p, counted(w))),
 }
 
 

@@ -207,8 +207,8 @@ logits_and_labels = st.integers(1, 40).flatmap(
         hnp.arrays(np.float64, n, elements=st.integers(0, 3)),
     )
 )
-# Of those that compare pairs of different rows, a row given twice tells more than one of weight 2.
-OF_PAIRS = {"l2-debiased", "l1-debiased", "skce", "kde-ece"}
+# Of those that compare pairs of different rows, or count rows, a row given twice tells more than one of weight 2.
+OF_PAIRS = {"l2-debiased", "l1-debiased", "skce", "kde-ece", "aurc", "e-aurc"}
 SPECS = [
     *(name for name in available_metrics() if name not in OF_PAIRS),
     "ece:n_bins=7,binning=quantile",
