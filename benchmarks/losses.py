@@ -4,8 +4,6 @@ Run from the root of the repository on a quiet machine::
 
     OMP_NUM_THREADS=1 python benchmarks/losses.py [--shapes 128x100 ...] [--rounds 150] [--forward]
 
-Focal losses of small batches use numba where it is installed; ``CALKIT_KERNELS=numpy`` measures them without.
-
 The losses take turns in an order that is drawn anew each time; printed, as Markdown, are the ratios of the
 fastest and of the median turns to ``torch.nn.CrossEntropyLoss()``, the line that a calibrating loss replaces.
 Further yardsticks:
@@ -116,7 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     losses = contestants()
     what = "forward" if options.forward else "forward and backward"
-    versions = ["torch", *(name for name in ("numba", "kornia") if find_spec(name))]
+    versions = ["torch", *(name for name in ("kornia",) if find_spec(name))]
     print(f"{machine(*versions)}; {torch.get_num_threads()} thread(s); {what}; fastest turn (median)\n")
     columns = {}
     for shape in options.shapes:

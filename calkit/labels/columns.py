@@ -138,8 +138,11 @@ def _checked(y: TrueColumns, n_classes: int) -> TrueColumns:
     if y.votes is not None and y.votes.shape != (len(y.column), n_classes):
         raise InputError(f"votes must have shape ({len(y.column)}, {n_classes}), but have shape {y.votes.shape}.")
     if len(y.column) and not 0 <= int(y.column.min()) <= int(y.column.max()) < n_classes:
-        raise InputError(f"true columns must lie in 0..{n_classes - 1}, but reach from {y.column.min()} to "
-                         f"{y.column.max()}.")  # fmt: skip
+        row = int(np.argmax((y.column < 0) | (y.column >= n_classes)))
+        raise InputError(
+            f"y_true must lie in 0..{n_classes - 1} (one column of the scores per class), but row {row} is "
+            f"{y.column[row]}."
+        )
     return y
 
 
