@@ -20,7 +20,8 @@ _TRUST = "n above some hundreds: the shares are those of the same rows; NaN wher
 
 
 def _skill(sums: SkillSums, reference: float) -> float:
-    return 1 - sums.mean / reference if reference > 0 else math.nan
+    # Where one class alone came, the reference is 0 but for rounding.
+    return 1 - sums.mean / reference if reference > 1e-12 else math.nan
 
 
 def _of_brier(sums: SkillSums, *, classes: bool) -> float:
