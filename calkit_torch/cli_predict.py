@@ -33,7 +33,7 @@ def command(
     split_seed: int,
     device: str,
 ) -> None:
-    """Run a network over the validation and test set, and keep the logits.
+    """Run a network over a data set, and keep its logits.
 
     FILE is a checkpoint that the paper's authors published; RUN is the folder of a run of 'calkit train', which knows
     network and data set. 'calkit evaluate', 'fit', 'report' and 'plot' take what comes out.

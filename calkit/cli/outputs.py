@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,13 +10,16 @@ from pathlib import Path
 import click
 
 from calkit.atomic import is_stdout, is_stream
-from calkit.errors import UsageError
+from calkit.errors import FileFormatError, UsageError
 from calkit.io import split_address
 from calkit.io.address import STDIN, shard_paths
 from calkit.printing import printable
 from calkit.runs import RunFolder, is_run_folder
 
 __all__ = ["announce", "check_output"]
+
+# Files of a run folder that are read beside its logits.
+_OF_A_RUN = frozenset({"history.jsonl", "recipe.toml", "versions.json"})
 
 
 def check_output(output: str | Path | None, inputs: Iterable[str | Path | None]) -> None:
@@ -52,7 +56,10 @@ def _files(word: str | Path | None) -> Iterator[Path]:
     if shards:
         yield from shards
     elif is_run_folder(path):
-        yield RunFolder(path).logits()
+        yield from (item for item in Path(path).iterdir() if item.name in _OF_A_RUN)
+        # A run that has not ended has no logits yet.
+        with contextlib.suppress(FileFormatError):
+            yield RunFolder(path).logits()
     elif os.path.isdir(path):  # noqa: PTH112
         yield from (item for item in path.rglob("*") if item.is_file())
     elif os.path.exists(path):  # noqa: PTH110

@@ -89,7 +89,8 @@ class CellSums:
             return np.bincount(cell, values, n_cells).astype(np.float64)
 
         p, y = probability, outcome.astype(np.float64)
-        spread, squares = p * (1 - p), (p - y) ** 2
+        # Rounding may put a probability past 0 or 1.
+        spread, squares = np.maximum(p * (1 - p), 0), (p - y) ** 2
         none = total(np.log1p(-np.minimum(p, 1 - 1e-12)))
         count = total(None)
         mixed = None if outcome.dtype == bool else y * (1 - y)
