@@ -50,6 +50,12 @@ class Batch:
                 yield Batch(self.scores[i, :, j], self.y[i, j], None if self.weight is None else self.weight[i, j])
 
 
+def refuse_meta(name: str, value: Tensor | None) -> None:
+    """Raise for a tensor that has a shape and no numbers."""
+    if value is not None and value.is_meta:
+        raise InputError(f"{name} lies on the meta device, which holds no numbers; run the model on a real device.")
+
+
 def as_score_kind(kind: str) -> ScoreKind:
     """Check that ``kind`` is ``"logits"`` or ``"probs"`` and return it."""
     if kind not in get_args(ScoreKind):
@@ -86,8 +92,7 @@ def read_batch(scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *
     for name, value in (("the scores", scores), ("y", y), ("sample_weight", sample_weight)):
         if not isinstance(value, Tensor) and not (name == "sample_weight" and value is None):
             raise InputError(f"{name} must be a torch.Tensor, but is of type {type(value).__name__}.")
-        if isinstance(value, Tensor) and value.is_meta:
-            raise InputError(f"{name} lies on the meta device, which holds no numbers; run the model on a real device.")
+        refuse_meta(name, value)
     if not scores.is_floating_point():
         raise InputError(f"the scores must be floating-point numbers, but have dtype {scores.dtype}.")
     if y.is_floating_point() or y.is_complex():

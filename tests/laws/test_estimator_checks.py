@@ -30,6 +30,7 @@ _TEACHER = "labels stand for the classes of a teacher, which may disagree everyw
 #: The same for single calibrators.
 EXCUSED_BY_NAME = {
     "matrix": {"check_sample_weight_equivalence_on_dense_data": _UNDETERMINED},
+    "sms": {"check_sample_weight_equivalence_on_dense_data": "equal to 3e-8, the tolerance of the objective"},
     "dirichlet": {"check_sample_weight_equivalence_on_dense_data": _UNDETERMINED},
     "teacher": {"check_classifiers_one_label_sample_weights": _TEACHER, "check_fit2d_1sample": _TEACHER},
 }
