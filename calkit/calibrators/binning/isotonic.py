@@ -23,7 +23,7 @@ def isotonic_blocks(groups: Groups) -> tuple[NDArray[np.intp], Floats]:
     fit = isotonic_regression(groups.positive / groups.weight, weights=groups.weight)
     starts = np.asarray(fit.blocks, dtype=np.intp)
     means = np.add.reduceat(groups.positive, starts[:-1]) / np.add.reduceat(groups.weight, starts[:-1])
-    # Blocks of equal mean are one block: sums round.
+    # Weighted sums may round to a little past 0 or 1.
     return starts, np.clip(means, 0, 1)
 
 
