@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import operator
 import uuid
@@ -103,7 +102,7 @@ def result_while_workers_last(future: Any, opened: list[Any]) -> Any:
     """
     cluster = next((each for each in opened if hasattr(each, "workers")), None)
     while cluster is not None and not future.done():
-        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+        with contextlib.suppress(TimeoutError):
             return future.result(timeout=_LOOK)
         if all(nanny.status.name in {"closed", "failed"} for nanny in cluster.workers.values()):
             raise CalkitError(
