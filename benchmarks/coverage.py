@@ -3,7 +3,7 @@
 ``OMP_NUM_THREADS=1 python benchmarks/coverage.py [--classes 2 10] [--rows 500] [--worlds over] [--groups top tests]``.
 Each world is a finite population of rows, with what is said of each class and what is true of it, so every truth is
 exact: samples are rows drawn with replacement, with labels drawn from what is true. Results are kept in one file per
-cell, and what is there already is not run again (delete it, or raise --samples). ``--table`` writes the docs' table.
+cell, and a later run with more --samples adds to them. ``--table`` writes the docs' table.
 """
 
 import argparse
@@ -17,8 +17,11 @@ import numpy as np
 import calkit
 from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, kuiper
 from calkit.estimators.ranked import ranked
+from calkit.evaluation import judgements_of
 from calkit.inference.means import MeanInference, ProportionInference
 from calkit.inference.resampling import Resampling
+from calkit.inference.tests import run_tests
+from calkit.metrics import get_metric
 from calkit.metrics.smooth import fixed_point
 from calkit.stats import ConfidencePairs
 from calkit.stats.binning import bin_index, uniform_edges
@@ -35,7 +38,7 @@ WORLDS = {
     "mixed": lambda z, rng: z * np.where(rng.random((len(z), 1)) < 0.5, 1.5, 0.7),
 }
 CLASSES, ROWS = (2, 10, 100, 1000), (500, 2000, 10_000)
-TOP = ["ece", "adaece", "rmsce", "l2-debiased", "ks", "kuiper"]
+TOP = ["ece", "adaece", "l2-debiased", "ks", "kuiper"]
 SMOOTH = ["smece", "atb"]
 TESTS = ["cox", "spiegelhalter", "hosmer-lemeshow", "ks", "kuiper", "smece", "t-cal"]
 N_BINS = 15
@@ -98,6 +101,12 @@ class World:
         pooled = np.abs(gap.sum(axis=0)).sum()
         return {"classwise_ece": float(np.abs(gap).sum() / self.n / self.k), "pooled": float(pooled / self.n / self.k)}
 
+    def event(self, n, seed):
+        """Confidences of rows, and whether the top label is right."""
+        rng = np.random.default_rng([n, seed])
+        rows = rng.integers(0, self.n, n)
+        return self.p[rows], rng.random(n) < self.right[rows]
+
     def sample(self, n, seed):
         """Rows and their labels."""
         rng = np.random.default_rng([n, seed])
@@ -112,24 +121,31 @@ def softmax(z):
     return e
 
 
-def intervals(evaluation, metrics):
-    return {name: (*evaluation.intervals[name], evaluation.judgement(name).p_value) for name in metrics}
+class OfTopLabel:
+    """Intervals and p-values of metrics of the top label, as of forecasts of an event: that it is right."""
+
+    def __init__(self, metrics):
+        layout = calkit.Predictions([0.5], [1], kind="probs")
+        self.metrics = [get_metric(name).bind(layout, "positive") for name in metrics]
+        self.statistics = {m.statistic for m in self.metrics}
+        for metric in self.metrics:
+            self.statistics |= set(metric.inference.statistics(RESAMPLING))
+
+    def __call__(self, world, n, seed):
+        p, right = world.event(n, seed)
+        forecasts = Forecasts(p, right, None, p.dtype)
+        summaries = {statistic: statistic.count(forecasts) for statistic in self.statistics}
+        values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in self.metrics}
+        judged = judgements_of(self.metrics, values, summaries, RESAMPLING)
+        return {m.name: (*judged[m.spec].interval, judged[m.spec].p_value) for m in self.metrics}
 
 
-def of_top_label(metrics):
-    def found(world, rows, y):
-        event = calkit.Predictions(world.p[rows], (world.best[rows] == y).astype(int), kind="probs")
-        judged = calkit.evaluate(event, metrics, target="positive", confidence_level=0.95, n_resamples=400)
-        return intervals(judged, metrics)
-
-    return found
-
-
-def means(world, rows, y):
+def means(world, n, seed):
     """NLL, Brier score and accuracy from what the metrics would count."""
+    rows, y = world.sample(n, seed)
     said = world.said[rows, y]
     fold = RESAMPLING.folds.of(np.arange(len(rows)))
-    hits, n = float((world.best[rows] == y).sum()), float(len(rows))
+    hits = float((world.best[rows] == y).sum())
     found = {"accuracy": ProportionInference(None, lambda parts: parts).judge(0, ((hits, n), (hits, n)), RESAMPLING)}
     for name, value in {"nll": -np.log(said), "brier": world.squares[rows] + 1 - 2 * said}.items():
         sums = sum_folds(fold, RESAMPLING.folds.n_folds, None, value)
@@ -137,49 +153,56 @@ def means(world, rows, y):
     return {name: (*judged.interval, None) for name, judged in found.items()}
 
 
-def classwise(world, rows, y):
+def classwise(world, n, seed):
+    rows, y = world.sample(n, seed)
     judged = calkit.evaluate(
         calkit.Predictions(world.said[rows], y, kind="probs"), ["classwise_ece"], confidence_level=0.95, n_resamples=400
     )
     pooled = judged.judgement("classwise_ece").pooled
     # Two classes have one gap.
     p_value = judged.judgement("classwise_ece").p_value if pooled is None else pooled.p_value
-    return intervals(judged, ["classwise_ece"]) | {"pooled": (None, None, p_value)}
+    found = (*judged.intervals["classwise_ece"], judged.judgement("classwise_ece").p_value)
+    return {"classwise_ece": found, "pooled": (None, None, p_value)}
 
 
-def tests(world, rows, y):
-    event = calkit.Predictions(world.p[rows], (world.best[rows] == y).astype(int), kind="probs")
-    found = calkit.calibration_tests(event, TESTS, n_resamples=199)
+def tests(world, n, seed):
+    found = run_tests(*world.event(n, seed), tests=TESTS, n_resamples=199)
     return {f"test {name}": (None, None, result.p_value) for name, result in found.items()}
 
 
 #: What is found together: the metrics, how, and whether only of a calibrated world.
 GROUPS = {
-    "top": (TOP, of_top_label(TOP), False),
+    "top": (TOP, OfTopLabel(TOP), False),
     "means": (["nll", "brier", "accuracy"], means, False),
     "tests": ([f"test {name}" for name in TESTS], tests, True),
     "classwise": (["classwise_ece", "pooled"], classwise, False),
-    "smooth": (SMOOTH, of_top_label(SMOOTH), False),
+    "smooth": (SMOOTH, OfTopLabel(SMOOTH), False),
 }
 
 
-def run(world, n, group, samples):
-    """Share of samples whose interval covers the truth, or lies below or above; of p-values at most 5 %; width."""
+def run(world, n, group, seeds):
+    """Shares of the samples whose interval lies below or above the truth, whose p-value is at most 5 %; mean width."""
     names, find, _ = GROUPS[group]
     found = {name: [] for name in names}
-    for seed in range(samples):
-        for name, row in find(world, *world.sample(n, seed)).items():
+    for seed in seeds:
+        for name, row in find(world, n, seed).items():
             found[name].append(row)
     for name, values in found.items():
         low, high, p_value = np.array(values, dtype=float).T
-        row, truth = {"samples": samples}, world.truth.get(name)
+        row, truth = {"samples": len(values)}, world.truth.get(name)
         if not np.isnan(low).any():
-            below, above = float((high < truth - 1e-9).mean()), float((low > truth + 1e-9).mean())
-            row |= {"truth": truth, "covered": round(1 - below - above, 6), "below": below, "above": above}
-            row["width"] = float(np.median(high - low))
+            row |= {"truth": truth, "below": (high < truth - 1e-9).mean(), "above": (low > truth + 1e-9).mean()}
+            row["width"] = (high - low).mean()
         if not np.isnan(p_value).any():
-            row["rejected"] = float((p_value <= 0.05).mean())
-        yield name, row
+            row["rejected"] = (p_value <= 0.05).mean()
+        yield name, {key: int(value) if key == "samples" else float(value) for key, value in row.items()}
+
+
+def together(one, two):
+    """Shares and means of two sets of samples."""
+    n = one["samples"] + two["samples"]
+    means = {key: (one["samples"] * one[key] + two["samples"] * two[key]) / n for key in two}
+    return means | {"samples": n} | ({"truth": two["truth"]} if "truth" in two else {})
 
 
 @lru_cache(maxsize=1)
@@ -192,12 +215,17 @@ def fill(k, name, n, group, samples):
     path = RESULTS / f"{name}-{k}-{n}.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     names, _, only_calibrated = GROUPS[group]
-    if (only_calibrated and name != "calibrated") or all(kept.get(m, {}).get("samples", 0) >= samples for m in names):
+    done = min(kept.get(metric, {}).get("samples", 0) for metric in names)
+    if (only_calibrated and name != "calibrated") or done >= samples:
         return
-    found = dict(run(world_of(k, name), n, group, samples))
+    found = dict(run(world_of(k, name), n, group, range(done, samples)))
+    found = {metric: together(kept[metric], row) if done else row for metric, row in found.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kept | found, indent=1) + "\n", encoding="utf-8")
-    text = ", ".join(f"{m} {100 * row.get('covered', row.get('rejected', np.nan)):.1f}" for m, row in found.items())
+    shares = {
+        metric: 1 - row["below"] - row["above"] if "below" in row else row["rejected"] for metric, row in found.items()
+    }
+    text = ", ".join(f"{metric} {100 * share:.1f}" for metric, share in shares.items())
     print(f"{name} K={k} n={n} {samples} samples: {text}", flush=True)
 
 
@@ -218,7 +246,7 @@ def main():
     parser.add_argument("--groups", nargs="+", default=GROUPS, choices=GROUPS)
     parser.add_argument("--samples", type=int, default=1000)
     options = parser.parse_args()
-    for group, k, name, n in itertools.product(options.groups, options.classes, options.worlds, options.rows):
+    for k, name, n, group in itertools.product(options.classes, options.worlds, options.rows, options.groups):
         fill(k, name, n, group, options.samples)
 
 
