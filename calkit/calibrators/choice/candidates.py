@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,15 +130,17 @@ def cross_fitted(
     k = logits.shape[1]
     names = names_of(k)
     dtype = np.float32 if len(names) * logits.size > _MOST_DOUBLES else np.float64
-    x = np.array(logits - logits.mean(axis=1, keepdims=True), dtype=dtype, order="F" if k <= _FEW_CLASSES else "C")
+    order: Literal["F", "C"] = "F" if k <= _FEW_CLASSES else "C"
+    x: Floats = np.array(logits - logits.mean(axis=1, keepdims=True), dtype=dtype, order=order)
     rows = FoldRows(x, y, weight, folds)
     betas = fold_inverse_temperatures(rows, final.beta, _SIGMA)
-    found = np.empty((len(names), *x.shape), dtype)
+    found: Floats = np.empty((len(names), *x.shape), dtype)
+    mapping: LinearMap
     found[0], found[1] = x, x * betas[folds, None].astype(dtype)
     for i, (name, theta) in enumerate(zip(names[2:], final.thetas, strict=True), start=2):
         if k == 2:
-            mapping, units = _DesignMap(_BINARY[name]), betas
-            thetas = fold_parameters_one_by_one(mapping, rows, betas, theta, mapping.penalty)
+            mapping, units = (binary := _DesignMap(_BINARY[name])), betas
+            thetas = fold_parameters_one_by_one(binary, rows, betas, theta, binary.penalty)
         else:
             mapping, units = _map_and_penalty(name, k, 1.0)[0], np.ones_like(betas)
             # Scales of log-probabilities before, not after, the temperature: those of all folds are comparable.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,10 +57,10 @@ class FoldRows:
 
     def block(self, rows: NDArray[np.bool_], mapping: LinearMap | None = None, beta: float = 1.0) -> Block:
         """Return some rows as a map takes them, log-probabilities times an inverse temperature."""
-        weight = self.weight[rows]
-        x = _chosen(self.x, rows)
-        block = Block(x if beta == 1 else beta * x, self.y[rows], weight=None if (weight == 1).all() else weight)
-        return replace(block, basis=block.x if mapping is None else mapping.basis(block))
+        x, weight = _chosen(self.x, rows), self.weight[rows]
+        x = x if beta == 1 else beta * x
+        y, unequal = self.y[rows], None if (weight == 1).all() else weight
+        return Block(x, y, None if mapping is None else mapping.basis(Block(x, y)), weight=unequal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +214,7 @@ class _Rest:
         value, gradient = self._penalised(theta, point)
         before = np.inf
         for _ in range(_MAX_STEPS):
-            v, left = solver.step(theta, point, gradient, held, before)
+            v, left = solver.step(point, gradient, held, before)
             if left <= _TOL:
                 return theta + v
             theta, value, gradient, point = self._taken(theta, value, v, held)
@@ -246,9 +246,7 @@ class _Dense:
         self._rest, self._data_hessian = rest, hessian
         self._factor: Any = None
 
-    def step(
-        self, theta: Vector, point: _Point, gradient: Vector, held: Vector | None, before: float
-    ) -> tuple[Vector, float]:
+    def step(self, point: _Point, gradient: Vector, held: Vector | None, before: float) -> tuple[Vector, float]:
         """Return a step and what it gains."""
         if self._factor is None:
             self._prepare(point)
@@ -288,7 +286,11 @@ class _Products:
         self._rest, self._inverse = rest, inverse
 
     def step(
-        self, theta: Vector, point: _Point, gradient: Vector, held: Vector | None, before: float
+        self,
+        point: _Point,
+        gradient: Vector,
+        held: Vector | None,
+        before: float,  # noqa: ARG002
     ) -> tuple[Vector, float]:
         """Return a step and what it gains."""
         rest = self._rest
@@ -302,10 +304,15 @@ class _Products:
             return rest.mapping.pull(t, rest.block).astype(np.float64) / rest.weight + 2 * rest.penalty.ridge * v
 
         moved = gradient if held is None else gradient + product(held)
-        v = _on(rest.penalty.free, conjugate_gradients(
-            lambda d: _on(rest.penalty.free, product(d)), _on(rest.penalty.free, moved),
-            lambda g: _on(rest.penalty.free, self._inverse(g)), goal=0.2 * _TOL,
-        ))
+        v = _on(
+            rest.penalty.free,
+            conjugate_gradients(
+                lambda d: _on(rest.penalty.free, product(d)),
+                _on(rest.penalty.free, moved),
+                lambda g: _on(rest.penalty.free, self._inverse(g)),
+                goal=0.2 * _TOL,
+            ),
+        )
         left = -float(moved @ v) / 2
         return (v, left) if held is None else (v + held, max(left, 2 * _TOL))
 
