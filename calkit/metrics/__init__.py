@@ -23,6 +23,7 @@ from calkit.metrics.shared import SharedArguments
 from calkit.metrics.skill import d2_brier, d2_nll, top_k
 from calkit.metrics.smooth import smece
 from calkit.metrics.tails import HighConfidence, high_confidence, s99, s99_accuracy
+from calkit.metrics.thresholded import tace
 
 __all__ = [
     "METRICS",
@@ -70,6 +71,7 @@ __all__ = [
     "skce",
     "smcal",
     "smece",
+    "tace",
     "top_k",
     "ucal",
     "under_confidence",

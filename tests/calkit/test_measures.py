@@ -192,7 +192,7 @@ TOLERANCE = {"l1-debiased": 1e-9}
 
 
 # With an oracle in a test of their own.
-OTHERS = {"d2-brier", "d2-nll", "top-k"}
+OTHERS = {"d2-brier", "d2-nll", "top-k", "tace"}
 
 
 def function(name):
