@@ -350,7 +350,8 @@ class Rows:
     @property
     def _kernels(self) -> Any:
         if self._workspace.kernels is None:
-            self._workspace.kernels = choose_kernels(self._block.n_total * int(self.scores.shape[1]))
+            n_scores = self._block.n_total * int(self.scores.shape[1])
+            self._workspace.kernels = choose_kernels(n_scores, self._workspace.policy)
         return self._workspace.kernels
 
     @property
