@@ -23,6 +23,7 @@ def about(definition: MetricDefinition) -> dict[str, str]:
     _, _, parameters = str(Spec("", (), definition.defaults)).partition(":")
     unit = " (shown in %)" if definition.percent else ""
     best = "higher is better" if definition.higher_is_better else "lower is better"
+    best = "describes the predictions; neither end is better" if definition.descriptive else best
     return {
         "name": definition.name,
         "aliases": ", ".join(definition.aliases),
