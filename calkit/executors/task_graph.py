@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import operator
-import uuid
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,7 +46,7 @@ class SumGraph:
         >>> len(graph.tasks), list(graph.names.values())
         (5, ['piece 0', 'piece 1', 'piece 2'])
         """
-        run, tasks, names = f"calkit-{uuid.uuid4().hex}", {}, {}
+        run, tasks, names = f"calkit-{os.urandom(16).hex()}", {}, {}
         total = PairwiseSum[_Node]()
         for number, piece in enumerate(pieces):
             key = f"{run}-{number}"
@@ -59,7 +59,7 @@ class SumGraph:
 
     def alone(self, key: str) -> SumGraph:
         """Return one piece by itself, under another key."""
-        fresh = f"{key}-alone-{uuid.uuid4().hex}"
+        fresh = f"{key}-alone-{os.urandom(8).hex()}"
         return SumGraph({fresh: self.tasks[key]}, {fresh: self.names[key]}, fresh)
 
     def accusation(self, keys: list[str]) -> CalkitError:

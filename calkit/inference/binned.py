@@ -46,6 +46,8 @@ class GapInference:
         Turns values of shape (n_keys, n) into those of all keys: their mean, or the largest.
     view : View, optional
         Whose forecasts, if they have keys.
+    mirrored : bool
+        Whether of two classes the one has the gaps of the other.
     """
 
     cells: Statistic[Any]
@@ -55,6 +57,7 @@ class GapInference:
     norm: str = "l1"
     over_keys: Callable[..., Any] = np.mean
     view: View | None = None
+    mirrored: bool = True
 
     @property
     def pairing(self) -> str | None:
@@ -83,7 +86,7 @@ class GapInference:
         if self.view is None or self.n_bins is None:
             return _one_key(sums.filled, self.norm, resampling)
         n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
-        if n_keys == 2 and one_label:
+        if n_keys == 2 and one_label and self.mirrored:
             # The second class of two says it all: the gaps of the first are the same.
             return _one_key(sums[self.n_bins :].filled, self.norm, resampling)
         if self.norm != "l1":

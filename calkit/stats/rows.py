@@ -274,7 +274,9 @@ class Rows:
 
     @once
     def p_true(self) -> NDArray[np.float64]:
-        """Probability of the true class."""
+        """Probability of the true class; with soft labels, its mean over the votes."""
+        if self.votes is not None:
+            return np.asarray((self.votes * self.probabilities).sum(axis=1))
         if self.kind == "probs":
             return self._true.astype(np.float64)
         return np.exp(self._beta * self._sums.true_shift) / (1 + self._sums.rest)
@@ -348,7 +350,8 @@ class Rows:
     @property
     def _kernels(self) -> Any:
         if self._workspace.kernels is None:
-            self._workspace.kernels = choose_kernels(self._block.n_total * int(self.scores.shape[1]))
+            n_scores = self._block.n_total * int(self.scores.shape[1])
+            self._workspace.kernels = choose_kernels(n_scores, self._workspace.policy)
         return self._workspace.kernels
 
     @property

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from calkit.calibrators.base import Calibrator, Floats
-from calkit.calibrators.choice.candidates import Candidates, design, fit_candidates, names_of
+from calkit.calibrators.choice.candidates import Candidates, cross_fitted, design, fit_candidates, names_of
 from calkit.calibrators.choice.folds import row_hashes, stratified_folds
 from calkit.calibrators.choice.pool import Gain, gain_of, log_pool, pooled, uniform_share
 from calkit.calibrators.description import Description, FittedValue
@@ -226,18 +226,12 @@ class _Rows:
     def cross_fitted(self, final: Candidates, n_candidates: int) -> tuple[Floats, NDArray[np.intp]]:
         """Return logits (M, m, K) of all candidates for m rows that they were not fitted on, and which rows."""
         n_folds = _MANY_FOLDS if self.weight.sum() <= _FEW_ROWS else _FEW_FOLDS
-        folds = stratified_folds(self.hashes, self.y, n_folds)
         most = max(_FEW_ROWS, _MOST_NUMBERS // (n_candidates * self.logits.shape[1]))
         distinct = np.unique(self.hashes)
         chosen = np.flatnonzero(self.hashes <= distinct[min(most, len(distinct)) - 1])
-        found = np.empty((n_candidates, len(chosen), self.logits.shape[1]))
-        for fold in np.unique(folds).tolist():
-            rest, place = folds != fold, folds[chosen] == fold
-            if not rest.any() or not place.any():
-                continue
-            candidates = fit_candidates(self.predictions(rest), final)
-            found[:, place] = design(self.logits[chosen[place]], candidates.beta) @ candidates.coef
-        return found, chosen
+        y = self.y[chosen]
+        folds = stratified_folds(self.hashes[chosen], y, n_folds)
+        return cross_fitted(self.logits[chosen], y, self.weight[chosen], folds, final), chosen
 
 
 class _Part:
