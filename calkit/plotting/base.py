@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 #: Displays that ``calkit plot --what`` offers, by name.
-PLOTS: Registry[type[PredictionsDisplay]] = Registry("plot")
+PLOTS: Registry[type[PredictionsDisplay]] = Registry("plot", entry_points="calkit.plots")
 
 # How many curves an Axes holds already; Axes that are gone drop out.
 _CURVES: WeakKeyDictionary[Any, int] = WeakKeyDictionary()

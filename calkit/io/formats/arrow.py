@@ -29,7 +29,7 @@ _STREAM_MAGIC = b"\xff\xff\xff\xff"
 
 
 class Arrow(Format):
-    """Record batches in a file (Feather is one) or a stream."""
+    """A column per class, or a column of lists, in record batches; Feather is one."""
 
     name = "arrow"
     suffixes = (".arrow", ".feather", ".ipc")
@@ -43,7 +43,7 @@ class Arrow(Format):
 
 
 class HuggingFace(Format):
-    """A folder written by ``datasets.Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
+    """What ``save_to_disk`` of Hugging Face ``datasets`` writes, splits and class names too."""
 
     name = "datasets"
     suffixes = ()

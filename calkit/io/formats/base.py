@@ -14,7 +14,7 @@ __all__ = ["FORMATS", "Format", "WritableFormat"]
 
 
 class Format(ABC):
-    """A way to store arrays in a file.
+    """A way to store arrays in a file; the docstring of a format says what is expected in its files.
 
     Attributes
     ----------
@@ -73,4 +73,4 @@ class WritableFormat(Format):
 
 
 #: Formats by name.
-FORMATS: Registry[Format] = Registry("format")
+FORMATS: Registry[Format] = Registry("format", entry_points="calkit.formats")

@@ -42,7 +42,7 @@ class _Delimited(WritableFormat):
 
 
 class Csv(_Delimited):
-    """Comma-separated values."""
+    """A header and a row a sample; without a header, one matrix."""
 
     name = "csv"
     suffixes = with_compressions(".csv", ".txt")
@@ -50,7 +50,7 @@ class Csv(_Delimited):
 
 
 class Tsv(_Delimited):
-    """Tab-separated values."""
+    """The same, separated by tabs."""
 
     name = "tsv"
     suffixes = with_compressions(".tsv")

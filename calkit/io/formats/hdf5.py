@@ -30,7 +30,7 @@ _MAX_SLICE_BYTES = 64 << 20
 
 
 class Hdf5(Format):
-    """Data sets in groups; ``file.h5:group/name`` addresses one."""
+    """Data sets by their path in the file; ``file.h5:group/name`` addresses one."""
 
     name = "hdf5"
     requires = ("h5py",)

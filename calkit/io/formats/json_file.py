@@ -39,7 +39,11 @@ _MAX_NOTE = 1000
 
 
 class Json(Format):
-    """A document or lines."""
+    """Lists under keys, records in a list or one a line, or a table whose columns are named once.
+
+    Tables of the last kind are ``{"columns": [...], "data": [[...]]}``, which pandas (``orient="split"``), Weights &
+    Biases and MLflow write. Documents are read up to 256 MiB, lines (.jsonl) without end.
+    """
 
     name = "json"
     suffixes = (*with_compressions(".json"), *_LINES)

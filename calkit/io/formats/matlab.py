@@ -29,7 +29,7 @@ _REMEDY = "Save a full matrix of real numbers."
 
 
 class Matlab(Format):
-    """Variables of a MATLAB workspace; vectors lose the axis of length 1 that MATLAB gives them."""
+    """Variables of MATLAB 4 to 7, and of 7.3 with h5py; vectors lose the axis of length 1 that MATLAB gives them."""
 
     name = "matlab"
     suffixes = (".mat",)

@@ -115,7 +115,7 @@ def pickled(where: Path | str, name: str, shape: tuple[int, ...]) -> Field:
 
 
 class Npy(Format):
-    """One array per file; its name is the file's."""
+    """One array, named after its file; mapped into memory."""
 
     name = "npy"
     suffixes = (".npy",)

@@ -38,7 +38,7 @@ _WORKBOOK = "xl/workbook.xml"
 
 
 class Npz(WritableFormat):
-    """Named arrays in a zip archive; nothing pickled is read unless it is trusted."""
+    """Arrays by name, mapped into memory unless they are compressed."""
 
     name = "npz"
     suffixes = (".npz",)

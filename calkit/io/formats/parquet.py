@@ -27,7 +27,7 @@ _MAX_HEADER_BYTES = 64 << 20
 
 
 class Parquet(WritableFormat):
-    """Columns in row groups."""
+    """A column per class, or a column of lists."""
 
     name = "parquet"
     suffixes = (".parquet", ".pq")

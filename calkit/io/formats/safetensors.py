@@ -47,7 +47,7 @@ _NAMES = {np.dtype(code): name for name, code in _TYPES.items()}
 
 
 class Safetensors(WritableFormat):
-    """Named tensors."""
+    """Named tensors, bfloat16 too."""
 
     name = "safetensors"
     suffixes = (".safetensors",)

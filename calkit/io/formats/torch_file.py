@@ -31,7 +31,7 @@ _SAFE_VERSION = (2, 10)
 
 
 class Torch(Format):
-    """Tensors as ``torch.save`` writes them."""
+    """Tensors in dictionaries, lists and tuples, as ``torch.save`` writes them."""
 
     name = "torch"
     requires = ("torch",)
