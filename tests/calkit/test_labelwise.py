@@ -73,7 +73,10 @@ def test_pairs_and_many_labels_have_no_class():
     pairs = calkit.Predictions.from_confidence([0.5, 0.6], [0, 1])
     with pytest.raises(InputError, match="tl-ece needs the scores of all classes"):
         calkit.evaluate(pairs, ["tl-ece"])
-    with pytest.raises(InputError, match="predicted class only where one of several classes is true"):
+    with pytest.raises(InputError, match="do not hold the scores of all classes"):
         calkit.evaluate(pairs, ["ece"], by="predicted class")
+    labels = calkit.Predictions([[0.5, 0.6]], [[1, 1]], kind="probs", multilabel=True)
+    with pytest.raises(InputError, match="predicted class only where one of several classes is true"):
+        calkit.evaluate(labels, ["ece"], by="predicted class")
     with pytest.raises(CalkitError, match="tl-ece is defined for target top"):
         tl_ece([0, 1], [[0.3, 0.7], [0.6, 0.4]], target="classwise")
