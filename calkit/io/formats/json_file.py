@@ -34,7 +34,7 @@ _FLOAT = np.dtype(np.float64)
 
 _MAX_DEPTH = 16
 
-# Single words of a document, beside its lists, are kept up to so many characters.
+# The most characters that are kept of a single word of a document, beside its lists.
 _MAX_NOTE = 1000
 
 
