@@ -48,7 +48,7 @@ TRIED = {
     ),
     "calibrators": lambda name: name.endswith((":Calibrator.fit", ":CalibratedClassifier.fit")),
     "predictions": lambda name: name.startswith("calkit.predictions:Predictions."),
-    "evaluate": lambda name: name == "calkit.evaluation:evaluate",
+    "evaluate": lambda name: name == "calkit.evaluation.compute:evaluate",
     "streams": lambda name: name == "calkit.streaming:StreamingEvaluation.update",
     "files": lambda name: name == "calkit.io.load:load_predictions",
     "scorers": lambda name: name == "calkit.scorers:Scorer.__call__",
