@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import printable
 from calkit.errors import FileFormatError
-from calkit.io.container import printable
-from calkit.io.hardening.limits import MAX_COLUMNS, check
+from calkit.hardening.limits import MAX_COLUMNS, check
 from calkit.io.options import option_names, padded, right_options
 from calkit.io.tables import Column, text_array, word_kind
 from calkit.names import Meaning, read_name

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from calkit.cli.app import run
+from calkit.hardening import limits
 from calkit.io import FORMATS, Sandbox, available_formats
-from calkit.io.hardening import limits
-from calkit.io.resolve import OPTIONS
 from calkit.io.text import COMPRESSIONS
 from calkit.names import ROLES, role_table
+from calkit.roles.resolve import OPTIONS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "user_guide" / "files.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(python|sh|text)\n(.*?)```", PAGE, re.S)
