@@ -3,7 +3,7 @@
 from calkit.containers.container import Container, Field
 from calkit.io.address import is_address, split_address
 from calkit.io.describe import ArrayDescription, FileDescription, describe
-from calkit.io.formats import FORMATS, available_formats
+from calkit.io.formats import FORMATS, Format, WritableFormat, available_formats
 from calkit.io.load import load_predictions
 from calkit.io.opening import open_container
 from calkit.io.sandbox import Sandbox
@@ -17,8 +17,10 @@ __all__ = [
     "Container",
     "Field",
     "FileDescription",
+    "Format",
     "Progress",
     "Sandbox",
+    "WritableFormat",
     "available_formats",
     "describe",
     "is_address",
