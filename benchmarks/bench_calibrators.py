@@ -120,7 +120,7 @@ def measured(log_proba, y):
 
 
 def methods(k):
-    """Return the specs of all calibrators that take so many classes, what they are compared with first."""
+    """Return the specs of all calibrators that take this number of classes, what they are compared with first."""
     names = [name for name in available_calibrators() if name not in ("identity", *OTHERS)]
     usable = [name for name in names if k == 2 or not CALIBRATORS[name].binary_only]
     return ["identity", *usable, *VARIANTS]

@@ -13,8 +13,8 @@ import click
 
 from calkit.cli.progress import watched
 from calkit.errors import UsageError
+from calkit.hardening.unchanged import Stamp
 from calkit.io import available_formats, is_address, load_predictions, open_container, split_address, splits_of
-from calkit.io.hardening.unchanged import Stamp
 from calkit.names import canonical_split
 from calkit.predictions import Kind, Predictions
 from calkit.shards import Shards

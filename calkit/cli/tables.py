@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from calkit.evaluation import Evaluation, fitted_text, p_text
-from calkit.groups import WorstGroup
+from calkit.evaluation import Evaluation, WorstGroup, fitted_text, p_text
 from calkit.metrics import Metric
 from calkit.printing import json_text, printable
 from calkit.registry import Registry

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.blocks import log_floored
 from calkit.errors import InputError
-from calkit.predictions import RowBlock, log_floored
+from calkit.predictions import RowBlock
 from calkit.registry import unknown_name
 from calkit.stats.binning import uniform_edges
 from calkit.stats.grouping import groups_of

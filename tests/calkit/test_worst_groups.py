@@ -9,7 +9,7 @@ import pytest
 
 import calkit
 from calkit.cli.app import run
-from calkit.groups import among
+from calkit.evaluation.worst import among
 from calkit.inference.resampling import Resampling
 from calkit.streaming import StreamingEvaluation
 

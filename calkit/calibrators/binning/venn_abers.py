@@ -179,7 +179,7 @@ def venn_abers_values(groups: Groups, new_weight: float = 1.0) -> tuple[Floats, 
     Returns
     -------
     p0, p1 : ndarray of float64, shape (m + 1,)
-        Isotonic value of a negative, and of a positive, row after so many of the scores.
+        Isotonic value of a negative, and of a positive, row after each number of scores.
 
     Notes
     -----

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
-import numpy as np
-
 from calkit.errors import InputError, UsageError
-from calkit.evaluated import Evaluation, LabelErrors, fitted_text, p_text
+from calkit.evaluation.asked import choose_metrics
+from calkit.evaluation.label_errors import LABEL_ERROR, marked
+from calkit.evaluation.parts import with_groups, with_label_errors
+from calkit.evaluation.result import Evaluation
+from calkit.evaluation.values import as_resampling, evaluation_of, statistics_of
 from calkit.executors import Executor, open_executor
-from calkit.groups import WorstGroup, among, corrected
-from calkit.inference.judgement import Judgement
-from calkit.inference.resampling import Resampling
-from calkit.label_errors import LABEL_ERROR, as_flag, marked
-from calkit.metrics import Metric, get_metric
-from calkit.metrics.base import as_predictions, worst_group
+from calkit.metrics import Metric
+from calkit.metrics.base import as_predictions
 from calkit.predictions import Predictions, not_predictions
 from calkit.shards import Shards
-from calkit.stats import By, Statistic, View, summarize
-from calkit.stats.rows import CLASS_COLUMNS
-from calkit.stats.views import Layout
+from calkit.stats import By, View, summarize
 
-__all__ = ["DEFAULT_METRICS", "Evaluation", "asked_metrics", "choose_metrics", "evaluate", "fitted_text", "p_text"]
-
-#: What :func:`evaluate` computes unless told otherwise: the metrics of the paper.
-DEFAULT_METRICS = ("accuracy", "error", "ece", "adaece", "mce", "nll", "brier", "s99", "s99_accuracy")
+__all__ = ["evaluate"]
 
 
 class ArrayArguments(TypedDict, total=False):
@@ -152,7 +144,7 @@ def evaluate(
     found = replace(whole, meta=dict(predictions.meta))
     if by is not None:
         found = with_groups(found, statistics, by, summaries, layout, resampling)
-    return found if errors is None else _with_label_errors(found, statistics, errors, summaries, layout, resampling)
+    return found if errors is None else with_label_errors(found, statistics, errors, summaries, layout, resampling)
 
 
 def _marked(predictions: Predictions | Shards, label_errors: Any) -> tuple[Predictions | Shards, str]:
@@ -193,172 +185,3 @@ def _predictions_of(
             "evaluate(y_true, y_proba, metrics)."
         )
     return as_predictions(y_true, y_proba, target=target, by=by, **arguments), None if by is None else "by"
-
-
-def as_resampling(
-    confidence_level: float | None, n_resamples: int, random_state: int | None, *, floors: bool = True
-) -> Resampling | None:
-    """Return what is asked of floors and intervals; None if neither are wanted."""
-    if confidence_level is None and not floors:
-        return None
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if random_state is None else random_state
-    return Resampling(confidence_level, n_resamples, seed)
-
-
-def statistics_of(metrics: Iterable[Metric], resampling: Resampling | None) -> list[Statistic[Any]]:
-    """Return what has to be counted for metrics, and for their floors and intervals if they are wanted."""
-    metrics = list(metrics)
-    statistics: list[Statistic[Any]] = [metric.statistic for metric in metrics]
-    if resampling is not None:
-        for metric in metrics:
-            statistics += [] if metric.inference is None else metric.inference.statistics(resampling)
-    return statistics
-
-
-def judgements_of(
-    metrics: Iterable[Metric],
-    values: Mapping[str, float],
-    summaries: Mapping[Statistic[Any], Any],
-    resampling: Resampling,
-) -> dict[str, Judgement]:
-    """Return what the value of each metric is worth: interval, floor and p-value, as far as it has any."""
-    found: dict[str, Judgement] = {}
-    for metric in metrics:
-        value, inference = values[metric.spec], metric.inference
-        if inference is None or math.isnan(value):
-            continue
-        counted = tuple(summaries[statistic] for statistic in inference.statistics(resampling))
-        found[metric.spec] = inference.judge(value, counted, resampling).within(metric.bounds)
-    return found
-
-
-def choose_metrics(
-    metrics: Iterable[str | Metric] | None, layout: Layout, target: str | View | None = None
-) -> tuple[Metric, ...]:
-    """Return the metrics asked for, each once, as they apply to some predictions; by default those of the paper.
-
-    Parameters
-    ----------
-    metrics : iterable of str or Metric, or None
-        By default the metrics of the paper that the kind of scores allows.
-    layout : Predictions, Shards or anything with their layout
-    target : str or View, optional
-        What is judged by those that do not say it themselves.
-
-    Raises
-    ------
-    InputError
-        If there are none, or one needs the scores of all classes and only pairs are there.
-    NotFoundError
-        If a metric is unknown.
-    """
-    chosen = [metric.bind(layout, target) for metric in asked_metrics(metrics, layout.kind)]
-    _check_kind(chosen, layout.kind)
-    return tuple({metric.spec: metric for metric in chosen}.values())
-
-
-def asked_metrics(metrics: Iterable[str | Metric] | None, kind: str) -> list[Metric]:
-    """Return the metrics asked for, each once; see :func:`choose_metrics`, which also binds them to predictions."""
-    names: Iterable[str | Metric] = DEFAULT_METRICS if metrics is None else metrics
-    asked = [get_metric(name) for name in ([names] if isinstance(names, str) else names)]
-    if metrics is None and kind == "confidence":
-        asked = [metric for metric in asked if not metric.needs_distribution]
-    _check_kind(asked, kind)
-    if not asked:
-        raise InputError("metrics is empty: name at least one metric.")
-    return list({metric.spec: metric for metric in asked}.values())
-
-
-def _check_kind(metrics: Iterable[Metric], kind: str) -> None:
-    for metric in metrics:
-        if kind == "confidence" and metric.needs_distribution:
-            raise InputError(
-                f"{metric.name} needs the scores of all classes, but (confidence, correct) pairs hold one number per "
-                "answer; leave it out, or pass logits or probabilities."
-            )
-
-
-def evaluation_of(
-    metrics: tuple[Metric, ...],
-    summaries: Mapping[Statistic[Any], Any],
-    n_samples: int,
-    layout: Layout,
-    resampling: Resampling | None,
-) -> Evaluation:
-    """Return the evaluation that summaries tell."""
-    values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in metrics}
-    judgements = {} if resampling is None else judgements_of(metrics, values, summaries, resampling)
-    level = None if resampling is None else resampling.confidence_level
-    return Evaluation(
-        values,
-        metrics,
-        n_samples,
-        layout.n_classes,
-        layout.kind,
-        confidence_level=level,
-        judgements=judgements,
-    )
-
-
-def with_groups(
-    whole: Evaluation,
-    statistics: list[Statistic[Any]],
-    by: str,
-    summaries: Mapping[Statistic[Any], Any],
-    layout: Layout,
-    resampling: Resampling | None,
-) -> Evaluation:
-    """Return the evaluation with those of its groups, from summaries by a column; in the order of their labels."""
-    parts = {statistic: summaries[By(statistic, by)] for statistic in statistics}
-    found = _evaluations_of(whole, parts, layout, resampling)
-    judged = corrected({label: group.judgements for label, group in found.items()})
-    groups = {label: replace(group, judgements=judged[label]) for label, group in found.items()}
-    names = layout.class_names if by in CLASS_COLUMNS and layout.class_names is not None else None
-    named = {label: label if names is None else names[label] for label in groups}
-    worst = {}
-    for metric in whole.metrics:
-        label = worst_group(metric, {label: group[metric.spec] for label, group in groups.items()})
-        if label is None:
-            continue
-        group = groups[label]
-        value, judgement = group[metric.spec], group.judgement(metric.spec)
-        interval = None
-        if resampling is not None and judgement.interval is not None:
-            own = {statistic: part.summaries[label] for statistic, part in parts.items()}
-            asked = among(resampling, len(groups))
-            interval = judgements_of([metric], {metric.spec: value}, own, asked)[metric.spec].interval
-        p_values = judgement.p_value, judgement.p_adjusted
-        worst[metric.spec] = WorstGroup(named[label], value, group.n_samples, len(groups), interval, *p_values)
-    by_name = {named[label]: group for label, group in groups.items()}
-    return replace(whole, by=by, groups=by_name, worst_groups=worst)
-
-
-def _with_label_errors(
-    whole: Evaluation,
-    statistics: list[Statistic[Any]],
-    column: str,
-    summaries: Mapping[Statistic[Any], Any],
-    layout: Layout,
-    resampling: Resampling | None,
-) -> Evaluation:
-    """Return the evaluation with that of the rows whose labels are right."""
-    parts = {statistic: summaries[By(statistic, column)] for statistic in statistics}
-    groups = _evaluations_of(whole, parts, layout, resampling)
-    flagged = {as_flag(label): group for label, group in groups.items()}
-    if False not in flagged:
-        raise InputError("label_errors marks every row; metrics need rows whose labels are right.")
-    n_errors = flagged[True].n_samples if True in flagged else 0
-    return replace(whole, label_errors=LabelErrors.of(whole, flagged[False], n_errors))
-
-
-def _evaluations_of(
-    whole: Evaluation, parts: Mapping[Statistic[Any], Any], layout: Layout, resampling: Resampling | None
-) -> dict[Any, Evaluation]:
-    """Return the evaluation of each part of the rows, in the order of their labels."""
-    counts = next(iter(parts.values())).counts
-    labels = sorted(counts, key=lambda label: (label is None, isinstance(label, str), label))
-    found = {}
-    for label in labels:
-        own = {statistic: part.summaries[label] for statistic, part in parts.items()}
-        found[label] = evaluation_of(whole.metrics, own, counts[label], layout, resampling)
-    return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from calkit.errors import CalkitError
-from calkit.groups import WorstGroup
+from calkit.evaluation.worst import WorstGroup
 from calkit.inference.judgement import Judgement, Limits
 from calkit.metrics import Metric, get_metric
 from calkit.metrics.base import worst_group
