@@ -17,7 +17,15 @@ from calkit.calibrators.binning import (
     TopLabelHistogram,
     VennAbers,
 )
-from calkit.calibrators.choice import AutoCalibrator, CandidateScore, Identity, Selection, select_calibrator
+from calkit.calibrators.choice import (
+    AutoCalibrator,
+    CalibratorBenchmark,
+    CandidateScore,
+    Identity,
+    Selection,
+    bench_calibrators,
+    select_calibrator,
+)
 from calkit.calibrators.composed import ByColumn, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric import (
@@ -61,6 +69,7 @@ __all__ = [
     "ByColumn",
     "CalibratedClassifier",
     "Calibrator",
+    "CalibratorBenchmark",
     "CandidateScore",
     "CdfSpline",
     "CentredIsotonic",
@@ -93,6 +102,7 @@ __all__ = [
     "VectorScaling",
     "VennAbers",
     "available_calibrators",
+    "bench_calibrators",
     "get_calibrator",
     "load_calibrator",
     "register_calibrator",
