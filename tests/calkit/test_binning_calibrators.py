@@ -536,3 +536,51 @@ def test_many_classes_and_impossible_ones_are_defined(name):
     assert np.isfinite(probs).all()
     np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-12)
     assert (probs[::2, :60] == 0).all()
+
+
+class TestVennAbersOfManyClasses:
+    def test_pairs_by_hand(self):
+        # Each pair by the two-class predictor on the rows of both, coupled as in the formula.
+        rng = np.random.default_rng(0)
+        logits, y = rng.normal(size=(90, 3)), rng.integers(0, 3, 90)
+        new = rng.normal(size=(7, 3))
+        inverse = np.full((7, 3), -1.0)
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            rows = np.isin(y, (i, j))
+            pair = get_calibrator("venn-abers").fit(logits[rows][:, [i, j]], (y[rows] == j).astype(int))
+            found = pair.predict_proba(new[:, [i, j]])
+            inverse[:, i] += 1 / found[:, 0]
+            inverse[:, j] += 1 / found[:, 1]
+        expected = 1 / inverse / (1 / inverse).sum(axis=1, keepdims=True)
+        found = get_calibrator("venn-abers-one-vs-one").fit(logits, y).predict_proba(new)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+    def test_pairs_of_two_classes_are_the_rest(self):
+        logits, y = data(n=80, k=2)
+        both = [get_calibrator(name).fit(logits, y).predict_proba(logits) for name in
+                ("venn-abers", "venn-abers-one-vs-one")]  # fmt: skip
+        np.testing.assert_allclose(*both, atol=1e-12)
+
+    def test_a_pair_without_rows_is_undecided(self):
+        logits = np.random.default_rng(0).normal(size=(40, 4))
+        calibrator = get_calibrator("venn-abers-one-vs-one").fit(logits, np.arange(40) % 2)
+        probs = calibrator.predict_proba(logits)
+        assert np.diff(calibrator.splits_).tolist() == [40, 20, 20, 20, 20, 0]
+        np.testing.assert_array_equal(calibrator._map_class(5, np.array([-1.0, 1.0])), [0.5, 0.5])
+        assert np.isfinite(probs).all()
+        np.testing.assert_allclose(probs.sum(axis=1), 1)
+        assert calibrator.describe().fitted["n_pairs"] == 6
+
+    def test_cross_venn_abers_by_hand(self):
+        # Vovk et al. 2015: geometric means of p1 and of 1 - p0 over the folds.
+        from calkit.calibrators import VennAbers
+
+        rng = np.random.default_rng(0)
+        logits, y = rng.normal(size=(90, 2)), rng.integers(0, 2, 90)
+        members = [VennAbers().fit(logits[fold::3], y[fold::3]) for fold in range(3)]
+        new = [rng.normal(size=(5, 2)) for _ in range(3)]
+        p0, p1 = np.stack([m.predict_interval(z)[:, 1] for m, z in zip(members, new, strict=True)]).transpose(2, 0, 1)
+        hit, miss = p1.prod(axis=0) ** (1 / 3), (1 - p0).prod(axis=0) ** (1 / 3)
+        found = VennAbers.merged_proba(members, new)
+        np.testing.assert_allclose(found[:, 1], hit / (hit + miss), rtol=1e-12)
+        np.testing.assert_allclose(found.sum(axis=1), 1)
