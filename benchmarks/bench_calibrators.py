@@ -179,7 +179,7 @@ def untouched_sources(per_set):
 
 
 def methods_of(k, *, untouched):
-    """Return the specs to try: all that take so many classes, or the ones that ``auto`` is compared with."""
+    """Return the specs to try: all that take this number of classes, or the ones that ``auto`` is compared with."""
     if untouched:
         return [binary if k == 2 else multi for binary, multi in COMPARED.values()]
     return [*usable_calibrators(k), *VARIANTS]

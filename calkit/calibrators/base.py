@@ -101,7 +101,7 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         return self._log_proba(logits)
 
     @classmethod
-    def merged_proba(cls, members: Sequence[Any], logits: Sequence[Floats]) -> Floats:
+    def merged_proba(cls, members: Sequence[Any], logits: Sequence[Any]) -> Floats:
         """Return the probabilities of several of these together, each of logits of its own model: their mean.
 
         Parameters

@@ -13,8 +13,8 @@ import click
 
 from calkit.cli.progress import watched
 from calkit.errors import UsageError
+from calkit.hardening.unchanged import Stamp
 from calkit.io import available_formats, is_address, load_predictions, open_container, split_address, splits_of
-from calkit.io.hardening.unchanged import Stamp
 from calkit.names import canonical_split
 from calkit.predictions import Kind, Predictions
 from calkit.shards import Shards
@@ -211,6 +211,8 @@ class FitOptions:
 
     def fitted(self, path: str, source: InputOptions, validation: Predictions | None = None) -> list[tuple[str, Any]]:
         """Return (label, calibrator) pairs: the methods fitted on the file's validation split or on ``fit_on``."""
+        if not self.methods and not self.calibrators:
+            return []
         from calkit.calibrators import get_calibrator, load_calibrator
 
         pairs: list[tuple[str, Any]] = [(name, load_calibrator(name)) for name in self.calibrators]

@@ -28,17 +28,27 @@ __all__ = ["command"]
 _COLUMNS = 4
 
 
+class _What(click.Option):
+    """Lists the plots where help is asked for: matplotlib is not imported before that."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from calkit.plotting import available_plots
+
+        record = super().get_help_record(ctx)
+        return record and (record[0], record[1].format(plots=", ".join(available_plots())))
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @input_options
 @fit_options
 @click.option(
     "--what",
+    cls=_What,
     default="reliability",
     show_default=True,
     metavar="PLOT",
-    help="reliability, confidence, risk-coverage, high-confidence or temperature, with parameters if any: "
-    "temperature:metric=nll, reliability:binning=quantile.",
+    help="{plots}, with parameters if any: temperature:metric=nll, reliability:binning=quantile.",
 )
 @click.option("--bins", "n_bins", type=click.IntRange(min=1), help="Number of bins (15 for reliability).")
 @click.option("--binning", type=click.Choice(["uniform", "quantile"]), help="Bins of equal width or of equal mass.")

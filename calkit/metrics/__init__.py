@@ -18,6 +18,19 @@ from calkit.metrics.decisions import aurc, decision_loss, e_aurc, ucal
 from calkit.metrics.kernels import kde_ece, mmce, skce
 from calkit.metrics.lipschitz import ls_ece, smcal
 from calkit.metrics.norms import ace, over_confidence, rmsce, under_confidence
+from calkit.metrics.outcomes import (
+    confidence,
+    confidence_correct,
+    confidence_misclassified,
+    entropy,
+    entropy_correct,
+    entropy_misclassified,
+    nll_correct,
+    nll_misclassified,
+    p_true,
+    p_true_correct,
+    p_true_misclassified,
+)
 from calkit.metrics.scores import accuracy, brier, error, nll
 from calkit.metrics.shared import SharedArguments
 from calkit.metrics.skill import d2_brier, d2_nll, top_k
@@ -41,6 +54,9 @@ __all__ = [
     "available_metrics",
     "brier",
     "classwise_ece",
+    "confidence",
+    "confidence_correct",
+    "confidence_misclassified",
     "corp_dsc",
     "corp_mcb",
     "corp_unc",
@@ -50,6 +66,9 @@ __all__ = [
     "e_aurc",
     "ece",
     "ece_sweep",
+    "entropy",
+    "entropy_correct",
+    "entropy_misclassified",
     "error",
     "get_metric",
     "high_confidence",
@@ -63,7 +82,12 @@ __all__ = [
     "metric",
     "mmce",
     "nll",
+    "nll_correct",
+    "nll_misclassified",
     "over_confidence",
+    "p_true",
+    "p_true_correct",
+    "p_true_misclassified",
     "refinement",
     "rmsce",
     "s99",

@@ -107,6 +107,7 @@ def corp_dsc(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpac
     name="corp-unc",
     aliases=("corp_unc", "uncertainty"),
     formula="score of the mean of y",
+    descriptive=True,
     bounds=(0.0, math.inf),
     percent=False,
     reference=_PNAS,

@@ -11,6 +11,7 @@ import numpy as np
 
 from calkit.errors import InputError
 from calkit.metrics.base import as_predictions
+from calkit.plotting.style import draw_legend
 from calkit.predictions import Predictions
 from calkit.registry import Registry
 from calkit.stats.views import TOP, View, default_view, get_view
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 #: Displays that ``calkit plot --what`` offers, by name.
-PLOTS: Registry[type[PredictionsDisplay]] = Registry("plot")
+PLOTS: Registry[type[PredictionsDisplay]] = Registry("plot", entry_points="calkit.plots")
 
 # How many curves an Axes holds already; Axes that are gone drop out.
 _CURVES: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -198,7 +199,7 @@ class CurveDisplay(PredictionsDisplay):
         self.ax_, self.figure_ = ax, ax.figure
         self.line_ = self._draw(ax, next_index(ax), curve_kwargs or {})
         ax.set(xlabel=self.x_label, ylabel=self.y_label)
-        self.legend_ = ax.legend(fontsize="small", framealpha=0.85, edgecolor="none", loc="best")
+        self.legend_ = draw_legend(ax)
         return self
 
     @classmethod

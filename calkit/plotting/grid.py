@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from calkit.errors import InputError
-from calkit.plotting.reliability import ReliabilityDisplay
+from calkit.plotting.reliability import ReliabilityDisplay, logarithmic_shares
 from calkit.plotting.style import wrapped
 
 if TYPE_CHECKING:
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["n_columns_for", "panels", "plot_reliability"]
 
-# As many diagrams stand in a row at most.
-_COLUMNS = 4
+# Diagrams in a row at most, and the width in inches that each needs.
+_COLUMNS, _NARROWEST = 4, 2.2
 
 
-def n_columns_for(n: int) -> int:
-    """Return how many of n panels stand in a row: rows of at most four that are equally long."""
-    return math.ceil(n / math.ceil(n / _COLUMNS))
+def n_columns_for(n: int, size: tuple[float, float] | None = None) -> int:
+    """Return how many of n panels stand in a row: rows of at most four that are equally long and fit the width."""
+    most = _COLUMNS if size is None else max(1, min(_COLUMNS, int(size[0] / _NARROWEST)))
+    return math.ceil(n / math.ceil(n / most))
 
 
 def panels(
@@ -42,7 +43,7 @@ def panels(
     """
     from matplotlib.figure import Figure
 
-    columns = min(n, n_columns or n_columns_for(n))
+    columns = min(n, n_columns or n_columns_for(n, size))
     rows = math.ceil(n / columns)
     figure = Figure(figsize=size or (cell[0] * columns, cell[1] * rows), layout="constrained")
     return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
@@ -124,7 +125,7 @@ def _side_by_side(
 ) -> Figure:
     from matplotlib.figure import Figure
 
-    columns = min(len(named), n_columns or n_columns_for(len(named)))
+    columns = min(len(named), n_columns or n_columns_for(len(named), size))
     n_rows = math.ceil(len(named) / columns)
     figure = Figure(figsize=size or (4.6 * columns, 5.8 * n_rows), layout="constrained")
     axes = figure.subplots(2 * n_rows, columns, squeeze=False, height_ratios=(3, 1) * n_rows)
@@ -153,5 +154,5 @@ def _share_scale(histograms: list[Any]) -> None:
     high = max(ax.get_ylim()[1] for ax in histograms)
     for ax in histograms:
         if logarithmic:
-            ax.set_yscale("log")
+            logarithmic_shares(ax)
         ax.set_ylim(max(low, 1e-3) if logarithmic else 0, high)

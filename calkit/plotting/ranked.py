@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.plotting.base import PLOTS, CurveDisplay, one_view, taken_predictions
-from calkit.plotting.style import COLOURS, DASHES, foreground, wrapped
+from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
 from calkit.stats import ConfidencePairs, Pairs, View, summarize
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ __all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay"]
 
 # Points of a curve that are drawn at most.
 _POINTS = 2000
+# Curves of fewer points have markers.
+_MARKED = 12
 
 
 class _RankedDisplay(CurveDisplay):
@@ -152,9 +154,12 @@ class RiskCoverageDisplay(_RankedDisplay):
         at = self._thinned()
         style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
         label = wrapped(self.name, 40) if self.name else "most confident first"
-        (line,) = ax.plot(self.coverage[at] * 100, (1 - self.accuracy[at]) * 100, label=label, **style)
+        # A line of few points is marked: it may be a single one.
+        marker = {"marker": MARKERS[index % len(MARKERS)], "markersize": 5} if len(at) < _MARKED else {}
+        risk = (1 - self.accuracy[at]) * 100
+        (line,) = ax.plot(self.coverage[at] * 100, risk, label=label, clip_on=False, **{**marker, **style})
         ax.set_xlim(0, 100)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, max(1.0, float(risk.max()) * 1.05, ax.get_ylim()[1] if index else 0.0))
         return line
 
 
@@ -178,7 +183,7 @@ class HighConfidenceDisplay(_RankedDisplay):
     """
 
     x_label = "Confidence of at least"
-    y_label = "%"
+    y_label = "Share, accuracy %"
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
         at = self._thinned()
@@ -188,14 +193,19 @@ class HighConfidenceDisplay(_RankedDisplay):
             ax.plot(
                 [0, 1], [0, 100], color=foreground(), linewidth=1, linestyle=(0, (1, 2)), label="accuracy = threshold"
             )
+        left = min(0.5, float(self.threshold[-1]))
+        threshold, coverage, accuracy = (
+            np.append(values[at], last)
+            for values, last in ((self.threshold, left), (self.coverage, 1.0), (self.accuracy, self.accuracy[-1]))
+        )
         ax.step(
-            self.threshold[at],
-            self.coverage[at] * 100,
+            threshold,
+            coverage * 100,
             where="post",
             linestyle=(0, (4, 2)),
             label=f"{name}share",
             **style,
         )
-        (line,) = ax.step(self.threshold[at], self.accuracy[at] * 100, where="post", label=f"{name}accuracy", **style)
-        ax.set(xlim=(min(0.5, float(self.threshold[-1])), 1), ylim=(0, 102))
+        (line,) = ax.step(threshold, accuracy * 100, where="post", label=f"{name}accuracy", clip_on=False, **style)
+        ax.set(xlim=(min(left, ax.get_xlim()[0] if index else left), 1), ylim=(0, 102))
         return line

@@ -13,7 +13,7 @@ from calkit.metrics.binned import expected_gap
 from calkit.metrics.binnings import get_binning
 from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, next_index, one_view, taken_predictions
 from calkit.plotting.reliability_styles import RELIABILITY_STYLES, borders, proportion_limits, spans
-from calkit.plotting.style import curve_style, wrapped
+from calkit.plotting.style import curve_style, makes_room, wrapped
 from calkit.predictions import Predictions
 from calkit.registry import unknown_name
 from calkit.stats import BinSums, UniformBins, View, summarize
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ReliabilityDisplay"]
+__all__ = ["ReliabilityDisplay", "logarithmic_shares"]
 
 _SHARE = "#b5bcc8"
 
@@ -244,16 +244,16 @@ class ReliabilityDisplay(PredictionsDisplay):
 
     @property
     def label(self) -> str:
-        """Line of the legend: the name and the calibration error."""
-        value = f"{self.measure} {self.ece * 100:.2f} %"
-        return f"{wrapped(self.name, 34)} ({value})" if self.name else value
+        """Line of the legend: the name, the calibration error and the number of samples."""
+        value = f"{self.measure} {self.ece * 100:.2f} %, n = {int(self.bins.count.sum()):,}"
+        return wrapped(f"{self.name} ({value})" if self.name else value, 44)
 
     @property
     def note(self) -> str:
         """Calibration error, number of bins, number of samples."""
         n = self.bins.n_bins
         bins = f"{n} bin{'s' * (n > 1)}, n = {int(self.bins.count.sum()):,}"
-        return f"{self.measure} {self.ece * 100:.2f} %\n{bins}"
+        return f"{self.measure} {self.ece * 100:.2f} %, {bins}"
 
     def frame(self) -> dict[str, Any]:
         """Return what is drawn as columns, one row per bin that holds samples.
@@ -373,17 +373,29 @@ class ReliabilityDisplay(PredictionsDisplay):
         else:
             fill = {"color": _SHARE, "edgecolor": "white", "linewidth": borders(width)}
             self.share_artist_ = ax.bar(left, share, width, align="edge", **fill)
-        ax.set(xlim=(0, 1), xlabel=self.x_label, ylabel="% of samples")
+        ax.set(xlim=(0, 1), xlabel=self.x_label)
+        ax.set_ylabel("Samples %", fontsize="small")
         if share.max() > 100 * _DOMINANT and len(share) > 1:
-            ax.set_yscale("log")
+            logarithmic_shares(ax)
             ax.set_ylim(max(float(share.min()) / 2, 1e-3), 200)
-            ax.set_ylabel("% of samples (log)")
         elif ax.get_yscale() == "linear":
             top = max(1.0, float(share.max()) * 1.1)
             ax.set_ylim(0, max(top, ax.get_ylim()[1] if index else 0.0))
 
 
+def logarithmic_shares(ax: Axes) -> None:
+    """Make the axis of a histogram logarithmic."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter("{x:g}")
+
+
 def _below(ax: Axes) -> Axes:
+    """Return new Axes for the histogram, in space taken from the diagram's."""
+    place = ax.get_subplotspec()
+    if makes_room(ax) and place is not None:
+        upper, lower = place.subgridspec(2, 1, height_ratios=(3, 1))
+        ax.set_subplotspec(upper)
+        return ax.figure.add_subplot(lower, sharex=ax)
     from mpl_toolkits.axes_grid1 import make_axes_locatable
 
     below: Axes = make_axes_locatable(ax).append_axes("bottom", size="33%", pad=0.12, sharex=ax)

@@ -9,7 +9,7 @@ import numpy as np
 
 from calkit.errors import InputError
 from calkit.inference.means import clopper_pearson
-from calkit.plotting.style import curve_style, foreground, note_box, place_legend
+from calkit.plotting.style import curve_style, draw_legend, foreground, makes_room, note_box
 from calkit.registry import Registry
 from calkit.stats import BinSums
 
@@ -125,13 +125,7 @@ def _line(
         zorder=4,
     )
     artists["line_"] = ax.plot(x, y, label=display.label, zorder=5, clip_on=False, **style)[0]
-    drawn = [line.get_xydata() for line in ax.lines if not str(line.get_label()).startswith("_")]
-    points = np.concatenate([np.asarray(each) for each in drawn])
-    artists["legend_"] = place_legend(ax, points[:, 0], points[:, 1])
-    if not index:
-        note: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": "small", "bbox": note_box(), "zorder": 4}
-        n = f"n = {int(bins.count.sum()):,}"
-        display.share_ax_.text(0.02, 0.93, n, transform=display.share_ax_.transAxes, **note)
+    artists["legend_"] = draw_legend(ax, under=display.share_ax_)
     return artists
 
 
@@ -186,10 +180,14 @@ def _bars(
     artists["marks_"] = ax.hlines(
         accuracy, left, left + width, color=foreground(1.0), linewidth=1.2, zorder=3.5, clip_on=False
     )
-    artists["legend_"] = ax.legend(loc="upper left", fontsize="small", framealpha=0.85, edgecolor="none")
-    style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": note_box(), "zorder": 6}
-    ax.text(0.97, 0.03, display.note, transform=ax.transAxes, **style)
     _mark_means(display)
+    if makes_room(ax):
+        artists["legend_"] = draw_legend(ax, under=display.share_ax_, title=display.note)
+        return artists
+    for each in (ax, display.share_ax_):
+        artists["legend_"] = each.legend(loc="upper left", fontsize="small", framealpha=0.85, edgecolor="none")
+    style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": note_box(), "zorder": 6}
+    ax.text(0.97, 0.03, display.note.replace(", ", "\n", 1), transform=ax.transAxes, **style)
     return artists
 
 
@@ -201,4 +199,3 @@ def _mark_means(display: ReliabilityDisplay) -> None:
     frequency, mean = display.y_label.lower(), f"mean {display.x_label.lower()}"
     ax.axvline(accuracy, color=_ACCURACY, linewidth=1.6, label=f"{frequency} {accuracy * 100:.2f} %")
     ax.axvline(confidence, color=_OVER, linestyle="--", linewidth=1.6, label=f"{mean} {confidence * 100:.2f} %")
-    ax.legend(loc="upper left", fontsize="small", framealpha=0.85, edgecolor="none")

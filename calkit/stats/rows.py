@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.blocks import log_floored
 from calkit.errors import InputError
-from calkit.predictions import RowBlock, log_floored
+from calkit.predictions import RowBlock
 from calkit.registry import unknown_name
 from calkit.stats.binning import uniform_edges
 from calkit.stats.grouping import groups_of
@@ -274,7 +275,9 @@ class Rows:
 
     @once
     def p_true(self) -> NDArray[np.float64]:
-        """Probability of the true class."""
+        """Probability of the true class; with soft labels, its mean over the votes."""
+        if self.votes is not None:
+            return np.asarray((self.votes * self.probabilities).sum(axis=1))
         if self.kind == "probs":
             return self._true.astype(np.float64)
         return np.exp(self._beta * self._sums.true_shift) / (1 + self._sums.rest)

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 #: Weight of the uniform law in the result, in rows per class and in all, by name.
 MIXES = {"laplace": (1.0, 0.0), "probmetrics": (0.0, 1.0), None: (0.0, 0.0)}
 
-# Curves of so many classes are described.
+# The most classes whose curves are described.
 _CURVES = 10
 _CURVE_POINTS = 400
 

@@ -103,7 +103,7 @@ class VennAbers(OneVersusRestMaps):
         return np.stack(pairs, axis=1)
 
     @classmethod
-    def merged_proba(cls, members: Sequence[Any], logits: Sequence[Floats]) -> Floats:
+    def merged_proba(cls, members: Sequence[Any], logits: Sequence[Any]) -> Floats:
         """Return the probabilities of cross Venn-Abers prediction: intervals are merged by :func:`merge_intervals`."""
         intervals = np.stack([member.predict_interval(each) for member, each in zip(members, logits, strict=True)])
         probs = merge_intervals(intervals[..., 0], intervals[..., 1])
@@ -194,7 +194,7 @@ def venn_abers_values(groups: Groups, new_weight: float = 1.0) -> tuple[Floats, 
     Returns
     -------
     p0, p1 : ndarray of float64, shape (m + 1,)
-        Isotonic value of a negative, and of a positive, row after so many of the scores.
+        Isotonic value of a negative, and of a positive, row after each number of scores.
 
     Notes
     -----

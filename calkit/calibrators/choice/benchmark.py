@@ -273,7 +273,7 @@ def _rows_of(predictions: Predictions) -> tuple[Floats, NDArray[np.intp]]:
 
 
 def usable_calibrators(n_classes: int, names: Sequence[str] | None = None) -> list[str]:
-    """Return the names, by default all, of calibrators that take so many classes and need labels only."""
+    """Return the names, by default all, of calibrators that take this number of classes and need labels only."""
     chosen = available_calibrators() if names is None else names
     found = {name: CALIBRATORS[parse_spec(name).name] for name in chosen}
     if names is None:

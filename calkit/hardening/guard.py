@@ -56,9 +56,18 @@ def reading(where: Path | str, what: str) -> Iterator[None]:
         raise damaged(where, what, error) from error
 
 
+# The extras of calkit that install libraries; formats of other packages may need others.
+_EXTRAS = {"torch": "torch", "h5py": "formats", "pyarrow": "formats", "safetensors": "formats", "zarr": "formats"}
+
+
 def extra_of(library: str) -> str:
-    """Return the pip extra of calkit that installs a library."""
-    return "torch" if library == "torch" else "formats"
+    """Return the extra of calkit that installs a library; empty if none does."""
+    return _EXTRAS.get(library, "")
+
+
+def _requirement(library: str) -> str:
+    extra = extra_of(library)
+    return f"'calkit-calibration[{extra}]'" if extra else library
 
 
 def need(module: str, where: Path | str, what: str) -> Any:
@@ -80,7 +89,7 @@ def need(module: str, where: Path | str, what: str) -> Any:
     Raises
     ------
     MissingDependencyError
-        If it is not installed; the message names the pip extra.
+        If it is not installed; the message names what to install.
     """
     try:
         return importlib.import_module(module)
@@ -88,5 +97,5 @@ def need(module: str, where: Path | str, what: str) -> Any:
         library = module.split(".")[0]
         raise MissingDependencyError(
             f"{where}: {what} files need {library}, which cannot be imported ({error}). "
-            f"Install it: pip install 'calkit-calibration[{extra_of(library)}]'."
+            f"Install it: pip install {_requirement(library)}."
         ) from error
