@@ -38,13 +38,14 @@ WORLDS = {
     "mixed": lambda z, rng: z * np.where(rng.random((len(z), 1)) < 0.5, 1.5, 0.7),
 }
 CLASSES, ROWS = (2, 10, 100, 1000), (500, 2000, 10_000)
-TOP = ["ece", "adaece", "l2-debiased", "ks", "kuiper"]
+TOP = ["ece", "adaece", "ks", "kuiper"]
+SQUARES = ["l2-debiased"]
 SMOOTH = ["smece", "atb"]
 TESTS = ["cox", "spiegelhalter", "hosmer-lemeshow", "ks", "kuiper", "smece", "t-cal"]
 N_BINS = 15
 RESULTS = Path(__file__).with_name("results") / "coverage"
 TABLE = Path(__file__).parents[1] / "docs" / "user_guide" / "coverage_table.inc"
-RESAMPLING = Resampling(0.95, 400)
+LEVEL, DRAWS = 0.95, 400
 
 
 class World:
@@ -129,14 +130,14 @@ class OfTopLabel:
         self.metrics = [get_metric(name).bind(layout, "positive") for name in metrics]
         self.statistics = {m.statistic for m in self.metrics}
         for metric in self.metrics:
-            self.statistics |= set(metric.inference.statistics(RESAMPLING))
+            self.statistics |= set(metric.inference.statistics(Resampling(LEVEL, DRAWS)))
 
     def __call__(self, world, n, seed):
         p, right = world.event(n, seed)
         forecasts = Forecasts(p, right, None, p.dtype)
         summaries = {statistic: statistic.count(forecasts) for statistic in self.statistics}
         values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in self.metrics}
-        judged = judgements_of(self.metrics, values, summaries, RESAMPLING)
+        judged = judgements_of(self.metrics, values, summaries, Resampling(LEVEL, DRAWS, seed))
         return {m.name: (*judged[m.spec].interval, judged[m.spec].p_value) for m in self.metrics}
 
 
@@ -144,19 +145,24 @@ def means(world, n, seed):
     """NLL, Brier score and accuracy from what the metrics would count."""
     rows, y = world.sample(n, seed)
     said = world.said[rows, y]
-    fold = RESAMPLING.folds.of(np.arange(len(rows)))
+    resampling = Resampling(LEVEL, DRAWS, seed)
+    fold = resampling.folds.of(np.arange(len(rows)))
     hits = float((world.best[rows] == y).sum())
-    found = {"accuracy": ProportionInference(None, lambda parts: parts).judge(0, ((hits, n), (hits, n)), RESAMPLING)}
+    found = {"accuracy": ProportionInference(None, lambda parts: parts).judge(0, ((hits, n), (hits, n)), resampling)}
     for name, value in {"nll": -np.log(said), "brier": world.squares[rows] + 1 - 2 * said}.items():
-        sums = sum_folds(fold, RESAMPLING.folds.n_folds, None, value)
-        found[name] = MeanInference(None).judge(float(value.mean()), (sums,), RESAMPLING)
+        sums = sum_folds(fold, resampling.folds.n_folds, None, value)
+        found[name] = MeanInference(None).judge(float(value.mean()), (sums,), resampling)
     return {name: (*judged.interval, None) for name, judged in found.items()}
 
 
 def classwise(world, n, seed):
     rows, y = world.sample(n, seed)
     judged = calkit.evaluate(
-        calkit.Predictions(world.said[rows], y, kind="probs"), ["classwise_ece"], confidence_level=0.95, n_resamples=400
+        calkit.Predictions(world.said[rows], y, kind="probs"),
+        ["classwise_ece"],
+        confidence_level=LEVEL,
+        n_resamples=DRAWS,
+        random_state=seed,
     )
     pooled = judged.judgement("classwise_ece").pooled
     # Two classes have one gap.
@@ -166,13 +172,14 @@ def classwise(world, n, seed):
 
 
 def tests(world, n, seed):
-    found = run_tests(*world.event(n, seed), tests=TESTS, n_resamples=199)
+    found = run_tests(*world.event(n, seed), tests=TESTS, n_resamples=199, random_state=seed)
     return {f"test {name}": (None, None, result.p_value) for name, result in found.items()}
 
 
 #: What is found together: the metrics, how, and whether only of a calibrated world.
 GROUPS = {
     "top": (TOP, OfTopLabel(TOP), False),
+    "squares": (SQUARES, OfTopLabel(SQUARES), False),
     "means": (["nll", "brier", "accuracy"], means, False),
     "tests": ([f"test {name}" for name in TESTS], tests, True),
     "classwise": (["classwise_ece", "pooled"], classwise, False),
