@@ -46,6 +46,8 @@ N_BINS = 15
 RESULTS = Path(__file__).with_name("results") / "coverage"
 TABLE = Path(__file__).parents[1] / "docs" / "user_guide" / "coverage_table.inc"
 LEVEL, DRAWS = 0.95, 400
+# Coverage in percent below which a cell is named in the docs.
+LEAST = 93
 
 
 class World:
@@ -245,6 +247,56 @@ def cells():
                 yield name, k, n, metric, row
 
 
+def covered(row):
+    return 100 * (1 - row["below"] - row["above"])
+
+
+def table_of(shares):
+    """Lines of a table of the least and the largest share over the cells, from (metric, K) to (share, samples)."""
+    yield f"| | {' | '.join(f'K = {k:,}' for k in CLASSES)} | samples a cell |"
+    yield f"| --- |{' --: |' * (len(CLASSES) + 1)}"
+    for metric in dict.fromkeys(metric for metric, _ in shares):
+        found = [shares.get((metric, k), []) for k in CLASSES]
+        words = [
+            f"{min(share for share, _ in each):.1f}–{max(share for share, _ in each):.1f}" if each else ""
+            for each in found
+        ]
+        samples = sorted({n for each in found for _, n in each})
+        counts = f"{samples[0]:,}" if len(samples) == 1 else f"{samples[0]:,} to {samples[-1]:,}"
+        yield f"| `{metric}` | {' | '.join(words)} | {counts} |"
+
+
+def tables():
+    """Markdown: how often intervals cover, where less than 93 %, and how often tests reject a calibrated model."""
+    shares, levels, short = {}, {}, []
+    for world, k, n, metric, row in cells():
+        if "below" in row:
+            shares.setdefault((metric, k), []).append((covered(row), row["samples"]))
+            if covered(row) < LEAST:
+                # Of the true coverage 95 %, as few would be seen in one cell of a thousand.
+                clear = covered(row) < 95 - 3.1 * 100 * (0.95 * 0.05 / row["samples"]) ** 0.5
+                short.append(
+                    (
+                        clear,
+                        f"`{metric}` {covered(row):.1f} ({world}, K = {k:,}, n = {n:,}, {row['samples']:,} samples)",
+                    )
+                )
+        elif world == "calibrated":
+            name = metric.removeprefix("test ") if metric != "pooled" else "classwise_ece, classes pooled"
+            levels.setdefault((name, k), []).append((100 * row["rejected"], row["samples"]))
+    yield "How often 95 % intervals cover, in percent: the least and the most over the rows and the worlds.\n"
+    yield from table_of(shares)
+    for clear, text in (
+        (True, "Less than 93 %, by more than chance"),
+        (False, "Less than 93 %, as chance may have it with so few samples"),
+    ):
+        found = [words for is_clear, words in short if is_clear == clear]
+        if found or clear:
+            yield f"\n{text}: {'; '.join(found) or 'none'}."
+    yield "\nHow often tests at 5 % reject a calibrated model, in percent: the least and the most over the rows.\n"
+    yield from table_of(levels)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--classes", type=int, nargs="+", default=CLASSES)
@@ -252,7 +304,11 @@ def main():
     parser.add_argument("--worlds", nargs="+", default=WORLDS, choices=WORLDS)
     parser.add_argument("--groups", nargs="+", default=GROUPS, choices=GROUPS)
     parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--table", action="store_true", help="write the table of the docs, and simulate nothing")
     options = parser.parse_args()
+    if options.table:
+        TABLE.write_text("\n".join(tables()) + "\n", encoding="utf-8")
+        return
     for k, name, n, group in itertools.product(options.classes, options.worlds, options.rows, options.groups):
         fill(k, name, n, group, options.samples)
 
