@@ -56,7 +56,14 @@ class _What(click.Option):
     "--target", help="Which forecasts: top, positive:class=NAME, top-5; classwise for a diagram of each class."
 )
 @click.option("--by", metavar="COLUMN", help="A reliability diagram for each value of a column.")
-@click.option("--style", type=click.Choice(["line", "bars"]), help="Form of reliability diagrams.  [default: line]")
+@click.option(
+    "--style", type=click.Choice(["line", "corp", "bars"]), help="Form of reliability diagrams.  [default: line]"
+)
+@click.option(
+    "--band",
+    type=click.Choice(["consistency", "simultaneous", "none"]),
+    help="Of reliability diagrams: where calibrated models lie, or what holds the true curve.",
+)
 @click.option("--overlay", is_flag=True, help="Draw all reliability diagrams on the same axes.")
 @click.option("--columns", "n_columns", type=click.IntRange(min=1), help="Diagrams in a row.")
 @click.option("--title", help="Title of the figure; by default the file's name.")
@@ -89,6 +96,7 @@ def command(
     target: str | None,
     by: str | None,
     style: str | None,
+    band: str | None,
     overlay: bool,
     n_columns: int | None,
     title: str | None,
@@ -115,8 +123,8 @@ def command(
     """  # noqa: D301
     check_output(output, [*files, *source.files(), *fit.files()])
     check_picture(output)
-    counting = {"n_bins": n_bins, "binning": binning, "target": target, "by": by}
-    drawing = {"style": style, "overlay": overlay or None, "n_columns": n_columns}
+    counting = {"n_bins": n_bins, "binning": binning, "target": target, "by": by, "style": style, "band": band}
+    drawing = {"overlay": overlay or None, "n_columns": n_columns}
     with picture_style(dark=dark):
         if history:
             _refuse(**counting, **drawing)
