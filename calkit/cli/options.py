@@ -211,6 +211,8 @@ class FitOptions:
 
     def fitted(self, path: str, source: InputOptions, validation: Predictions | None = None) -> list[tuple[str, Any]]:
         """Return (label, calibrator) pairs: the methods fitted on the file's validation split or on ``fit_on``."""
+        if not self.methods and not self.calibrators:
+            return []
         from calkit.calibrators import get_calibrator, load_calibrator
 
         pairs: list[tuple[str, Any]] = [(name, load_calibrator(name)) for name in self.calibrators]
