@@ -29,15 +29,15 @@ class ScatterDisplay(CurveDisplay):
     ----------
     evaluation : Evaluation
         Of two metrics at least.
-    x, y : str
-        Specs of the two metrics to show.
+    metric, against : str
+        Specs of the two metrics to show, up and across.
     name : str, optional
         What the legend calls the model.
 
     Attributes
     ----------
     evaluation : Evaluation
-    x, y : Metric
+    metric, against : Metric
 
     Examples
     --------
@@ -46,24 +46,24 @@ class ScatterDisplay(CurveDisplay):
     >>> from calkit.plotting import ScatterDisplay
     >>> evaluation = calkit.evaluate(load_digits_logits("test"), ["accuracy", "ece"], confidence_level=0.95)
     >>> display = ScatterDisplay.from_evaluation(evaluation, name="digits", plot=False)
-    >>> [round(value, 3) for value in display.frame()["value"]]
-    [0.808, 0.13]
+    >>> [round(value, 3) for value in display.frame()["ece"]]
+    [0.13]
     """
 
-    def __init__(self, evaluation: Evaluation, x: str, y: str, *, name: str | None = None) -> None:
+    def __init__(self, evaluation: Evaluation, metric: str, against: str, *, name: str | None = None) -> None:
         known = {metric.spec: metric for metric in evaluation.metrics}
         self.evaluation = evaluation
-        self.x, self.y = (known[evaluation.spec_of(get_metric(spec))] for spec in (x, y))
+        self.metric, self.against = (known[evaluation.spec_of(get_metric(spec))] for spec in (metric, against))
         self.name = name
-        self.x_label, self.y_label = self.x.heading, self.y.heading
+        self.x_label, self.y_label = self.against.heading, self.metric.heading
 
     @classmethod
     def from_evaluation(
         cls,
         evaluation: Evaluation,
         *,
-        x: str = "accuracy",
-        y: str = "ece",
+        metric: str = "ece",
+        against: str = "accuracy",
         name: str | None = None,
         ax: Axes | None = None,
         plot: bool = True,
@@ -75,8 +75,8 @@ class ScatterDisplay(CurveDisplay):
         ----------
         evaluation : Evaluation
             From :func:`calkit.evaluate`; with a `confidence_level`, intervals are drawn too.
-        x, y : str
-            Specs of two of its metrics.
+        metric, against : str
+            Specs of two of its metrics, to show up and across.
         name : str, optional
             What the legend calls the model.
         ax : matplotlib Axes, optional
@@ -95,7 +95,7 @@ class ScatterDisplay(CurveDisplay):
         NotFoundError
             If the evaluation has no such metric.
         """
-        display = cls(evaluation, x, y, name=name)
+        display = cls(evaluation, metric, against, name=name)
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     @classmethod
@@ -104,8 +104,8 @@ class ScatterDisplay(CurveDisplay):
         y_true: Any,
         y_proba: Any = None,
         *,
-        x: str = "accuracy",
-        y: str = "ece",
+        metric: str = "ece",
+        against: str = "accuracy",
         confidence_level: float | None = 0.95,
         from_logits: bool = False,
         sample_weight: Any = None,
@@ -123,8 +123,8 @@ class ScatterDisplay(CurveDisplay):
             True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
         y_proba : array-like of shape (n, K) or (n,), optional
             Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
-        x, y : str
-            Specs of two metrics.
+        metric, against : str
+            Specs of two metrics, to show up and across.
         confidence_level : float or None, default=0.95
             Of the intervals; None for none.
         from_logits : bool, default=False
@@ -149,15 +149,18 @@ class ScatterDisplay(CurveDisplay):
         predictions = taken_predictions(
             y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
         )
-        found = evaluate(predictions, [x, y], confidence_level=confidence_level, floors=False)
+        found = evaluate(predictions, [metric, against], confidence_level=confidence_level, floors=False)
         # Metrics are bound to the predictions, and may have another spec then.
-        shown = {"x": found.metrics[0].spec, "y": found.metrics[-1].spec}
+        shown = {"metric": found.metrics[0].spec, "against": found.metrics[-1].spec}
         return cls.from_evaluation(found, **shown, name=name, ax=ax, plot=plot, curve_kwargs=curve_kwargs)
 
-    def frame(self) -> dict[str, list[Any]]:
-        """Return what is drawn as columns: metric, value, low and high of the two."""
-        rows = [(metric.spec, *self._limits(metric)) for metric in (self.x, self.y)]
-        return dict(zip(("metric", "value", "low", "high"), map(list, zip(*rows, strict=True)), strict=True))
+    def frame(self) -> dict[str, list[float]]:
+        """Return what is drawn as one row of columns: the two values, each with its lower and upper limit."""
+        found: dict[str, list[float]] = {}
+        for metric in (self.against, self.metric):
+            for suffix, number in zip(("", "_low", "_high"), self._limits(metric), strict=True):
+                found[f"{metric.spec}{suffix}"] = [number]
+        return found
 
     def _limits(self, metric: Metric) -> tuple[float, float, float]:
         """Return value, lower and upper limit; NaN where there is no interval."""
@@ -167,7 +170,7 @@ class ScatterDisplay(CurveDisplay):
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
         style = {**curve_style(index), "markersize": 7, "linewidth": 1.2, **curve_kwargs}
         ends = []
-        for metric in (self.x, self.y):
+        for metric in (self.against, self.metric):
             value, low, high = np.array(self._limits(metric)) * (100 if metric.percent else 1)
             ends.append((value, None if math.isnan(low) else [[value - low], [high - value]]))
         (x, x_error), (y, y_error) = ends

@@ -124,7 +124,7 @@ class TheoryDisplay(OtherDisplay):
             ax.plot(
                 self.p,
                 values,
-                label="γ = 0, cross-entropy" if gamma == 0 else f"γ = {gamma:g}",
+                label="γ = 0 (CE)" if gamma == 0 else f"γ = {gamma:g}",
                 color=COLOURS[i % len(COLOURS)],
                 linestyle=DASHES[i % len(DASHES)],
             )[0]
@@ -208,7 +208,7 @@ class FocalMinimiserDisplay(TheoryDisplay):
     """
 
     default = (0, 1, 2, 3, 5)
-    labels = ("True probability p", "Prediction that minimises the loss")
+    labels = ("True probability p", "Minimiser of the loss")
 
     @staticmethod
     def value(p: NDArray[np.float64], gamma: float) -> Any:

@@ -139,6 +139,7 @@ def figure_4a() -> Picture:
     display = GradientRatioDisplay.from_gamma(plot=False)
     picture = display.figure(size=(5, 4))
     for p0, height in ((0.19, 1.46), (0.25, 1.34), (0.4, 1.22)):
+        display.ax_.plot(p0, 1, "o", color="0.2", ms=4)
         display.ax_.plot([p0, 0.45], [1, height], color="0.7", lw=0.7)
         display.ax_.text(0.46, height - 0.02, f"γ*({p0}) = {gamma_star(p0):.2f}", fontsize=8)
     return picture

@@ -29,17 +29,17 @@ def test_scatter_shows_the_evaluation(no_pyplot_windows):
     (horizontal,), (vertical,) = (bars.get_segments() for bars in drawn)
     np.testing.assert_allclose(horizontal[:, 0], np.array(found.intervals["accuracy"]) * 100)
     np.testing.assert_allclose(vertical[:, 1], np.array(found.intervals["ece"]) * 100)
-    again = ScatterDisplay.from_predictions(test, y="nll", ax=display.ax_, name="nll")
-    assert again.frame()["value"] == [found["accuracy"], found["nll"]]
+    again = ScatterDisplay.from_predictions(test, metric="nll", ax=display.ax_, name="nll")
+    assert (again.frame()["accuracy"], again.frame()["nll"]) == ([found["accuracy"]], [found["nll"]])
     assert again.line_.get_color() != display.line_.get_color()
     assert again.line_.get_marker() != display.line_.get_marker()
     with pytest.raises(NotFoundError, match="brier"):
-        ScatterDisplay.from_evaluation(found, y="brier")
+        ScatterDisplay.from_evaluation(found, metric="brier")
 
 
 def test_scatter_without_intervals(no_pyplot_windows):
     display = ScatterDisplay.from_evaluation(calkit.evaluate(load_digits_logits("test"), ["accuracy", "ece"]))
-    assert np.isnan(display.frame()["low"]).all()
+    assert np.isnan(display.frame()["ece_low"]).all()
     display.figure_.canvas.draw()
 
 
@@ -64,7 +64,7 @@ def test_gradient_ratio_is_the_formula(no_pyplot_windows):
     assert not others
     assert height == 1
     assert (1 - at) ** 3 - 3 * at * (1 - at) ** 2 * np.log(at) == pytest.approx(1)
-    assert [text.get_text() for text in display.legend_.get_texts()] == ["γ = 0, cross-entropy", "γ = 3"]
+    assert [text.get_text() for text in display.legend_.get_texts()] == ["γ = 0 (CE)", "γ = 3"]
 
 
 def test_focal_minimiser_is_the_inverse_of_the_posterior(no_pyplot_windows):
