@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calkit.io import FORMATS, Container, Field
-from calkit.io.formats import Format
+from calkit.io import FORMATS, Container, Field, Format
 
 
 class Bars(Format):

@@ -106,7 +106,7 @@ def result_while_workers_last(future: Any, opened: list[Any]) -> Any:
             return future.result(timeout=_LOOK)
         if all(nanny.status.name in {"closed", "failed"} for nanny in cluster.workers.values()):
             raise CalkitError(
-                "every process of the local Dask cluster has died; its log tells of what. If memory was short, take "
+                "every process of the local Dask cluster has died; its log says why. If memory was short, take "
                 "fewer processes: CALKIT_NUM_THREADS sets their number."
             )
     return future.result()

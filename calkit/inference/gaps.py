@@ -56,7 +56,7 @@ class GapLimits:
 
 
 def neighbours(n_cells: int, n_bins: int, least: int = 10) -> NDArray[np.intp]:
-    """Return the group of each cell: neighbouring bins over all classes, at least so many cells each."""
+    """Return the group of each cell: neighbouring bins over all classes, with a minimum of cells each."""
     per_group = max(1, -(-least // (n_cells // n_bins)))
     return np.tile(np.arange(n_bins) // per_group, n_cells // n_bins)
 

@@ -67,7 +67,7 @@ class Resampling:
         return np.random.default_rng([self.seed, 7])
 
     def draws(self, n_folds: int, width: int = 1) -> Iterator[NDArray[np.float64]]:
-        """Yield how often each of so many folds is drawn, some replicates at a time: arrays of shape (r, n_folds).
+        """Yield how often each of `n_folds` folds is drawn, some replicates at a time: arrays of shape (r, n_folds).
 
         They are the same for every metric. ``width`` is how many numbers a replicate of the caller has.
         """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 
+from calkit.hardening.guard import extra_of
 from calkit.io.formats import FORMATS, WritableFormat
-from calkit.io.hardening.guard import extra_of
 from calkit.io.text import COMPRESSIONS
 from calkit.printing import markdown_table
 

@@ -138,9 +138,9 @@ def ece(
         is AdaECE), or as many of them as the cube root of n; or edges of your own, from 0 to 1, as a sequence or in
         parentheses (``ece:binning=(0,.5,.9,1)``). Also those of other code: "focal-calibration", "r-cut",
         "torchmetrics", "netcal".
-    norm : {"l1", "l2", "max", "mean", "over", "under"}, default="l1"
-        The mean gap; its root mean square (RMSCE); the largest (MCE); the mean over bins, not samples (ACE); the part
-        of over-confident, or of under-confident bins.
+    norm : {"l1", "l2", "squared", "max", "mean", "over", "under"}, default="l1"
+        The mean gap; its root mean square (RMSCE); its mean square; the largest (MCE); the mean over bins, not samples
+        (ACE); the part of over-confident, or of under-confident bins.
     convention : {"focal-calibration", "r-cut", "sklearn-l2", "torchmetrics", "netcal"}, optional
         Binning and norm of other code: AdaECE of the paper's published code; edges ``k * 0.1`` as R's ``cut`` has
         them; scikit-learn's calibration_error (L2 over cbrt bins); torchmetrics (``[a, b)``, edges of torch, 1 in a bin

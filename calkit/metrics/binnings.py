@@ -40,6 +40,8 @@ class Binning:
         Turns the summary of `cells` into :class:`~calkit.inference.cells.CellSums`.
     n_bins : int, optional
         Bins of each key; None if it depends on the rows.
+    fixed : UniformBins, optional
+        Tells the bin of a forecast, where that does not depend on the others.
     """
 
     statistic: Statistic[Any]
@@ -48,6 +50,7 @@ class Binning:
     cells: Statistic[Any] | None = None
     to_cells: Callable[[Any], CellSums] | None = None
     n_bins: int | None = None
+    fixed: UniformBins | None = None
 
 
 #: Ways to bin, by name; each is a function of the number of bins.
@@ -60,7 +63,8 @@ def unchanged(summary: Any) -> Any:
 
 
 def _fixed(statistic: UniformBins, to_bins: Callable[[Any], BinSums] = unchanged) -> Binning:
-    return Binning(statistic, to_bins, cells=Cells(statistic), to_cells=unchanged, n_bins=statistic.n_bins)
+    n_bins = statistic.n_bins
+    return Binning(statistic, to_bins, cells=Cells(statistic), to_cells=unchanged, n_bins=n_bins, fixed=statistic)
 
 
 @BINNINGS.register("uniform")

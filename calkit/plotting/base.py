@@ -9,12 +9,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from calkit.curves import one_view, taken_predictions
 from calkit.errors import InputError
-from calkit.metrics.base import as_predictions
 from calkit.plotting.style import draw_legend
-from calkit.predictions import Predictions
 from calkit.registry import Registry
-from calkit.stats.views import TOP, View, default_view, get_view
+from calkit.stats.views import TOP, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,38 +64,6 @@ def available_other_plots() -> list[str]:
     ['gradient-norms', 'gradient-ratio', 'focal-minimiser']
     """
     return list(OTHER_PLOTS)
-
-
-def taken_predictions(y_true: Any, y_proba: Any, **arguments: Any) -> Predictions:
-    """Return predictions of a display's first two arguments: arrays, or a Predictions and nothing.
-
-    Raises
-    ------
-    InputError
-        If both are given, or the arrays do not fit each other, hold impossible values or are empty.
-    """
-    if not isinstance(y_true, Predictions):
-        return as_predictions(y_true, y_proba, **arguments)
-    if y_proba is not None:
-        raise InputError("y_proba must be left out when the first argument is a Predictions.")
-    return y_true
-
-
-def one_view(predictions: Predictions, target: str | View | None) -> View:
-    """Return the forecasts to show: of one event a row.
-
-    Raises
-    ------
-    InputError
-        If the target is several events: then each has a display of its own.
-    """
-    view = (default_view(predictions) if target is None else get_view(target)).bind(predictions)
-    if view.keyed:
-        raise InputError(
-            f"target={view.spec!r} is several events, which have a diagram each: ReliabilityDisplay.each(predictions, "
-            f"target={view.spec!r}); or name one class: target='positive:class=NAME'."
-        )
-    return view
 
 
 def axis_labels(view: View) -> tuple[str, str]:

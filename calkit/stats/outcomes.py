@@ -83,7 +83,7 @@ class OutcomeTotal(Statistic[OutcomeTotals]):
         return OutcomeTotals(np.array([count, len(rows) - count]), weight.sum(axis=1), total.sum(axis=1))
 
     def parts(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and weighted quantity of each row as far as it is right, and as it is wrong: (2, b) each."""
+        """Return weight and weighted quantity of each row, times its share that is right and wrong: (2, b) each."""
         right = rows.hit.astype(np.float64)
         share = np.stack([right, 1 - right])
         values = getattr(rows, self.quantity)

@@ -1,4 +1,4 @@
-"""Who adds makes no difference: threads, Dask, shards and blocks of any size against one thread."""
+"""How sums are added makes no difference: threads, Dask, shards and blocks of any size against one thread."""
 
 import itertools
 import os

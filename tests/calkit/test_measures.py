@@ -197,7 +197,8 @@ OUTCOMES = {
     for quantity in ("nll", "entropy", "confidence", "p_true")
     for part in ("", "_correct", "_misclassified")
 } - {"nll"}
-OTHERS = {"d2-brier", "d2-nll", "top-k", "tace", *OUTCOMES}
+MURPHY = {"murphy-res", "murphy-unc", "murphy-wbv", "murphy-wbc", "binned-refinement"}
+OTHERS = {"d2-brier", "d2-nll", "top-k", "tace", "tl-ece", "murphy-rel", *MURPHY, *OUTCOMES}
 
 
 def function(name):
@@ -259,7 +260,7 @@ def test_every_metric_has_a_floor_or_is_known_to_have_none():
     found = calkit.evaluate(calkit.Predictions(probs, y, kind="probs"), available_metrics())
     without = {name for name in available_metrics() if found.judgement(name).floor is None}
     scores = {"accuracy", "error", "nll", "brier", "s99", "s99_accuracy", "aurc", "e-aurc", "decision-loss"}
-    scores |= {"corp-dsc", "corp-unc", "refinement", "d2-brier", "d2-nll", "top-k", *OUTCOMES}
+    scores |= {"corp-dsc", "corp-unc", "refinement", "d2-brier", "d2-nll", "top-k", *MURPHY, *OUTCOMES}
     assert without - scores <= {"l1-debiased", "kde-ece"}
     for name in set(available_metrics()) - without:
         judged = found.judgement(name)

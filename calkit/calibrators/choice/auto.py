@@ -28,7 +28,7 @@ _FLOOR = 1e-7
 
 # Observations in favour of the identity in the pool, and of no share of the uniform distribution.
 _PRIOR = 1.0
-# The share is at least so many observations' worth.
+# The share is at least this number of observations' worth.
 _LEAST = 0.1
 
 _FEW_ROWS, _MANY_FOLDS, _FEW_FOLDS = 200, 10, 5
@@ -49,8 +49,8 @@ class AutoCalibrator(Calibrator):
     Parameters
     ----------
     guard : float, default=0.75
-        The pool is kept if the log-loss of held-out rows falls by more than so many standard errors. 0 keeps it for any
-        gain; 1.28 gives about 10 % false alarms on calibrated scores, and 1.64 about 5 %.
+        The pool is kept if the log-loss of held-out rows falls by more than this number of standard errors. 0 keeps it
+        for any gain; 1.28 gives about 10 % false alarms on calibrated scores, and 1.64 about 5 %.
 
     Attributes
     ----------

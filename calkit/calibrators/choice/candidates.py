@@ -32,10 +32,10 @@ Floats = NDArray[np.floating[Any]]
 # Standard deviation of log T under its prior.
 _SIGMA = 0.5
 
-# Up to so many classes, rows lie in memory class by class.
+# The most classes for which rows lie in memory class by class.
 _FEW_CLASSES = 128
 
-# Matrices are fitted up to so many classes.
+# The most classes for which matrices are fitted.
 _MATRIX_CLASSES = 200
 
 # Fits are pooled, so they need not be exact.

@@ -145,7 +145,7 @@ def uniform_share(log_p: Floats, n_classes: int, weight: NDArray[np.float64], pr
     prior : float
         Observations in favour of no share.
     least : float
-        The share is at least so many observations' worth.
+        The share is at least this number of observations' worth.
 
     Returns
     -------

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container, Field, by_name
 from calkit.errors import FileFormatError
+from calkit.hardening.guard import reading
+from calkit.hardening.limits import BLOCK_BYTES, MAX_HEADER_BYTES, check
 from calkit.io.arrow_tables import ArrowColumns
-from calkit.io.container import Container, Field, by_name
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.hardening.guard import reading
-from calkit.io.hardening.limits import BLOCK_BYTES, MAX_HEADER_BYTES, check
 from calkit.io.tables import Table, stack_columns, table_fields
 from calkit.names import read_name
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from calkit.io.container import Container
+from calkit.containers.container import Container
 from calkit.predictions import Predictions
 from calkit.registry import Registry
 

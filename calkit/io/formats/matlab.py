@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container, Field, by_name, unreadable
 from calkit.errors import FileFormatError
-from calkit.io.container import Container, Field, by_name, unreadable
+from calkit.hardening.guard import need
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.formats.hdf5 import hdf5_fields
-from calkit.io.hardening.guard import need
-from calkit.io.hardening.sandbox import open_isolated
+from calkit.io.sandbox import open_isolated
 from calkit.io.tables import text_array
 
 __all__ = ["Matlab"]

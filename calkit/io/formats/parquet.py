@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container
+from calkit.hardening.limits import BLOCK_BYTES, MAX_COLUMNS, check
 from calkit.io.arrow_tables import ArrowColumns
-from calkit.io.container import Container
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.hardening.limits import BLOCK_BYTES, MAX_COLUMNS, check
 from calkit.io.tables import Table, stack_columns, table_fields
 from calkit.predictions import Predictions
 

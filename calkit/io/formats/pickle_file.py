@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from calkit.containers.container import Container, by_name
 from calkit.errors import FileFormatError
-from calkit.io.container import Container, by_name
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.tree import array_field, tree_fields
 

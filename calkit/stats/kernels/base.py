@@ -92,7 +92,7 @@ class Kernels(Protocol):
         workspace: Workspace,
         orders: int = 4,
     ) -> NllMoments:
-        """Return so many moments (2 or 4) of the distances, of logits times 2^-exponent."""
+        """Return the first 2 or 4 moments of the distances, of logits times 2^-exponent."""
 
 
 class KernelPolicy(NamedTuple):

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container, Field, printable, side_by_side
 from calkit.errors import InputError, UsageError
-from calkit.io.container import Container, Field, printable, side_by_side
-from calkit.io.families import Classes, as_name, classes_of
-from calkit.io.resolve import Resolved
 from calkit.labels import ClassIndex, TrueColumns, answers_match, encode_labels, labels_in
 from calkit.lazy import LazyArray, block_rows
 from calkit.names import is_whole_number, read_name
+from calkit.roles.families import Classes, as_name, classes_of
+from calkit.roles.resolve import Resolved
 
 __all__ = ["Truth", "check_length", "file_classes", "pairs", "read_column", "truth_of"]
 

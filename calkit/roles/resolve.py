@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from calkit.containers.container import Container, Field, printable
 from calkit.errors import UsageError
-from calkit.io.container import Container, Field, printable
 from calkit.names import (
     ROLES,
     SCORE_ROLES,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from calkit.containers.container import Container, Field, printable, side_by_side
 from calkit.errors import UsageError
-from calkit.io.container import Container, Field, printable, side_by_side
 from calkit.labels import ClassIndex
 from calkit.names import SCORE_ROLES, ClassColumn, class_words, is_split, is_whole_number, read_class_column, read_name
 

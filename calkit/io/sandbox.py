@@ -1,6 +1,6 @@
 """Reading files of strangers in a process of its own, which may take so much memory and time and no more.
 
-The process (:mod:`calkit.io.hardening.child`) opens the file and describes its arrays; each array that is wanted it
+The process (:mod:`calkit.io.sandbox_child`) opens the file and describes its arrays; each array that is wanted it
 writes to a file without a name, which this process maps into memory. What comes back is checked and never unpickled. No
 reader has to know what its library does with a file that lies: whatever it does, it does there.
 """
@@ -27,14 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit import errors
+from calkit.containers.container import Container, Field
 from calkit.errors import CalkitError, FileFormatError, UsageError
-from calkit.io.container import Container, Field
-from calkit.io.hardening.limits import MAX_LINE_BYTES, check, format_bytes
+from calkit.hardening.limits import MAX_LINE_BYTES, check, format_bytes
 from calkit.lazy import Converted
 
 __all__ = ["Sandbox", "as_sandbox", "open_isolated", "open_sandboxed"]
 
-_PROGRAM = "from calkit.io.hardening.child import main; main()"
+_PROGRAM = "from calkit.io.sandbox_child import main; main()"
 
 _MARK = "CALKIT_SANDBOXED"
 

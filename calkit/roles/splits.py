@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from calkit.io.container import Container, Field
-from calkit.io.resolve import candidates_of, say_which, score_candidates
-from calkit.io.sources import RowsSource
+from calkit.containers.container import Container, Field
+from calkit.containers.sources import RowsSource
 from calkit.names import canonical_split, is_split
 from calkit.registry import unknown_name
+from calkit.roles.resolve import candidates_of, say_which, score_candidates
 
 __all__ = ["choose_split", "splits_of"]
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.sources import ColumnsSource
 from calkit.errors import FileFormatError, UsageError
-from calkit.io.hardening.guard import reading
-from calkit.io.hardening.limits import check
-from calkit.io.hardening.unchanged import Stamp
-from calkit.io.sources import ColumnsSource
+from calkit.hardening.guard import reading
+from calkit.hardening.limits import check
+from calkit.hardening.unchanged import Stamp
 from calkit.lazy import Converted, LazyArray
 from calkit.printing import printable
 from calkit.registry import unknown_name

@@ -1,4 +1,4 @@
-"""Run as a program by :mod:`calkit.io.hardening.sandbox`: reads one file under limits of memory and time.
+"""Run as a program by :mod:`calkit.io.sandbox`: reads one file under limits of memory and time.
 
 Requests and answers are lines of JSON on a socket, whose number is the first argument; with a request for an array
 comes a file, into which its bytes are written.
@@ -18,8 +18,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from calkit.containers.container import Field
 from calkit.errors import CalkitError, FileFormatError, UsageError
-from calkit.io.container import Field
 from calkit.io.fields import row_blocks
 from calkit.io.opening import open_container
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import FileFormatError
-from calkit.io.hardening.guard import reading
+from calkit.hardening.guard import reading
 from calkit.lazy import LazyArray, has_random_access
 
 __all__ = ["ColumnsSource", "ConcatSource", "RowsSource", "StreamSource", "sliced"]

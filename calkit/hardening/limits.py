@@ -2,7 +2,7 @@
 
 Readers say what a file declares with :func:`check`; nothing else in :mod:`calkit.io` compares it with a bound. What a
 file does not declare (a chunk that unpacks to more than it should) is left to the sandbox:
-:mod:`calkit.io.hardening.sandbox`.
+:mod:`calkit.io.sandbox`.
 """
 
 from __future__ import annotations
