@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, overload
@@ -99,6 +99,23 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
     def _logits(self, logits: Floats) -> Floats:
         """Return calibrated logits: the log-probabilities, or what differs from them by a constant per row."""
         return self._log_proba(logits)
+
+    @classmethod
+    def merged_proba(cls, members: Sequence[Any], logits: Sequence[Any]) -> Floats:
+        """Return the probabilities of several of these together, each of logits of its own model: their mean.
+
+        Parameters
+        ----------
+        members : sequence of Calibrator
+            Fitted, of this class, of the same classes.
+        logits : sequence of ndarray of shape (n, K)
+            Of the same rows.
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+        """
+        return np.asarray(np.mean([m.predict_proba(z) for m, z in zip(members, logits, strict=True)], axis=0))
 
     def _check_state(self) -> None:
         """Raise ValueError if the fitted attributes, read from a file, are impossible."""

@@ -65,14 +65,18 @@ class OneVersusRestMaps(Calibrator):
         if impossible.any():
             probs[impossible] = 0.0
         self._normalise(probs, ~impossible)
+        self._mix_in(probs, impossible, self.n_rows_)
+        return probs.astype(logits.dtype, copy=False)
+
+    def _mix_in(self, probs: Floats, impossible: NDArray[np.bool_], n_rows: float) -> None:
+        """Mix the uniform distribution in, where `mix` says so."""
         per_class, in_all = MIXES[self.mix]
         strength = per_class * probs.shape[1] + in_all
         if strength:
-            probs *= self.n_rows_
+            probs *= n_rows
             probs += strength / probs.shape[1]
             probs[impossible] = 0.0
             probs /= probs.sum(axis=1, keepdims=True)
-        return probs.astype(logits.dtype, copy=False)
 
     def _log_proba(self, logits: Any) -> Any:
         with np.errstate(divide="ignore"):
