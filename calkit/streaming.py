@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from calkit.arrays import as_row_source, to_values
 from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, InputError, UsageError
-from calkit.evaluation import Evaluation, as_resampling, asked_metrics, evaluation_of, groups_of, statistics_of
+from calkit.evaluation import Evaluation, as_resampling, asked_metrics, evaluation_of, statistics_of, with_groups
 from calkit.labels import as_class_names
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Kind, Predictions, as_kind
@@ -297,7 +297,7 @@ class StreamingEvaluation:
         if self.by is None:
             return whole
         wanted = statistics_of(self.metrics, self._resampling)
-        return replace(whole, by=self.by, groups=groups_of(whole, wanted, self.by, found, layout, self._resampling))
+        return with_groups(whole, wanted, self.by, found, layout, self._resampling)
 
     def _options(self) -> dict[str, Any]:
         """Return the options that make a stream of the same kind."""

@@ -19,7 +19,7 @@ from calkit.names import canonical_split
 from calkit.predictions import Kind, Predictions
 from calkit.shards import Shards
 
-__all__ = ["InputOptions", "as_columns", "columns_option", "fit_options", "input_options"]
+__all__ = ["InputOptions", "as_columns", "columns_option", "fit_options", "input_options", "label_error_rows"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -138,6 +138,25 @@ def columns_option(function: F) -> F:
         metavar="all|none|LIST",
         help="Other columns to write beside the scores, by commas.",
     )(function)
+
+
+def label_error_rows(word: str, source: InputOptions) -> Any:
+    """Return what a file named in ``--label-errors`` holds, its one array; None if the word names a column.
+
+    Raises
+    ------
+    UsageError
+        If the file holds several arrays and none of them is named.
+    """
+    file, member = split_address(word)
+    if not os.path.isfile(file):  # noqa: PTH113 - it never raises
+        return None
+    container = open_container(file, trust_pickle=source.trust_pickle, sandbox=source.sandbox)
+    arrays = list(container.columns())
+    if member is None and len(arrays) != 1:
+        raise UsageError(f"--label-errors: {file} holds {', '.join(arrays)}; name one: {file}:{arrays[0]}.")
+    values = container.find(member or arrays[0]).read()
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def as_columns(words: str) -> str | list[str]:

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
-from calkit.errors import InputError
+from calkit.errors import InputError, UsageError
 from calkit.evaluation.asked import choose_metrics
+from calkit.evaluation.label_errors import LABEL_ERROR, marked
+from calkit.evaluation.parts import with_groups, with_label_errors
 from calkit.evaluation.result import Evaluation
-from calkit.evaluation.values import as_resampling, evaluation_of, groups_of, statistics_of
+from calkit.evaluation.values import as_resampling, evaluation_of, statistics_of
 from calkit.executors import Executor, open_executor
 from calkit.metrics import Metric
 from calkit.metrics.base import as_predictions
@@ -39,6 +41,7 @@ def evaluate(
     *,
     target: str | View | None = None,
     by: Any = None,
+    label_errors: Any = None,
     confidence_level: float | None = None,
     n_resamples: int = 1000,
     random_state: int | None = 0,
@@ -67,7 +70,11 @@ def evaluate(
         default the top label of K columns, and of one column the event that is forecast, y = 1.
     by : str, or array-like of shape (n,), optional
         One of the columns of the predictions; beside arrays, a group for each row. The values, with intervals if asked
-        for, are given for its groups too.
+        for, are given for its groups too, and the worst group with a correction for how many there are. All
+        predictions of classes have the columns ``"predicted class"`` and ``"true class"``.
+    label_errors : str or array-like, optional
+        Rows that are known to be mislabelled: booleans of shape (n,), places of rows, or a column of truth values.
+        `label_errors` of the result tells the values without those rows, and how much of each value they make up.
     confidence_level : float, optional
         Give each value an interval that covers the population's with this probability: 0.95. The rows are taken to be
         drawn independently. Metrics without a sound interval have None.
@@ -122,16 +129,31 @@ def evaluate(
         predictions, metrics = y_true, _metrics_after(y_proba, metrics, arguments)
     else:
         predictions, by = _predictions_of(y_true, y_proba, target, by, arguments)
+    errors: str | None = None
+    if label_errors is not None:
+        predictions, errors = _marked(predictions, label_errors)
     resampling = as_resampling(confidence_level, n_resamples, random_state, floors=floors)
     with open_executor(executor, n_jobs) as opened:
         layout = predictions.layout(opened) if isinstance(predictions, Shards) else predictions
         chosen = choose_metrics(metrics, layout, target)
         statistics = statistics_of(chosen, resampling)
-        grouped = [] if by is None else [By(statistic, by) for statistic in statistics]
+        columns = [column for column in (by, errors) if column is not None]
+        grouped = [By(statistic, column) for column in columns for statistic in statistics]
         summaries = summarize(predictions, [*statistics, *grouped], executor=opened)
     whole = evaluation_of(chosen, summaries, summaries.n_samples, layout, resampling)
-    groups = {} if by is None else groups_of(whole, statistics, by, summaries, layout, resampling)
-    return replace(whole, meta=dict(predictions.meta), by=by, groups=groups)
+    found = replace(whole, meta=dict(predictions.meta))
+    if by is not None:
+        found = with_groups(found, statistics, by, summaries, layout, resampling)
+    return found if errors is None else with_label_errors(found, statistics, errors, summaries, layout, resampling)
+
+
+def _marked(predictions: Predictions | Shards, label_errors: Any) -> tuple[Predictions | Shards, str]:
+    """Return the predictions, and the column that tells which rows are mislabelled."""
+    if isinstance(predictions, Predictions):
+        return marked(predictions, label_errors), LABEL_ERROR
+    if not isinstance(label_errors, str):
+        raise UsageError("label_errors of shards is the name of a column, since their rows are read elsewhere.")
+    return predictions, label_errors
 
 
 def _metrics_after(

@@ -1,4 +1,4 @@
-"""The values of metrics, with their intervals and floors, as data and as text."""
+"""What an evaluation found: values by metric, what they are worth, groups; as text, tables and plain data."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from calkit.errors import CalkitError
+from calkit.evaluation.worst import WorstGroup
 from calkit.inference.judgement import Judgement, Limits
 from calkit.metrics import Metric, get_metric
 from calkit.metrics.base import worst_group
 from calkit.registry import unknown_name
 
-__all__ = ["Evaluation", "fitted_text", "p_text"]
+__all__ = ["Evaluation", "LabelErrors", "fitted_text", "p_text"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,12 @@ class Evaluation(Mapping[str, float]):
     by : str or None
         The column that tells the groups; None where no groups were asked for.
     groups : dict of Evaluation
-        The evaluation of the rows of each value of that column.
+        The evaluation of the rows of each value of that column; their p-values are corrected for its number of values
+        (``judgement(spec).p_adjusted``, Holm's method).
+    worst_groups : dict of WorstGroup
+        By spec: the group with the worst value, with limits and a p-value that allow for how many groups there are.
+    label_errors : LabelErrors or None
+        What the rows that are known to be mislabelled do; None where none were named.
     """
 
     values_by_spec: dict[str, float]
@@ -54,6 +60,8 @@ class Evaluation(Mapping[str, float]):
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
     by: str | None = None
     groups: Mapping[Any, Evaluation] = field(default_factory=dict)
+    worst_groups: Mapping[str, WorstGroup] = field(default_factory=dict)
+    label_errors: LabelErrors | None = None
 
     @property
     def intervals(self) -> dict[str, Limits | None]:
@@ -119,8 +127,11 @@ class Evaluation(Mapping[str, float]):
             data["targets"] = targets
         if self.by is not None:
             data["by"] = self.by
-            data["groups"] = [{"group": label, **group._numbers()} for label, group in self.groups.items()]
+            data["groups"] = [{"group": label, **group.numbers()} for label, group in self.groups.items()]
             data["worst"] = {metric.spec: self.worst(metric) for metric in self.metrics}
+            data["worst_groups"] = {spec: worst.to_dict() for spec, worst in self.worst_groups.items()}
+        if self.label_errors is not None:
+            data["label_errors"] = self.label_errors.to_dict()
         if self.confidence_level is not None:
             data["confidence_level"] = self.confidence_level
             data["intervals"] = self._interval_lists()
@@ -135,8 +146,8 @@ class Evaluation(Mapping[str, float]):
             raise unknown_name("metric", spec, known, of="this evaluation")
         return worst_group(own, {label: group[own.spec] for label, group in self.groups.items()})
 
-    def _numbers(self) -> dict[str, Any]:
-        """Return what differs from group to group."""
+    def numbers(self) -> dict[str, Any]:
+        """Return as plain data what differs from group to group."""
         data: dict[str, Any] = {"n_samples": self.n_samples, "metrics": dict(self.values_by_spec)}
         data["details"] = self._details()
         return data if self.confidence_level is None else {**data, "intervals": self._interval_lists()}
@@ -151,7 +162,8 @@ class Evaluation(Mapping[str, float]):
         found = self.judgement(metric.spec)
         if found.floor is None:
             return ""
-        p_value = "" if found.p_value is None else f", p {p_text(found.p_value)}"
+        p = found.p_value if found.p_adjusted is None else found.p_adjusted
+        p_value = "" if p is None else f", p {p_text(p)}"
         return f"({words} {metric.format(found.floor.mean)}{p_value})"
 
     def _details(self) -> dict[str, Any]:
@@ -170,6 +182,7 @@ class Evaluation(Mapping[str, float]):
             "low": [None if item.interval is None else item.interval[0] for item in found],
             "high": [None if item.interval is None else item.interval[1] for item in found],
             "floor": [None if item.floor is None else item.floor.mean for item in found],
+            "floor_p95": [None if item.floor is None else item.floor.p95 for item in found],
             "p_value": [item.p_value for item in found],
         }
 
@@ -191,7 +204,37 @@ class Evaluation(Mapping[str, float]):
         classes = "" if self.n_classes is None else f", {self.n_classes} classes"
         level = "" if self.confidence_level is None else f"; {self.confidence_level * 100:g} % intervals"
         groups = [f"\n{self.by} = {label}: {group}" for label, group in self.groups.items()]
-        return "\n".join([f"{self.n_samples} samples{classes}{level}", *lines, *groups])
+        errors = self.label_errors
+        known = [] if errors is None else [f"\nwithout {errors.n_errors} mislabelled rows: {errors.without}"]
+        return "\n".join([f"{self.n_samples} samples{classes}{level}", *lines, *known, *groups])
+
+
+@dataclass(frozen=True)
+class LabelErrors:
+    """What the rows that are known to be mislabelled do to an evaluation.
+
+    Attributes
+    ----------
+    n_errors : int
+        Rows that are mislabelled.
+    without : Evaluation
+        That of the other rows.
+    effects : dict of float
+        By spec: the value of all rows minus that without the mislabelled ones.
+    """
+
+    n_errors: int
+    without: Evaluation
+    effects: dict[str, float]
+
+    @classmethod
+    def of(cls, whole: Evaluation, without: Evaluation, n_errors: int) -> LabelErrors:
+        """Compare the evaluation of all rows with that of the rows that are not mislabelled."""
+        return cls(n_errors, without, {spec: value - without[spec] for spec, value in whole.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        return {"n_errors": self.n_errors, "effects": dict(self.effects), "without": self.without.numbers()}
 
 
 def fitted_text(

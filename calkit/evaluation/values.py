@@ -12,10 +12,10 @@ from calkit.evaluation.result import Evaluation
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric
-from calkit.stats import By, Statistic
+from calkit.stats import Statistic
 from calkit.stats.views import Layout
 
-__all__ = ["as_resampling", "evaluation_of", "groups_of", "judgements_of", "statistics_of"]
+__all__ = ["as_resampling", "evaluation_of", "judgements_of", "statistics_of"]
 
 
 def as_resampling(
@@ -75,22 +75,3 @@ def evaluation_of(
         confidence_level=level,
         judgements=judgements,
     )
-
-
-def groups_of(
-    whole: Evaluation,
-    statistics: list[Statistic[Any]],
-    by: str,
-    summaries: Mapping[Statistic[Any], Any],
-    layout: Layout,
-    resampling: Resampling | None,
-) -> dict[Any, Evaluation]:
-    """Return the evaluation of each group, from summaries by a column; in the order of the groups' labels."""
-    parts = {statistic: summaries[By(statistic, by)] for statistic in statistics}
-    counts = next(iter(parts.values())).counts
-    labels = sorted(counts, key=lambda label: (label is None, isinstance(label, str), label))
-    groups = {}
-    for label in labels:
-        found = {statistic: parts[statistic].summaries[label] for statistic in statistics}
-        groups[label] = evaluation_of(whole.metrics, found, counts[label], layout, resampling)
-    return groups

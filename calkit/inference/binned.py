@@ -126,6 +126,11 @@ def _limits_l2(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float, 
     return math.sqrt(found.low), math.sqrt(found.high), math.sqrt(max(found.estimate, 0.0))
 
 
+def _limits_squared(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, float | None]:
+    low, high, estimate = _limits_l2(sums, law, level)
+    return low**2, high**2, None if estimate is None else estimate**2
+
+
 def _limits_max(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float, None]:
     """Exact limits of the rate of every bin, which hold all at once (Bonferroni)."""
     rows = sums.weight**2 / sums.squared_weight
@@ -149,6 +154,7 @@ def _limits_sublinear(sums: CellSums, law: NullLaw, level: float, *, norm: str) 
 _LIMITS: dict[str, Callable[[CellSums, NullLaw, float], tuple[float, float, float | None]]] = {
     "l1": _limits_l1,
     "l2": _limits_l2,
+    "squared": _limits_squared,
     "max": _limits_max,
 }
 

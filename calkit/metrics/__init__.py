@@ -16,7 +16,16 @@ from calkit.metrics.cumulative import atb, ks, kuiper
 from calkit.metrics.debiased import ece_sweep, l1_debiased, l2_debiased
 from calkit.metrics.decisions import aurc, decision_loss, e_aurc, ucal
 from calkit.metrics.kernels import kde_ece, mmce, skce
+from calkit.metrics.labelwise import tl_ece
 from calkit.metrics.lipschitz import ls_ece, smcal
+from calkit.metrics.murphy import (
+    binned_refinement,
+    murphy_rel,
+    murphy_res,
+    murphy_unc,
+    murphy_wbc,
+    murphy_wbv,
+)
 from calkit.metrics.norms import ace, over_confidence, rmsce, under_confidence
 from calkit.metrics.outcomes import (
     confidence,
@@ -52,6 +61,7 @@ __all__ = [
     "atb",
     "aurc",
     "available_metrics",
+    "binned_refinement",
     "brier",
     "classwise_ece",
     "confidence",
@@ -81,6 +91,11 @@ __all__ = [
     "mce",
     "metric",
     "mmce",
+    "murphy_rel",
+    "murphy_res",
+    "murphy_unc",
+    "murphy_wbc",
+    "murphy_wbv",
     "nll",
     "nll_correct",
     "nll_misclassified",
@@ -96,6 +111,7 @@ __all__ = [
     "smcal",
     "smece",
     "tace",
+    "tl_ece",
     "top_k",
     "ucal",
     "under_confidence",

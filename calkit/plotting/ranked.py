@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.plotting.base import PLOTS, CurveDisplay, one_view, taken_predictions
+from calkit.curves import high_confidence_curve
+from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
-from calkit.stats import ConfidencePairs, Pairs, View, summarize
+from calkit.stats import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,8 +100,8 @@ class _RankedDisplay(CurveDisplay):
         predictions = taken_predictions(
             y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
         )
-        statistic = Pairs(one_view(predictions, target))
-        display = cls(*_ranked(summarize(predictions, [statistic])[statistic]), name=name)
+        curve = high_confidence_curve(predictions, target=target)
+        display = cls(curve.threshold, curve.share, curve.accuracy, name=name)
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     def frame(self) -> dict[str, NDArray[Any]]:
@@ -111,16 +112,6 @@ class _RankedDisplay(CurveDisplay):
         """Return which points to draw: all of few, else some that are evenly spread and both ends."""
         n = len(self.threshold)
         return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
-
-
-def _ranked(pairs: ConfidencePairs) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return thresholds, coverage and accuracy; samples of equal confidence are taken together."""
-    order = np.argsort(-pairs.confidence, kind="stable")
-    confidence = pairs.confidence[order]
-    weight = np.ones(len(order)) if pairs.weight is None else pairs.weight[order]
-    covered, right = np.cumsum(weight), np.cumsum(weight * pairs.correct[order])
-    last = np.append(confidence[1:] != confidence[:-1], True)
-    return confidence[last], covered[last] / covered[-1], right[last] / covered[last]
 
 
 @PLOTS.register("risk-coverage")

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from calkit.stats.transforms import Transform
     from calkit.stats.views import View
 
-__all__ = ["Rows", "Workspace"]
+__all__ = ["CLASS_COLUMNS", "PREDICTED_CLASS", "TRUE_CLASS", "Rows", "Workspace"]
+
+#: Columns that all predictions of classes have: the column of scores that is largest, and that of the true class.
+PREDICTED_CLASS, TRUE_CLASS = "predicted class", "true class"
+CLASS_COLUMNS = {PREDICTED_CLASS: "predicted", TRUE_CLASS: "y_true"}
 
 # Confidences of float32 logits, computed in float32, are right to far less than this.
 _FLOAT32_ERROR = 2e-6
@@ -87,13 +91,21 @@ class Rows:
         return self._forecasts[view]
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return another column of the rows, by its name.
+        """Return another column of the rows, by its name, or one of :data:`CLASS_COLUMNS`.
 
         Raises
         ------
+        InputError
+            If it is a class, and the rows have none.
         NotFoundError
             If the predictions have no such column.
         """
+        if name in CLASS_COLUMNS:
+            if self.kind == "confidence" or self.multilabel:
+                raise InputError(
+                    f"rows have a {name} only where one of several classes is true; choose another column."
+                )
+            return np.asarray(getattr(self, CLASS_COLUMNS[name]))
         if name not in self._block.columns:
             raise unknown_name("column", name, self._block.columns, of="the predictions")
         return self._block.columns[name]
