@@ -14,7 +14,7 @@ from calkit.stats.forecasts import Forecasts
 from calkit.stats.statistic import ForecastStatistic
 from calkit.stats.views import TOP, View
 
-__all__ = ["ConfidencePairs", "Pairs", "equal_mass_bins", "focal_calibration_bins"]
+__all__ = ["ConfidencePairs", "Pairs", "equal_mass_bins", "focal_calibration_bins", "percentile_index"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +123,24 @@ def focal_calibration_bins(pairs: ConfidencePairs, n_bins: int) -> BinSums:
             np.append(sums.correct, 0.0),
         )
     return sums
+
+
+def percentile_index(pairs: ConfidencePairs, n_bins: int) -> NDArray[np.intp]:
+    """Return the bin of each pair between percentiles of the confidences, as scikit-learn's calibration_curve has them.
+
+    Edges are linearly interpolated percentiles and bins ``(a, b]``, those at the ends open. Bins that hold no pair are
+    left out.
+
+    Raises
+    ------
+    InputError
+        If there are weights, of which percentiles know nothing.
+    """
+    if pairs.weight is not None:
+        raise InputError("percentiles do not know sample_weight; bins of equal mass do: rmsce:binning=cbrt.")
+    shares = np.linspace(0, 1, n_bins + 1)[1:-1]
+    index = np.searchsorted(np.percentile(pairs.confidence, shares * 100), pairs.confidence, side="left")
+    return np.unique(index, return_inverse=True)[1]
 
 
 def _with_data_edges(sums: BinSums, confidence: NDArray[np.float64], index: NDArray[np.intp]) -> BinSums:
