@@ -109,7 +109,7 @@ def command(
     part: str,
     output: Path,
 ) -> None:
-    """Draw reliability diagrams, other curves, training histories.
+    """Draw reliability diagrams and other curves.
 
     Below each reliability diagram stands the share of the samples in each bin. With --method or --calibrator, before
     and after stand side by side, and so do several files; --overlay draws all on the same axes. Of a file with several
