@@ -30,7 +30,7 @@ _FORMAT = "calkit-stream"
 _VERSION = 1
 _HEADER = "header"
 _INTERVALS = ("confidence_level", "n_resamples", "random_state")
-_OPTIONS = ("kind", "class_names", "target", "by", "keep_pairs", *_INTERVALS)
+_OPTIONS = ("kind", "class_names", "target", "by", "keep_pairs", "floors", *_INTERVALS)
 
 
 class StreamingEvaluation:
@@ -60,6 +60,9 @@ class StreamingEvaluation:
         metric: 100 kB for ECE.
     n_resamples : int, default=1000
         Replicates of the bootstrap.
+    floors : bool, default=True
+        Tell for each calibration error what a perfectly calibrated model with these predictions would show. It takes
+        sums over the bins (10 numbers each), of smooth ECE over 1,024 cells.
     random_state : int, optional
         Seed of the bootstrap, which assigns the rows to folds. By default each stream has another one, so that the rows
         of days that are merged later are assigned independently.
@@ -110,6 +113,7 @@ class StreamingEvaluation:
         confidence_level: float | None = None,
         n_resamples: int = 1000,
         random_state: int | None = None,
+        floors: bool = True,
     ) -> None:
         self.kind: Kind = as_kind(kind)
         chosen = asked_metrics(metrics, self.kind)
@@ -132,9 +136,8 @@ class StreamingEvaluation:
         self.target = target
         targets = [metric.target or target for metric in chosen]
         self._multilabel = MultiLabel() in [get_view(word) for word in targets if word is not None]
-        self._resampling = as_resampling(
-            confidence_level, n_resamples, random_state, floors=confidence_level is not None
-        )
+        self.floors = bool(floors)
+        self._resampling = as_resampling(confidence_level, n_resamples, random_state, floors=self.floors)
         self._layout: Layout | None = None
         self._totals: dict[Statistic[Any], PairwiseSum[Any]] = {}
         if self.kind == "confidence":
@@ -233,6 +236,7 @@ class StreamingEvaluation:
             ("layouts", self._layout or other._layout, other._layout or self._layout),
             ("targets", self.target, other.target),
             ("columns for groups", self.by, other.by),
+            ("floors", self.floors, other.floors),
             ("confidence levels", self._options()["confidence_level"], other._options()["confidence_level"]),
         ):
             if mine != others:
@@ -301,7 +305,7 @@ class StreamingEvaluation:
 
     def _options(self) -> dict[str, Any]:
         """Return the options that make a stream of the same kind."""
-        names = ("kind", "class_names", "target", "by", "keep_pairs")
+        names = ("kind", "class_names", "target", "by", "keep_pairs", "floors")
         asked = self._resampling
         level = None if asked is None else asked.confidence_level
         drawn = {} if asked is None else {"n_resamples": asked.n_resamples, "random_state": asked.seed}
@@ -359,6 +363,8 @@ class StreamingEvaluation:
                 # Files of before targets: their sums, also those of one column, are of the top label.
                 header |= zip(_INTERVALS, header["intervals"], strict=True)
                 header.setdefault("one_column", False if arrays else None)
+            # Files of before floors have none, but with intervals.
+            header.setdefault("floors", header.get("confidence_level") is not None)
             options = {name: header[name] for name in _OPTIONS if name in header}
             stream = cls(header["metrics"], **options)
             stream.n_classes, stream.n_samples = header["n_classes"], int(header["n_samples"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "OTHER_PLOTS",
     "PLOTS",
     "CurveDisplay",
+    "OtherDisplay",
     "PredictionsDisplay",
+    "available_other_plots",
     "available_plots",
     "axis_labels",
     "one_view",
@@ -31,6 +34,9 @@ __all__ = [
 
 #: Displays that ``calkit plot --what`` offers, by name.
 PLOTS: Registry[type[PredictionsDisplay]] = Registry("plot", entry_points="calkit.plots")
+
+#: Displays of something else than predictions that ``calkit plot --what`` offers, by name.
+OTHER_PLOTS: Registry[type[OtherDisplay]] = Registry("plot")
 
 # How many curves an Axes holds already; Axes that are gone drop out.
 _CURVES: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -46,6 +52,18 @@ def available_plots() -> list[str]:
     True
     """
     return list(PLOTS)
+
+
+def available_other_plots() -> list[str]:
+    """Return the names of the displays that are made of something else than predictions.
+
+    Examples
+    --------
+    >>> from calkit.plotting import available_other_plots
+    >>> available_other_plots()
+    ['gradient-norms', 'gradient-ratio', 'focal-minimiser']
+    """
+    return list(OTHER_PLOTS)
 
 
 def axis_labels(view: View) -> tuple[str, str]:
@@ -118,6 +136,32 @@ class PredictionsDisplay(ABC):
         title = type(estimator).__name__ if name is None else name
         classes = np.asarray(estimator.classes_).tolist()
         return cls.from_predictions(y, estimator.predict_proba(X), class_names=classes, name=title, **kwargs)
+
+
+class OtherDisplay(ABC):
+    """A picture of something else than predictions: of training runs, or of formulas.
+
+    Registered with ``@OTHER_PLOTS.register(name)``, it is offered by ``calkit plot --what name``.
+    """
+
+    @classmethod
+    @abstractmethod
+    def from_words(cls, words: Sequence[str], *arguments: Any) -> Self:
+        """Make it of the files or folders that a command names, and the arguments of the spec; do not draw it yet.
+
+        Raises
+        ------
+        UsageError
+            If it is made of no files, and there are some; or the other way round.
+        """
+
+    @abstractmethod
+    def frame(self) -> dict[str, Any]:
+        """Return what is drawn as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
+
+    @abstractmethod
+    def figure(self, *, title: str | None = None, size: tuple[float, float] | None = None) -> Figure:
+        """Draw it in a figure that is not registered with pyplot."""
 
 
 class CurveDisplay(PredictionsDisplay):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from calkit.plotting.base import PLOTS
+from calkit.plotting.base import OTHER_PLOTS, PLOTS
 from calkit.printing import markdown_table
 
 __all__ = ["about", "markdown"]
@@ -38,7 +38,7 @@ def about(name: str) -> dict[str, str]:
     return {
         "name": name,
         "class": f"{display.__module__}.{display.__qualname__}",
-        "summary": (inspect.getdoc(display) or "").split("\n\n")[0].replace("\n", " "),
+        "summary": _summary(display),
         "parameters": ", ".join(f"{p.name}={p.default}" for p in own),
     }
 
@@ -46,7 +46,10 @@ def about(name: str) -> dict[str, str]:
 def markdown() -> str:
     """Return the table of all plots, as the user guide has it."""
     rows = map(about, PLOTS)
-    return markdown_table(
-        ("`--what`", "what it shows", "parameters"),
-        [(f"`{row['name']}`", row["summary"], f"`{row['parameters']}`") for row in rows],
-    )
+    shown = [(f"`{row['name']}`", row["summary"], f"`{row['parameters']}`") for row in rows]
+    others = [(f"`{name}`", _summary(OTHER_PLOTS[name]), "") for name in OTHER_PLOTS]
+    return markdown_table(("`--what`", "what it shows", "parameters"), [*shown, *others])
+
+
+def _summary(display: type) -> str:
+    return (inspect.getdoc(display) or "").split("\n\n")[0].replace("\n", " ")

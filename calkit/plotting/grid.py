@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from calkit.errors import InputError
-from calkit.plotting.reliability import ReliabilityDisplay, logarithmic_shares
+from calkit.plotting.reliability import ReliabilityDisplay
+from calkit.plotting.shares import logarithmic_shares
 from calkit.plotting.style import wrapped
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def plot_reliability(
     title: str | None = None,
     n_columns: int | None = None,
     overlay: bool = False,
-    style: str = "line",
+    style: str | None = None,
     size: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw several reliability diagrams, before and after scaling for instance.
@@ -70,8 +71,8 @@ def plot_reliability(
         Number of diagrams in a row; by default rows of at most four that are equally long.
     overlay : bool, default=False
         Draw all of them on the same Axes.
-    style : {"line", "bars"}, default="line"
-        As for :meth:`ReliabilityDisplay.plot`.
+    style : {"line", "corp", "bars"}, optional
+        As for :meth:`ReliabilityDisplay.plot`; by default that of each display.
     size : tuple of float, optional
         Width and height of the figure in inches.
 
@@ -110,18 +111,28 @@ def plot_reliability(
     return figure
 
 
-def _overlaid(named: list[tuple[str, ReliabilityDisplay]], style: str, size: tuple[float, float] | None) -> Figure:
+def _overlaid(
+    named: list[tuple[str, ReliabilityDisplay]], style: str | None, size: tuple[float, float] | None
+) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size or (5.6, 6.6), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     for name, display in named:
-        display.plot(above, share_ax=below, style=style, band=False if len(named) > 1 else None, name=name)
+        display.plot(above, share_ax=below, style=style, band=_overlaid_band(display, len(named)), name=name)
     return figure
 
 
+def _overlaid_band(display: ReliabilityDisplay, n: int) -> bool | str | None:
+    """Return which band is drawn where displays are overlaid: of several, none but those asked for."""
+    return False if n > 1 and display.band is None else display.band
+
+
 def _side_by_side(
-    named: list[tuple[str, ReliabilityDisplay]], n_columns: int | None, style: str, size: tuple[float, float] | None
+    named: list[tuple[str, ReliabilityDisplay]],
+    n_columns: int | None,
+    style: str | None,
+    size: tuple[float, float] | None,
 ) -> Figure:
     from matplotlib.figure import Figure
 

@@ -11,7 +11,7 @@ import calkit
 from calkit.datasets import load_digits_logits
 from calkit.errors import InputError, NotFoundError
 from calkit.plotting import ReliabilityDisplay, plot_reliability
-from calkit.plotting.reliability_styles import consistency_band
+from calkit.plotting.reliability_bands import consistency_band
 from calkit.stats import BinSums
 
 
@@ -192,7 +192,7 @@ def test_lines_show_what_was_counted(no_pyplot_windows):
     pairs = calkit.Predictions.from_confidence([0.4, 0.4, 0.9, 0.9, 0.9], [1, 0, 1, 0, 0])
     display = ReliabilityDisplay.from_predictions(pairs, n_bins=4, name="m")
     np.testing.assert_allclose(display.line_.get_xydata(), [[0.4, 0.5], [0.9, 1 / 3]])
-    assert display.line_.get_label() == "m (ECE 38.00 %, n = 5)"
+    assert display.line_.get_label() == "m (ECE 38.00 %, n\xa0=\xa05)"
     # Clopper-Pearson, by SciPy's exact interval of a proportion.
     limits = [binomtest(k, n).proportion_ci(0.95, "exact") for k, n in ((1, 2), (1, 3))]
     segments = display.errorbar_.lines[2][0].get_segments()
