@@ -22,7 +22,7 @@ __all__ = ["command"]
 @click.option("--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own.")
 @click.option("--sandbox", is_flag=True, help="Read files of strangers in a process with limits of memory and time.")
 def command(file: str, count_nan: bool, form: str, file_format: str | None, trust_pickle: bool, sandbox: bool) -> None:
-    """Print the arrays of a file, and what their names are taken for.
+    """Print the arrays of a file and their roles.
 
     Of the values, only labels are looked at, unless --count-nan asks for more. Of a calibrator, what was fitted.
 
