@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from calkit.errors import InputError
 from calkit.stats.bins import BinSums
 from calkit.stats.forecasts import Forecasts
+from calkit.stats.once import once
 from calkit.stats.statistic import ForecastStatistic
 from calkit.stats.views import TOP, View
 
@@ -45,6 +46,11 @@ class ConfidencePairs:
     def __len__(self) -> int:
         return len(self.confidence)
 
+    @once
+    def order(self) -> NDArray[np.intp]:
+        """The rows by rising confidence: values and floors in bins of equal mass both need it."""
+        return np.argsort(self.confidence)
+
     def _weights(self) -> NDArray[np.float64]:
         return np.ones(len(self)) if self.weight is None else self.weight
 
@@ -77,9 +83,8 @@ def equal_mass_bins(pairs: ConfidencePairs, n_bins: int) -> BinSums:
     BinSums
         With the smallest and the largest confidence of each bin as its edges (NaN for an empty bin).
     """
-    order = np.argsort(pairs.confidence)
-    confidence, correct = pairs.confidence[order], pairs.correct[order]
-    weight = None if pairs.weight is None else pairs.weight[order]
+    confidence, correct = pairs.confidence[pairs.order], pairs.correct[pairs.order]
+    weight = None if pairs.weight is None else pairs.weight[pairs.order]
     new = np.flatnonzero(np.concatenate([[True], confidence[1:] != confidence[:-1]]))
     if weight is None:
         group_bin = new * n_bins // len(confidence)
