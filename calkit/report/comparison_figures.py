@@ -47,7 +47,8 @@ def _differences(report: Report, info: MetricInfo, prefix: str, glyphs: Glyphs |
     ax.axvline(0, color="#404040", linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
     _finish(ax, list(places.values())[1:], info)
     metric = get_metric(info.spec)
-    words = [f"{item.name}: {metric.format(item.difference.value)}." for item in shown]
+    values = {name: [metric.format(item.difference.value) for item in shown if item.name == name] for name in places}
+    words = [f"{name}: {' then '.join(found)}." for name, found in values.items() if found]
     alt = f"{info.heading}, difference from {report.subjects[0].name}. {' '.join(words)}"
     return Picture(info.heading, inline_svg(figure, prefix=prefix, alt=alt, glyphs=glyphs), alt)
 
