@@ -9,7 +9,7 @@ from calkit.arrays import column_names, to_values
 from calkit.errors import InputError
 from calkit.labels import ClassIndex, as_class_names
 from calkit.labels.values import key_of
-from calkit.names import SCORE_ROLES, column_classes, read_class_column
+from calkit.names import NO_CLASSES, SCORE_ROLES, column_classes, is_whole_number, read_class_column
 
 __all__ = ["named_scores"]
 
@@ -55,9 +55,17 @@ def _words(titles: Sequence[Any]) -> tuple[Any, ...]:
 def _refuse_others(titles: Sequence[Any]) -> None:
     """Refuse a frame in which some columns are named as scores of classes, and others not."""
     found = {title: read_class_column(title) if isinstance(title, str) else None for title in titles}
-    arrays = [column.array for column in found.values() if column is not None and column.role in SCORE_ROLES]
-    others = [title for title, column in found.items() if column is None or column.array not in arrays]
-    if others and any(arrays.count(name) > 1 for name in arrays):
+    columns = {title: column for title, column in found.items() if column is not None and column.role in SCORE_ROLES}
+    arrays = [column.array for column in columns.values()]
+    numbers = [title for title, column in columns.items() if is_whole_number(column.word)]
+    others = [
+        title
+        for title in titles
+        if title not in columns
+        or (len(numbers) > 1 and title not in numbers)
+        or columns[title].word.lower() in NO_CLASSES
+    ]
+    if others and len(others) < len(titles) and any(arrays.count(name) > 1 for name in arrays):
         raise InputError(
             f"the columns {others[:10]} of the scores are not named as those of the classes; leave them out, or choose "
             "columns with class_names."

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from calkit.errors import UsageError
 
 __all__ = [
+    "NO_CLASSES",
     "ROLES",
     "SCORE_ROLES",
     "ClassColumn",
@@ -122,6 +123,17 @@ _SPLITS = {
     "train": "train",
     "training": "train",
 }
+
+#: What is written of a row beside the scores of its classes, unless labels or the user call a class so.
+NO_CLASSES = frozenset(
+    (
+        *("max", "min", "mean", "avg", "average", "sum", "total", "std", "stdev", "var", "variance", "median"),
+        *("entropy", "margin", "gap", "diff", "delta", "ratio", "range", "energy", "norm", "logsumexp", "lse"),
+        *("loss", "nll", "temperature", "temp", "scale", "threshold", "bias", "argmax", "rank", "value"),
+        *("top", "top1", "top_1", "top5", "top_5", "pred", "predicted", "prediction", "target", "gt", "gold"),
+        *("index", "idx", "conf", "confidence"),
+    )
+)
 
 _SEPARATORS = "_-./ "
 

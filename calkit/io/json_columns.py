@@ -19,7 +19,7 @@ from calkit.errors import FileFormatError
 from calkit.io.container import printable
 from calkit.io.hardening.limits import MAX_COLUMNS, check
 from calkit.io.options import option_names, padded, right_options
-from calkit.io.tables import Column, text_array, word_kind
+from calkit.io.tables import Column, holds_numbers, text_array, word_kind
 from calkit.names import Meaning, read_name
 
 __all__ = ["RecordColumns"]
@@ -212,7 +212,7 @@ def _reader(name: str, keys: Keys, value: Any) -> _Reader:
     if _is_number(value):
         return _Reader(Column(name, np.dtype(np.int64) if isinstance(value, int) else _FLOAT), keys, _scalars)
     if isinstance(value, str):
-        return _Reader(Column(name, word_kind([value])), keys, _scalars)
+        return _Reader(Column(name, word_kind([value]) if holds_numbers(name) else np.dtype(str)), keys, _scalars)
     if isinstance(value, dict) and value and all(map(_is_number, value.values())):
         words = tuple(value)
         return _Reader(Column(name, _FLOAT, (len(words),), _stripped(words)), keys, lambda rows: _options(rows, words))

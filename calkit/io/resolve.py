@@ -81,6 +81,8 @@ class Resolved:
         What the container holds, for messages.
     elsewhere : frozenset of str
         Names of the arrays and columns that belong to other splits or models.
+    columns_said : bool
+        Whether the user named the columns of the classes one by one.
     """
 
     path: Path
@@ -93,6 +95,7 @@ class Resolved:
     kind_said: bool = False
     listing: str = ""
     elsewhere: frozenset[str] = frozenset()
+    columns_said: bool = False
 
     def get(self, role: Role) -> Field | None:
         """Return the field of a role, or None if there is none.
@@ -194,6 +197,7 @@ def resolve(
         kind is not None,
         container.listing(),
         elsewhere,
+        scores is not None and {word.strip() for word in scores.split(",")} == set(chosen.members),
     )
 
 

@@ -22,12 +22,15 @@ from calkit.io.container import Field, by_name, printable, unreadable
 from calkit.io.families import group_columns
 from calkit.io.hardening.limits import check
 from calkit.io.sources import StreamSource
+from calkit.names import SCORE_ROLES, read_class_column, read_name
 
 __all__ = [
     "Column",
     "Table",
     "bounded",
+    "exact_words",
     "from_words",
+    "holds_numbers",
     "join",
     "stack_columns",
     "table_fields",
@@ -236,6 +239,35 @@ def from_words(
     if kind.kind == "b":
         return np.array([_TRUTH[word.strip().lower()] for word in words])
     return text_array(words, where) if kind.kind == "U" else np.array(words, dtype=kind)
+
+
+def exact_words(
+    words: Sequence[str], kind: np.dtype[Any] | None = None, where: Path | str = "a column of text"
+) -> NDArray[Any]:
+    """Return numbers or booleans only if they are written in no other way than the words: else text, as ids are.
+
+    Parameters
+    ----------
+    words, kind, where
+        As for :func:`from_words`.
+
+    Examples
+    --------
+    >>> exact_words(["1", "20"]), exact_words(["01", "20"]), exact_words(["0.5", "0.50"])
+    (array([ 1, 20]), array(['01', '20'], dtype='<U2'), array(['0.5', '0.50'], dtype='<U4'))
+    """
+    values = from_words(words, kind, where)
+    if values.dtype.kind == "U":
+        return values
+    text = text_array(words, where)
+    return values if np.array_equal(values.astype(str), text) else text
+
+
+def holds_numbers(name: str) -> bool:
+    """Tell whether a column is named as one of scores or weights, which are numbers however they are written."""
+    meaning, column = read_name(name), read_class_column(name)
+    roles = {found.role for found in (meaning, column) if found is not None}
+    return not roles.isdisjoint((*SCORE_ROLES, "sample_weight"))
 
 
 def text_array(words: Sequence[str], where: Path | str = "a column of text") -> NDArray[np.str_]:

@@ -13,11 +13,15 @@ from calkit.errors import InputError, UsageError
 from calkit.io.container import Container, Field, printable, side_by_side
 from calkit.io.families import Classes, as_name, classes_of
 from calkit.io.resolve import Resolved
+from calkit.io.unnamed import settled
 from calkit.labels import ClassIndex, TrueColumns, answers_match, encode_labels, labels_in
 from calkit.lazy import LazyArray, block_rows
 from calkit.names import is_whole_number, read_name
 
-__all__ = ["Truth", "check_length", "file_classes", "pairs", "read_column", "truth_of"]
+__all__ = ["EVERY", "Truth", "check_length", "file_classes", "pairs", "read_column", "truth_of"]
+
+#: What the user says instead of the names of the classes if every column is one.
+EVERY = ("*",)
 
 
 @dataclass(frozen=True)
@@ -58,19 +62,28 @@ def _different_labels(found: Resolved) -> Iterable[Any]:
     return np.unique(labels.read()).tolist()
 
 
-def file_classes(found: Resolved, said: Sequence[Any] | None = None) -> Classes:
+def file_classes(found: Resolved, said: Sequence[Any] | None = None, labels_from: int = 0) -> Classes:
     """Tell which columns of the scores are the classes, by their names, by those in the file or the user's.
 
     Parameters
     ----------
     found : Resolved
     said : sequence, optional
-        The user's.
+        The user's; ``("*",)`` says that every column is a class.
+    labels_from : int, default=0
+        What the first class is called where labels are positions.
 
     Returns
     -------
     Classes
+
+    Raises
+    ------
+    UsageError
+        If nothing decides whether a column is a class.
     """
+    if said is not None and tuple(said) == EVERY:
+        return classes_of(found.scores, None, lambda: _different_labels(found), every=True)
     if found.kind == "confidence":
         return Classes(found.scores)
     item = found.get("class_names")
@@ -87,7 +100,15 @@ def file_classes(found: Resolved, said: Sequence[Any] | None = None) -> Classes:
             # The columns carry the names of their classes themselves.
             own = None
     names = said if said is not None else own if own is not None and len(own) == n_classes else None
-    return classes_of(found.scores, names, lambda: _different_labels(found))
+    classes = classes_of(found.scores, names, lambda: _different_labels(found))
+    if names is not None or found.columns_said:
+        return classes
+    return settled(found, classes, lambda: [*_different_labels(found), *_different_answers(found)], labels_from)
+
+
+def _different_answers(found: Resolved) -> Iterable[Any]:
+    answers = found.candidates.get("predicted", [])
+    return [value for item in answers if item.shape == found.scores.shape[:1] for value in np.unique(item.read())]
 
 
 def truth_of(found: Resolved, classes: Classes, positive: Any, ignore_label: Any, *, needed: bool) -> Truth:
@@ -120,7 +141,10 @@ def truth_of(found: Resolved, classes: Classes, positive: Any, ignore_label: Any
                 "class. "
                 "Leave it out."
             )
-        return Truth(None if labels is None else _labels(labels, classes), classes.names)
+        truth = None if labels is None else _labels(labels, classes)
+        if classes.names is None and not scores.columns:
+            _check_words(found, truth)
+        return Truth(truth, classes.names)
     return _event(found, labels, classes.names, positive, ignore_label)
 
 
@@ -132,6 +156,17 @@ def _no_labels(found: Resolved) -> UsageError:
         "they "
         f"are with labels='NAME or FILE' (--labels NAME or FILE).{hint}"
     )
+
+
+def _check_words(found: Resolved, truth: Any) -> None:
+    """Raise if labels are the words true and false, and nothing names the two columns: options stand in any order."""
+    words = isinstance(truth, np.ndarray) and truth.dtype.kind == "U"
+    if words and found.scores.shape[1] == 2 and set(np.unique(np.char.lower(truth))) <= {"true", "false"}:
+        raise UsageError(
+            f"{found.path}: the labels are the words True and False, but which of the two columns of "
+            f"{printable(found.scores.name)!r} is which is unknown. Name them in their order with class_names: "
+            "--class-names False,True if the second one is True."
+        )
 
 
 def _labels(item: Field, classes: Classes) -> Any:

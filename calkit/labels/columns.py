@@ -14,13 +14,13 @@ from calkit.errors import InputError
 from calkit.labels.classes import ClassIndex, as_class_names
 from calkit.labels.values import distinct, is_missing, key_of, labels_in, plain
 
-__all__ = ["TrueColumns", "as_label_matrix", "classes_from_fit", "encode_labels"]
+__all__ = ["SHARE_TOLERANCE", "TrueColumns", "as_label_matrix", "classes_from_fit", "encode_labels"]
 
 # Whole numbers up to this are exact in float64.
 _LARGEST_LABEL = 2.0**53
 
-# Votes may be shares that were rounded.
-_SHARE_TOLERANCE = 1e-3
+#: How far the shares of soft labels may be from summing to 1, as they may have been rounded.
+SHARE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,17 +169,12 @@ def _columns(
             raise refuse(int(np.argmax(abs(y))))
         return _columns(y.astype(np.int64), index, n_classes, first, rows)
     values, codes = distinct(y)
-    found = [None if is_missing(value) else index.find(_counted(value, first)) for value in values]
+    found = [None if is_missing(value) else index.find(value, first=first) for value in values]
     if None in found:
         place = int(np.argmax(np.array([column is None for column in found])[codes]))
         missing = is_missing(values[codes[place]])
         raise _no_label(None, place if rows is None else int(rows[place])) if missing else refuse(place)
     return np.array(found, dtype=np.intp)[codes] if found else np.empty(0, np.intp)
-
-
-def _counted(value: Any, first: int) -> Any:
-    key = key_of(value, False) if first else value
-    return key - first if first and isinstance(key, int) and not isinstance(key, bool) else value
 
 
 def _no_label(value: Any, row: int) -> InputError:
@@ -223,7 +218,7 @@ def _from_shares(y: NDArray[Any], n_classes: int, order: list[int] | None) -> Tr
     total = y.sum(axis=1, dtype=np.float64)
     # Whole numbers above 1 can be nothing else than numbers of votes.
     counts = y.dtype.kind in "iu" and int(top.max()) > 1
-    wrong = ~(np.isfinite(total) & (y.min(axis=1) >= 0) & (total > 0 if counts else abs(total - 1) <= _SHARE_TOLERANCE))
+    wrong = ~(np.isfinite(total) & (y.min(axis=1) >= 0) & (total > 0 if counts else abs(total - 1) <= SHARE_TOLERANCE))
     if wrong.any():
         raise _no_shares(y, int(np.argmax(wrong)))
     return TrueColumns(column, y / total[:, None])
