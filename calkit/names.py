@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from calkit.errors import UsageError
 
 __all__ = [
+    "NEGATIVE_WORDS",
     "NO_CLASSES",
     "ROLES",
     "SCORE_ROLES",
@@ -24,6 +25,7 @@ __all__ = [
     "Role",
     "add_words",
     "canonical_split",
+    "class_words",
     "column_classes",
     "is_split",
     "is_whole_number",
@@ -134,6 +136,9 @@ NO_CLASSES = frozenset(
         *("index", "idx", "conf", "confidence"),
     )
 )
+
+#: What a column of probabilities is called after if it is the forecast that nothing happens.
+NEGATIVE_WORDS = frozenset(("no", "not", "non", "neg", "negative", "false", "wrong", "incorrect"))
 
 _SEPARATORS = "_-./ "
 

@@ -173,10 +173,11 @@ class Container:
         chosen: dict[str, Field] = {}
         columns = self.columns()
         for word in (word.strip() for word in text.split(",")):
-            found = [name for name in columns if fnmatchcase(name, word)] if word not in columns else [word]
+            single = (name for name, item in columns.items() if not item.members)
+            found = [name for name in single if fnmatchcase(name, word)] if word not in columns else [word]
             chosen |= {item.name: item for item in ([columns[name] for name in found] or [self.find(word)])}
         for item in chosen.values():
-            if len(item.shape) != 1 or item.dtype.kind not in "biuf":
+            if len(item.shape) != 1 or not _is_of_numbers(item, self.stack is not None):
                 raise UsageError(f"{self.path}: {item} is no column of numbers, so it cannot be the scores of a class.")
         if self.stack is not None:
             return self.stack(list(chosen)).renamed(text)
@@ -202,6 +203,17 @@ class Container:
             if name in item.members:
                 return item.column(item.members.index(name))
         raise unknown_name("array", name, map(printable, self.fields), of=self.path)
+
+
+def _is_of_numbers(item: Field, table: bool) -> bool:
+    """Tell whether a column holds numbers, or, in a table, text that spells them."""
+    if item.dtype.kind != "U" or not table:
+        return item.dtype.kind in "biuf"
+    try:
+        item.read().astype(np.float64)
+    except ValueError:
+        return False
+    return True
 
 
 def _guarded(load: Callable[[], Any], where: Path | str, what: str, stamp: Stamp) -> Any:

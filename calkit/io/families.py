@@ -87,7 +87,9 @@ def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
     for name in names:
         column = columns[name]
         if column is not None and column.word not in runs and column.word.lower() not in _NO_SCORES:
-            groups.setdefault(column.array, []).append((column.word, name))
+            # A column that is called like what the others begin with is none of them.
+            array = f"{column.array}_" if column.array in columns else column.array
+            groups.setdefault(array, []).append((column.word, name))
         elif numbered and is_whole_number(name):
             groups.setdefault(_NUMBERED, []).append((name, name))
         else:
@@ -220,7 +222,8 @@ def _words(item: Field, labels: Callable[[], Iterable[Any]]) -> list[Any]:
         return [as_name(word) for word in short]
     columns = [read_class_column(name) for name in item.members]
     longer = [name if column is None else column.word for name, column in zip(item.members, columns, strict=True)]
-    spellings = [words for words in (short, longer, _without_common(longer)) if len(set(words)) == len(words)]
+    candidates = (short, longer, _without_common(longer), _without_zeros(short))
+    spellings = [words for words in candidates if len(set(words)) == len(words)]
     numbers = next((words for words in spellings if all(map(is_whole_number, words))), None)
     if all(words == short for words in spellings):
         return [as_name(word) for word in short]
@@ -240,6 +243,11 @@ def _without_common(names: Sequence[str]) -> list[str]:
     start = _shared(names)
     end = _shared([name[:start:-1] for name in names])
     return [name[start : len(name) - end] for name in names]
+
+
+def _without_zeros(words: Sequence[str]) -> list[str]:
+    """Return numbers that were filled up with zeros, 00 and 01, as they are written otherwise."""
+    return [str(int(word)) if word.isdecimal() and len(word) < 19 else word for word in words]
 
 
 def _shared(names: Sequence[str]) -> int:

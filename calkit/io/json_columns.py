@@ -118,7 +118,7 @@ class RecordColumns:
         values = []
         for index, record in enumerate(records):
             value = _dig(record, reader.keys)
-            if value is None:
+            if value is None and (reader.column.shape or reader.column.note):
                 name = printable(reader.column.name)
                 raise FileFormatError(f"{self._path}: record {row + index + 1} has no {name!r}, or null for it.")
             values.append(value)
@@ -252,7 +252,12 @@ def _options(rows: Sequence[Mapping[str, Any]], words: Keys) -> NDArray[np.float
 
 
 def _scalars(values: Sequence[Any]) -> NDArray[Any]:
-    kinds = {bool if isinstance(value, bool) else type(value) for value in values}
+    kinds = {bool if isinstance(value, bool) else type(value) for value in values if value is not None}
+    if None in values:
+        # Whoever needs a value refuses what stands for a missing one.
+        absent = "" if kinds == {str} else np.nan
+        values = [absent if value is None else value for value in values]
+        kinds = {float} if kinds == {bool} else kinds | {type(absent)}
     if kinds == {str}:
         return text_array(values)
     if kinds == {int}:

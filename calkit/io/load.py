@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from calkit.arrays import ClassAxis
 from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageError
 from calkit.io.address import is_address, split_address
 from calkit.io.container import Container, Field, printable
@@ -167,6 +168,8 @@ def load_predictions(
         said=said,
     )
     found = replace(found, scores=_numbers(found.scores))
+    if class_axis is not None and len(found.scores.shape) == 2:
+        found, class_axis = replace(found, scores=_upright(found.scores, class_axis)), None
     names = None if class_names is None else _said_names(container, class_names, how)
     reading = _Reading(container, found, names, labels_from, ignore_label, class_axis, positive, percent, normalize)
     meta: dict[str, Any] = {"file": str(path)}
@@ -205,7 +208,7 @@ class _Reading:
             right, ignored = pairs(found, self.container, self.ignore_label)
             truth = Truth(right)
         else:
-            truth = truth_of(found, classes, self.positive, self.ignore_label, needed=labelled)
+            truth = truth_of(found, classes, self.positive, self.ignore_label, self.labels_from, needed=labelled)
         weight = found.get("sample_weight")
         given = None if weight is None else self._beside(_numbers(weight), "sample_weight")
         if ignored is not None:
@@ -257,6 +260,12 @@ class _Reading:
                 name: self.container.find(name) for name in ([wanted] if isinstance(wanted, str) else wanted or ())
             }
         return {name: self._beside(item, name) for name, item in chosen.items()}
+
+
+def _upright(item: Field, class_axis: int) -> Field:
+    """Return a matrix with its classes in the second axis."""
+    source = ClassAxis(item.load(), class_axis)
+    return item if class_axis in (1, -1) else Field(item.name, source.shape, item.dtype, lambda: source)
 
 
 def _numbers(item: Field) -> Field:

@@ -172,7 +172,10 @@ def resolve(
     others = [other for other in candidates_of(container, _OTHER_ROLES) if other.item.name != chosen.name]
     candidates: dict[Role, list[Field]] = {}
     for role in _OTHER_ROLES:
-        of_role = [other for other in others if other.meaning.role == role]
+        # The weight of a body or of a class is none of the row: weights are called so and nothing else.
+        of_role = [
+            other for other in others if other.meaning.role == role and not (role == "sample_weight" and other.word)
+        ]
         # A split's own labels come before labels that name no split, and plain names before longer ones.
         ranks = [
             [other.item for other in of_role if other.meaning.split == own and bool(other.word) == longer]

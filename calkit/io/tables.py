@@ -158,6 +158,7 @@ def table_fields(table: Table) -> dict[str, Field]:
 
 def stack_columns(table: Table, names: Sequence[str]) -> Field:
     """Return the matrix that columns of numbers make, each a class; its class names are theirs."""
+    table.take_for_numbers(names)
     return _matrix(table, ",".join(names), [(name, name) for name in names])
 
 

@@ -16,7 +16,7 @@ from calkit.io.resolve import Resolved
 from calkit.io.unnamed import settled
 from calkit.labels import ClassIndex, TrueColumns, answers_match, encode_labels, labels_in
 from calkit.lazy import LazyArray, block_rows
-from calkit.names import is_whole_number, read_name
+from calkit.names import NEGATIVE_WORDS, class_words, is_whole_number, read_name
 
 __all__ = ["EVERY", "Truth", "check_length", "file_classes", "pairs", "read_column", "truth_of"]
 
@@ -111,7 +111,9 @@ def _different_answers(found: Resolved) -> Iterable[Any]:
     return [value for item in answers if item.shape == found.scores.shape[:1] for value in np.unique(item.read())]
 
 
-def truth_of(found: Resolved, classes: Classes, positive: Any, ignore_label: Any, *, needed: bool) -> Truth:
+def truth_of(
+    found: Resolved, classes: Classes, positive: Any, ignore_label: Any, labels_from: int = 0, *, needed: bool
+) -> Truth:
     """Return the labels of scores of all classes, or of one event.
 
     Parameters
@@ -122,6 +124,8 @@ def truth_of(found: Resolved, classes: Classes, positive: Any, ignore_label: Any
         The label that a single column of scores is about.
     ignore_label : value or sequence of values, optional
         Labels of rows to be left out.
+    labels_from : int, default=0
+        What the first class is called where labels are positions.
     needed : bool
         Whether it is an error if there are none.
 
@@ -145,7 +149,7 @@ def truth_of(found: Resolved, classes: Classes, positive: Any, ignore_label: Any
         if classes.names is None and not scores.columns:
             _check_words(found, truth)
         return Truth(truth, classes.names)
-    return _event(found, labels, classes.names, positive, ignore_label)
+    return _event(found, labels, classes.names, positive, ignore_label, labels_from)
 
 
 def _no_labels(found: Resolved) -> UsageError:
@@ -201,18 +205,24 @@ def _narrow(source: Any, n_classes: int) -> NDArray[Any]:
 
 
 def _event(
-    found: Resolved, labels: Field | None, names: tuple[Any, ...] | None, positive: Any, ignore_label: Any
+    found: Resolved,
+    labels: Field | None,
+    names: tuple[Any, ...] | None,
+    positive: Any,
+    ignore_label: Any,
+    labels_from: int,
 ) -> Truth:
     """Return the labels of one column of scores, which is about the one that its name tells, or the user."""
     scores = found.scores
     values = None if labels is None else read_column(labels, scores, "y_true")
     present = [] if values is None else _present(values, ignore_label)
-    name = as_name(str(positive)) if positive is not None else as_name(found.word) if found.word else None
+    word = class_words([found.word])[0]
+    name = as_name(str(positive)) if positive is not None else as_name(word) if word else None
     place = None if name is None else _place(present, name)
     if positive is None and values is not None and names is None:
-        if found.word and place is None and is_whole_number(found.word):
+        if place is None and (is_whole_number(word) or word.casefold() in NEGATIVE_WORDS):
             raise UsageError(
-                f"{found.path}: the column {printable(scores.name)!r} is named after the class {found.word}, but the "
+                f"{found.path}: the column {printable(scores.name)!r} is named after the class {word}, but the "
                 f"labels are {_listed(present)}. Say which of them it is about with positive=VALUE (--positive VALUE)."
             )
         if place is None:
@@ -222,15 +232,29 @@ def _event(
         if len(present) > 2:
             raise UsageError(
                 f"{found.path}: the scores are one column, {printable(scores.name)!r}, but there are {len(present)} "
-                f"different labels ({_listed(present)}). To judge it as the forecast of {found.word!r} against all "
-                f"others, say positive={name!r} (--positive {found.word}); or name the columns of all classes."
+                f"different labels ({_listed(present)}). To judge it as the forecast of {word!r} against all "
+                f"others, say positive={name!r} (--positive {word}); or name the columns of all classes."
             )
-    if name is None or names is not None:
+    if names is not None and name is not None:
+        order = _event_last(found, names, name, positive)
+        if order is names or values is None:
+            return Truth(values, order)
+        truth = encode_labels(values, 2, names, labels_from=labels_from, ignore_label=ignore_label)
+        return Truth(truth.reordered([1, 0]), order)
+    if name is None:
         return Truth(values, names)
     if values is not None and place is None:
         raise UsageError(f"{found.path}: positive={name!r} is none of the labels, which are {_listed(present)}.")
     _check_answers(found, name)
     return _against_others(values, present, place, name, ignore_label)
+
+
+def _event_last(found: Resolved, names: tuple[Any, ...], name: Any, positive: Any) -> tuple[Any, ...]:
+    """Return the names of both classes so that the column of scores is about the second one."""
+    place = ClassIndex(names, len(names)).find(name)
+    if place is None and positive is not None:
+        raise UsageError(f"{found.path}: positive={positive!r} is none of the classes, which are {_listed(names)}.")
+    return names[::-1] if place == 0 and len(names) == 2 else names
 
 
 def _against_others(

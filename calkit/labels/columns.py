@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from calkit.arrays import as_numbers, column_names, to_values
 from calkit.errors import InputError
 from calkit.labels.classes import ClassIndex, as_class_names
-from calkit.labels.values import distinct, is_missing, key_of, labels_in, plain
+from calkit.labels.values import distinct, is_empty, is_missing, key_of, labels_in, plain
 
 __all__ = ["SHARE_TOLERANCE", "TrueColumns", "as_label_matrix", "classes_from_fit", "encode_labels"]
 
@@ -165,14 +165,14 @@ def _columns(
         if not whole.all():
             row = int(np.argmin(whole))
             raise _no_label(y[row], row if rows is None else int(rows[row]))
-        if len(y) and abs(y).max() > _LARGEST_LABEL:
+        if len(y) and float(abs(y).max()) > _LARGEST_LABEL:
             raise refuse(int(np.argmax(abs(y))))
         return _columns(y.astype(np.int64), index, n_classes, first, rows)
     values, codes = distinct(y)
     found = [None if is_missing(value) else index.find(value, first=first) for value in values]
     if None in found:
         place = int(np.argmax(np.array([column is None for column in found])[codes]))
-        missing = is_missing(values[codes[place]])
+        missing = is_empty(values[codes[place]])
         raise _no_label(None, place if rows is None else int(rows[place])) if missing else refuse(place)
     return np.array(found, dtype=np.intp)[codes] if found else np.empty(0, np.intp)
 

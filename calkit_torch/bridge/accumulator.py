@@ -264,7 +264,8 @@ class Accumulator:
             last = "K-1" if self._n_classes is None else self._n_classes - 1
             raise InputError(
                 f"y must lie in 0..{last} (one class per score), or hold shares that sum to 1, but "
-                f"{_rows(present - labelled)} other labels. To leave rows out, mark them with ignore_index (now {self.ignore_index}) or give them sample_weight 0."
+                f"{_rows(present - labelled)} other labels. To "
+                f"leave rows out, mark them with ignore_index (now {self.ignore_index}) or give them sample_weight 0."
             )
         if possible < labelled:
             raise InputError(_IMPOSSIBLE[self.kind].format(_rows(labelled - possible)))
