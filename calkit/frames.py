@@ -18,6 +18,7 @@ from calkit.names import (
     column_classes,
     is_whole_number,
     read_class_column,
+    read_name,
 )
 
 __all__ = ["named_scores"]
@@ -71,17 +72,26 @@ def _refuse_first(title: Any, class_names: Sequence[Any] | None) -> None:
     """Refuse a column, or a series, that is named after the first class: one column is about the second."""
     if not isinstance(title, str):
         return
-    column = read_class_column(title)
-    word = title if column is None else class_words([column.word])[0]
+    word = _word_beside_scores(title)
     names = (0, 1) if class_names is None else as_class_names(class_names) or ()
     # A title alone is one of the class only where classes have names.
-    named = column is not None or class_names is not None
-    place = ClassIndex(names, 2).find(word) if named and len(names) == 2 else None
-    if place == 0 or (column is not None and place is None and word.casefold() in NEGATIVE_WORDS):
+    called = title if word is None and class_names is not None else word
+    if called is None or len(names) != 2:
+        return
+    place = ClassIndex(names, 2).find(called)
+    if place == 0 or (word is not None and place is None and word.casefold() in NEGATIVE_WORDS):
         raise InputError(
-            f"one column of scores is the forecast of class {names[-1]!r}, but it is named {title!r}; pass 1 - p, or the "
-            "columns of both classes."
+            f"one column of scores is the forecast of class {names[1]!r}, but it is named {title!r}; pass 1 - p, or "
+            "the columns of both classes."
         )
+
+
+def _word_beside_scores(title: str) -> str | None:
+    """Return what stands beside the word for scores in a title: the class of ``prob_no`` and of ``no_prob``."""
+    column, meaning = read_class_column(title), read_name(title)
+    if column is not None:
+        return class_words([column.word])[0]
+    return meaning.split if meaning is not None and meaning.role in SCORE_ROLES and meaning.split else None
 
 
 def _words(titles: Sequence[Any]) -> tuple[Any, ...]:

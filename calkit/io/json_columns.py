@@ -92,10 +92,10 @@ class RecordColumns:
         return {name: self._array(self._readers[name], records, row) for name in names}
 
     def _array(self, reader: _Reader, records: Sequence[Any], row: int) -> NDArray[Any]:
+        name = printable(reader.column.name)
         if self._right is not None and reader is self._right[1]:
             scores, targets = (self._values(side, records, row) for side in self._right)
-            return right_options(self._path, records, scores, targets, row)
-        name = printable(reader.column.name)
+            return right_options(self._path, records, scores, targets, row, places=name.lower().endswith("index"))
         values = self._values(reader, records, row)
         if reader.column.dtype.kind == "U":
             longest = max((len(value) for value in values if isinstance(value, str)), default=0)

@@ -254,6 +254,11 @@ def _event_last(found: Resolved, names: tuple[Any, ...], name: Any, positive: An
     place = ClassIndex(names, len(names)).find(name)
     if place is None and positive is not None:
         raise UsageError(f"{found.path}: positive={positive!r} is none of the classes, which are {_listed(names)}.")
+    if place is None and str(name).casefold() in NEGATIVE_WORDS:
+        raise UsageError(
+            f"{found.path}: the column {printable(found.scores.name)!r} is named after {name}, but the classes are "
+            f"{_listed(names)}. Say which of them it is about with positive=VALUE (--positive VALUE)."
+        )
     return names[::-1] if place == 0 and len(names) == 2 else names
 
 

@@ -274,6 +274,11 @@ def classes_from_fit(y: Any, n_classes: int, names: Sequence[Any] | None = None)
         The names, if labels are among them. None if labels are whole numbers in 0..K-1 (or one-hot rows), which are
         columns. Else, if all K classes are present, the classes in their sorted order.
 
+    Raises
+    ------
+    InputError
+        If labels are numbers as text, whose order as text is another one than that of the numbers.
+
     Examples
     --------
     >>> classes_from_fit(["no", "yes", "no"], 2)
@@ -297,4 +302,20 @@ def classes_from_fit(y: Any, n_classes: int, names: Sequence[Any] | None = None)
         return None
     keys = {key_of(label, False) for label in present}
     sortable = len({isinstance(label, str) for label in present}) == 1
-    return tuple(sorted(present)) if sortable and len(present) == len(keys) == n_classes else None
+    if not sortable or not len(present) == len(keys) == n_classes:
+        return None
+    in_order = sorted(present)
+    if isinstance(in_order[0], str) and all(isinstance(key, int) for key in keys):
+        _check_order(in_order)
+    return tuple(in_order)
+
+
+def _check_order(digits: Sequence[str]) -> None:
+    """Refuse text of numbers whose order as text, which scikit-learn's classifiers have, is not that of the numbers."""
+    numbers = sorted(digits, key=lambda label: key_of(label, False))  # type: ignore[arg-type,return-value]
+    if numbers != list(digits):
+        raise InputError(
+            f"y holds numbers as text, whose order is open: {', '.join(digits[:4])}, …, as a classifier fitted on them "
+            f"has its columns, or {', '.join(numbers[:4])}, …? Name the columns of X: pd.DataFrame(X, "
+            "columns=classifier.classes_); or pass numbers: y.astype(int)."
+        )
