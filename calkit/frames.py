@@ -23,10 +23,8 @@ from calkit.names import (
 
 __all__ = ["named_scores"]
 
-#: What stands beside scores in a table and is none of them; single letters may well be classes.
-_BESIDE = frozenset(
-    word for role in ("labels", "sample_weight", "split", "id", "group") for word in ROLES[role] if len(word) > 1
-)
+#: What stands beside scores in a table and is none of them, unless labels are called so.
+_BESIDE = frozenset(("label", "labels", "target", "targets", "y_true", *ROLES["sample_weight"], *ROLES["id"]))
 
 
 def named_scores(scores: Any, class_names: Sequence[Any] | None, y_true: Any = None) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from calkit.errors import FileFormatError
 from calkit.io.container import printable
 from calkit.io.csv_dialect import Dialect, is_number
 from calkit.io.hardening.guard import damaged
-from calkit.io.tables import Column, exact_words, from_words, holds_numbers, text_array
+from calkit.io.tables import Column, converter, from_words, text_array
 from calkit.io.text import LineBlock
 
 __all__ = ["CsvParser", "lines_of"]
@@ -62,7 +62,7 @@ class CsvParser:
         self._names = names
         self._index = {name: index for index, name in enumerate(names)}
         self._data_start = data_start
-        self._numbers = {name for name in names if holds_numbers(name)}
+        self._converters = {name: converter(name) for name in names}
         self._widths: dict[str, int] = {}
         self._parsed: tuple[int, list[tuple[str, ...]]] = (-1, [])
         self.numeric: set[str] = set()
@@ -89,8 +89,7 @@ class CsvParser:
 
     def _convert(self, name: str, words: Sequence[str]) -> NDArray[Any]:
         """Return a single column: numbers of scores and weights however written, others only if they lose nothing."""
-        convert = from_words if name in self._numbers else exact_words
-        values = convert(self._dialect.points(words), where=self.where(name))
+        values = self._converters[name](self._dialect.points(words), where=self.where(name))
         return text_array(words, self.where(name)) if values.dtype.kind == "U" else values
 
     def columns(self, block: LineBlock, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -191,10 +190,7 @@ class CsvParser:
                     column_types=types, include_columns=list(names), null_values=[], strings_can_be_null=False
                 ),
             )
-            return {
-                name: _from_arrow(table.column(name), self.where(name), exact=name not in self._numbers)
-                for name in names
-            }
+            return {name: _from_arrow(table.column(name), self._converters[name], self.where(name)) for name in names}
         except pa.ArrowException:
             return None
 
@@ -211,19 +207,20 @@ def lines_of(path: Path, what: str, block: LineBlock, data: bytes) -> io.StringI
         ) from error
 
 
-def _from_arrow(column: Any, where: str, *, exact: bool) -> NDArray[Any]:
+def _from_arrow(column: Any, convert: Callable[..., NDArray[Any]], where: str) -> NDArray[Any]:
     import pyarrow as pa
 
     if pa.types.is_floating(column.type):
         return np.asarray(column)
-    for kind in (pa.int64(),) if exact else (pa.int64(), pa.float64()):
+    # The usual ways to write numbers, without a Python object for each.
+    for kind in (pa.int64(), pa.float64()):
         try:
             values = column.cast(kind)
         except pa.ArrowInvalid:
             continue
-        if not exact or values.cast(pa.string()).equals(column):
+        if convert is from_words or (kind == pa.int64() and values.cast(pa.string()).equals(column)):
             return np.asarray(values)
-    return (exact_words if exact else from_words)(column.to_pylist(), where=where)
+    return convert(column.to_pylist(), where=where)
 
 
 def _numbers_in(word: str) -> list[float]:

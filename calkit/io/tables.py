@@ -8,7 +8,7 @@ the file; if the classes are whole numbers, in theirs. Columns whose whole names
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ __all__ = [
     "Column",
     "Table",
     "bounded",
+    "converter",
     "exact_words",
     "from_words",
     "holds_numbers",
@@ -264,11 +265,39 @@ def exact_words(
     return values if np.array_equal(values.astype(str), text) else text
 
 
+def label_words(
+    words: Sequence[str], kind: np.dtype[Any] | None = None, where: Path | str = "a column of text"
+) -> NDArray[Any]:
+    """Return labels: whole numbers only if they are written as such, 01 being another label; others however written.
+
+    Parameters
+    ----------
+    words, kind, where
+        As for :func:`from_words`.
+
+    Examples
+    --------
+    >>> label_words(["1.00", "2e0"]), label_words(["01", "2"])
+    (array([1., 2.]), array(['01', '2'], dtype='<U2'))
+    """
+    values = from_words(words, kind, where)
+    return values if values.dtype.kind == "f" else exact_words(words, values.dtype, where)
+
+
 def holds_numbers(name: str) -> bool:
     """Tell whether a column is named as one of scores or weights, which are numbers however they are written."""
-    meaning, column = read_name(name), read_class_column(name)
-    roles = {found.role for found in (meaning, column) if found is not None}
-    return not roles.isdisjoint((*SCORE_ROLES, "sample_weight"))
+    return not _roles(name).isdisjoint((*SCORE_ROLES, "sample_weight"))
+
+
+def converter(name: str) -> Callable[..., NDArray[Any]]:
+    """Return how the words of a column become values, by what its name says."""
+    if holds_numbers(name):
+        return from_words
+    return exact_words if _roles(name).isdisjoint(("labels", "predicted", "correct")) else label_words
+
+
+def _roles(name: str) -> set[str]:
+    return {found.role for found in (read_name(name), read_class_column(name)) if found is not None}
 
 
 def text_array(words: Sequence[str], where: Path | str = "a column of text") -> NDArray[np.str_]:

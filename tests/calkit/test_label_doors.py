@@ -63,6 +63,7 @@ BEHIND = (
     "calkit.inference.",
     "calkit.metrics.base:as_predictions",  # hands them on to Predictions
     "calkit.plotting.base:taken_predictions",
+    "calkit.frames:named_scores",  # asks whether a column is called as a label is
     "calkit.calibrators.inputs:as_fit_predictions",
     "calkit.blocks:RowBlock",
     "calkit.calibrators.description:Curve",  # a coordinate
