@@ -92,7 +92,7 @@ def plain_bootstrap(logits, y, resamples=1000, bins=15):
 
 
 def smooth_pairs(n=1_000_000):
-    """Smooth ECE of so many (confidence, correct) pairs: calkit, and relplot where it is installed."""
+    """Smooth ECE of ``n`` (confidence, correct) pairs: calkit, and relplot where it is installed."""
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0.4, 1, n)
     correct = rng.random(n) < confidence - 0.02

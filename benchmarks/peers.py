@@ -76,7 +76,7 @@ TOO_LONG = {
     ("1,000,000x100", "temperature by NLL"): {"netcal", "torch-uncertainty"},
     (MAPPED, "temperature by NLL"): {"netcal", "torch-uncertainty", "probmetrics"},
 }
-# Beyond so many seconds in all, a contestant's job at a size runs no further.
+# Seconds in all after which a contestant's job at a size runs no further.
 BUDGET = 15.0
 RESULTS = Path(__file__).with_name("results") / "peers.json"
 MEMORY = "memory"

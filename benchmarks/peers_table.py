@@ -66,7 +66,7 @@ def limits(found):
     memory = [mb for (_, job, who), mb in found.memory.items() if job in SUMMED and who in (FAST, PLAIN)]
 
     def faster(size, job, peer, who, limit):
-        name = f"{job}, {size}: {peer} takes so many times as long as {who}"
+        name = f"{job}, {size}: {peer} takes this many times as long as {who}"
         return name, lambda: found.ratio(size, job, peer, who), limit, False
 
     wanted = [

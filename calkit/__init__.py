@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _SUBMODULES = (
     "calibrators",
+    "curves",
     "datasets",
     "errors",
     "executors",
@@ -90,6 +91,7 @@ __all__ = [
     "calibrators",
     "classwise_ece",
     "compare",
+    "curves",
     "datasets",
     "ece",
     "error",

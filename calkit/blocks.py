@@ -1,4 +1,4 @@
-"""A run of rows, ready to be measured."""
+"""Runs of rows, ready to be measured, and how they are cut from predictions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.checks import Kind, check_scores
+from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF, Kind, check_scores
 from calkit.errors import InputError
+from calkit.lazy import LazyArray
 
-__all__ = ["RowBlock", "log_floored", "unlabelled"]
+__all__ = ["LogProbabilities", "RowBlock", "block_of", "log_floored", "unlabelled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,3 +98,60 @@ def unlabelled(file: str | None) -> InputError:
 def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:
     """Return log p in float64; a p of 0 counts as the smallest number above 0 of its own precision."""
     return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).smallest_subnormal)))
+
+
+def block_of(predictions: Any, rows: slice, *, check: bool = True) -> RowBlock:
+    """Return a run of rows of a :class:`~calkit.Predictions`, without those of weight 0; see its ``block``."""
+    scores = np.asarray(predictions.scores[rows])
+    parts = (predictions.y_true, predictions.votes, predictions.sample_weight)
+    y, votes, weight = (None if part is None else np.asarray(part[rows]) for part in parts)
+    columns = {name: values[rows] for name, values in predictions.columns.items()}
+    numbers: Sequence[int] | NDArray[np.intp] = range(rows.start, rows.stop)
+    if weight is not None and not weight.all():
+        present = weight > 0
+        scores, weight = scores[present], weight[present]
+        y, votes = (None if part is None else part[present] for part in (y, votes))
+        columns = {name: values[present] for name, values in columns.items()}
+        numbers = rows.start + np.flatnonzero(present)
+    file = predictions.meta.get("file")
+    if check and predictions.kind != "logits":
+        # How the scores were rounded is told by the array they come from: the block may have been widened.
+        itemsize = getattr(predictions.scores, "itemsize", scores.dtype.itemsize)
+        tolerance = SUM_TOLERANCE if itemsize > 2 else SUM_TOLERANCE_HALF
+        check_scores(scores, predictions.kind, numbers, file, tolerance, sums_to_one=not predictions.multilabel)
+    if scores.dtype.kind != "f":
+        scores = scores.astype(np.float64)
+    if scores.ndim == 1 and predictions.kind != "confidence":
+        first = np.zeros_like(scores) if predictions.kind == "logits" else 1 - scores
+        scores = np.stack([first, scores], axis=1)
+    return RowBlock(
+        scores,
+        None if y is None else y.astype(np.intp, copy=False),
+        weight,
+        predictions.kind,
+        numbers,
+        predictions.n_samples,
+        file,
+        unchecked=check and predictions.kind == "logits",
+        one_column=bool(predictions.one_column),
+        multilabel=predictions.multilabel,
+        votes=None if votes is None else votes.astype(np.float64, copy=False),
+        columns=columns,
+    )
+
+
+class LogProbabilities(LazyArray):
+    """Logarithms of probabilities, computed and checked as they are read."""
+
+    def __init__(self, predictions: Any) -> None:
+        super().__init__((predictions.n_samples, predictions.n_classes or 0), np.float64)
+        self.has_random_access = predictions.has_random_access
+        self._probs = predictions.replace(sample_weight=None)
+
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
+        return log_floored(self._probs.block(slice(start, stop)).scores)
+
+    def _gather(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
+        # Some rows are a sample; a pass over all will check them, and know their places.
+        rows = self._probs.take(numbers)
+        return log_floored(rows.block(slice(0, len(numbers)), check=False).scores)

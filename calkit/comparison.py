@@ -89,6 +89,16 @@ class Comparison:
             "high": [row[3].high for row in rows],
             "p_value": [row[3].p_value for row in rows],
             "p_adjusted": [row[3].p_adjusted for row in rows],
+            **self._floors([(row[0], row[1]) for row in rows]),
+        }
+
+    def _floors(self, rows: list[tuple[str, str]]) -> dict[str, list[float | None]]:
+        """Return the floor of the value of each (metric, model): mean, 95 % quantile and p-value."""
+        found = [self.evaluations[name].judgement(spec) for spec, name in rows]
+        return {
+            "floor": [None if item.floor is None else item.floor.mean for item in found],
+            "floor_p95": [None if item.floor is None else item.floor.p95 for item in found],
+            "floor_p_value": [item.p_value for item in found],
         }
 
     def _repr_html_(self) -> str:

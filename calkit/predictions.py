@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.arrays import ClassAxis, normalized, refuse_gaps, to_values
-from calkit.blocks import RowBlock, log_floored, unlabelled
-from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF, Kind, as_kind, as_scores, as_weight, check_scores
+from calkit.blocks import LogProbabilities, RowBlock, block_of, unlabelled
+from calkit.checks import Kind, as_kind, as_scores, as_weight
 from calkit.errors import InputError
 from calkit.frames import named_scores
 from calkit.labels import (
@@ -27,9 +27,9 @@ from calkit.labels import (
     encode_labels,
     labels_in,
 )
-from calkit.lazy import Converted, LazyArray
+from calkit.lazy import Converted
 
-__all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "log_floored", "not_predictions"]
+__all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "not_predictions"]
 
 # Blocks are large enough that handling them costs little beside the arithmetic, and small beside any memory; the
 # kernels cut them into pieces that fit the cache.
@@ -343,43 +343,7 @@ class Predictions:
 
     def block(self, rows: slice, *, check: bool = True) -> RowBlock:
         """Return one of the :meth:`blocks`; it may be empty, if all its rows have weight 0."""
-        scores = np.asarray(self.scores[rows])
-        y, votes, weight = (
-            None if part is None else np.asarray(part[rows]) for part in (self.y_true, self.votes, self.sample_weight)
-        )
-        columns = {name: values[rows] for name, values in self.columns.items()}
-        numbers: Sequence[int] | NDArray[np.intp] = range(rows.start, rows.stop)
-        if weight is not None and not weight.all():
-            present = weight > 0
-            scores, weight = scores[present], weight[present]
-            y, votes = (None if part is None else part[present] for part in (y, votes))
-            columns = {name: values[present] for name, values in columns.items()}
-            numbers = rows.start + np.flatnonzero(present)
-        file = self.meta.get("file")
-        if check and self.kind != "logits":
-            # How the scores were rounded is told by the array they come from: the block may have been widened.
-            itemsize = getattr(self.scores, "itemsize", scores.dtype.itemsize)
-            tolerance = SUM_TOLERANCE if itemsize > 2 else SUM_TOLERANCE_HALF
-            check_scores(scores, self.kind, numbers, file, tolerance, sums_to_one=not self.multilabel)
-        if scores.dtype.kind != "f":
-            scores = scores.astype(np.float64)
-        if scores.ndim == 1 and self.kind != "confidence":
-            first = np.zeros_like(scores) if self.kind == "logits" else 1 - scores
-            scores = np.stack([first, scores], axis=1)
-        return RowBlock(
-            scores,
-            None if y is None else y.astype(np.intp, copy=False),
-            weight,
-            self.kind,
-            numbers,
-            self.n_samples,
-            file,
-            unchecked=check and self.kind == "logits",
-            one_column=bool(self.one_column),
-            multilabel=self.multilabel,
-            votes=None if votes is None else votes.astype(np.float64, copy=False),
-            columns=columns,
-        )
+        return block_of(self, rows, check=check)
 
     def logits(self) -> Predictions:
         """Return these predictions with logits for scores.
@@ -405,24 +369,7 @@ class Predictions:
                 "(confidence, correct) pairs hold one number per answer, so there are no logits to scale; "
                 "calibrators need the scores of all classes."
             )
-        return self.replace(scores=_LogProbabilities(self), kind="logits")
-
-
-class _LogProbabilities(LazyArray):
-    """Logarithms of probabilities, computed and checked as they are read."""
-
-    def __init__(self, predictions: Predictions) -> None:
-        super().__init__((predictions.n_samples, predictions.n_classes or 0), np.float64)
-        self.has_random_access = predictions.has_random_access
-        self._probs = predictions.replace(sample_weight=None)
-
-    def _rows(self, start: int, stop: int) -> NDArray[Any]:
-        return log_floored(self._probs.block(slice(start, stop)).scores)
-
-    def _gather(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
-        # Some rows are a sample; a pass over all will check them, and know their places.
-        rows = self._probs.take(numbers)
-        return log_floored(rows.block(slice(0, len(numbers)), check=False).scores)
+        return self.replace(scores=LogProbabilities(self), kind="logits")
 
 
 def not_predictions(found: Any) -> InputError:

@@ -6,9 +6,10 @@ import json
 import math
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["escape_texts", "json_text", "printable"]
+__all__ = ["escape_texts", "json_text", "markdown_table", "printable"]
 
 # What JSON leaves although terminals obey it; and the halves of pairs, in file names that are no text, which no file
 # can hold.
@@ -41,6 +42,20 @@ def printable(text: str, *, lines: bool = False) -> str:
 def _is_shown(character: str) -> bool:
     """Tell whether a character can be shown: spaces of any width can, though Python does not call them printable."""
     return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    r"""Return a table in Markdown.
+
+    Examples
+    --------
+    >>> print(markdown_table(["name", "norm"], [["ece", "|x|"]]), end="")
+    | name | norm |
+    | --- | --- |
+    | ece | \\|x\\| |
+    """
+    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def json_text(data: Any) -> str:

@@ -51,7 +51,7 @@ class Registry(Generic[T]):
         What is registered, in the singular, for error messages.
     entry_points : str, optional
         Group of entry points by which other packages add to it: each names a module whose import registers. They are
-        loaded when the registry is listed, or a name is not found.
+        loaded when a name is not found, or the registry is listed to its end.
 
     Warns
     -----
@@ -143,8 +143,10 @@ class Registry(Generic[T]):
         return self._find(name) is not None
 
     def __iter__(self) -> Iterator[str]:
+        own = list(self._items)
+        yield from own
         self._load_plugins()
-        return iter(self._items)
+        yield from [name for name in self._items if name not in own]
 
     def __len__(self) -> int:
         self._load_plugins()

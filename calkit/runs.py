@@ -167,10 +167,12 @@ def read_history(path: str | Path) -> list[dict[str, Any]]:
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise FileFormatError(
-                f"{path}, line {number}, is damaged: {error.msg} (column {error.colno}). Mend the line or delete it."
+                f"{path}, line {number}, is damaged: {error.msg} (column {error.colno}). Correct the line or delete it."
             ) from None
         if not isinstance(record, dict):
-            raise FileFormatError(f"{path}, line {number}, is damaged: a JSON object is wanted. Mend it or delete it.")
+            raise FileFormatError(
+                f"{path}, line {number}, is damaged: a JSON object is wanted. Correct it or delete it."
+            )
         records.append(record)
     return records
 

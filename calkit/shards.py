@@ -13,9 +13,9 @@ from typing import Any
 
 from calkit.errors import CalkitError, FileFormatError, InputError, UsageError
 from calkit.executors import Executor, SerialExecutor, open_executor
+from calkit.hardening.unchanged import Stamp
 from calkit.io import load_predictions
 from calkit.io.address import shard_paths, split_address
-from calkit.io.hardening.unchanged import Stamp
 from calkit.predictions import Kind, Predictions
 
 __all__ = ["Layout", "Shard", "Shards"]

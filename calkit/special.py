@@ -11,4 +11,6 @@ __all__: list[str] = []
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(f"module 'calkit.special' has no attribute {name!r}")
-    return getattr(importlib.import_module("scipy.special"), name)
+    found = getattr(importlib.import_module("scipy.special"), name)
+    globals()[name] = found
+    return found

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from calkit.arrays import as_row_source, to_values
 from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, InputError, UsageError
-from calkit.evaluation import Evaluation, as_resampling, asked_metrics, evaluation_of, groups_of, statistics_of
+from calkit.evaluation import Evaluation, as_resampling, asked_metrics, evaluation_of, statistics_of, with_groups
 from calkit.labels import as_class_names, as_labels, labels_in
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Kind, Predictions, as_kind
@@ -30,7 +30,7 @@ _FORMAT = "calkit-stream"
 _VERSION = 1
 _HEADER = "header"
 _INTERVALS = ("confidence_level", "n_resamples", "random_state")
-_NAMED_OPTIONS = ("kind", "class_names", "target", "by", "keep_pairs", "labels_from", "ignore_label")
+_NAMED_OPTIONS = ("kind", "class_names", "labels_from", "ignore_label", "target", "by", "keep_pairs", "floors")
 _OPTIONS = (*_NAMED_OPTIONS, *_INTERVALS)
 
 
@@ -65,6 +65,9 @@ class StreamingEvaluation:
         metric: 100 kB for ECE.
     n_resamples : int, default=1000
         Replicates of the bootstrap.
+    floors : bool, default=True
+        Tell for each calibration error what a perfectly calibrated model with these predictions would show. It takes
+        sums over the bins (10 numbers each), of smooth ECE over 1,024 cells.
     random_state : int, optional
         Seed of the bootstrap, which assigns the rows to folds. By default each stream has another one, so that the rows
         of days that are merged later are assigned independently.
@@ -117,6 +120,7 @@ class StreamingEvaluation:
         confidence_level: float | None = None,
         n_resamples: int = 1000,
         random_state: int | None = None,
+        floors: bool = True,
     ) -> None:
         self.kind: Kind = as_kind(kind)
         chosen = asked_metrics(metrics, self.kind)
@@ -141,9 +145,8 @@ class StreamingEvaluation:
         self.target = target
         targets = [metric.target or target for metric in chosen]
         self._multilabel = MultiLabel() in [get_view(word) for word in targets if word is not None]
-        self._resampling = as_resampling(
-            confidence_level, n_resamples, random_state, floors=confidence_level is not None
-        )
+        self.floors = bool(floors)
+        self._resampling = as_resampling(confidence_level, n_resamples, random_state, floors=self.floors)
         self._layout: Layout | None = None
         self._totals: dict[Statistic[Any], PairwiseSum[Any]] = {}
         if self.kind == "confidence":
@@ -253,6 +256,7 @@ class StreamingEvaluation:
             ("layouts", self._layout or other._layout, other._layout or self._layout),
             ("targets", self.target, other.target),
             ("columns for groups", self.by, other.by),
+            ("floors", self.floors, other.floors),
             ("confidence levels", self._options()["confidence_level"], other._options()["confidence_level"]),
         ):
             if mine != others:
@@ -317,7 +321,7 @@ class StreamingEvaluation:
         if self.by is None:
             return whole
         wanted = statistics_of(self.metrics, self._resampling)
-        return replace(whole, by=self.by, groups=groups_of(whole, wanted, self.by, found, layout, self._resampling))
+        return with_groups(whole, wanted, self.by, found, layout, self._resampling)
 
     def _options(self) -> dict[str, Any]:
         """Return the options that make a stream of the same kind."""
@@ -378,6 +382,8 @@ class StreamingEvaluation:
                 # Files of before targets: their sums, also those of one column, are of the top label.
                 header |= zip(_INTERVALS, header["intervals"], strict=True)
                 header.setdefault("one_column", False if arrays else None)
+            # Files of before floors have none, but with intervals.
+            header.setdefault("floors", header.get("confidence_level") is not None)
             options = {name: header[name] for name in _OPTIONS if name in header}
             stream = cls(header["metrics"], **options)
             stream.n_classes, stream.n_samples = header["n_classes"], int(header["n_samples"])

@@ -18,6 +18,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "catalogue",
+    "gallery",
     "mathml",
     "sphinx_click",
 ]

@@ -26,7 +26,7 @@ def attack(name: str, library: str = "numpy") -> Callable[[Callable[[Path], Path
 
 
 def zeros_deflated(n_megabytes: int) -> bytes:
-    """Return a zlib stream of so many megabytes of zeros, made without compressing them all."""
+    """Return a zlib stream of megabytes of zeros, made without compressing them all."""
     packer = zlib.compressobj(9)
     start = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
     again = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)

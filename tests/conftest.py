@@ -16,6 +16,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
 
+# Without it a small job takes compiled kernels if an earlier test has loaded numba, and a process that a test starts
+# does not: float32 figures of the two differ in their last bits. Tests of kernels set it themselves.
+os.environ.setdefault("CALKIT_KERNELS", "numpy")
+
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

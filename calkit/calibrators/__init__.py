@@ -13,11 +13,20 @@ from calkit.calibrators.binning import (
     Isotonic,
     MonotoneSpline,
     NearIsotonic,
+    OneVsOneVennAbers,
     ScalingBinning,
     TopLabelHistogram,
     VennAbers,
 )
-from calkit.calibrators.choice import AutoCalibrator, CandidateScore, Identity, Selection, select_calibrator
+from calkit.calibrators.choice import (
+    AutoCalibrator,
+    CalibratorBenchmark,
+    CandidateScore,
+    Identity,
+    Selection,
+    bench_calibrators,
+    select_calibrator,
+)
 from calkit.calibrators.composed import ByColumn, OneVsRest, TopLabel
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric import (
@@ -61,6 +70,7 @@ __all__ = [
     "ByColumn",
     "CalibratedClassifier",
     "Calibrator",
+    "CalibratorBenchmark",
     "CandidateScore",
     "CdfSpline",
     "CentredIsotonic",
@@ -78,6 +88,7 @@ __all__ = [
     "MonotoneSpline",
     "NearIsotonic",
     "NoBiasVectorScaling",
+    "OneVsOneVennAbers",
     "OneVsRest",
     "PlattScaling",
     "PriorCorrection",
@@ -93,6 +104,7 @@ __all__ = [
     "VectorScaling",
     "VennAbers",
     "available_calibrators",
+    "bench_calibrators",
     "get_calibrator",
     "load_calibrator",
     "register_calibrator",

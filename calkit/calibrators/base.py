@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, overload
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,11 @@ from calkit.calibrators.description import Description
 from calkit.calibrators.formula import Formula
 from calkit.calibrators.inputs import as_binary, as_classes, as_fit_predictions, as_logits, warn_of_probabilities
 from calkit.calibrators.persistence import fingerprint, save_calibrator, to_document
+from calkit.calibrators.prediction_map import PredictionMap
 from calkit.calibrators.state import Store, inline
 from calkit.errors import InputError
 from calkit.labels import TrueColumns
-from calkit.lazy import Converted, LazyArray
-from calkit.predictions import Kind, Predictions, not_predictions
+from calkit.predictions import Predictions, not_predictions
 from calkit.shards import Shards
 
 __all__ = ["Calibrator"]
@@ -36,7 +35,7 @@ _LACKING = {
 }
 
 
-class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class Calibrator(PredictionMap, ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """Base of all calibrators: a scikit-learn classifier, and transformer, whose features are logits.
 
     A subclass is registered with :func:`~calkit.calibrators.register_calibrator`, fits in :meth:`_fit`, maps logits to
@@ -99,6 +98,23 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
     def _logits(self, logits: Floats) -> Floats:
         """Return calibrated logits: the log-probabilities, or what differs from them by a constant per row."""
         return self._log_proba(logits)
+
+    @classmethod
+    def merged_proba(cls, members: Sequence[Any], logits: Sequence[Any]) -> Floats:
+        """Return the probabilities of several of these together, each of logits of its own model: their mean.
+
+        Parameters
+        ----------
+        members : sequence of Calibrator
+            Fitted, of this class, of the same classes.
+        logits : sequence of ndarray of shape (n, K)
+            Of the same rows.
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+        """
+        return np.asarray(np.mean([m.predict_proba(z) for m, z in zip(members, logits, strict=True)], axis=0))
 
     def _check_state(self) -> None:
         """Raise ValueError if the fitted attributes, read from a file, are impossible."""
@@ -238,47 +254,6 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         columns = self._logits(self._checked(X)).argmax(axis=1)
         return np.asarray(self.classes_[columns])
 
-    @overload
-    def apply(self, predictions: Predictions, *, kind: Literal["logits", "probs"] = ...) -> Predictions: ...
-
-    @overload
-    def apply(self, predictions: Shards, *, kind: Literal["logits", "probs"] = ...) -> Shards: ...
-
-    def apply(
-        self, predictions: Predictions | Shards, *, kind: Literal["logits", "probs"] = "logits"
-    ) -> Predictions | Shards:
-        """Return the predictions with calibrated scores, in float64, computed as they are read.
-
-        Parameters
-        ----------
-        predictions : Predictions or Shards
-            Of kind "logits" or "probs", with the number of classes the calibrator was fitted on; (confidence, correct)
-            pairs if it was fitted on such.
-        kind : {"logits", "probs"}, default="logits"
-            What the calibrated scores shall be; those of pairs are confidences.
-
-        Returns
-        -------
-        Predictions or Shards
-            Scores are computed as they are read, so files larger than memory stay on disk.
-        """
-        check_is_fitted(self)
-        if isinstance(predictions, Shards):
-            return predictions.map(partial(self.apply, kind=kind))
-        if not isinstance(predictions, Predictions):
-            raise not_predictions(predictions)
-        if (predictions.kind == "confidence") != self.fitted_on_pairs_:
-            given = "(confidence, correct) pairs" if self.fitted_on_pairs_ else "the scores of all classes"
-            raise InputError(
-                f"this calibrator was fitted on {given}, and maps nothing else; fit one on data like this."
-            )
-        if self.fitted_on_pairs_:
-            return predictions.replace(scores=self._calibrated(as_binary(predictions).logits(), "confidence"))
-        logits = predictions.logits()
-        self._check_columns(logits.n_classes or 0, str(logits.meta.get("file", "the data")))
-        logits = self._with_own_classes(logits)
-        return logits.replace(scores=self._calibrated(logits, kind), kind=kind)
-
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:  # noqa: ARG002
         """Return names of the columns of :meth:`transform`, which are logits again.
 
@@ -366,22 +341,6 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
         if probs.shape != (1, self.n_features_in_) or not np.allclose(probs.sum(axis=1), 1):
             raise ValueError("its state gives no probabilities")
 
-    def _calibrated(self, logits: Predictions, kind: Kind) -> LazyArray:
-        """Return calibrated scores of some kind that are computed when they are read."""
-        shape = (logits.n_samples,) if kind == "confidence" else (logits.n_samples, self.n_features_in_)
-        return Converted(logits.scores, self._converter(kind), shape, np.float64)
-
-    def _converter(self, kind: Kind) -> Callable[[Any], Floats]:
-        """Return the function from rows of logits to calibrated scores of some kind."""
-        return partial(self._convert, kind=kind)
-
-    def _convert(self, rows: Any, kind: Kind) -> Floats:
-        logits = as_logits(np.asarray(rows, dtype=np.float64))
-        if kind == "logits":
-            return self._logits(logits)
-        probs = self._proba(logits)
-        return probs[:, 1] if kind == "confidence" else probs
-
     def _checked(self, X: Any) -> Floats:
         check_is_fitted(self)
         _check_feature_names(self, X, reset=False)
@@ -395,19 +354,3 @@ class Calibrator(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):  # type
                 "scores of the same classes."
             )
         return logits
-
-    def _with_own_classes(self, logits: Predictions) -> Predictions:
-        """Return predictions with their columns in the order of the fit, if both have names."""
-        if logits.class_names is None or logits.one_column:
-            return logits
-        fitted = self.classes_.tolist()
-        if fitted == list(range(len(fitted))) and not set(map(str, logits.class_names)) & set(map(str, fitted)):
-            return logits
-        return logits.with_classes(fitted)
-
-    def _check_columns(self, n_columns: int, found: str) -> None:
-        if n_columns != self.n_features_in_:
-            raise InputError(
-                f"this calibrator was fitted on {self.n_features_in_} classes, but {found} has {n_columns}; fit one on "
-                "scores of the same classes."
-            )

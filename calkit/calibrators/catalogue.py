@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 from calkit.calibrators.registration import CALIBRATORS
+from calkit.printing import markdown_table
 
 __all__ = ["about", "markdown"]
 
@@ -47,10 +48,10 @@ def about(name: str) -> dict[str, str]:
 
 def markdown() -> str:
     """Return the table, as the user guide has it."""
-    lines: list[tuple[str, ...]] = [_HEADER, ("---",) * len(_HEADER)]
+    lines = []
     for row in map(about, CALIBRATORS):
         words = f"`{row['name']}`" + (f" (`{row['aliases']}`)" if row["aliases"] else "")
         parameters = f"`{row['parameters']}`" if row["parameters"] else ""
         summary = f"{row['summary']} {{py:obj}}`calkit.calibrators.{row['class']}`"
         lines.append((words, summary, parameters, row["takes"], row["order"]))
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return markdown_table(_HEADER, lines)

@@ -23,7 +23,7 @@ _SLACK = 5e-6
 # About this many rows give the first guess when there are more.
 _SUBSAMPLE = 1000
 
-# An evaluation tells bounds for so many temperatures on either side, and with them for all beyond.
+# An evaluation gives bounds for this number of temperatures on either side, and with them for all beyond.
 _REACH = 3
 
 Evaluate = Callable[[int], tuple[float, NDArray[np.float64]]]

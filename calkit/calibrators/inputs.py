@@ -21,7 +21,7 @@ from calkit.predictions import Predictions
 
 __all__ = ["as_binary", "as_classes", "as_fit_predictions", "as_logits", "softmax", "warn_of_probabilities"]
 
-# So many rows tell logits from probabilities in nearly all cases; only if they look like these, all are looked at.
+# These rows tell logits from probabilities in nearly all cases; all are looked at only if these could be probabilities.
 _FIRST_LOOK = 50
 
 

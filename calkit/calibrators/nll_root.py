@@ -41,7 +41,7 @@ _DOUBTFUL = 1e-5
 # Where there is no root, T is this factor below or above the natural scale of the logits.
 _BOUND = 1e3
 
-# Masked logits do not make the natural scale: it is at most so many times the typical gap of the two largest logits.
+# Masked logits do not make the natural scale: it is at most this multiple of the typical gap of the two largest logits.
 _LARGEST_SCALE = 100.0
 
 Outcome = Literal["converged", "separable", "below chance", "constant"]

@@ -9,7 +9,7 @@ __all__ = ["subsample"]
 
 
 def subsample(predictions: Predictions | Shards, n_rows: int) -> Predictions | None:
-    """Return about so many rows at equal distances; None if there are not twice as many, or all have weight 0."""
+    """Return about `n_rows` rows at equal distances; None of fewer than twice as many, or if all have weight 0."""
     if not isinstance(predictions, Predictions) or predictions.n_samples < 2 * n_rows:
         return None
     sample = predictions.take(slice(None, None, predictions.n_samples // n_rows))

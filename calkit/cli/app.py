@@ -33,6 +33,7 @@ _COMMANDS = (
     "apply",
     "plot",
     "report",
+    "bench-calibrators",
     "show",
     "convert",
     "formats",
@@ -73,7 +74,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         command: click.Command
         if cmd_name in _COMMANDS:
-            command = importlib.import_module(f"calkit.cli.{cmd_name}").command
+            command = importlib.import_module(f"calkit.cli.{cmd_name.replace('-', '_')}").command
         else:
             found = _entry_points().select(name=cmd_name)
             if not found:

@@ -13,7 +13,7 @@ import click
 from calkit.atomic import atomic_write
 from calkit.cli.app import ThresholdBrokenError
 from calkit.cli.baseline import read_baseline
-from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options, label_error_rows
 from calkit.cli.outputs import check_output
 from calkit.cli.tables import RENDERERS, render
 from calkit.cli.thresholds import broken, parse_threshold
@@ -25,6 +25,7 @@ from calkit.predictions import Predictions
 from calkit.shards import Shards
 from calkit.specs import split_specs
 from calkit.stats import get_view
+from calkit.stats.rows import CLASS_COLUMNS
 
 __all__ = ["command"]
 
@@ -47,7 +48,18 @@ _LEVEL = 0.95
     help="What is judged: top, positive, positive:class=NAME, classwise, top-5, ordinal. By default the top label; of "
     "one column of scores the event, y = 1.",
 )
-@click.option("--by", metavar="COLUMN", help="Show the values in each group too: the rows of each value of a column.")
+@click.option(
+    "--by",
+    metavar="COLUMN",
+    help="Show the values in each group too: the rows of each value of a column, of each 'predicted class' or 'true "
+    "class'.",
+)
+@click.option(
+    "--label-errors",
+    metavar="NAME|FILE",
+    help="Rows known to be mislabelled: a column of truth values, or a file of them or of places of rows. Shows the "
+    "values without them too.",
+)
 @click.option("--format", "form", type=click.Choice(list(RENDERERS)), default="table", help="Default: table.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
 @click.option(
@@ -84,6 +96,7 @@ def command(
     metrics: str | None,
     target: str | None,
     by: str | None,
+    label_errors: str | None,
     form: str,
     output: Path | None,
     confidence_level: float | None,
@@ -106,10 +119,12 @@ def command(
     calkit evaluate logits.npz --confidence-level 0.95
     calkit evaluate logits.npz --target classwise
     calkit evaluate scores.csv --by region
+    calkit evaluate logits.npz --label-errors wrong.npy
     calkit evaluate probs.csv --kind probs --format json --fail-if 'ece>0.05'
     calkit evaluate new.npz --baseline old.json --fail-if 'ece>baseline+1%'
     """  # noqa: D301
-    check_output(output, [*files, *source.files(), *fit.files(), *([baseline] if baseline else [])])
+    words = [word for word in (baseline, label_errors) if word is not None]
+    check_output(output, [*files, *source.files(), *fit.files(), *words])
     thresholds = [parse_threshold(text) for text in conditions]
     if baseline is not None and not any(threshold.relative for threshold in thresholds):
         raise UsageError("--baseline is not used; name it in a condition: --fail-if 'ece>baseline+1%'.")
@@ -120,10 +135,15 @@ def command(
     measure = _measure(
         confidence_level, resamples, random_state, target=None if target is None else get_view(target), by=by
     )
+    columns = [] if by is None or by in CLASS_COLUMNS else [by]
+    if label_errors is not None:
+        rows = label_error_rows(label_errors, source)
+        columns += [label_errors] if rows is None else []
+        measure = partial(measure, label_errors=label_errors if rows is None else rows)
     judged = [threshold.metric for threshold in thresholds]
 
     def evaluate_file(path: str) -> list[Evaluation]:
-        return _evaluate_file(path, source, fit, chosen, judged, measure, by, on_workers=dask is not None)
+        return _evaluate_file(path, source, fit, chosen, judged, measure, columns, on_workers=dask is not None)
 
     with use_executor(f"dask:{dask}" if dask else None, jobs):
         for path in files:
@@ -157,7 +177,7 @@ def _evaluate_file(
     chosen: list[Metric] | None,
     judged: list[Metric],
     measure: Callable[..., Evaluation],
-    by: str | None,
+    columns: list[str],
     *,
     on_workers: bool,
 ) -> list[Evaluation]:
@@ -168,9 +188,8 @@ def _evaluate_file(
         splits = [split for split in splits if split != fit_split]
     evaluations = []
     for split in splits:
-        columns = {} if by is None else {"columns": [by]}
         read = source.shards if on_workers else source.load
-        predictions: Predictions | Shards = read(path, split, **columns)
+        predictions: Predictions | Shards = read(path, split, columns=columns)
         wanted = [*(chosen if chosen is not None else _defaults(predictions.kind)), *judged]
         before = measure(predictions, wanted)
         evaluations.append(before)

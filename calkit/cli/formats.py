@@ -6,8 +6,7 @@ import click
 
 from calkit.cli.tables import print_table
 from calkit.io import FORMATS
-from calkit.io.formats.base import Format, WritableFormat
-from calkit.io.hardening.guard import extra_of
+from calkit.io.catalogue import about
 from calkit.io.text import COMPRESSIONS
 
 __all__ = ["command"]
@@ -16,18 +15,14 @@ __all__ = ["command"]
 @click.command()
 def command() -> None:
     """List the formats of files, and which can be written."""
-    rows = []
-    for name in FORMATS:
-        form = FORMATS[name]
-        suffixes = " ".join(s for s in form.suffixes if not s.endswith(COMPRESSIONS)) or "(folders)"
-        rows.append([name, suffixes, "read, write" if isinstance(form, WritableFormat) else "read", _library(form)])
-    print_table(["format", "suffixes", "can be", "needs"], rows)
+    rows = [about(name) for name in FORMATS]
+    print_table(
+        ["format", "suffixes", "can be", "needs"],
+        [[row["name"], row["suffixes"], row["use"], _library(row)] for row in rows],
+    )
     click.echo(f"Text also compressed: {' '.join(COMPRESSIONS)}. Pickles only with --trust-pickle.")
 
 
-def _library(form: Format) -> str:
+def _library(row: dict[str, str]) -> str:
     """Return the library that a format needs, and the extra that installs it."""
-    if not form.requires:
-        return ""
-    library = form.requires[0].split(".")[0]
-    return f"{library}  [{extra_of(library)}]"
+    return f"{row['library']}  [{row['extra']}]" if row["extra"] else row["library"]

@@ -13,13 +13,13 @@ import click
 
 from calkit.cli.progress import watched
 from calkit.errors import UsageError
+from calkit.hardening.unchanged import Stamp
 from calkit.io import available_formats, is_address, load_predictions, open_container, split_address, splits_of
-from calkit.io.hardening.unchanged import Stamp
 from calkit.names import canonical_split
 from calkit.predictions import Kind, Predictions
 from calkit.shards import Shards
 
-__all__ = ["InputOptions", "as_columns", "columns_option", "fit_options", "input_options"]
+__all__ = ["InputOptions", "as_columns", "columns_option", "fit_options", "input_options", "label_error_rows"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -140,6 +140,25 @@ def columns_option(function: F) -> F:
     )(function)
 
 
+def label_error_rows(word: str, source: InputOptions) -> Any:
+    """Return what a file named in ``--label-errors`` holds, its one array; None if the word names a column.
+
+    Raises
+    ------
+    UsageError
+        If the file holds several arrays and none of them is named.
+    """
+    file, member = split_address(word)
+    if not os.path.isfile(file):  # noqa: PTH113 - it never raises
+        return None
+    container = open_container(file, trust_pickle=source.trust_pickle, sandbox=source.sandbox)
+    arrays = list(container.columns())
+    if member is None and len(arrays) != 1:
+        raise UsageError(f"--label-errors: {file} holds {', '.join(arrays)}; name one: {file}:{arrays[0]}.")
+    values = container.find(member or arrays[0]).read()
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
 def as_columns(words: str) -> str | list[str]:
     """Return what ``--columns`` says as :func:`calkit.load_predictions` takes it."""
     if words == "all":
@@ -211,6 +230,8 @@ class FitOptions:
 
     def fitted(self, path: str, source: InputOptions, validation: Predictions | None = None) -> list[tuple[str, Any]]:
         """Return (label, calibrator) pairs: the methods fitted on the file's validation split or on ``fit_on``."""
+        if not self.methods and not self.calibrators:
+            return []
         from calkit.calibrators import get_calibrator, load_calibrator
 
         pairs: list[tuple[str, Any]] = [(name, load_calibrator(name)) for name in self.calibrators]

@@ -28,17 +28,28 @@ __all__ = ["command"]
 _COLUMNS = 4
 
 
+class _What(click.Option):
+    """Lists the plots where help is asked for: matplotlib is not imported before that."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from calkit.plotting import available_other_plots, available_plots
+
+        record = super().get_help_record(ctx)
+        names = ", ".join([*available_plots(), *available_other_plots()])
+        return record and (record[0], record[1].format(plots=names))
+
+
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, metavar="FILE...")
 @input_options
 @fit_options
 @click.option(
     "--what",
+    cls=_What,
     default="reliability",
     show_default=True,
     metavar="PLOT",
-    help="reliability, confidence, risk-coverage, high-confidence or temperature, with parameters if any: "
-    "temperature:metric=nll, reliability:binning=quantile.",
+    help="{plots}, with parameters if any: temperature:metric=nll, reliability:binning=quantile.",
 )
 @click.option("--bins", "n_bins", type=click.IntRange(min=1), help="Number of bins (15 for reliability).")
 @click.option("--binning", type=click.Choice(["uniform", "quantile"]), help="Bins of equal width or of equal mass.")
@@ -46,7 +57,14 @@ _COLUMNS = 4
     "--target", help="Which forecasts: top, positive:class=NAME, top-5; classwise for a diagram of each class."
 )
 @click.option("--by", metavar="COLUMN", help="A reliability diagram for each value of a column.")
-@click.option("--style", type=click.Choice(["line", "bars"]), help="Form of reliability diagrams.  [default: line]")
+@click.option(
+    "--style", type=click.Choice(["line", "corp", "bars"]), help="Form of reliability diagrams.  [default: line]"
+)
+@click.option(
+    "--band",
+    type=click.Choice(["consistency", "simultaneous", "none"]),
+    help="Of reliability diagrams: where calibrated models lie, or what holds the true curve.",
+)
 @click.option("--overlay", is_flag=True, help="Draw all reliability diagrams on the same axes.")
 @click.option("--columns", "n_columns", type=click.IntRange(min=1), help="Diagrams in a row.")
 @click.option("--title", help="Title of the figure; by default the file's name.")
@@ -79,6 +97,7 @@ def command(
     target: str | None,
     by: str | None,
     style: str | None,
+    band: str | None,
     overlay: bool,
     n_columns: int | None,
     title: str | None,
@@ -90,31 +109,35 @@ def command(
     part: str,
     output: Path,
 ) -> None:
-    """Draw reliability diagrams, other curves, training histories.
+    """Draw reliability diagrams and other curves.
 
     Below each reliability diagram stands the share of the samples in each bin. With --method or --calibrator, before
     and after stand side by side, and so do several files; --overlay draws all on the same axes. Of a file with several
     splits the test split is drawn, unless --split names another. With --history, FILE is the folder of a training run,
-    and curves over its epochs are drawn; those of several runs are overlaid.
+    and curves over its epochs are drawn; those of several runs are overlaid. Pictures of formulas take no FILE.
 
     \b
     calkit plot logits.npz --split test -m temperature -o reliability.png
     calkit plot a.npz b.npz --overlay -o models.png
     calkit plot a.npz b.npz --what risk-coverage -o selective.png
     calkit plot runs/ce runs/focal --history -o history.png
+    calkit plot --what gradient-ratio:1,3,5 -o theory.png
     """  # noqa: D301
     check_output(output, [*files, *source.files(), *fit.files()])
     check_picture(output)
-    counting = {"n_bins": n_bins, "binning": binning, "target": target, "by": by}
-    drawing = {"style": style, "overlay": overlay or None, "n_columns": n_columns}
+    counting = {"n_bins": n_bins, "binning": binning, "target": target, "by": by, "style": style, "band": band}
+    drawing = {"overlay": overlay or None, "n_columns": n_columns}
     with picture_style(dark=dark):
         if history:
-            _refuse(**counting, **drawing)
+            _refuse("--history", **counting, **drawing)
             figure = _history(files, fit, panels, part, title)
             if size:
                 figure.set_size_inches(size)
         elif panels is not None:
             raise UsageError("--panels belongs to --history; add it, or leave --panels out.")
+        elif _is_other(what):
+            _refuse(f"--what {what}", **counting, **drawing)
+            figure = _other(what, files, title, size)
         else:
             figure = _displays(
                 files, source, fit, what, _given(counting), {**_given(drawing), "title": title, "size": size}
@@ -131,10 +154,25 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _refuse(**options: Any) -> None:
-    """Raise for options that a training history does not have."""
+def _refuse(what: str, **options: Any) -> None:
+    """Raise for options that a picture does not have."""
     for name in _given(options):
-        raise UsageError(f"{_OPTIONS.get(name, '--' + name)} does not apply to --history; leave it out.")
+        raise UsageError(f"{_OPTIONS.get(name, '--' + name)} does not apply to {what}; leave it out.")
+
+
+def _is_other(what: str) -> bool:
+    """Return whether a plot is made of something else than predictions."""
+    from calkit.plotting import OTHER_PLOTS
+
+    return parse_spec(what).name in OTHER_PLOTS
+
+
+def _other(what: str, words: tuple[str, ...], title: str | None, size: tuple[float, float] | None) -> Figure:
+    from calkit.plotting import OTHER_PLOTS
+
+    spec = parse_spec(what)
+    display = call_with_spec(partial(OTHER_PLOTS[spec.name].from_words, words), spec, "plot")
+    return display.figure(title=title, size=size)
 
 
 def _displays(
@@ -149,6 +187,8 @@ def _displays(
 
     spec = parse_spec(what)
     kind = PLOTS[spec.name]
+    if not files:
+        raise UsageError(f"--what {spec.name} is drawn of predictions: name at least one FILE.")
     # Several events or groups have a display each, where there is such a thing.
     each = "by" in counting or get_view(counting.get("target", "top")).keyed
     make = getattr(kind, "each", kind.from_predictions) if each else kind.from_predictions
@@ -192,6 +232,8 @@ def _history(runs: tuple[str, ...], fit: FitOptions, panels: str | None, part: s
 
     if fit.methods or fit.calibrators:
         raise UsageError("a history is drawn as it was; leave --method and --calibrator out.")
+    if not runs:
+        raise UsageError("--history is drawn of training runs: name at least one folder.")
     display = HistoryDisplay.from_runs(runs, part=part)
     title = title or (next(iter(display.histories)) if len(runs) == 1 else None)
     names = None if panels is None else [name.strip() for name in panels.split(",")]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["watched"]
 
-# From so many scores on, a pass takes long enough to be watched.
+# Number of scores from which a pass takes long enough to be watched.
 _LONG = 50_000_000
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from calkit.cli.outputs import announce, check_output
 from calkit.cli.tables import print_table
+from calkit.errors import UsageError
 from calkit.io import available_formats, describe
 from calkit.printing import json_text, printable
 
@@ -21,7 +23,21 @@ __all__ = ["command"]
 @click.option("--file-format", type=click.Choice(available_formats()), help="Format of the file, if nothing tells.")
 @click.option("--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own.")
 @click.option("--sandbox", is_flag=True, help="Read files of strangers in a process with limits of memory and time.")
-def command(file: str, count_nan: bool, form: str, file_format: str | None, trust_pickle: bool, sandbox: bool) -> None:
+@click.option(
+    "--save-table",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the map of a binning or monotone calibrator as a table, .csv or .json.",
+)
+def command(
+    file: str,
+    count_nan: bool,
+    form: str,
+    file_format: str | None,
+    trust_pickle: bool,
+    sandbox: bool,
+    save_table: Path | None,
+) -> None:
     """Print the arrays of a file, and what their names are taken for.
 
     Of the values, only labels are looked at, unless --count-nan asks for more. Of a calibrator, what was fitted.
@@ -29,7 +45,11 @@ def command(file: str, count_nan: bool, form: str, file_format: str | None, trus
     \b
     calkit show logits.npz
     calkit show cal.json
+    calkit show isotonic.json --save-table map.csv
     """  # noqa: D301
+    if save_table is not None:
+        _save_table(file, save_table)
+        return
     if is_calibrator(file):
         _show_calibrator(file, form)
         return
@@ -59,6 +79,22 @@ def is_calibrator(file: str) -> bool:
             return b'"format": "calkit-calibrator"' in stream.read(200)
     except OSError:
         return False
+
+
+def _save_table(file: str, path: Path) -> None:
+    """Write the tables of a calibrator file; refuse a calibrator that has none."""
+    if not is_calibrator(file):
+        raise UsageError(f"{printable(file)} is not a calibrator; --save-table is for the files of 'calkit fit'.")
+    from calkit.calibrators import load_calibrator
+
+    check_output(path, [file])
+    calibrator = load_calibrator(file)
+    if not hasattr(calibrator, "export_table"):
+        raise UsageError(
+            f"{calibrator.name} is not a table of probabilities and values; calkit_torch exports parametric maps."
+        )
+    calibrator.export_table(path)
+    announce(f"wrote {path}", path)
 
 
 def _show_calibrator(file: str, form: str) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from calkit.evaluation import Evaluation, fitted_text
+from calkit.evaluation import Evaluation, WorstGroup, fitted_text, p_text
 from calkit.metrics import Metric
 from calkit.printing import json_text, printable
 from calkit.registry import Registry
@@ -29,18 +29,23 @@ T = TypeVar("T")
 # Up to this number, evaluations stand side by side, with the metrics down the page; more stand one a row.
 _SIDE_BY_SIDE = 4
 
-# Where the groups of evaluations keep which column and value they are of.
-_GROUP = "group"
+# Where the groups of evaluations keep which column and value they are of, and what is done with label errors.
+_GROUP, _LABEL_ERRORS = "group", "label errors"
 
 # Words of headings are broken, where possible, into lines of this many characters.
 _HEADING_WIDTH = 20
 
 
 def _with_groups(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Return the evaluations, each followed by those of its groups, which know in their `meta` whose they are."""
+    """Return the evaluations, each followed by those of its parts, which know in their `meta` whose they are."""
     found = []
     for whole in evaluations:
-        found.append(whole)
+        errors = whole.label_errors
+        if errors is None:
+            found.append(whole)
+        else:
+            found.append(replace(whole, meta={**whole.meta, _LABEL_ERRORS: f"{errors.n_errors:,} counted"}))
+            found.append(replace(errors.without, meta={**whole.meta, _LABEL_ERRORS: "left out"}))
         for label, group in whole.groups.items():
             name = "(missing)" if label is None else str(label)
             found.append(replace(group, meta={**whole.meta, _GROUP: (str(whole.by), name)}))
@@ -54,6 +59,7 @@ def _labels(evaluations: Sequence[Evaluation]) -> dict[str, list[str]]:
         "file": [printable(str(e.meta.get("file", ""))) for e in evaluations],
         "split": [printable(str(e.meta.get("split", ""))) for e in evaluations],
         "calibrator": [name or "uncalibrated" for name in calibrators] if any(calibrators) else calibrators,
+        _LABEL_ERRORS: [str(e.meta.get(_LABEL_ERRORS, "")) for e in evaluations],
         **_group_labels(evaluations),
     }
     return {name: values for name, values in columns.items() if any(values)}
@@ -69,15 +75,29 @@ def _group_labels(evaluations: Sequence[Evaluation]) -> dict[str, list[str]]:
 
 
 def _worst(evaluations: Sequence[Evaluation]) -> str:
-    """Return a line that names the worst groups of each evaluation that has groups; nothing if none has."""
+    """Return a line for each evaluation that has groups: the worst ones, allowing for how many there are."""
     lines = []
     for e in evaluations:
-        groups = {label: [m.title for m in e.metrics if e.worst(m) == label] for label in e.groups}
-        worst = [f"{label} ({', '.join(titles)})" for label, titles in groups.items() if titles]
+        groups: dict[Any, list[str]] = {}
+        for metric in e.metrics:
+            if metric.spec in e.worst_groups:
+                found = e.worst_groups[metric.spec]
+                groups.setdefault(found.group, []).append(_worst_text(metric, found))
+        worst = [f"{'(missing)' if label is None else label} ({'; '.join(texts)})" for label, texts in groups.items()]
         if worst:
             where = " ".join(str(word) for word in (e.meta.get("split"), _calibrator(e)) if word)
-            lines.append(f"Worst {e.by}{f', {where}' if where else ''}: {'; '.join(worst)}.\n")
-    return "".join(lines)
+            head = f"Worst {e.by} of {len(e.groups)}{f', {where}' if where else ''}"
+            lines.append(f"{head}: {', '.join(worst)}\n")
+    note = "limits of the worst hold for all groups at once; p-values of groups by Holm's method\n"
+    return "".join(lines) + (note if lines else "")
+
+
+def _worst_text(metric: Metric, found: WorstGroup) -> str:
+    parts = [metric.title, metric.format(found.value)]
+    if found.interval is not None:
+        parts.append(f"[{', '.join(metric.format(limit) for limit in found.interval)}]")
+    p = "" if found.p_adjusted is None else f", p {p_text(found.p_adjusted)}"
+    return " ".join(parts) + p
 
 
 def _calibrator(evaluation: Evaluation) -> str:
@@ -128,7 +148,7 @@ def _json(evaluations: Sequence[Evaluation]) -> str:
 
 @RENDERERS.register("csv")
 def _csv(evaluations: Sequence[Evaluation]) -> str:
-    """Values as fractions, one evaluation a row; limits of intervals in columns after their metric."""
+    """Values as fractions, one evaluation a row; limits, floors and p-values in columns after their metric."""
     evaluations = _with_groups(evaluations)
     calibrators: list[Mapping[str, Any]] = [e.meta.get("calibrator") or {"spec": "", "fitted": {}} for e in evaluations]
     labels = {
@@ -137,20 +157,43 @@ def _csv(evaluations: Sequence[Evaluation]) -> str:
         "calibrator": [calibrator["spec"] for calibrator in calibrators],
         **_group_labels(evaluations),
     }
+    if any(_LABEL_ERRORS in e.meta for e in evaluations):
+        labels[_LABEL_ERRORS] = [str(e.meta.get(_LABEL_ERRORS, "")) for e in evaluations]
     for name in dict.fromkeys(name for calibrator in calibrators for name in calibrator["fitted"]):
         labels[name] = [repr(c["fitted"][name]) if name in c["fitted"] else "" for c in calibrators]
+    specs = list(dict.fromkeys(metric.spec for metric in _metrics(evaluations)))
+    columns = {spec: _numbers(spec, evaluations) for spec in specs}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    specs = list(dict.fromkeys(metric.spec for metric in _metrics(evaluations)))
-    limited = any(e.confidence_level is not None for e in evaluations)
-    ends = ("", "_low", "_high") if limited else ("",)
-    writer.writerow([*labels, "n_samples", *(f"{spec}{end}" for spec in specs for end in ends)])
+    heads = [f"{spec}{end}" for spec, own in columns.items() for end in own]
+    writer.writerow([*labels, "n_samples", *heads])
     for i, e in enumerate(evaluations):
-        rows = [(e.get(spec, math.nan), *(e.intervals.get(spec) or (math.nan, math.nan))) for spec in specs]
-        found = [number for row in rows for number in row[: len(ends)]]
-        values = ["" if math.isnan(v) else repr(v) for v in found]
-        writer.writerow([*(column[i] for column in labels.values()), e.n_samples, *values])
+        found = [values[i] for own in columns.values() for values in own.values()]
+        numbers = ["" if value is None or math.isnan(value) else repr(value) for value in found]
+        writer.writerow([*(column[i] for column in labels.values()), e.n_samples, *numbers])
     return out.getvalue()
+
+
+def _numbers(spec: str, evaluations: Sequence[Evaluation]) -> dict[str, list[float | None]]:
+    """Return the columns of a metric by the ends of their names; those that are empty everywhere are left out."""
+    found = [e.judgement(spec) for e in evaluations]
+    limited = any(e.confidence_level is not None for e in evaluations)
+    limits = [judgement.interval or (None, None) for judgement in found]
+    columns: dict[str, list[float | None]] = {
+        "": [e.get(spec) for e in evaluations],
+        "_low": [low for low, _ in limits] if limited else [],
+        "_high": [high for _, high in limits] if limited else [],
+        "_floor": [None if judgement.floor is None else judgement.floor.mean for judgement in found],
+        "_floor_p95": [None if judgement.floor is None else judgement.floor.p95 for judgement in found],
+        "_p": [judgement.p_value for judgement in found],
+        "_p_adjusted": [judgement.p_adjusted for judgement in found],
+    }
+    always = ("", "_low", "_high")
+    return {
+        end: values
+        for end, values in columns.items()
+        if values and (end in always or any(value is not None for value in values))
+    }
 
 
 @RENDERERS.register("md")

@@ -19,8 +19,12 @@ def _l1(gap: FloatArray, weight: FloatArray) -> FloatArray:
     return np.asarray(np.abs(gap).sum(axis=-1) / weight.sum())
 
 
+def _squared(gap: FloatArray, weight: FloatArray) -> FloatArray:
+    return np.asarray((gap**2 / weight).sum(axis=-1) / weight.sum())
+
+
 def _l2(gap: FloatArray, weight: FloatArray) -> FloatArray:
-    return np.asarray(np.sqrt((gap**2 / weight).sum(axis=-1) / weight.sum()))
+    return np.asarray(np.sqrt(_squared(gap, weight)))
 
 
 def _max(gap: FloatArray, weight: FloatArray) -> FloatArray:
@@ -40,7 +44,15 @@ def _under(gap: FloatArray, weight: FloatArray) -> FloatArray:
 
 
 #: Ways to sum up the gaps (Σ w (p - y)) of bins that hold weight.
-NORMS: dict[str, Norm] = {"l1": _l1, "l2": _l2, "max": _max, "mean": _mean, "over": _over, "under": _under}
+NORMS: dict[str, Norm] = {
+    "l1": _l1,
+    "l2": _l2,
+    "squared": _squared,
+    "max": _max,
+    "mean": _mean,
+    "over": _over,
+    "under": _under,
+}
 
 
 def equal_mass_starts(forecasts: Ranked, n_bins: int) -> NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""CORP: what isotonic recalibration tells of a score. Miscalibration, discrimination, uncertainty.
+"""CORP: a score split by isotonic recalibration. Miscalibration, discrimination, uncertainty.
 
 Dimitriadis, Gneiting & Jordan, "Stable reliability diagrams for probabilistic classifiers", PNAS 2021.
 """

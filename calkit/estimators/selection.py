@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
 from calkit.estimators.ranked import Ranked
 
-__all__ = ["area_under_risk", "least_area", "risk_coverage"]
+__all__ = ["area_under_risk", "aurc_of", "counted", "least_area", "risk_coverage"]
 
 FloatArray = NDArray[np.float64]
 
@@ -44,6 +46,17 @@ def area_under_risk(forecasts: Ranked) -> float:
     # (missed + rate (j - kept)) / j, summed over the places j = kept + 1 … kept + weight of the group.
     rate = wrong / weight
     return float((wrong + (missed - rate * kept) * _harmonic(kept, weight)).sum() / weight.sum())
+
+
+def counted(forecasts: Ranked) -> Ranked:
+    """Return the same with weights that add up to as many rows as would tell as much, (Σw)² / Σw²."""
+    unit = float(forecasts.squared_weight.sum()) / forecasts.total
+    return replace(forecasts, weight=forecasts.weight / unit, positive=forecasts.positive / unit)
+
+
+def aurc_of(forecasts: Ranked) -> float:
+    """Return the AURC, whatever the scale of the weights."""
+    return area_under_risk(counted(forecasts))
 
 
 def least_area(forecasts: Ranked) -> float:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calkit.estimators.ranked import Ranked
 
-__all__ = ["lipschitz_witness"]
+__all__ = ["lipschitz_witness", "witnessed_gaps"]
+
+FloatArray = NDArray[np.float64]
 
 
 def lipschitz_witness(forecasts: Ranked) -> float:
@@ -13,14 +18,6 @@ def lipschitz_witness(forecasts: Ranked) -> float:
     The distance to calibration is at least half of it and at most twice of it in order (Błasiok, Gopalan, Hu &
     Nakkiran, STOC 2023).
 
-    Notes
-    -----
-    Let f(u) be the largest sum over the forecasts so far if w(p) = u at the last of them: concave and piecewise linear
-    on [-1, 1]. From one probability to the next, d further, its rising part moves left by d and its falling part right
-    by d; adding ``r u`` moves changes of slope of total size |r| from one side of the maximum to the other. Both sides
-    are stacks, so all forecasts together take O(n) steps. What is moved at place x adds |r| x to the maximum, or takes
-    it off.
-
     Examples
     --------
     >>> import numpy as np
@@ -28,55 +25,67 @@ def lipschitz_witness(forecasts: Ranked) -> float:
     >>> round(lipschitz_witness(ranked(np.array([0.3, 0.3]), np.array([True, False]))), 12)
     0.2
     """
-    rising, falling = _Side(), _Side()
-    moved, best, before = 0.0, 0.0, 0.0
-    for p, r in zip(forecasts.probability.tolist(), forecasts.residual.tolist(), strict=True):
-        moved += p - before
-        before = p
-        if r > 0:
-            best += _move(r, falling, rising, moved)
-        elif r < 0:
-            best += _move(-r, rising, falling, moved)
-    return best / forecasts.total
+    return float(witnessed_gaps(forecasts.probability, forecasts.residual[None])[0]) / forecasts.total
 
 
-class _Side:
-    """Changes of slope on one side of the maximum, the nearest last; those that left [-1, 1] are dropped.
+def witnessed_gaps(probability: FloatArray, residual: FloatArray) -> FloatArray:
+    """Return the largest ``Σ w(p) r`` over all 1-Lipschitz w: [0, 1] -> [-1, 1], of each row of residuals r.
 
-    Places are measured away from the maximum, along its own side: x on the falling side, -x on the rising one. Both
-    sides move away, so a place is kept without what it has moved since the start.
+    Parameters
+    ----------
+    probability : ndarray of float64, shape (m,)
+        Rising, in [0, 1].
+    residual : ndarray of float64, shape (n, m)
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+
+    Notes
+    -----
+    The dual of this linear program moves residuals to where others cancel them, at the cost of the distance, or takes
+    them away, at the cost of 1. No distance is as long as the cost of taking two away, so that what is taken away is
+    of the sign of the sum R, and |R| in all. With S the sums of the residuals up to each probability, and T those of
+    what is taken away, the cost is ``|R| + Σ |S - T| d``, d being the distance to the next probability: T rises from 0
+    to R, and is found by isotonic regression to medians.
     """
+    whole = residual.sum(axis=1)
+    sign = np.where(whole < 0, -1.0, 1.0)
+    sums = np.cumsum(residual[:, :-1], axis=1) * sign[:, None]
+    distance = np.diff(probability)
+    # Outside of [0, |R|], T cannot follow.
+    within = np.clip(sums, 0, np.abs(whole)[:, None])
+    rising = _isotonic_medians(within, distance)
+    return np.asarray(np.abs(whole) + (np.abs(sums - within) + np.abs(within - rising)) @ distance)
 
-    __slots__ = ("mass", "place")
 
-    def __init__(self) -> None:
-        self.place: list[float] = []
-        self.mass: list[float] = []
+def _isotonic_medians(values: FloatArray, weight: FloatArray) -> FloatArray:
+    """Return the rising sequence t of least ``Σ weight |values - t|``, for each row of values (n, m).
+
+    By halving the range of values (Stout, "Isotonic regression via partitioning", Algorithmica 66, 2013): whether t is
+    above a threshold is a choice of one place of the sequence, before which it is not, and either part is a problem of
+    its own. All parts are halved at the same time.
+    """
+    levels, rank = np.unique(values, return_inverse=True)
+    rank, weights = rank.ravel(), np.tile(weight, len(values))
+    n, start = rank.size, np.arange(0, rank.size, max(values.shape[1], 1))
+    # The answer of each part lies among levels low to low + width; parts are given by their starts.
+    low, width = np.zeros(len(start), dtype=np.intp), len(levels)
+    while n and width > 1:
+        width = -(-width // 2)
+        size = np.diff(start, append=n)
+        below = rank < np.repeat(low + width, size)
+        gain = np.concatenate([[0.0], np.cumsum(np.where(below, weights, -weights))])
+        place = _first_largest(gain, start, size)
+        start, low = np.stack([start, place], axis=1).ravel(), np.stack([low, low + width], axis=1).ravel()
+        filled = np.diff(start, append=n) > 0
+        start, low = start[filled], low[filled]
+    return levels[np.repeat(low, np.diff(start, append=n))].reshape(values.shape)
 
 
-def _move(size: float, source: _Side, target: _Side, moved: float) -> float:
-    """Move changes of slope of a total size from one side of the maximum to the other; return what it gains."""
-    places, masses, reached = source.place, source.mass, 1 - moved
-    gain = 0.0
-    while places:
-        kept = places[-1]
-        # What has left [-1, 1] is part of the end, and so is all that lies beyond.
-        if kept >= reached:
-            places.clear()
-            masses.clear()
-            break
-        mass, place = masses[-1], kept + moved
-        target.place.append(-place - moved)
-        if mass > size:
-            masses[-1] = mass - size
-            target.mass.append(size)
-            return gain + size * place
-        places.pop()
-        masses.pop()
-        target.mass.append(mass)
-        gain += mass * place
-        size -= mass
-    if size > 0:
-        target.place.append(-1 - moved)
-        target.mass.append(size)
-    return gain + size
+def _first_largest(gain: FloatArray, start: NDArray[np.intp], size: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return where, from the start of each part to its end, the running gain is largest."""
+    most = np.maximum.reduceat(gain[1:], start)
+    reached = np.flatnonzero(gain[1:] == np.repeat(most, size))
+    place = reached[np.searchsorted(reached, start)] + 1
+    return np.where(most > gain[start], place, start)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import operator
-import uuid
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,7 +46,7 @@ class SumGraph:
         >>> len(graph.tasks), list(graph.names.values())
         (5, ['piece 0', 'piece 1', 'piece 2'])
         """
-        run, tasks, names = f"calkit-{uuid.uuid4().hex}", {}, {}
+        run, tasks, names = f"calkit-{os.urandom(16).hex()}", {}, {}
         total = PairwiseSum[_Node]()
         for number, piece in enumerate(pieces):
             key = f"{run}-{number}"
@@ -60,7 +59,7 @@ class SumGraph:
 
     def alone(self, key: str) -> SumGraph:
         """Return one piece by itself, under another key."""
-        fresh = f"{key}-alone-{uuid.uuid4().hex}"
+        fresh = f"{key}-alone-{os.urandom(8).hex()}"
         return SumGraph({fresh: self.tasks[key]}, {fresh: self.names[key]}, fresh)
 
     def accusation(self, keys: list[str]) -> CalkitError:
@@ -103,11 +102,11 @@ def result_while_workers_last(future: Any, opened: list[Any]) -> Any:
     """
     cluster = next((each for each in opened if hasattr(each, "workers")), None)
     while cluster is not None and not future.done():
-        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+        with contextlib.suppress(TimeoutError):
             return future.result(timeout=_LOOK)
         if all(nanny.status.name in {"closed", "failed"} for nanny in cluster.workers.values()):
             raise CalkitError(
-                "every process of the local Dask cluster has died; its log tells of what. If memory was short, take "
+                "every process of the local Dask cluster has died; its log says why. If memory was short, take "
                 "fewer processes: CALKIT_NUM_THREADS sets their number."
             )
     return future.result()

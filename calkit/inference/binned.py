@@ -46,6 +46,8 @@ class GapInference:
         Turns values of shape (n_keys, n) into those of all keys: their mean, or the largest.
     view : View, optional
         Whose forecasts, if they have keys.
+    mirrored : bool
+        Whether of two classes the one has the gaps of the other.
     """
 
     cells: Statistic[Any]
@@ -55,6 +57,7 @@ class GapInference:
     norm: str = "l1"
     over_keys: Callable[..., Any] = np.mean
     view: View | None = None
+    mirrored: bool = True
 
     @property
     def pairing(self) -> str | None:
@@ -83,7 +86,7 @@ class GapInference:
         if self.view is None or self.n_bins is None:
             return _one_key(sums.filled, self.norm, resampling)
         n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
-        if n_keys == 2 and one_label:
+        if n_keys == 2 and one_label and self.mirrored:
             # The second class of two says it all: the gaps of the first are the same.
             return _one_key(sums[self.n_bins :].filled, self.norm, resampling)
         if self.norm != "l1":
@@ -123,6 +126,11 @@ def _limits_l2(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float, 
     return math.sqrt(found.low), math.sqrt(found.high), math.sqrt(max(found.estimate, 0.0))
 
 
+def _limits_squared(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, float | None]:
+    low, high, estimate = _limits_l2(sums, law, level)
+    return low**2, high**2, None if estimate is None else estimate**2
+
+
 def _limits_max(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float, None]:
     """Exact limits of the rate of every bin, which hold all at once (Bonferroni)."""
     rows = sums.weight**2 / sums.squared_weight
@@ -146,6 +154,7 @@ def _limits_sublinear(sums: CellSums, law: NullLaw, level: float, *, norm: str) 
 _LIMITS: dict[str, Callable[[CellSums, NullLaw, float], tuple[float, float, float | None]]] = {
     "l1": _limits_l1,
     "l2": _limits_l2,
+    "squared": _limits_squared,
     "max": _limits_max,
 }
 

@@ -10,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.inference.cells import CellSums
+from calkit.inference.class_cells import class_cells
 from calkit.stats import Statistic
 from calkit.stats.bins import UniformBins
 from calkit.stats.forecasts import Forecasts
+from calkit.stats.kernel_table import KERNELS, Kernel, kernel_of
 from calkit.stats.pairs import ConfidencePairs, Pairs, equal_mass_bins
 from calkit.stats.parts import Parts
 from calkit.stats.ranks import MAX_ROWS, EqualMass, RankCounts
+from calkit.stats.rows import Rows
 from calkit.stats.split import split_passes
 from calkit.stats.statistic import ForecastStatistic
-from calkit.stats.views import TOP, View
+from calkit.stats.views import TOP, Classwise, View
 
 __all__ = ["Cells", "EqualMassCells", "KnownCells", "cells_of_pairs"]
 
@@ -46,12 +49,27 @@ class Cells(ForecastStatistic[CellSums]):
         """Return the same statistic of another view's forecasts."""
         return Cells(replace(self.bins, view=view))
 
+    def measure(self, rows: Rows) -> CellSums:
+        """Return the sums of one block, by a kernel where the view has one."""
+        kernel = kernel_of(self, rows)
+        return kernel.sums(rows, self) if kernel else super().measure(rows)
+
     def count(self, forecasts: Forecasts) -> CellSums:
-        """Return the sums of one block."""
+        """Return the sums of one block's forecasts."""
         if forecasts.probability.ndim == 1:
             return _cells(self.bins.index(forecasts), self.bins.n_bins, forecasts)
         columns = (forecasts.column(key) for key in range(forecasts.n_keys))
         return CellSums.joined([_cells(self.bins.index(one), self.bins.n_bins, one) for one in columns])
+
+
+def _class_cells(rows: Rows, statistic: Cells) -> CellSums:
+    # Bins of other edges have no kernel.
+    if kernel_of(statistic.bins, rows) is None:
+        return ForecastStatistic.measure(statistic, rows)
+    return class_cells(rows, statistic.bins.n_bins)
+
+
+KERNELS[Cells, Classwise] = Kernel(lambda rows: rows.plain, _class_cells)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from calkit.estimators.cumulative import averaged_two_bin_of, null_cells, null_sd
 from calkit.estimators.ranked import Ranked
-from calkit.estimators.witness import lipschitz_witness
+from calkit.estimators.witness import witnessed_gaps
 from calkit.inference.floors import NullLaw, brownian_law, drawn_law
 from calkit.inference.laws import MEAN_LARGEST, MEAN_RANGE, largest_tail, range_tail
 
@@ -21,6 +21,9 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
+
+# A 1-Lipschitz function hardly moves within a cell.
+_LIPSCHITZ_CELLS = 256
 
 
 def kolmogorov_smirnov_law(forecasts: Ranked) -> NullLaw:
@@ -62,14 +65,13 @@ def kernel_law(forecasts: Ranked, n_draws: int, random: np.random.Generator, wid
 
 
 def lipschitz_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
-    """Return the law of the smooth calibration error, by drawing cells; a fifth of the draws, since each is slow."""
-    place, noise = null_noise(forecasts, max(50, n_draws // 5), random)
-    ones = np.full(len(place), 1 / len(place))
-    cells = (Ranked(place, ones, row + ones * place, ones) for row in noise)
-    return drawn_law(np.array([lipschitz_witness(one) for one in cells]))
+    """Return the law of the smooth calibration error, by drawing cells."""
+    return drawn_law(witnessed_gaps(*null_noise(forecasts, n_draws, random, _LIPSCHITZ_CELLS)))
 
 
-def null_noise(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def null_noise(
+    forecasts: Ranked, n_draws: int, random: np.random.Generator, n_cells: int = 512
+) -> tuple[FloatArray, FloatArray]:
     """Return places of cells (m,), and draws (n_draws, m) of their mean residuals over all forecasts."""
-    place, variance = null_cells(forecasts)
+    place, variance = null_cells(forecasts, n_cells)
     return place, random.standard_normal((n_draws, len(place))) * np.sqrt(variance)

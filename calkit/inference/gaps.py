@@ -33,6 +33,9 @@ _STEPS = np.array([0, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3])
 _EVEN = (np.array([-1.0, 1.0]), np.array([0.5, 0.5]))
 _SPIKY = (np.array([-(3**0.5), 0, 3**0.5]), np.array([1, 4, 1]) / 6)
 
+# Numbers that are held at a time on the way along the path.
+_PATH_NUMBERS = 1 << 18
+
 
 @dataclass(frozen=True)
 class GapLimits:
@@ -53,7 +56,7 @@ class GapLimits:
 
 
 def neighbours(n_cells: int, n_bins: int, least: int = 10) -> NDArray[np.intp]:
-    """Return the group of each cell: neighbouring bins over all classes, at least so many cells each."""
+    """Return the group of each cell: neighbouring bins over all classes, with a minimum of cells each."""
     per_group = max(1, -(-least // (n_cells // n_bins)))
     return np.tile(np.arange(n_bins) // per_group, n_cells // n_bins)
 
@@ -95,10 +98,21 @@ class _Worlds:
         return mean_absolute(n, q, positives if centred else self._mean) * self._scale
 
     def sums(self, gap: FloatArray) -> FloatArray:
-        """Return the mean of Σ|gap| and the Σ|true gap| within reach."""
+        """Return the mean of Σ|gap| and the Σ|true gap| within reach, of gaps (..., m): shape (..., 2)."""
         positives = np.clip(self._mean - gap / self._scale, 0, self._rows)
         true = np.abs(self._mean - positives) * self._scale
-        return np.array([self.absolute(gap).sum(), true.sum()])
+        return np.stack([self.absolute(gap).sum(axis=-1), true.sum(axis=-1)], axis=-1)
+
+    def path(
+        self, nodes: tuple[FloatArray, FloatArray], centre: FloatArray, spread: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the same of the worlds c · (centre + spread x), averaged over the nodes x, for each step c."""
+        places, masses = nodes
+        gap = centre + spread * places[:, None]
+        step = max(1, _PATH_NUMBERS // gap.size)
+        worlds = [self.sums(_STEPS[i : i + step, None, None] * gap) for i in range(0, len(_STEPS), step)]
+        mean, error = np.tensordot(np.concatenate(worlds), masses, (1, 0)).T
+        return mean, error
 
 
 def _crossing(curve: FloatArray, error: FloatArray, value: float) -> float:
@@ -177,20 +191,16 @@ def gap_limits(
     worlds = _Worlds(sums)
     noise = null + np.minimum(_STEPS, 1) * (wide - null)
 
-    def path(nodes: tuple[FloatArray, FloatArray], centre: FloatArray, spread: FloatArray) -> tuple[FloatArray, ...]:
-        at = [sum(m * worlds.sums(c * (centre + spread * x)) for x, m in zip(*nodes, strict=True)) for c in _STEPS[1:]]
-        mean, error = np.array([worlds.sums(np.zeros_like(centre)), *at]).T
-        return mean + law.mean - mean[0], error
-
-    mean, error = path(_SPIKY, centre, spread)
+    mean, error = worlds.path(_SPIKY, centre, spread)
     estimate = float(error[list(_STEPS).index(1)])
-    low = min(_crossing(mean + noise, error, value), estimate - wide) if law.p_value(value) <= tail else 0.0
+    rise = mean - mean[0] + law.mean + noise
+    low = min(_crossing(rise, error, value), estimate - wide) if law.p_value(value) <= tail else 0.0
     if sums.variance.sum() < _SPARSE_CELLS * (sums.scale**2).sum():
         # No data tell the spread: take the most noise there is.
         low = min(low, value - float(worlds.absolute(centre, centred=True).sum()) - wide)
     wide, root = max(wide, null), np.sqrt(sums.variance)
-    mean, error = path(_EVEN, np.zeros_like(root), root * value / max(float(root.sum()), 1e-12))
-    high = min(value + wide, _crossing(mean - wide, error, max(value, floor)))
+    mean, error = worlds.path(_EVEN, np.zeros_like(root), root * value / max(float(root.sum()), 1e-12))
+    high = min(value + wide, _crossing(mean - mean[0] + law.mean - wide, error, max(value, floor)))
     return GapLimits(estimate, max(low, 0.0), high)
 
 

@@ -48,6 +48,8 @@ class Judgement:
         The value without what noise adds to it, where that can be told.
     pooled : Pooled or None
         Beside a class-wise error.
+    p_adjusted : float or None
+        The p-value corrected for the number of groups, where the rows are one of several.
     """
 
     interval: Limits | None = None
@@ -55,12 +57,15 @@ class Judgement:
     p_value: float | None = None
     estimate: float | None = None
     pooled: Pooled | None = None
+    p_adjusted: float | None = None
 
     def to_dict(self, value: float) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
         floor = None if self.floor is None else {"mean": self.floor.mean, "p95": self.floor.p95}
         interval = None if self.interval is None else list(self.interval)
         data = {"value": value, "interval": interval, "floor": floor, "p_value": self.p_value}
+        if self.p_adjusted is not None:
+            data["p_adjusted"] = self.p_adjusted
         if self.estimate is not None:
             data["estimate"] = self.estimate
         if self.pooled is not None:

@@ -61,7 +61,7 @@ class ProportionInference:
 def clopper_pearson(
     hits: FloatArray, rows: FloatArray, lower_tail: float, upper_tail: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the exact limits of a probability of which so many of so many rows are known to be hits."""
+    """Return the exact limits of a probability, from the number of rows and the number of hits among them."""
     misses = rows - hits
     low, high = np.zeros_like(rows), np.ones_like(rows)
     some, few = hits > 0, misses > 0

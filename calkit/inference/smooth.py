@@ -1,4 +1,4 @@
-"""What smooth ECE is worth: its floor by drawn residuals on a grid, its interval by the triangle inequality."""
+"""What smooth ECE is worth: its floor by drawn cosine moments of residuals, its interval by the triangle inequality."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from calkit.estimators.ranked import Ranked
 from calkit.inference.cells import CellSums
 from calkit.inference.counts import Cells
-from calkit.inference.curves import null_noise
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.judgement import Judgement, seminorm_limits
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, UniformBins, View
+from calkit.stats.smoothing import density, spectrum
 
 __all__ = ["SmoothInference", "smooth_error_and_law", "smooth_law"]
 
@@ -24,9 +24,12 @@ FloatArray = NDArray[np.float64]
 
 # Cells in which residuals are drawn.
 _DRAWN_CELLS = 1024
-# Grid of the drawn errors: cells for a bandwidth, and how many there may be.
-_CELLS_PER_BANDWIDTH, _FEWEST, _MOST = 4.0, 128, 1024
-_HALVINGS = 14
+# Bandwidths run from this share of that of typical noise; cosines that the smallest leaves 2 % of are kept.
+_LEAST_SHARE, _REACH = 0.7, 2.8 / math.pi
+# Where the variance of noise is less than this share of the largest, it is 0.
+_NOTHING = 1e-5
+_FEWEST, _MOST = 16, _DRAWN_CELLS // 2
+_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -66,40 +69,80 @@ class SmoothInference:
 
 def smooth_law(sums: CellSums, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of smooth ECE, from sums over fine bins."""
-    sd = np.sqrt(sums.variance) / sums.weight.sum()
-    return drawn_law(_smooth_errors(sums.probability / sums.weight, random.standard_normal((n_draws, len(sd))) * sd))
+    noise = _Noise(_on_grid(sums.probability / sums.weight, sums.variance / sums.weight.sum() ** 2))
+    return drawn_law(noise.errors(noise.draw(n_draws, random)))
 
 
 def smooth_error_and_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> tuple[float, NullLaw]:
-    """Return smooth ECE on the same cells as its law, and the law: for tests, which so keep their level."""
-    place, noise = null_noise(forecasts, n_draws, random)
-    last = np.searchsorted(forecasts.probability, place)
-    observed = np.diff(np.cumsum(forecasts.residual)[last], prepend=0.0) / forecasts.total
-    values = _smooth_errors(place, np.concatenate([observed[None], noise]))
-    return float(values[0]), drawn_law(values[1:])
+    """Return smooth ECE from the same cosines as its law, and the law: for tests, which so keep their level."""
+    place, total = forecasts.probability, forecasts.total
+    noise = _Noise(_on_grid(place, forecasts.variance / total**2))
+    observed = spectrum(_on_grid(place, forecasts.residual / total))[: noise.n]
+    law = drawn_law(noise.errors(noise.draw(n_draws, random)))
+    return float(noise.errors(observed[None], everywhere=True)[0]), law
 
 
-def _smooth_errors(place: FloatArray, noise: FloatArray) -> FloatArray:
-    """Return the smooth ECE of each draw: cosine moments on a grid, where smoothing is a product."""
-    # The bandwidth of pure noise of standard deviation s grows as s^(2/3).
-    guess = float(noise.std(axis=0) @ noise.std(axis=0)) ** (1 / 3)
-    cells = int(2 ** np.ceil(np.log2(np.clip(_CELLS_PER_BANDWIDTH / max(guess, 1e-9), _FEWEST, _MOST))))
-    at = np.clip(place, 0, 1) * cells
-    left = np.minimum(at.astype(np.intp), cells - 1)
-    share = at - left
-    grid = np.zeros((len(noise), cells + 1))
-    start = np.flatnonzero(np.diff(left, prepend=-1))
-    grid[:, left[start]] += np.add.reduceat(noise * (1 - share), start, axis=1)
-    grid[:, left[start] + 1] += np.add.reduceat(noise * share, start, axis=1)
-    order = np.arange(cells + 1)
-    cosines = np.cos(np.pi * (np.outer(order, order) % (2 * cells)) / cells)
-    moments = grid @ cosines
-    back = cosines * np.where(order == 0, 1, 2)[:, None]
-    trapezoid = np.where((order == 0) | (order == cells), 0.5, 1) / cells
-    low, high = np.abs(moments[:, 0]), np.minimum(1, np.abs(grid).sum(axis=1))
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        kept = moments * np.exp(-0.5 * (np.pi * order * middle[:, None]) ** 2)
-        above = np.abs(kept @ back) @ trapezoid > middle
-        low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return (low + high) / 2
+def _on_grid(place: FloatArray, mass: FloatArray, n_cells: int = _DRAWN_CELLS) -> FloatArray:
+    """Share masses between the points of a grid that are beside their places."""
+    at = np.clip(place, 0, 1) * n_cells
+    left = np.minimum(at.astype(np.intp), n_cells - 1)
+    high = mass * (at - left)
+    return np.asarray(np.bincount(left, mass - high, n_cells + 1) + np.bincount(left + 1, high, n_cells + 1))
+
+
+def _nearer(bandwidth: Any, error: Any) -> Any:
+    """Return a bandwidth nearer to the one that its error equals.
+
+    The error of noise falls as the bandwidth^(-1/2), so two thirds of the way, in logarithms, is Newton's step; where
+    the error does not fall at all, a third of the way is left.
+    """
+    return np.cbrt(bandwidth * error**2)
+
+
+class _Noise:
+    """Cosine moments of residuals of given variances on the grid, if the model is calibrated.
+
+    Parameters
+    ----------
+    variance : ndarray of float64, shape (m,)
+    """
+
+    def __init__(self, variance: FloatArray) -> None:
+        self._variance, self._moments = variance, spectrum(variance)
+        self._typical = self._typical_bandwidth()
+        #: Number of moments.
+        self.n = int(np.clip(_REACH / max(_LEAST_SHARE * self._typical, 1e-9), _FEWEST, _MOST))
+
+    def _typical_bandwidth(self) -> float:
+        """Return the bandwidth at which the smoothed error of normal noise is itself in the mean."""
+        bandwidth = float(self._variance.sum()) ** (1 / 3) / 2
+        for _ in range(2 * _STEPS if bandwidth else 0):
+            # A squared Gaussian is one of a width less by the root of two.
+            squares = density(self._moments, bandwidth / math.sqrt(2)) / (2 * math.sqrt(math.pi) * bandwidth)
+            error = math.sqrt(2 / math.pi) * float(np.sqrt(np.maximum(squares, 0)).mean())
+            bandwidth = _nearer(bandwidth, error)
+        return bandwidth
+
+    def draw(self, n_draws: int, random: np.random.Generator) -> FloatArray:
+        """Draw moments, (n_draws, n): noise on a coarser grid, of two cells a half wave."""
+        coarse = _on_grid(np.linspace(0, 1, len(self._variance)), self._variance, 2 * self.n)
+        return spectrum(random.standard_normal((n_draws, len(coarse))) * np.sqrt(coarse))[:, : self.n]
+
+    def errors(self, moments: FloatArray, *, everywhere: bool = False) -> FloatArray:
+        """Return the smooth ECE of each draw: the bandwidth that its smoothed error equals.
+
+        Smoothing multiplies the moments, (n_draws, n), by factors. No bandwidth is smaller than the moments bear.
+        Unless asked everywhere, errors are summed where there is noise.
+        """
+        order, points = np.arange(self.n), (np.arange(2 * self.n) + 0.5) / (2 * self.n)
+        if not everywhere:
+            reach = density(self._moments, 2 * self._typical)
+            near = reach[np.rint(points * (len(reach) - 1)).astype(np.intp)] >= _NOTHING * reach.max()
+            points = points[near]
+        back = np.cos(np.pi * order[:, None] * points) * (np.where(order == 0, 1, 2)[:, None] / (2 * self.n))
+        bandwidth = np.maximum(self._typical, np.abs(moments[:, 0]))
+        for _ in range(_STEPS):
+            width = np.maximum(bandwidth, _REACH / self.n)[:, None]
+            error = np.abs((moments * np.exp(-0.5 * (np.pi * order * width) ** 2)) @ back).sum(axis=1)
+            bandwidth = _nearer(bandwidth, error)
+        return np.asarray(bandwidth)

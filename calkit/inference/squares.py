@@ -19,6 +19,9 @@ __all__ = ["SquaredGaps", "squared_gaps", "squared_limits", "zero_quantile"]
 
 FloatArray = NDArray[np.float64]
 
+# Limits are sought up to here, in rounds of as many parts: to 64^-8 of it.
+_MOST, _PARTS, _ROUNDS = 4.0, 64, 8
+
 
 @dataclass(frozen=True)
 class SquaredGaps:
@@ -87,26 +90,28 @@ class _Law:
         variance, third = 2 * float((s2**2).sum()), 8 * float((s2**3).sum())
         return 4 * variance**3 / third**2, third / (2 * variance) / self._total
 
-    def quantile(self, theta: float, z: float) -> float:
+    def quantile(self, theta: FloatArray, z: float) -> FloatArray:
         """Return the quantile at which a normal one would be z: that of a Pearson III law (Wilson-Hilferty)."""
         s2 = self._s2 * self._unit
-        away = self._part * theta * self._total / s2
-        variance = float((2 * s2**2 * (1 + 2 * away)).sum()) / self._total**2 + self._between * theta**2
-        third = float((8 * s2**3 * (1 + 3 * away)).sum()) / self._total**3
+        away = theta[:, None] * (self._part * self._total / s2)
+        variance = (1 + 2 * away) @ (2 * s2**2) / self._total**2 + self._between * theta**2
+        third = (1 + 3 * away) @ (8 * s2**3) / self._total**3
         h = third / variance**1.5 / 6
-        return float(theta + np.sqrt(variance) * (max(1 + h * z - h * h, 0.0) ** 3 - 1) / (3 * h))
+        return np.asarray(theta + np.sqrt(variance) * (np.maximum(1 + h * z - h * h, 0.0) ** 3 - 1) / (3 * h))
 
 
 def _limit(law: _Law, estimate: float, z: float) -> float:
     """Return the θ whose quantile meets the estimate; 0 if that at 0 is above it."""
-    if law.quantile(0.0, z) >= estimate:
-        return 0.0
-    low, high = 0.0, max(estimate, 1e-9)
-    while law.quantile(high, z) < estimate and high < 4:
-        low, high = high, 2 * high
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if law.quantile(middle, z) < estimate else (low, middle)
+    low, high = 0.0, _MOST
+    for _ in range(_ROUNDS):
+        theta = np.linspace(low, high, _PARTS + 1)
+        below = law.quantile(theta, z) < estimate
+        if not below[0]:
+            return low
+        if below.all():
+            return high
+        first = int(below.argmin())
+        low, high = float(theta[first - 1]), float(theta[first])
     return high
 
 

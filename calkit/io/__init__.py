@@ -1,15 +1,15 @@
 """Reading and writing predictions: any saved file of logits, its arrays found by name."""
 
+from calkit.containers.container import Container, Field
 from calkit.io.address import is_address, split_address
-from calkit.io.container import Container, Field
 from calkit.io.describe import ArrayDescription, FileDescription, describe
-from calkit.io.formats import FORMATS, available_formats
-from calkit.io.hardening.sandbox import Sandbox
+from calkit.io.formats import FORMATS, Format, WritableFormat, available_formats
 from calkit.io.load import load_predictions
 from calkit.io.opening import open_container
+from calkit.io.sandbox import Sandbox
 from calkit.io.save import save_predictions
-from calkit.io.splits import splits_of
 from calkit.io.watching import Progress, watch
+from calkit.roles.splits import splits_of
 
 __all__ = [
     "FORMATS",
@@ -17,8 +17,10 @@ __all__ = [
     "Container",
     "Field",
     "FileDescription",
+    "Format",
     "Progress",
     "Sandbox",
+    "WritableFormat",
     "available_formats",
     "describe",
     "is_address",

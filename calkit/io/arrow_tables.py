@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import printable
 from calkit.errors import FileFormatError
-from calkit.io.container import printable
-from calkit.io.hardening.limits import check
+from calkit.hardening.limits import check
 from calkit.io.tables import Column, text_array
 
 __all__ = ["ArrowColumns"]

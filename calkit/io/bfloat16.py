@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.io.container import Field
+from calkit.containers.container import Field
 from calkit.lazy import Converted
 
 __all__ = ["bfloat16_field", "from_bits"]

@@ -65,13 +65,16 @@ class Dialect:
 
     def of_values(self, columns: Sequence[Sequence[str]]) -> Dialect:
         """Return the dialect with decimal commas, if columns hold numbers with commas and none with points."""
+        if self.delimiter == ",":
+            return self
         commas = points = False
         for words in columns:
-            if any("," in word for word in words):
+            text = "\n".join(words)
+            if "," in text:
                 commas |= all(is_number(word.replace(",", ".")) for word in words)
-            elif any("." in word for word in words):
+            elif "." in text:
                 points |= all(map(is_number, words))
-        return replace(self, decimal_comma=self.delimiter != "," and commas and not points)
+        return replace(self, decimal_comma=commas and not points)
 
     def points(self, words: Sequence[str]) -> Sequence[str]:
         """Return words with points for decimal commas, if the text has these and all words are numbers."""

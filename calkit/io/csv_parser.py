@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import printable
 from calkit.errors import FileFormatError
-from calkit.io.container import printable
+from calkit.hardening.guard import damaged
 from calkit.io.csv_dialect import Dialect, is_number
-from calkit.io.hardening.guard import damaged
 from calkit.io.tables import Column, converter, from_words, text_array
 from calkit.io.text import LineBlock
 

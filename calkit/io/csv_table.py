@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import printable
 from calkit.errors import FileFormatError
-from calkit.io.container import printable
+from calkit.hardening.limits import check
 from calkit.io.csv_dialect import Dialect, find_delimiter
 from calkit.io.csv_parser import CsvParser, lines_of
-from calkit.io.families import group_columns
-from calkit.io.hardening.limits import check
 from calkit.io.tables import Column, Table, bounded, join
 from calkit.io.text import LineBlock, beginning, compressed, line_blocks
+from calkit.roles.families import group_columns
 
 __all__ = ["CsvTable"]
 

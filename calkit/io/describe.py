@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from calkit.containers.container import Container, Field, printable
 from calkit.errors import CalkitError
+from calkit.hardening.limits import format_bytes
 from calkit.io.address import split_address
-from calkit.io.container import Container, Field, printable
-from calkit.io.families import Classes
 from calkit.io.fields import row_blocks
-from calkit.io.hardening.limits import format_bytes
-from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.opening import open_container
-from calkit.io.resolve import resolve
-from calkit.io.truth import file_classes
+from calkit.io.sandbox import Sandbox
 from calkit.names import is_whole_number, read_name
+from calkit.roles.families import Classes
+from calkit.roles.resolve import resolve
+from calkit.roles.truth import file_classes
 
 __all__ = ["ArrayDescription", "FileDescription", "describe"]
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import printable
 from calkit.errors import FileFormatError
-from calkit.io.container import printable
-from calkit.io.hardening.limits import MAX_COLUMNS, check
+from calkit.hardening.limits import MAX_COLUMNS, check
 from calkit.io.options import option_names, padded, right_options
 from calkit.io.tables import Column, holds_numbers, text_array, word_kind
 from calkit.names import Meaning, read_name
@@ -31,7 +31,7 @@ _MAX_DEPTH = 4
 Keys = tuple[str, ...]
 
 
-# A list of numbers is taken for one of options if their number differs among so many records.
+# Records that are looked at: a list of numbers is one of options if its length differs among them.
 _SURVEYED = 1024
 
 # What stands for an option that a record has not.
@@ -133,7 +133,7 @@ def _all_options(readers: Sequence[_Reader], first: Any, records: Records) -> li
     options: dict[int, dict[Any, None]] = {index: {} for index in found}
     for number, record in enumerate(records() if found else ()):
         if number == _SURVEYED and all(len(options[index]) == len(firsts[index]) for index in plain):
-            # So many records alike: each has a score per class.
+            # All of the same length: each has a score per class.
             found = {index: reader for index, reader in found.items() if index not in plain}
             if not found:
                 break

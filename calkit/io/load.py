@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 
 from calkit.arrays import ClassAxis
+from calkit.containers.container import Container, Field, printable
 from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageError
+from calkit.hardening.limits import WHOLE_BYTES, check
 from calkit.io.address import is_address, split_address
-from calkit.io.container import Container, Field, printable
-from calkit.io.families import Classes, as_name
 from calkit.io.formats import format_of_suffix
-from calkit.io.hardening.limits import WHOLE_BYTES, check
-from calkit.io.hardening.sandbox import Sandbox
 from calkit.io.opening import open_container
-from calkit.io.resolve import Resolved, resolve
-from calkit.io.splits import choose_split
-from calkit.io.truth import EVERY, Truth, file_classes, pairs, read_column, truth_of
+from calkit.io.sandbox import Sandbox
 from calkit.lazy import Converted, LazyArray
 from calkit.names import Role, read_name
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
+from calkit.roles.families import Classes, as_name
+from calkit.roles.resolve import Resolved, resolve
+from calkit.roles.splits import choose_split
+from calkit.roles.truth import EVERY, Truth, file_classes, pairs, read_column, truth_of
 
 __all__ = ["load_predictions", "split_address"]
 

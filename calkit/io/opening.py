@@ -11,16 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from calkit.containers.container import Container, Field
 from calkit.errors import CalkitError, FileFormatError
+from calkit.hardening.guard import reading
+from calkit.hardening.limits import check, format_bytes
+from calkit.hardening.unchanged import Stamp
 from calkit.io.address import STDIN, shard_paths, spool
-from calkit.io.container import Container, Field
-from calkit.io.families import grouped
 from calkit.io.formats import FORMATS, Format, check_libraries, format_of_file, format_of_stream
-from calkit.io.hardening.guard import reading
-from calkit.io.hardening.limits import check, format_bytes
-from calkit.io.hardening.sandbox import Sandbox, as_sandbox, open_sandboxed
-from calkit.io.hardening.unchanged import Stamp
+from calkit.io.sandbox import Sandbox, as_sandbox, open_sandboxed
 from calkit.io.shards import files_of_folder, join_files
+from calkit.roles.families import grouped
 from calkit.runs import RunFolder, is_run_folder
 
 __all__ = ["open_container"]

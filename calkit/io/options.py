@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import printable
 from calkit.errors import FileFormatError
-from calkit.io.container import printable
 
 __all__ = ["option_names", "padded", "right_options"]
 

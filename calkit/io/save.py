@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from calkit.atomic import atomic_write, is_stream
+from calkit.containers.container import printable
 from calkit.errors import CalibrationWarning, CalkitError, FileFormatError, UsageError
-from calkit.io.container import printable
 from calkit.io.formats import FORMATS, Format, WritableFormat, check_libraries, format_of_suffix
 from calkit.io.load import load_predictions
 from calkit.predictions import Predictions

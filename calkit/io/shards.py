@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container, Field, by_name, unreadable
+from calkit.containers.sources import ConcatSource
 from calkit.errors import FileFormatError, UsageError
 from calkit.io.address import natural_order
-from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats import format_of_suffix
-from calkit.io.sources import ConcatSource
 from calkit.names import read_name
 
 __all__ = ["files_of_folder", "join_files"]

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Field, by_name, printable, unreadable
+from calkit.containers.sources import StreamSource
 from calkit.errors import FileFormatError
-from calkit.io.container import Field, by_name, printable, unreadable
-from calkit.io.families import group_columns
-from calkit.io.hardening.limits import check
-from calkit.io.sources import StreamSource
+from calkit.hardening.limits import check
 from calkit.names import SCORE_ROLES, read_class_column, read_name
+from calkit.roles.families import group_columns
 
 __all__ = [
     "Column",

@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from calkit.errors import FileFormatError
-from calkit.io.hardening.limits import MAX_LINE_BYTES, TEXT_BLOCK_BYTES, check, format_bytes
+from calkit.hardening.limits import MAX_LINE_BYTES, TEXT_BLOCK_BYTES, check, format_bytes
 
 __all__ = [
     "COMPRESSIONS",

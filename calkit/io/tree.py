@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.io.container import Field
-from calkit.io.families import group_columns
-from calkit.io.hardening.limits import MAX_ARRAYS, check
-from calkit.io.sources import ConcatSource
+from calkit.containers.container import Field
+from calkit.containers.sources import ConcatSource
+from calkit.hardening.limits import MAX_ARRAYS, check
+from calkit.roles.families import group_columns
 
 __all__ = ["AsField", "array_field", "check_tree", "object_fields", "tree_fields"]
 

@@ -16,13 +16,36 @@ from calkit.metrics.cumulative import atb, ks, kuiper
 from calkit.metrics.debiased import ece_sweep, l1_debiased, l2_debiased
 from calkit.metrics.decisions import aurc, decision_loss, e_aurc, ucal
 from calkit.metrics.kernels import kde_ece, mmce, skce
+from calkit.metrics.labelwise import tl_ece
 from calkit.metrics.lipschitz import ls_ece, smcal
+from calkit.metrics.murphy import (
+    binned_refinement,
+    murphy_rel,
+    murphy_res,
+    murphy_unc,
+    murphy_wbc,
+    murphy_wbv,
+)
 from calkit.metrics.norms import ace, over_confidence, rmsce, under_confidence
+from calkit.metrics.outcomes import (
+    confidence,
+    confidence_correct,
+    confidence_misclassified,
+    entropy,
+    entropy_correct,
+    entropy_misclassified,
+    nll_correct,
+    nll_misclassified,
+    p_true,
+    p_true_correct,
+    p_true_misclassified,
+)
 from calkit.metrics.scores import accuracy, brier, error, nll
 from calkit.metrics.shared import SharedArguments
 from calkit.metrics.skill import d2_brier, d2_nll, top_k
 from calkit.metrics.smooth import smece
 from calkit.metrics.tails import HighConfidence, high_confidence, s99, s99_accuracy
+from calkit.metrics.thresholded import tace
 
 __all__ = [
     "METRICS",
@@ -38,8 +61,12 @@ __all__ = [
     "atb",
     "aurc",
     "available_metrics",
+    "binned_refinement",
     "brier",
     "classwise_ece",
+    "confidence",
+    "confidence_correct",
+    "confidence_misclassified",
     "corp_dsc",
     "corp_mcb",
     "corp_unc",
@@ -49,6 +76,9 @@ __all__ = [
     "e_aurc",
     "ece",
     "ece_sweep",
+    "entropy",
+    "entropy_correct",
+    "entropy_misclassified",
     "error",
     "get_metric",
     "high_confidence",
@@ -61,8 +91,18 @@ __all__ = [
     "mce",
     "metric",
     "mmce",
+    "murphy_rel",
+    "murphy_res",
+    "murphy_unc",
+    "murphy_wbc",
+    "murphy_wbv",
     "nll",
+    "nll_correct",
+    "nll_misclassified",
     "over_confidence",
+    "p_true",
+    "p_true_correct",
+    "p_true_misclassified",
     "refinement",
     "rmsce",
     "s99",
@@ -70,6 +110,8 @@ __all__ = [
     "skce",
     "smcal",
     "smece",
+    "tace",
+    "tl_ece",
     "top_k",
     "ucal",
     "under_confidence",

@@ -56,6 +56,8 @@ class MetricDefinition:
     bounds : tuple of float
         Smallest and largest value.
     percent, higher_is_better : bool
+    descriptive : bool
+        Whether neither large nor small values are better.
     reference : str
         Who defined it, where.
     cost : str
@@ -76,6 +78,7 @@ class MetricDefinition:
     bounds: tuple[float, float] = (0.0, 1.0)
     percent: bool = True
     higher_is_better: bool = False
+    descriptive: bool = False
     reference: str = ""
     cost: str = "one pass"
     trust: str = ""
@@ -148,7 +151,7 @@ def metric(title: str, *, name: str | None = None, **about: Any) -> Callable[[Ca
         The word in specs, where it differs from the function's name.
     **about
         The other attributes of :class:`MetricDefinition`: `aliases`, `formula`, `bounds`, `percent`,
-        `higher_is_better`, `reference`, `cost`, `trust`, `targets`, `law_exceptions`.
+        `higher_is_better`, `descriptive`, `reference`, `cost`, `trust`, `targets`, `law_exceptions`.
 
     Returns
     -------

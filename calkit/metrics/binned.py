@@ -43,7 +43,7 @@ _BOUNDED = {"l1", "l2", "max"}
 _CONVENTIONS = {
     "focal-calibration": ("focal-calibration", "l1"),
     "r-cut": ("r-cut", "l1"),
-    "sklearn-l2": ("cbrt", "l2"),
+    "sklearn-l2": ("sklearn", "l2"),
     "torchmetrics": ("torchmetrics", "l1"),
     "netcal": ("netcal", "l1"),
 }
@@ -136,14 +136,15 @@ def ece(
     binning : {"uniform", "quantile", "cbrt"} or sequence of float, default="uniform"
         Bins ``(k/n_bins, (k+1)/n_bins]`` of equal width, a confidence of 0 in the first; bins of equal mass (then it
         is AdaECE), or as many of them as the cube root of n; or edges of your own, from 0 to 1, as a sequence or in
-        parentheses (``ece:binning=(0,.5,.9,1)``). Also those of other code: "focal-calibration", "r-cut",
+        parentheses (``ece:binning=(0,.5,.9,1)``). Also those of other code: "focal-calibration", "r-cut", "sklearn",
         "torchmetrics", "netcal".
-    norm : {"l1", "l2", "max", "mean", "over", "under"}, default="l1"
-        The mean gap; its root mean square (RMSCE); the largest (MCE); the mean over bins, not samples (ACE); the part
-        of over-confident, or of under-confident bins.
+    norm : {"l1", "l2", "squared", "max", "mean", "over", "under"}, default="l1"
+        The mean gap; its root mean square (RMSCE); its mean square; the largest (MCE); the mean over bins, not samples
+        (ACE); the part of over-confident, or of under-confident bins.
     convention : {"focal-calibration", "r-cut", "sklearn-l2", "torchmetrics", "netcal"}, optional
         Binning and norm of other code: AdaECE of the paper's published code; edges ``k * 0.1`` as R's ``cut`` has
-        them; scikit-learn's calibration_error (L2 over cbrt bins); torchmetrics (``[a, b)``, edges of torch, 1 in a bin
+        them; scikit-learn's calibration_error (open pull request 34261: L2 over as many bins as the cube root of n,
+        between percentiles, without weights); torchmetrics (``[a, b)``, edges of torch, 1 in a bin
         of its own); netcal (``[a, b)``, the last closed).
 
     Returns

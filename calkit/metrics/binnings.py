@@ -18,7 +18,7 @@ from calkit.registry import Registry
 from calkit.stats import BinSums, ConfidencePairs, EqualMass, Pairs, Statistic, UniformBins
 from calkit.stats.binning import as_n_bins
 from calkit.stats.edges import EdgeBins
-from calkit.stats.pairs import equal_mass_bins, focal_calibration_bins
+from calkit.stats.pairs import equal_mass_bins, focal_calibration_bins, percentile_index
 
 __all__ = ["BINNINGS", "Binning", "get_binning", "unchanged"]
 
@@ -40,6 +40,8 @@ class Binning:
         Turns the summary of `cells` into :class:`~calkit.inference.cells.CellSums`.
     n_bins : int, optional
         Bins of each key; None if it depends on the rows.
+    fixed : UniformBins, optional
+        Tells the bin of a forecast, where that does not depend on the others.
     """
 
     statistic: Statistic[Any]
@@ -48,6 +50,7 @@ class Binning:
     cells: Statistic[Any] | None = None
     to_cells: Callable[[Any], CellSums] | None = None
     n_bins: int | None = None
+    fixed: UniformBins | None = None
 
 
 #: Ways to bin, by name; each is a function of the number of bins.
@@ -60,7 +63,8 @@ def unchanged(summary: Any) -> Any:
 
 
 def _fixed(statistic: UniformBins, to_bins: Callable[[Any], BinSums] = unchanged) -> Binning:
-    return Binning(statistic, to_bins, cells=Cells(statistic), to_cells=unchanged, n_bins=statistic.n_bins)
+    n_bins = statistic.n_bins
+    return Binning(statistic, to_bins, cells=Cells(statistic), to_cells=unchanged, n_bins=n_bins, fixed=statistic)
 
 
 @BINNINGS.register("uniform")
@@ -74,15 +78,41 @@ def _quantile(n_bins: int) -> Binning:
     return Binning(statistic, statistic.to_bins, cells=cells, to_cells=cells.to_cells, n_bins=n_bins)
 
 
+def _cube_root(pairs: ConfidencePairs) -> int:
+    """Return the cube root of the number of pairs, rounded up; that of a cube is exact."""
+    return math.ceil(round(len(pairs) ** (1 / 3), 9))
+
+
 @BINNINGS.register("cbrt")
 def _cbrt(_: int) -> Binning:
     """Bins of equal mass, as many as the cube root of the number of rows, rounded up."""
 
-    def with_bins(pairs: ConfidencePairs, of: Callable[[ConfidencePairs, int], Any]) -> Any:
-        return of(pairs, math.ceil(round(len(pairs) ** (1 / 3), 9)))
+    def to_bins(pairs: ConfidencePairs) -> BinSums:
+        return equal_mass_bins(pairs, _cube_root(pairs))
 
-    to_cells = partial(with_bins, of=cells_of_pairs)
-    return Binning(Pairs(), partial(with_bins, of=equal_mass_bins), cells=Pairs(), to_cells=to_cells)
+    def to_cells(pairs: ConfidencePairs) -> CellSums:
+        return cells_of_pairs(pairs, _cube_root(pairs))
+
+    return Binning(Pairs(), to_bins, cells=Pairs(), to_cells=to_cells)
+
+
+@BINNINGS.register("sklearn")
+def _sklearn(_: int) -> Binning:
+    """Bins between percentiles, as scikit-learn's calibration_curve has them with ``n_bins="cube_root"``."""
+
+    def to_bins(pairs: ConfidencePairs) -> BinSums:
+        index = percentile_index(pairs, _cube_root(pairs))
+        n_bins, p = int(index.max()) + 1, pairs.confidence
+        found = BinSums.from_rows(index, n_bins, p, pairs.correct)
+        order = np.argsort(p, kind="stable")
+        starts = np.searchsorted(index[order], np.arange(n_bins))
+        return replace(found, lower=p[order][starts], upper=p[order][np.append(starts[1:], len(p)) - 1])
+
+    def to_cells(pairs: ConfidencePairs) -> CellSums:
+        index = percentile_index(pairs, _cube_root(pairs))
+        return CellSums.of(index, int(index.max()) + 1, pairs.confidence, pairs.correct, pairs.weight)
+
+    return Binning(Pairs(), to_bins, cells=Pairs(), to_cells=to_cells)
 
 
 @BINNINGS.register("focal-calibration")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calkit.metrics.base import METRICS, MetricDefinition
+from calkit.printing import markdown_table
 from calkit.specs import Spec
 
 __all__ = ["about", "markdown"]
@@ -22,6 +23,7 @@ def about(definition: MetricDefinition) -> dict[str, str]:
     _, _, parameters = str(Spec("", (), definition.defaults)).partition(":")
     unit = " (shown in %)" if definition.percent else ""
     best = "higher is better" if definition.higher_is_better else "lower is better"
+    best = "describes the predictions; neither end is better" if definition.descriptive else best
     return {
         "name": definition.name,
         "aliases": ", ".join(definition.aliases),
@@ -42,11 +44,11 @@ def markdown() -> str:
     """Return the table of all metrics, as the user guide has it."""
     rows = [about(METRICS[name]) for name in METRICS]
     header = ("name", "what it is", "formula", "range", "cost", "source", "when to trust it")
-    lines = [header, ("---",) * len(header)]
+    lines = []
     for row in rows:
         words = f"`{row['name']}`" + (f" ({row['aliases']})" if row["aliases"] else "")
         parameters = f" Parameters: `{row['parameters']}`." if row["parameters"] else ""
         lines.append(
             (words, row["summary"] + parameters, row["formula"], row["range"], row["cost"], row["source"], row["trust"])
         )
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return markdown_table(header, lines)

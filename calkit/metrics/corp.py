@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Unpack
 
 from calkit.estimators.corp import SCORES, Decomposition, corp_decomposition
@@ -17,7 +18,8 @@ from calkit.stats import ConfidencePairs, Pairs
 __all__ = ["corp_dsc", "corp_mcb", "corp_unc", "refinement"]
 
 _PNAS = "Dimitriadis, Gneiting & Jordan, PNAS 2021"
-_COST = "one pass; keeps every row, sorts once"
+
+_corp_metric = partial(metric, bounds=(0.0, math.inf), percent=False, cost="one pass; keeps every row, sorts once")
 
 
 def _part(score: str, part: Callable[[Decomposition], float], *, floored: bool = False) -> Recipe:
@@ -34,15 +36,12 @@ def _part(score: str, part: Callable[[Decomposition], float], *, floored: bool =
     return Recipe(Pairs(), finish, inference)
 
 
-@metric(
+@_corp_metric(
     "CORP miscalibration",
     name="corp-mcb",
     aliases=("corp_mcb",),
     formula="score − score after isotonic recalibration",
-    bounds=(0.0, math.inf),
-    percent=False,
     reference=_PNAS,
-    cost=_COST,
     trust="compare it with its floor: isotonic curves follow noise",
 )
 def corp_mcb(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpack[SharedArguments]) -> Recipe:
@@ -68,16 +67,13 @@ def corp_mcb(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpac
     return _part(score, lambda found: found.miscalibration, floored=True)
 
 
-@metric(
+@_corp_metric(
     "CORP discrimination",
     name="corp-dsc",
     aliases=("corp_dsc",),
     formula="score of the mean of y − score after isotonic recalibration",
-    bounds=(0.0, math.inf),
-    percent=False,
     higher_is_better=True,
     reference=_PNAS,
-    cost=_COST,
     trust="n above some hundreds",
 )
 def corp_dsc(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpack[SharedArguments]) -> Recipe:
@@ -102,15 +98,13 @@ def corp_dsc(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpac
     return _part(score, lambda found: found.discrimination)
 
 
-@metric(
+@_corp_metric(
     "Uncertainty",
     name="corp-unc",
     aliases=("corp_unc", "uncertainty"),
     formula="score of the mean of y",
-    bounds=(0.0, math.inf),
-    percent=False,
+    descriptive=True,
     reference=_PNAS,
-    cost=_COST,
     trust="any n; says nothing of the model",
 )
 def corp_unc(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpack[SharedArguments]) -> Recipe:
@@ -134,13 +128,10 @@ def corp_unc(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpac
     return _part(score, lambda found: found.uncertainty)
 
 
-@metric(
+@_corp_metric(
     "Refinement",
     formula="score after isotonic recalibration: score − MCB = UNC − DSC",
-    bounds=(0.0, math.inf),
-    percent=False,
     reference=f"DeGroot & Fienberg 1983; {_PNAS}",
-    cost=_COST,
     trust="n above some hundreds",
 )
 def refinement(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpack[SharedArguments]) -> Recipe:

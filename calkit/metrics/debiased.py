@@ -182,7 +182,7 @@ def ece_sweep(y_true: Any, y_proba: Any, *, norm: str = "l1", **shared: Unpack[S
 
     Parameters
     ----------
-    norm : {"l1", "l2", "max", "mean", "over", "under"}, default="l1"
+    norm : {"l1", "l2", "squared", "max", "mean", "over", "under"}, default="l1"
         How gaps are summed up, as for :func:`ece`.
 
     Returns

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Unpack
 
 from calkit.errors import InputError
 from calkit.estimators.decisions import expected_cost, v_shaped_regret
 from calkit.estimators.ranked import Ranked
-from calkit.estimators.selection import area_under_risk, least_area
+from calkit.estimators.selection import aurc_of, counted, least_area
 from calkit.inference.whole import BootstrapInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.cumulative import whole_recipe
@@ -109,16 +108,6 @@ def decision_loss(
     return _bootstrapped(lambda forecasts: expected_cost(forecasts, fp, fn))
 
 
-def _counted(forecasts: Ranked) -> Ranked:
-    """Return the same with weights that add up to as many rows as would tell as much, (Σw)² / Σw²."""
-    unit = float(forecasts.squared_weight.sum()) / forecasts.total
-    return replace(forecasts, weight=forecasts.weight / unit, positive=forecasts.positive / unit)
-
-
-def _area(forecasts: Ranked) -> float:
-    return area_under_risk(_counted(forecasts))
-
-
 @metric(
     "AURC",
     law_exceptions=_COUNTS,
@@ -142,12 +131,11 @@ def aurc(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     >>> aurc([0, 1], [[0.9, 0.1], [0.6, 0.4]])
     0.25
     """
-    return _bootstrapped(_area)
+    return _bootstrapped(aurc_of)
 
 
 def _excess(forecasts: Ranked) -> float:
-    counted = _counted(forecasts)
-    return area_under_risk(counted) - least_area(counted)
+    return aurc_of(forecasts) - least_area(counted(forecasts))
 
 
 @metric(

@@ -153,7 +153,7 @@ class Metric:
         possible = self.statistic.sees_views if allowed is None else view.name in allowed
         if asked is None and (view == TOP or not (possible or layout.multilabel)):
             return self
-        if self.target is None and allowed is not None and not possible:
+        if self.target is None and allowed is not None and not (possible or layout.multilabel):
             # Its definition says what it judges: classwise_ece is that of all classes, whatever the others judge.
             return self
         if not possible:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -16,7 +17,14 @@ from calkit.stats.views import TopK
 
 __all__ = ["d2_brier", "d2_nll", "top_k"]
 
-_TRUST = "n above some hundreds: the shares are those of the same rows; NaN where only one class came"
+_skill_metric = partial(
+    metric,
+    bounds=(-math.inf, 1.0),
+    percent=False,
+    higher_is_better=True,
+    trust="n above some hundreds: the shares are those of the same rows; NaN where only one class came",
+    targets=("top", "positive", "top-k"),
+)
 
 
 def _skill(sums: SkillSums, reference: float) -> float:
@@ -43,17 +51,12 @@ def _recipe(quantity: Any, value: Any) -> Recipe:
     return Recipe(SkillTotals(quantity), finish)
 
 
-@metric(
+@_skill_metric(
     "Brier skill score",
     name="d2-brier",
     aliases=("d2_brier", "brier-skill-score"),
     formula="1 − Brier / Brier of the shares of the classes",
-    bounds=(-math.inf, 1.0),
-    percent=False,
-    higher_is_better=True,
     reference="Murphy 1973; scikit-learn's d2_brier_score",
-    trust=_TRUST,
-    targets=("top", "positive", "top-k"),
 )
 def d2_brier(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Brier skill score: the share of the Brier score of a constant forecast that the forecasts take off.
@@ -72,17 +75,12 @@ def d2_brier(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Re
     return _recipe("brier", _of_brier)
 
 
-@metric(
+@_skill_metric(
     "NLL skill score",
     name="d2-nll",
     aliases=("d2_nll", "d2-log-loss"),
     formula="1 − NLL / entropy of the shares of the classes",
-    bounds=(-math.inf, 1.0),
-    percent=False,
-    higher_is_better=True,
     reference="McFadden 1973 (pseudo R²); scikit-learn's d2_log_loss_score",
-    trust=_TRUST,
-    targets=("top", "positive", "top-k"),
 )
 def d2_nll(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """NLL skill score: the share of the entropy of the classes that the forecasts explain.

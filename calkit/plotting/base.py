@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from calkit.curves import one_view, taken_predictions
 from calkit.errors import InputError
-from calkit.metrics.base import as_predictions
-from calkit.predictions import Predictions
+from calkit.plotting.style import draw_legend
 from calkit.registry import Registry
-from calkit.stats.views import TOP, View, default_view, get_view
+from calkit.stats.views import TOP, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = [
+    "OTHER_PLOTS",
     "PLOTS",
     "CurveDisplay",
+    "OtherDisplay",
     "PredictionsDisplay",
+    "available_other_plots",
     "available_plots",
     "axis_labels",
     "one_view",
@@ -30,7 +33,10 @@ __all__ = [
 ]
 
 #: Displays that ``calkit plot --what`` offers, by name.
-PLOTS: Registry[type[PredictionsDisplay]] = Registry("plot")
+PLOTS: Registry[type[PredictionsDisplay]] = Registry("plot", entry_points="calkit.plots")
+
+#: Displays of something else than predictions that ``calkit plot --what`` offers, by name.
+OTHER_PLOTS: Registry[type[OtherDisplay]] = Registry("plot")
 
 # How many curves an Axes holds already; Axes that are gone drop out.
 _CURVES: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -48,36 +54,16 @@ def available_plots() -> list[str]:
     return list(PLOTS)
 
 
-def taken_predictions(y_true: Any, y_proba: Any, **arguments: Any) -> Predictions:
-    """Return predictions of a display's first two arguments: arrays, or a Predictions and nothing.
+def available_other_plots() -> list[str]:
+    """Return the names of the displays that are made of something else than predictions.
 
-    Raises
-    ------
-    InputError
-        If both are given, or the arrays do not fit each other, hold impossible values or are empty.
+    Examples
+    --------
+    >>> from calkit.plotting import available_other_plots
+    >>> available_other_plots()
+    ['gradient-norms', 'gradient-ratio', 'focal-minimiser']
     """
-    if not isinstance(y_true, Predictions):
-        return as_predictions(y_true, y_proba, **arguments)
-    if y_proba is not None:
-        raise InputError("y_proba must be left out when the first argument is a Predictions.")
-    return y_true
-
-
-def one_view(predictions: Predictions, target: str | View | None) -> View:
-    """Return the forecasts to show: of one event a row.
-
-    Raises
-    ------
-    InputError
-        If the target is several events: then each has a display of its own.
-    """
-    view = (default_view(predictions) if target is None else get_view(target)).bind(predictions)
-    if view.keyed:
-        raise InputError(
-            f"target={view.spec!r} is several events, which have a diagram each: ReliabilityDisplay.each(predictions, "
-            f"target={view.spec!r}); or name one class: target='positive:class=NAME'."
-        )
-    return view
+    return list(OTHER_PLOTS)
 
 
 def axis_labels(view: View) -> tuple[str, str]:
@@ -152,6 +138,32 @@ class PredictionsDisplay(ABC):
         return cls.from_predictions(y, estimator.predict_proba(X), class_names=classes, name=title, **kwargs)
 
 
+class OtherDisplay(ABC):
+    """A picture of something else than predictions: of training runs, or of formulas.
+
+    Registered with ``@OTHER_PLOTS.register(name)``, it is offered by ``calkit plot --what name``.
+    """
+
+    @classmethod
+    @abstractmethod
+    def from_words(cls, words: Sequence[str], *arguments: Any) -> Self:
+        """Make it of the files or folders that a command names, and the arguments of the spec; do not draw it yet.
+
+        Raises
+        ------
+        UsageError
+            If it is made of no files, and there are some; or the other way round.
+        """
+
+    @abstractmethod
+    def frame(self) -> dict[str, Any]:
+        """Return what is drawn as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
+
+    @abstractmethod
+    def figure(self, *, title: str | None = None, size: tuple[float, float] | None = None) -> Figure:
+        """Draw it in a figure that is not registered with pyplot."""
+
+
 class CurveDisplay(PredictionsDisplay):
     """A display that is one curve on one Axes; several are overlaid by passing the same `ax`.
 
@@ -198,7 +210,7 @@ class CurveDisplay(PredictionsDisplay):
         self.ax_, self.figure_ = ax, ax.figure
         self.line_ = self._draw(ax, next_index(ax), curve_kwargs or {})
         ax.set(xlabel=self.x_label, ylabel=self.y_label)
-        self.legend_ = ax.legend(fontsize="small", framealpha=0.85, edgecolor="none", loc="best")
+        self.legend_ = draw_legend(ax)
         return self
 
     @classmethod

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.plotting.base import PLOTS, PredictionsDisplay, one_view, taken_predictions
-from calkit.plotting.style import wrapped
+from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, one_view, taken_predictions
+from calkit.plotting.style import draw_legend, wrapped
 from calkit.stats import BinSums, UniformBins, View, summarize
 from calkit.stats.binning import as_n_bins
+from calkit.stats.views import TOP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ class ConfidenceDisplay(PredictionsDisplay):
     Attributes
     ----------
     bins : BinSums
-    ax_, figure_, right_, wrong_
+    ax_, figure_, right_, wrong_, legend_
         After :meth:`plot`.
 
     Examples
@@ -49,6 +50,10 @@ class ConfidenceDisplay(PredictionsDisplay):
     >>> int(display.bins.count.sum())
     899
     """
+
+    x_label = "Confidence"
+    #: What the legend calls forecasts whose event came about, and the others.
+    words = ("right", "wrong")
 
     def __init__(self, bins: BinSums, *, name: str | None = None) -> None:
         self.bins = bins
@@ -102,8 +107,11 @@ class ConfidenceDisplay(PredictionsDisplay):
         predictions = taken_predictions(
             y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
         )
-        statistic = UniformBins(as_n_bins(n_bins), one_view(predictions, target))
+        view = one_view(predictions, target)
+        statistic = UniformBins(as_n_bins(n_bins), view)
         display = cls(summarize(predictions, [statistic])[statistic], name=name)
+        display.x_label, _ = axis_labels(view)
+        display.words = ("right", "wrong") if view == TOP else ("y = 1", "y = 0")
         return display.plot(ax) if plot else display
 
     def frame(self) -> dict[str, NDArray[Any]]:
@@ -135,12 +143,12 @@ class ConfidenceDisplay(PredictionsDisplay):
         lower, upper = self.bins.edges
         edges = np.append(lower, upper[-1])
         right, wrong = self.bins.correct, self.bins.weight - self.bins.correct
-        self.right_ = self._outline(ax, right, edges, "right", color=_RIGHT, fill=True, alpha=0.45)
-        self.wrong_ = self._outline(ax, wrong, edges, "wrong", color=_WRONG, linewidth=1.8)
-        ax.set(xlim=(0, 1), ylim=(0, None), xlabel="Confidence", ylabel="% of the right, of the wrong")
+        self.right_ = self._outline(ax, right, edges, self.words[0], color=_RIGHT, fill=True, alpha=0.45)
+        self.wrong_ = self._outline(ax, wrong, edges, self.words[1], color=_WRONG, linewidth=1.8)
+        ax.set(xlim=(0, 1), ylim=(0, None), xlabel=self.x_label, ylabel="Share %")
         if self.name:
             ax.set_title(wrapped(self.name, 42))
-        ax.legend(loc="upper left", fontsize="small", framealpha=0.85, edgecolor="none")
+        self.legend_ = draw_legend(ax)
         return self
 
     def _outline(
@@ -148,7 +156,7 @@ class ConfidenceDisplay(PredictionsDisplay):
     ) -> Any:
         total = float(weight.sum())
         mean = f", median bin {self._median(weight):.2f}" if total else ""
-        label = f"{word} ({total / float(self.bins.total_weight) * 100:.1f} %{mean})"
+        label = f"{word} ({total / float(self.bins.total_weight) * 100:.1f} % of all{mean})"
         return ax.stairs(weight / total * 100 if total else weight, edges, label=label, **style)
 
     def _median(self, weight: NDArray[np.float64]) -> float:
@@ -189,6 +197,7 @@ class ConfidenceDisplay(PredictionsDisplay):
         top = max(ax.get_ylim()[1] for ax in axes)
         for ax in axes:
             ax.set_ylim(0, top)
+            ax.label_outer()
         if title:
             figure.suptitle(title)
         return figure

@@ -86,6 +86,25 @@ class ForestDisplay:
         return cls(comparison.metrics, lines, baseline=comparison.baseline)
 
     @classmethod
+    def from_evaluation(cls, evaluation: Evaluation, *, name: str = "all") -> ForestDisplay:
+        """Show the values of one evaluation, and of each of its groups.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+            From :func:`calkit.evaluate`; with `by`, its groups stand below it.
+        name : str, default="all"
+            What the evaluation of all rows is called.
+
+        Returns
+        -------
+        ForestDisplay
+            Not drawn yet.
+        """
+        groups = {f"{evaluation.by} = {label}": group for label, group in evaluation.groups.items()}
+        return cls.from_evaluations({name: evaluation, **groups})
+
+    @classmethod
     def from_evaluations(cls, evaluations: Mapping[str, Evaluation]) -> ForestDisplay:
         """Show the values, with intervals where they were asked for.
 

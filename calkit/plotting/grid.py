@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from calkit.errors import InputError
 from calkit.plotting.reliability import ReliabilityDisplay
+from calkit.plotting.shares import logarithmic_shares
 from calkit.plotting.style import wrapped
 
 if TYPE_CHECKING:
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["n_columns_for", "panels", "plot_reliability"]
 
-# As many diagrams stand in a row at most.
-_COLUMNS = 4
+# Diagrams in a row at most, and the width in inches that each needs.
+_COLUMNS, _NARROWEST = 4, 2.2
 
 
-def n_columns_for(n: int) -> int:
-    """Return how many of n panels stand in a row: rows of at most four that are equally long."""
-    return math.ceil(n / math.ceil(n / _COLUMNS))
+def n_columns_for(n: int, size: tuple[float, float] | None = None) -> int:
+    """Return how many of n panels stand in a row: rows of at most four that are equally long and fit the width."""
+    most = _COLUMNS if size is None else max(1, min(_COLUMNS, int(size[0] / _NARROWEST)))
+    return math.ceil(n / math.ceil(n / most))
 
 
 def panels(
@@ -42,7 +44,7 @@ def panels(
     """
     from matplotlib.figure import Figure
 
-    columns = min(n, n_columns or n_columns_for(n))
+    columns = min(n, n_columns or n_columns_for(n, size))
     rows = math.ceil(n / columns)
     figure = Figure(figsize=size or (cell[0] * columns, cell[1] * rows), layout="constrained")
     return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
@@ -54,7 +56,7 @@ def plot_reliability(
     title: str | None = None,
     n_columns: int | None = None,
     overlay: bool = False,
-    style: str = "line",
+    style: str | None = None,
     size: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw several reliability diagrams, before and after scaling for instance.
@@ -69,8 +71,8 @@ def plot_reliability(
         Number of diagrams in a row; by default rows of at most four that are equally long.
     overlay : bool, default=False
         Draw all of them on the same Axes.
-    style : {"line", "bars"}, default="line"
-        As for :meth:`ReliabilityDisplay.plot`.
+    style : {"line", "corp", "bars"}, optional
+        As for :meth:`ReliabilityDisplay.plot`; by default that of each display.
     size : tuple of float, optional
         Width and height of the figure in inches.
 
@@ -109,22 +111,32 @@ def plot_reliability(
     return figure
 
 
-def _overlaid(named: list[tuple[str, ReliabilityDisplay]], style: str, size: tuple[float, float] | None) -> Figure:
+def _overlaid(
+    named: list[tuple[str, ReliabilityDisplay]], style: str | None, size: tuple[float, float] | None
+) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size or (5.6, 6.6), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     for name, display in named:
-        display.plot(above, share_ax=below, style=style, band=False if len(named) > 1 else None, name=name)
+        display.plot(above, share_ax=below, style=style, band=_overlaid_band(display, len(named)), name=name)
     return figure
 
 
+def _overlaid_band(display: ReliabilityDisplay, n: int) -> bool | str | None:
+    """Return which band is drawn where displays are overlaid: of several, none but those asked for."""
+    return False if n > 1 and display.band is None else display.band
+
+
 def _side_by_side(
-    named: list[tuple[str, ReliabilityDisplay]], n_columns: int | None, style: str, size: tuple[float, float] | None
+    named: list[tuple[str, ReliabilityDisplay]],
+    n_columns: int | None,
+    style: str | None,
+    size: tuple[float, float] | None,
 ) -> Figure:
     from matplotlib.figure import Figure
 
-    columns = min(len(named), n_columns or n_columns_for(len(named)))
+    columns = min(len(named), n_columns or n_columns_for(len(named), size))
     n_rows = math.ceil(len(named) / columns)
     figure = Figure(figsize=size or (4.6 * columns, 5.8 * n_rows), layout="constrained")
     axes = figure.subplots(2 * n_rows, columns, squeeze=False, height_ratios=(3, 1) * n_rows)
@@ -153,5 +165,5 @@ def _share_scale(histograms: list[Any]) -> None:
     high = max(ax.get_ylim()[1] for ax in histograms)
     for ax in histograms:
         if logarithmic:
-            ax.set_yscale("log")
+            logarithmic_shares(ax)
         ax.set_ylim(max(low, 1e-3) if logarithmic else 0, high)

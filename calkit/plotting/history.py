@@ -29,7 +29,7 @@ _GROUPS = {
     "adaptive gap": ("#66663d", "v"),
 }
 _SIZES = {"linewidth": 1.5, "markersize": 4.0, "markeredgewidth": 0.0}
-# So many markers a line has at most.
+# The most markers on a line.
 _MARKERS = 12
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.plotting.base import PLOTS, CurveDisplay, one_view, taken_predictions
-from calkit.plotting.style import COLOURS, DASHES, foreground, wrapped
-from calkit.stats import ConfidencePairs, Pairs, View, summarize
+from calkit.curves import high_confidence_curve
+from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
+from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
+from calkit.stats import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,8 @@ __all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay"]
 
 # Points of a curve that are drawn at most.
 _POINTS = 2000
+# Curves of fewer points have markers.
+_MARKED = 12
 
 
 class _RankedDisplay(CurveDisplay):
@@ -97,8 +100,8 @@ class _RankedDisplay(CurveDisplay):
         predictions = taken_predictions(
             y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
         )
-        statistic = Pairs(one_view(predictions, target))
-        display = cls(*_ranked(summarize(predictions, [statistic])[statistic]), name=name)
+        curve = high_confidence_curve(predictions, target=target)
+        display = cls(curve.threshold, curve.share, curve.accuracy, name=name)
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     def frame(self) -> dict[str, NDArray[Any]]:
@@ -109,16 +112,6 @@ class _RankedDisplay(CurveDisplay):
         """Return which points to draw: all of few, else some that are evenly spread and both ends."""
         n = len(self.threshold)
         return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
-
-
-def _ranked(pairs: ConfidencePairs) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return thresholds, coverage and accuracy; samples of equal confidence are taken together."""
-    order = np.argsort(-pairs.confidence, kind="stable")
-    confidence = pairs.confidence[order]
-    weight = np.ones(len(order)) if pairs.weight is None else pairs.weight[order]
-    covered, right = np.cumsum(weight), np.cumsum(weight * pairs.correct[order])
-    last = np.append(confidence[1:] != confidence[:-1], True)
-    return confidence[last], covered[last] / covered[-1], right[last] / covered[last]
 
 
 @PLOTS.register("risk-coverage")
@@ -152,9 +145,12 @@ class RiskCoverageDisplay(_RankedDisplay):
         at = self._thinned()
         style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
         label = wrapped(self.name, 40) if self.name else "most confident first"
-        (line,) = ax.plot(self.coverage[at] * 100, (1 - self.accuracy[at]) * 100, label=label, **style)
+        # A line of few points is marked: it may be a single one.
+        marker = {"marker": MARKERS[index % len(MARKERS)], "markersize": 5} if len(at) < _MARKED else {}
+        risk = (1 - self.accuracy[at]) * 100
+        (line,) = ax.plot(self.coverage[at] * 100, risk, label=label, clip_on=False, **{**marker, **style})
         ax.set_xlim(0, 100)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, max(1.0, float(risk.max()) * 1.05, ax.get_ylim()[1] if index else 0.0))
         return line
 
 
@@ -178,7 +174,7 @@ class HighConfidenceDisplay(_RankedDisplay):
     """
 
     x_label = "Confidence of at least"
-    y_label = "%"
+    y_label = "Share, accuracy %"
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
         at = self._thinned()
@@ -188,14 +184,19 @@ class HighConfidenceDisplay(_RankedDisplay):
             ax.plot(
                 [0, 1], [0, 100], color=foreground(), linewidth=1, linestyle=(0, (1, 2)), label="accuracy = threshold"
             )
+        left = min(0.5, float(self.threshold[-1]))
+        threshold, coverage, accuracy = (
+            np.append(values[at], last)
+            for values, last in ((self.threshold, left), (self.coverage, 1.0), (self.accuracy, self.accuracy[-1]))
+        )
         ax.step(
-            self.threshold[at],
-            self.coverage[at] * 100,
+            threshold,
+            coverage * 100,
             where="post",
             linestyle=(0, (4, 2)),
             label=f"{name}share",
             **style,
         )
-        (line,) = ax.step(self.threshold[at], self.accuracy[at] * 100, where="post", label=f"{name}accuracy", **style)
-        ax.set(xlim=(min(0.5, float(self.threshold[-1])), 1), ylim=(0, 102))
+        (line,) = ax.step(threshold, accuracy * 100, where="post", label=f"{name}accuracy", clip_on=False, **style)
+        ax.set(xlim=(min(left, ax.get_xlim()[0] if index else left), 1), ylim=(0, 102))
         return line

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calkit.errors import InputError
+from calkit.estimators.corp import corp_decomposition, isotonic_curve
+from calkit.estimators.ranked import Ranked
+from calkit.inference.whole import ranked_pairs
 from calkit.metrics.binned import expected_gap
 from calkit.metrics.binnings import get_binning
 from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, next_index, one_view, taken_predictions
-from calkit.plotting.reliability_styles import RELIABILITY_STYLES, borders, proportion_limits, spans
-from calkit.plotting.style import curve_style, wrapped
+from calkit.plotting.reliability_bands import band_name, proportion_limits
+from calkit.plotting.reliability_styles import RANKED_STYLES, RELIABILITY_STYLES
+from calkit.plotting.shares import draw_shares, histogram_axes
+from calkit.plotting.style import wrapped
 from calkit.predictions import Predictions
 from calkit.registry import unknown_name
-from calkit.stats import BinSums, UniformBins, View, summarize
+from calkit.stats import BinSums, Pairs, UniformBins, View, summarize
 from calkit.stats.views import Only, default_view, get_view
 
 if TYPE_CHECKING:
@@ -25,16 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ReliabilityDisplay"]
 
-_SHARE = "#b5bcc8"
-
 # Bins of the histogram below a diagram of equal-mass bins, whose own shares are all alike.
 _HISTOGRAM_BINS = 25
-
-# From this share in one bin on, the histogram's axis is logarithmic, so that the others can be seen.
-_DOMINANT = 0.8
-
-# The histogram that belongs to a diagram, so that a second model joins the first one's; Axes that are gone drop out.
-_HISTOGRAMS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 @PLOTS.register("reliability")
@@ -51,6 +49,10 @@ class ReliabilityDisplay(PredictionsDisplay):
         What the legend calls the model.
     histogram : BinSums, optional
         Bins whose shares are drawn below; by default `bins`.
+    ranked : Ranked, optional
+        Every forecast, which the style "corp" and simultaneous bands need.
+    style, band : str, optional
+        What :meth:`plot` draws by default.
 
     Attributes
     ----------
@@ -78,12 +80,23 @@ class ReliabilityDisplay(PredictionsDisplay):
     x_label = "Confidence"
     y_label = "Accuracy"
 
-    def __init__(self, bins: BinSums, *, name: str | None = None, histogram: BinSums | None = None) -> None:
+    def __init__(
+        self,
+        bins: BinSums,
+        *,
+        name: str | None = None,
+        histogram: BinSums | None = None,
+        ranked: Ranked | None = None,
+        style: str = "line",
+        band: bool | str | None = None,
+    ) -> None:
         if bins.count.ndim != 1:
             raise InputError(f"bins must be one row of bins, but have shape {bins.count.shape}.")
         self.bins = bins
         self.name = name
         self.histogram = bins if histogram is None else histogram
+        self.style, self.band = style, band
+        self._ranked = ranked
 
     @classmethod
     def from_predictions(
@@ -94,6 +107,8 @@ class ReliabilityDisplay(PredictionsDisplay):
         n_bins: int = 15,
         binning: str = "uniform",
         target: str | View | None = None,
+        style: str = "line",
+        band: bool | str | None = None,
         from_logits: bool = False,
         sample_weight: Any = None,
         class_names: Any = None,
@@ -117,6 +132,10 @@ class ReliabilityDisplay(PredictionsDisplay):
         target : str or View, optional
             Which forecasts: ``"top"``, ``"positive:class=NAME"``, ``"top-5"``; by default the top label of K columns,
             and of one column the event itself.
+        style : {"line", "corp", "bars"}, default="line"
+            As for :meth:`plot`. The style "corp" keeps every forecast, others only sums over bins.
+        band : bool or {"consistency", "simultaneous"}, optional
+            As for :meth:`plot`. A simultaneous band needs every forecast too.
         from_logits : bool, default=False
             Whether `y_proba` holds logits.
         sample_weight : array-like of shape (n,), optional
@@ -130,7 +149,7 @@ class ReliabilityDisplay(PredictionsDisplay):
         plot : bool, default=True
             Whether to draw now.
         **plot_kwargs
-            `style`, `band`, `curve_kwargs`, as for :meth:`plot`.
+            `share_ax`, `curve_kwargs`, as for :meth:`plot`.
 
         Returns
         -------
@@ -144,7 +163,7 @@ class ReliabilityDisplay(PredictionsDisplay):
         predictions = taken_predictions(
             y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
         )
-        display = cls._counted(predictions, one_view(predictions, target), n_bins, binning, name)
+        display = cls._counted(predictions, one_view(predictions, target), n_bins, binning, name, style, band)
         return display.plot(ax, **plot_kwargs) if plot else display
 
     @classmethod
@@ -156,6 +175,8 @@ class ReliabilityDisplay(PredictionsDisplay):
         by: str | None = None,
         n_bins: int = 15,
         binning: str = "uniform",
+        style: str = "line",
+        band: bool | str | None = None,
     ) -> dict[str, ReliabilityDisplay]:
         """Count a diagram for each class, or for each group of rows.
 
@@ -166,7 +187,7 @@ class ReliabilityDisplay(PredictionsDisplay):
             ``"classwise"`` or ``"multilabel"`` for a diagram of each class; with `by`, any single one.
         by : str, optional
             One of the columns of the predictions: a diagram for each of its values.
-        n_bins, binning
+        n_bins, binning, style, band
             As for :meth:`from_predictions`.
 
         Returns
@@ -186,24 +207,47 @@ class ReliabilityDisplay(PredictionsDisplay):
             names = sorted(set(column.tolist()), key=str)
             parts = {f"{by} = {value}": predictions.take(column == value) for value in names}
             view = one_view(predictions, target)
-            return {name: cls._counted(part, view, n_bins, binning, name) for name, part in parts.items()}
+            how = (n_bins, binning)
+            return {name: cls._counted(part, view, *how, name, style, band) for name, part in parts.items()}
         view = (default_view(predictions) if target is None else get_view(target)).bind(predictions)
         if view.name not in ("classwise", "multilabel"):
             raise InputError(f"target={view.spec!r} is one event; use from_predictions, or name a column with by=.")
         classes = predictions.class_names or range(predictions.n_classes or 0)
         each = {f"class {label}": Only(view, column) for column, label in enumerate(classes)}
-        return {name: cls._counted(predictions, one, n_bins, binning, name) for name, one in each.items()}
+        how = (n_bins, binning)
+        return {name: cls._counted(predictions, one, *how, name, style, band) for name, one in each.items()}
 
     @classmethod
     def _counted(
-        cls, predictions: Predictions, view: View, n_bins: int, binning: str, name: str | None
+        cls,
+        predictions: Predictions,
+        view: View,
+        n_bins: int,
+        binning: str,
+        name: str | None,
+        style: str,
+        band: bool | str | None,
     ) -> ReliabilityDisplay:
+        RELIABILITY_STYLES[style]
         how = get_binning(binning, n_bins)
         if not how.covers_all:
             raise InputError(f"binning {binning!r} drops samples, so it cannot be drawn; use 'uniform' or 'quantile'.")
-        statistic, shares = how.statistic.on(view), UniformBins(_HISTOGRAM_BINS, view)
-        found = summarize(predictions, [statistic, *([] if binning == "uniform" else [shares])])
-        display = cls(how.to_bins(found[statistic]), name=name, histogram=found.get(shares))
+        statistic, shares, pairs = how.statistic.on(view), UniformBins(_HISTOGRAM_BINS, view), Pairs(view)
+        wanted: list[Any] = [statistic]
+        if binning != "uniform":
+            wanted.append(shares)
+        if style in RANKED_STYLES or band_name(band) == "simultaneous":
+            wanted.append(pairs)
+        found = summarize(predictions, wanted)
+        forecasts = ranked_pairs(found[pairs]) if pairs in wanted else None
+        display = cls(
+            how.to_bins(found[statistic]),
+            name=name,
+            histogram=found.get(shares),
+            ranked=forecasts,
+            style=style,
+            band=band,
+        )
         display.x_label, display.y_label = axis_labels(view)
         return display
 
@@ -233,6 +277,27 @@ class ReliabilityDisplay(PredictionsDisplay):
         return display.plot(ax, **plot_kwargs) if plot else display
 
     @property
+    def forecasts(self) -> Ranked:
+        """Every forecast, in rising order.
+
+        Raises
+        ------
+        InputError
+            If only sums over bins were counted.
+        """
+        if self._ranked is None:
+            raise InputError(
+                "this display holds sums over bins only; count every forecast: from_predictions(..., style='corp') or "
+                "from_predictions(..., band='simultaneous')."
+            )
+        return self._ranked
+
+    @cached_property
+    def curve(self) -> NDArray[np.float64]:
+        """The CORP curve at each of the forecasts: the rising curve nearest to the outcomes."""
+        return isotonic_curve(self.forecasts)
+
+    @property
     def ece(self) -> float:
         """Expected calibration error over the bins shown."""
         return expected_gap(self.bins)
@@ -244,26 +309,41 @@ class ReliabilityDisplay(PredictionsDisplay):
 
     @property
     def label(self) -> str:
-        """Line of the legend: the name and the calibration error."""
-        value = f"{self.measure} {self.ece * 100:.2f} %"
-        return f"{wrapped(self.name, 34)} ({value})" if self.name else value
+        """Line of the legend: the name, the calibration error and the number of samples."""
+        value = f"{self.measure} {self.ece * 100:.2f} %, {self._samples}"
+        return wrapped(f"{self.name} ({value})" if self.name else value, 44)
+
+    @property
+    def corp_label(self) -> str:
+        """Line of the legend of a CORP curve: the name, miscalibration and discrimination, the number of samples."""
+        parts = corp_decomposition(self.forecasts)
+        value = f"MCB {parts.miscalibration:.4f}, DSC {parts.discrimination:.4f}, {self._samples}"
+        return wrapped(f"{self.name} ({value})" if self.name else value, 44)
+
+    @property
+    def _samples(self) -> str:
+        return f"n = {int(self.bins.count.sum()):,}".replace(" ", "\N{NO-BREAK SPACE}")
 
     @property
     def note(self) -> str:
         """Calibration error, number of bins, number of samples."""
         n = self.bins.n_bins
         bins = f"{n} bin{'s' * (n > 1)}, n = {int(self.bins.count.sum()):,}"
-        return f"{self.measure} {self.ece * 100:.2f} %\n{bins}"
+        return f"{self.measure} {self.ece * 100:.2f} %, {bins}"
 
     def frame(self) -> dict[str, Any]:
-        """Return what is drawn as columns, one row per bin that holds samples.
+        """Return what is drawn as columns, one row per bin that holds samples; of style "corp", one per forecast.
 
         Returns
         -------
         dict of ndarray
             Pass it to ``pandas.DataFrame`` or ``polars.DataFrame``: lower and upper edge, count, weight, mean
-            confidence, accuracy and the 95 % limits of the accuracy.
+            confidence, accuracy and the 95 % limits of the accuracy. Of style "corp": probability, weight and the
+            frequency that the curve gives it.
         """
+        if self.style in RANKED_STYLES:
+            found = self.forecasts
+            return {"probability": found.probability, "weight": found.weight, "frequency": self.curve}
         filled = self.bins.weight > 0
         lower, upper = self.bins.edges
         low, high = proportion_limits(self.bins)
@@ -283,8 +363,8 @@ class ReliabilityDisplay(PredictionsDisplay):
         ax: Axes | None = None,
         *,
         share_ax: Axes | None = None,
-        style: str = "line",
-        band: bool | None = None,
+        style: str | None = None,
+        band: bool | str | None = None,
         name: str | None = None,
         curve_kwargs: Mapping[str, Any] | None = None,
     ) -> ReliabilityDisplay:
@@ -297,11 +377,14 @@ class ReliabilityDisplay(PredictionsDisplay):
             another display the curve is added to that one's, in the next colour.
         share_ax : matplotlib Axes, optional
             Where to draw the histogram instead.
-        style : {"line", "bars"}, default="line"
-            Points with 95 % intervals, joined by a line; or bars with the gap over them (the paper's Figure 2).
-        band : bool, optional
-            Whether to draw the band in which 95 % of the bins of a perfectly calibrated model would lie; by default for
-            the first curve on an Axes in style "line".
+        style : {"line", "corp", "bars"}, optional
+            Points with 95 % intervals, joined by a line; the CORP curve, the rising curve nearest to the outcomes,
+            which needs no bins; or bars with the gap over them (the paper's Figure 2). By default that of the display.
+        band : bool or {"consistency", "simultaneous"}, optional
+            "consistency" or True: where 95 % of perfectly calibrated models would lie, point by point (Bröcker & Smith
+            2007; of CORP curves, by drawing outcomes). "simultaneous": a band that holds the whole true curve with a
+            probability of at least 95 %, if it rises (Dimitriadis et al. 2023): the diagonal outside of it anywhere
+            is evidence of miscalibration. By default consistency for the first curve on an Axes, none over bars.
         name : str, optional
             What the legend calls the model, instead of `name`.
         curve_kwargs : mapping, optional
@@ -317,9 +400,12 @@ class ReliabilityDisplay(PredictionsDisplay):
         NotFoundError
             If there is no such style.
         InputError
-            If bars are to be drawn over another display.
+            If bars are to be drawn over another display, or every forecast is needed and only bins were counted.
         """
+        style = self.style if style is None else style
         draw = RELIABILITY_STYLES[style]
+        band = self.band if band is None else band
+        wanted = band_name(band if band is not None else style != "bars")
         self.name = name if name is not None else self.name
         if ax is None:
             from matplotlib import pyplot as plt
@@ -328,18 +414,17 @@ class ReliabilityDisplay(PredictionsDisplay):
                 2, 1, figsize=(4.8, 5.8), height_ratios=(3, 1), sharex=True, layout="constrained"
             )
         index = next_index(ax)
-        if share_ax is None:
-            share_ax = _HISTOGRAMS.get(ax) or _below(ax)
-        _HISTOGRAMS[ax] = share_ax
+        share_ax = histogram_axes(ax, share_ax)
         self.ax_, self.share_ax_, self.figure_ = ax, share_ax, ax.figure
-        wanted = band if band is not None else not index and style == "line"
+        wanted = None if band is None and index else wanted
         for attribute, artist in draw(self, ax, index, wanted, curve_kwargs or {}).items():
             setattr(self, attribute, artist)
         ax.set(xlim=(0, 1), ylim=(0, 1), ylabel=self.y_label)
         ax.tick_params(labelbottom=False)
         if style == "bars" and self.name:
             ax.set_title(wrapped(self.name, 42))
-        self._draw_shares(share_ax, index, dict(curve_kwargs or {}).get("color"))
+        self.share_artist_ = draw_shares(share_ax, self.histogram, index, dict(curve_kwargs or {}).get("color"))
+        share_ax.set(xlim=(0, 1), xlabel=self.x_label)
         return self
 
     @classmethod
@@ -350,7 +435,7 @@ class ReliabilityDisplay(PredictionsDisplay):
         title: str | None = None,
         n_columns: int | None = None,
         overlay: bool = False,
-        style: str = "line",
+        style: str | None = None,
         size: tuple[float, float] | None = None,
     ) -> Figure:
         """Draw several diagrams in one figure; see :func:`~calkit.plotting.plot_reliability`."""
@@ -358,33 +443,3 @@ class ReliabilityDisplay(PredictionsDisplay):
 
         named = dict(displays)
         return plot_reliability(named, title=title, n_columns=n_columns, overlay=overlay, style=style, size=size)
-
-    def _draw_shares(self, ax: Axes, index: int, colour: Any) -> None:
-        """Draw the histogram: filled for the first model, outlines for those after it."""
-        bins = self.histogram
-        left, width = spans(bins)
-        share = bins.share[bins.weight > 0] * 100
-        if index:
-            lower, upper = bins.edges
-            edges = np.append(lower, upper[-1])
-            self.share_artist_: Any = ax.stairs(
-                bins.share * 100, edges, color=colour or curve_style(index)["color"], linewidth=1.4
-            )
-        else:
-            fill = {"color": _SHARE, "edgecolor": "white", "linewidth": borders(width)}
-            self.share_artist_ = ax.bar(left, share, width, align="edge", **fill)
-        ax.set(xlim=(0, 1), xlabel=self.x_label, ylabel="% of samples")
-        if share.max() > 100 * _DOMINANT and len(share) > 1:
-            ax.set_yscale("log")
-            ax.set_ylim(max(float(share.min()) / 2, 1e-3), 200)
-            ax.set_ylabel("% of samples (log)")
-        elif ax.get_yscale() == "linear":
-            top = max(1.0, float(share.max()) * 1.1)
-            ax.set_ylim(0, max(top, ax.get_ylim()[1] if index else 0.0))
-
-
-def _below(ax: Axes) -> Axes:
-    from mpl_toolkits.axes_grid1 import make_axes_locatable
-
-    below: Axes = make_axes_locatable(ax).append_axes("bottom", size="33%", pad=0.12, sharex=ax)
-    return below

@@ -8,110 +8,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calkit.errors import InputError
-from calkit.inference.means import clopper_pearson
-from calkit.plotting.style import curve_style, foreground, note_box, place_legend
+from calkit.plotting.reliability_bands import consistency_band, draw_band, proportion_limits
+from calkit.plotting.shares import borders, spans
+from calkit.plotting.style import curve_style, draw_legend, foreground, makes_room, note_box
 from calkit.registry import Registry
-from calkit.stats import BinSums
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from calkit.plotting.reliability import ReliabilityDisplay
 
-__all__ = ["RELIABILITY_STYLES", "Style", "consistency_band", "proportion_limits"]
+__all__ = ["RANKED_STYLES", "RELIABILITY_STYLES", "Style"]
 
 _ACCURACY = "#4878a8"
 _OVER = "#c8504a"
 _UNDER = "#e0a526"
-_BAND = "#9aa5b5"
 _DIAGONAL: dict[str, Any] = {"linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
 
-#: Bins of equal mass can be as narrow as a point; their bars are not.
-LEAST_WIDTH = 0.004
-
-
-#: Draws the curve of a display on an Axes, as number `index` there, with or without a band; returns the artists by the
-#: name of the display's attribute.
-Style = Callable[["ReliabilityDisplay", "Axes", int, bool, Mapping[str, Any]], dict[str, Any]]
+#: Draws the curve of a display on an Axes, as number `index` there, with the band of some name if any; returns the
+#: artists by the name of the display's attribute.
+Style = Callable[["ReliabilityDisplay", "Axes", int, "str | None", Mapping[str, Any]], dict[str, Any]]
 
 #: Forms of the diagram by name.
 RELIABILITY_STYLES: Registry[Style] = Registry("style")
 
-
-def proportion_limits(bins: BinSums, confidence_level: float = 0.95) -> tuple[Any, Any]:
-    """Return the Clopper-Pearson limits of the outcome frequency of each bin that holds samples.
-
-    Parameters
-    ----------
-    bins : BinSums
-    confidence_level : float, default=0.95
-
-    Returns
-    -------
-    low, high : ndarray of shape (m,)
-        For the m bins with samples; with weights, the number of rows stands for their worth.
-    """
-    filled = bins.weight > 0
-    rows = bins.count[filled].astype(np.float64)
-    tail = (1 - confidence_level) / 2
-    return clopper_pearson(bins.accuracy[filled] * rows, rows, tail, 1 - tail)
-
-
-def consistency_band(bins: BinSums, confidence_level: float = 0.95) -> tuple[Any, Any]:
-    """Return where the frequency of each bin lies if the predictions are perfectly calibrated.
-
-    Parameters
-    ----------
-    bins : BinSums
-    confidence_level : float, default=0.95
-        Probability that a single bin of perfectly calibrated predictions lies within.
-
-    Returns
-    -------
-    low, high : ndarray of shape (m,)
-        Quantiles of the binomial law of the bin's mean prediction, for the m bins with samples.
-
-    References
-    ----------
-    Bröcker & Smith, "Increasing the reliability of reliability diagrams", Weather and Forecasting 22, 2007.
-    """
-    from scipy.stats import binom
-
-    filled = bins.weight > 0
-    rows, mean = bins.count[filled], np.clip(bins.mean_confidence[filled], 0, 1)
-    tail = (1 - confidence_level) / 2
-    low, high = (binom.ppf(q, rows, mean) / rows for q in (tail, 1 - tail))
-    return np.clip(low, 0, 1), np.clip(high, 0, 1)
-
-
-def spans(bins: BinSums) -> tuple[Any, Any]:
-    """Return left edges and widths of the bins that hold samples; bins of one value stay visible."""
-    lower, upper = bins.edges
-    filled = bins.weight > 0
-    return lower[filled], np.maximum((upper - lower)[filled], LEAST_WIDTH)
-
-
-def borders(width: Any) -> Any:
-    """Return the line width of the bars' borders: none where they would cover the bar."""
-    return np.where(width > 4 * LEAST_WIDTH, 0.6, 0.0)
+#: Those that need every forecast, not only sums over bins.
+RANKED_STYLES = frozenset({"corp"})
 
 
 @RELIABILITY_STYLES.register("line")
 def _line(
-    display: ReliabilityDisplay, ax: Axes, index: int, band: bool, curve_kwargs: Mapping[str, Any]
+    display: ReliabilityDisplay, ax: Axes, index: int, band: str | None, curve_kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Draw points with Clopper-Pearson bars, joined by a line; the consistency band lies around the diagonal."""
+    """Draw points with Clopper-Pearson bars, joined by a line; a band lies around the diagonal."""
     bins = display.bins
     filled = bins.weight > 0
     x, y = bins.mean_confidence[filled], bins.accuracy[filled]
     style = {**curve_style(index), "linewidth": 1.6, "markersize": 4.5, **curve_kwargs}
-    artists: dict[str, Any] = {}
-    if not index:
-        artists["reference_line_"] = ax.plot([0, 1], [0, 1], color=foreground(), **_DIAGONAL)[0]
-    if band:
-        low, high = consistency_band(bins)
-        label = "95 % of calibrated models" if not index else f"calibrated, {display.name or index}"
-        artists["band_"] = ax.fill_between(x, low, high, color=_BAND, alpha=0.35, linewidth=0, label=label, zorder=1)
+    artists = _ground(display, ax, index, band, corp=False)
     low, high = proportion_limits(bins)
     artists["errorbar_"] = ax.errorbar(
         x,
@@ -125,21 +59,43 @@ def _line(
         zorder=4,
     )
     artists["line_"] = ax.plot(x, y, label=display.label, zorder=5, clip_on=False, **style)[0]
-    drawn = [line.get_xydata() for line in ax.lines if not str(line.get_label()).startswith("_")]
-    points = np.concatenate([np.asarray(each) for each in drawn])
-    artists["legend_"] = place_legend(ax, points[:, 0], points[:, 1])
+    artists["legend_"] = draw_legend(ax, under=display.share_ax_)
+    return artists
+
+
+@RELIABILITY_STYLES.register("corp")
+def _corp(
+    display: ReliabilityDisplay, ax: Axes, index: int, band: str | None, curve_kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Draw the CORP curve: the rising curve nearest to the outcomes, level over the forecasts that it pools."""
+    curve = display.curve
+    artists = _ground(display, ax, index, band, corp=True)
+    ends = np.diff(curve) != 0
+    kept = np.append(True, ends) | np.append(ends, True)
+    style = {**curve_style(index), "marker": "", "linewidth": 1.8, **curve_kwargs}
+    x = display.forecasts.probability[kept]
+    artists["line_"] = ax.plot(x, curve[kept], label=display.corp_label, zorder=5, clip_on=False, **style)[0]
+    artists["legend_"] = draw_legend(ax, under=display.share_ax_)
+    return artists
+
+
+def _ground(display: ReliabilityDisplay, ax: Axes, index: int, band: str | None, *, corp: bool) -> dict[str, Any]:
+    """Draw the diagonal, once, and the band."""
+    artists: dict[str, Any] = {}
     if not index:
-        note: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": "small", "bbox": note_box(), "zorder": 4}
-        n = f"n = {int(bins.count.sum()):,}"
-        display.share_ax_.text(0.02, 0.93, n, transform=display.share_ax_.transAxes, **note)
+        artists["reference_line_"] = ax.plot([0, 1], [0, 1], color=foreground(), **_DIAGONAL)[0]
+    if band is not None:
+        artists["band_"] = draw_band(display, ax, index, band, corp=corp)
     return artists
 
 
 @RELIABILITY_STYLES.register("bars")
 def _bars(
-    display: ReliabilityDisplay, ax: Axes, index: int, band: bool, curve_kwargs: Mapping[str, Any]
+    display: ReliabilityDisplay, ax: Axes, index: int, band: str | None, curve_kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Draw the accuracy of each bin as a bar and its gap to the mean confidence hatched over it."""
+    if band not in (None, "consistency"):
+        raise InputError(f"band={band!r} is not drawn over bars; take style='line' or 'corp'.")
     if index:
         raise InputError("bars hide each other: draw a second model with style='line', or on Axes of its own.")
     bins = display.bins
@@ -170,7 +126,7 @@ def _bars(
                 linewidth=borders(width[gap]),
                 label=label,
             )
-    if band:
+    if band is not None:
         low, high = consistency_band(bins)
         middle = left + width / 2
         artists["band_"] = ax.errorbar(
@@ -186,10 +142,14 @@ def _bars(
     artists["marks_"] = ax.hlines(
         accuracy, left, left + width, color=foreground(1.0), linewidth=1.2, zorder=3.5, clip_on=False
     )
-    artists["legend_"] = ax.legend(loc="upper left", fontsize="small", framealpha=0.85, edgecolor="none")
-    style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": note_box(), "zorder": 6}
-    ax.text(0.97, 0.03, display.note, transform=ax.transAxes, **style)
     _mark_means(display)
+    if makes_room(ax):
+        artists["legend_"] = draw_legend(ax, under=display.share_ax_, title=display.note)
+        return artists
+    for each in (ax, display.share_ax_):
+        artists["legend_"] = each.legend(loc="upper left", fontsize="small", framealpha=0.85, edgecolor="none")
+    style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": note_box(), "zorder": 6}
+    ax.text(0.97, 0.03, display.note.replace(", ", "\n", 1), transform=ax.transAxes, **style)
     return artists
 
 
@@ -201,4 +161,3 @@ def _mark_means(display: ReliabilityDisplay) -> None:
     frequency, mean = display.y_label.lower(), f"mean {display.x_label.lower()}"
     ax.axvline(accuracy, color=_ACCURACY, linewidth=1.6, label=f"{frequency} {accuracy * 100:.2f} %")
     ax.axvline(confidence, color=_OVER, linestyle="--", linewidth=1.6, label=f"{mean} {confidence * 100:.2f} %")
-    ax.legend(loc="upper left", fontsize="small", framealpha=0.85, edgecolor="none")

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "DASHES", "MARKERS", "curve_style", "foreground", "note_box", "place_legend", "wrapped"]
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "MARKERS",
+    "curve_style",
+    "draw_legend",
+    "foreground",
+    "makes_room",
+    "note_box",
+    "wrapped",
+]
 
 #: Colours of models and runs, in order. Any two differ by 17 or more in CIELAB as the colour-blind of all kinds see
 #: them, and stand out from white and from the dark of the report's page by a contrast of 2.9 or more.
@@ -22,6 +32,17 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (8, 2)))
 
 _LEGEND: dict[str, Any] = {"fontsize": "small", "framealpha": 0.85, "edgecolor": "none"}
+# Below the label of the axis: the pad is in units of the font, whatever the size of the Axes.
+_BELOW: dict[str, Any] = {
+    "loc": "upper center",
+    "bbox_to_anchor": (0.5, 0.0),
+    "borderaxespad": 4.2,
+    "columnspacing": 1.2,
+    "frameon": False,
+    "fontsize": "small",
+}
+# Characters of a legend that fit into an inch, and those that the sign before a label takes.
+_PER_INCH, _HANDLE = 14.0, 7
 
 
 def curve_style(index: int) -> dict[str, Any]:
@@ -52,19 +73,57 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
 
 
-def place_legend(ax: Axes, x: NDArray[np.float64], y: NDArray[np.float64], **kwargs: Any) -> Any:
-    """Draw the legend in the upper left or the lower right corner, whichever has fewer of the given points near.
+def draw_legend(ax: Axes, *, under: Axes | None = None, title: str = "") -> Any:
+    """Draw the legend: below the Axes, where nothing is hidden, if the figure's layout makes room; else inside.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        Both axes run from 0 to 1.
-    x, y : ndarray of shape (n,)
-        What is drawn.
-    **kwargs
-        For the legend.
+        Whose artists are named.
+    under : matplotlib Axes, optional
+        The Axes below `ax`, whose artists are named too; the legend goes below it.
+    title : str, default=""
+        Heading of a legend below.
     """
+    handles, labels = ax.get_legend_handles_labels()
+    if not makes_room(ax):
+        points = [line.get_xydata() for line in ax.lines if not str(line.get_label()).startswith("_")]
+        at_corner = {} if under is None or not points else {"loc": _free_corner(np.concatenate(points))}
+        return ax.legend(**{**_LEGEND, **at_corner})
+    place = ax
+    if under is not None:
+        place = under
+        more = under.get_legend_handles_labels()
+        handles, labels = [*handles, *more[0]], [*labels, *more[1]]
+    longest = max((len(line) for label in labels for line in label.split("\n")), default=1)
+    return place.legend(
+        handles,
+        labels,
+        title=title,
+        title_fontsize="small",
+        ncols=max(1, min(3, len(labels), int(_width(ax) * _PER_INCH / (longest + _HANDLE)))),
+        **_BELOW,
+    )
+
+
+def makes_room(ax: Axes) -> bool:
+    """Return whether the layout of the figure leaves room for a legend outside the Axes."""
+    figure = ax.get_figure(root=True)
+    engine = None if figure is None else figure.get_layout_engine()
+    return engine is not None and ax.get_subplotspec() is not None and not engine.adjust_compatible
+
+
+def _width(ax: Axes) -> float:
+    """Return about how many inches of the figure belong to the column of an Axes."""
+    figure, place = ax.get_figure(root=True), ax.get_subplotspec()
+    if figure is None or place is None:
+        return 0.0
+    return figure.get_figwidth() / place.get_topmost_subplotspec().get_gridspec().ncols
+
+
+def _free_corner(points: NDArray[np.float64]) -> str:
+    """Return the upper left or the lower right corner, whichever has fewer points near; both axes run from 0 to 1."""
+    x, y = points.T
     upper_left = np.count_nonzero((x < 0.6) & (y > 0.6))
     lower_right = np.count_nonzero((x > 0.4) & (y < 0.4))
-    loc = "upper left" if upper_left <= lower_right else "lower right"
-    return ax.legend(**{**_LEGEND, "loc": loc, **kwargs})
+    return "upper left" if upper_left <= lower_right else "lower right"

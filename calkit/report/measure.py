@@ -33,7 +33,7 @@ _ID_COLUMNS = 3
 
 # Temperatures of a sweep reach at least so far, and as far beyond a fitted one as the factor says.
 _LOWEST, _HIGHEST, _BEYOND = 0.5, 5.0, 1.5
-# How many there are, and the exponentials that so many may take: a few seconds' worth.
+# How many there are, and how many exponentials all of them may take: a few seconds' worth.
 _STEPS = ((60, 200_000_000), (24, 400_000_000), (12, 1_000_000_000))
 
 

@@ -165,7 +165,9 @@ class UniformBins(ForecastStatistic[BinSums]):
     def measure_folds(self, rows: Rows, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
         """Return the gaps of each fold and bin, by a kernel where the view has one."""
         kernel = kernel_of(self, rows)
-        return kernel.folds(rows, self, fold, n_folds) if kernel else super().measure_folds(rows, fold, n_folds)
+        if kernel is None or kernel.folds is None:
+            return super().measure_folds(rows, fold, n_folds)
+        return kernel.folds(rows, self, fold, n_folds)
 
     def count(self, forecasts: Forecasts) -> BinSums:
         """Return the sums over bins, and keys if there are any."""

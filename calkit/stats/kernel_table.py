@@ -30,13 +30,13 @@ class Kernel:
         Whether it can measure a block of rows.
     sums : callable
         Takes rows and the statistic, returns the summary.
-    folds : callable
+    folds : callable, optional
         Takes rows, the statistic, folds of rows and their number, returns the sums of each fold.
     """
 
     serves: Callable[[Rows], bool]
     sums: Callable[[Rows, Any], Any]
-    folds: Callable[[Rows, Any, NDArray[np.intp], int], FoldSums]
+    folds: Callable[[Rows, Any, NDArray[np.intp], int], FoldSums] | None = None
 
 
 #: Kernels by the classes of statistic and view; the package that has them fills it.

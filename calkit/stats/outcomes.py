@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.stats.folds import FoldSums
 from calkit.stats.rows import Rows
 from calkit.stats.statistic import Statistic
 
-__all__ = ["OutcomeTotal", "OutcomeTotals"]
+__all__ = ["OutcomePart", "OutcomeTotal", "OutcomeTotals"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,8 @@ class OutcomeTotals:
 class OutcomeTotal(Statistic[OutcomeTotals]):
     """Statistic: the weighted total of one quantity of :class:`~calkit.stats.Rows`, by whether the row is right.
 
+    With soft labels each vote counts as a row of its own, weighted by its share.
+
     Parameters
     ----------
     quantity : {"nll", "entropy", "confidence", "p_true"}
@@ -74,10 +78,63 @@ class OutcomeTotal(Statistic[OutcomeTotals]):
 
     def measure(self, rows: Rows) -> OutcomeTotals:
         """Return the :class:`OutcomeTotals` of one block."""
-        outcome = np.where(rows.correct, 0, 1)
+        weight, total = self.parts(rows)
+        count = int(rows.correct.sum())
+        return OutcomeTotals(np.array([count, len(rows) - count]), weight.sum(axis=1), total.sum(axis=1))
+
+    def parts(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weight and weighted quantity of each row, times its share that is right and wrong: (2, b) each."""
+        right = rows.hit.astype(np.float64)
+        share = np.stack([right, 1 - right])
         values = getattr(rows, self.quantity)
-        return OutcomeTotals(
-            np.bincount(outcome, minlength=2),
-            np.bincount(outcome, rows.weight, 2).astype(np.float64),
-            np.bincount(outcome, values if rows.weight is None else values * rows.weight, 2).astype(np.float64),
-        )
+        if rows.votes is not None and self.quantity in _IF_RIGHT:
+            # The quantity is a mean over the votes: those for the predicted class are taken out of it.
+            of_right = right * _IF_RIGHT[self.quantity](rows)
+            total = np.stack([of_right, values - of_right])
+        else:
+            # A product with 0 would spoil the sums where a value is infinite.
+            total = np.where(share > 0, share * np.where(share > 0, values, 0), 0)
+        return (share, total) if rows.weight is None else (share * rows.weight, total * rows.weight)
+
+
+def _nll_if_right(rows: Rows) -> NDArray[np.float64]:
+    return -rows.log_probabilities[np.arange(len(rows)), rows.predicted]
+
+
+# Quantities that depend on the label: what they are if the predicted class is the true one.
+_IF_RIGHT: dict[str, Callable[[Rows], NDArray[np.float64]]] = {
+    "nll": _nll_if_right,
+    "p_true": lambda rows: rows.confidence,
+}
+
+
+@dataclass(frozen=True)
+class OutcomePart(Statistic[Any]):
+    """Statistic, for folds only: weight and total of a quantity over the rows that are right, or wrong, or all.
+
+    Parameters
+    ----------
+    total : OutcomeTotal
+    part : int or None
+        0 for the correct rows, 1 for the misclassified ones, None for all.
+    """
+
+    total: OutcomeTotal
+    part: int | None
+    is_sum: ClassVar[bool] = True
+    groupable: ClassVar[bool] = True
+
+    @property
+    def needs_distribution(self) -> bool:  # type: ignore[override]
+        """Whether the scores of all classes are needed."""
+        return self.total.needs_distribution
+
+    def measure(self, rows: Rows) -> Any:
+        """Not defined: the sums are those of :class:`OutcomeTotal`."""
+        raise NotImplementedError("parts of outcomes are counted for folds only")
+
+    def measure_folds(self, rows: Rows, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
+        """Return the sums over the rows of each fold."""
+        weight, total = (part.sum(axis=0) if self.part is None else part[self.part] for part in self.total.parts(rows))
+        sums = [np.bincount(fold, values, n_folds).astype(np.float64) for values in (weight, total)]
+        return FoldSums(sums[0], sums[1].reshape(n_folds, 1))

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from calkit.errors import InputError
 from calkit.stats.bins import BinSums
 from calkit.stats.forecasts import Forecasts
+from calkit.stats.once import once
 from calkit.stats.statistic import ForecastStatistic
 from calkit.stats.views import TOP, View
 
-__all__ = ["ConfidencePairs", "Pairs", "equal_mass_bins", "focal_calibration_bins"]
+__all__ = ["ConfidencePairs", "Pairs", "equal_mass_bins", "focal_calibration_bins", "percentile_index"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,11 @@ class ConfidencePairs:
 
     def __len__(self) -> int:
         return len(self.confidence)
+
+    @once
+    def order(self) -> NDArray[np.intp]:
+        """The rows by rising confidence: values and floors in bins of equal mass both need it."""
+        return np.argsort(self.confidence)
 
     def _weights(self) -> NDArray[np.float64]:
         return np.ones(len(self)) if self.weight is None else self.weight
@@ -77,9 +83,8 @@ def equal_mass_bins(pairs: ConfidencePairs, n_bins: int) -> BinSums:
     BinSums
         With the smallest and the largest confidence of each bin as its edges (NaN for an empty bin).
     """
-    order = np.argsort(pairs.confidence)
-    confidence, correct = pairs.confidence[order], pairs.correct[order]
-    weight = None if pairs.weight is None else pairs.weight[order]
+    confidence, correct = pairs.confidence[pairs.order], pairs.correct[pairs.order]
+    weight = None if pairs.weight is None else pairs.weight[pairs.order]
     new = np.flatnonzero(np.concatenate([[True], confidence[1:] != confidence[:-1]]))
     if weight is None:
         group_bin = new * n_bins // len(confidence)
@@ -123,6 +128,24 @@ def focal_calibration_bins(pairs: ConfidencePairs, n_bins: int) -> BinSums:
             np.append(sums.correct, 0.0),
         )
     return sums
+
+
+def percentile_index(pairs: ConfidencePairs, n_bins: int) -> NDArray[np.intp]:
+    """Return the bin of each pair between percentiles of the confidences, as scikit-learn's calibration_curve has them.
+
+    Edges are linearly interpolated percentiles and bins ``(a, b]``, those at the ends open. Bins that hold no pair are
+    left out.
+
+    Raises
+    ------
+    InputError
+        If there are weights, of which percentiles know nothing.
+    """
+    if pairs.weight is not None:
+        raise InputError("percentiles do not know sample_weight; bins of equal mass do: rmsce:binning=cbrt.")
+    shares = np.linspace(0, 1, n_bins + 1)[1:-1]
+    index = np.searchsorted(np.percentile(pairs.confidence, shares * 100), pairs.confidence, side="left")
+    return np.unique(index, return_inverse=True)[1]
 
 
 def _with_data_edges(sums: BinSums, confidence: NDArray[np.float64], index: NDArray[np.intp]) -> BinSums:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 from calkit.errors import InputError
 from calkit.executors import Executor, PairwiseSum, SerialExecutor, automatic_executor, open_executor
 from calkit.predictions import Predictions, RowBlock
+from calkit.stats.kernels import KernelPolicy
 from calkit.stats.rows import Rows, Workspace
 from calkit.stats.statistic import Passes, Statistic, Summary
 
@@ -180,6 +181,7 @@ class _Pass:
     block_rows: int | None
     check: bool
     first_row: int = 0
+    policy: KernelPolicy = field(default_factory=KernelPolicy.of_this_process)
 
     def over(self, source: Predictions | Sharded, executor: Executor | None, lengths: _Lengths | None) -> _Totals:
         """Return the totals of all rows; of parts, the places of the rows are known if their lengths are given."""
@@ -233,7 +235,8 @@ class _Pass:
             return _Totals(tuple(statistic.measure(rows) for statistic in self.statistics))
 
     def _workspace(self) -> Workspace:
-        return Workspace(squares=any(statistic.needs_squares for statistic in self.statistics))
+        squares = any(statistic.needs_squares for statistic in self.statistics)
+        return Workspace(squares=squares, policy=self.policy)
 
     def _refuse_other_kinds(self, predictions: Predictions) -> None:
         if predictions.kind == "confidence" and any(statistic.needs_distribution for statistic in self.statistics):

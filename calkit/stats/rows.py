@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.blocks import log_floored
 from calkit.errors import InputError
-from calkit.predictions import RowBlock, log_floored
+from calkit.predictions import RowBlock
 from calkit.registry import unknown_name
 from calkit.stats.binning import uniform_edges
 from calkit.stats.grouping import groups_of
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from calkit.stats.transforms import Transform
     from calkit.stats.views import View
 
-__all__ = ["Rows", "Workspace"]
+__all__ = ["CLASS_COLUMNS", "PREDICTED_CLASS", "TRUE_CLASS", "Rows", "Workspace"]
+
+#: Columns that all predictions of classes have: the column of scores that is largest, and that of the true class.
+PREDICTED_CLASS, TRUE_CLASS = "predicted class", "true class"
+CLASS_COLUMNS = {PREDICTED_CLASS: "predicted", TRUE_CLASS: "y_true"}
 
 # Confidences of float32 logits, computed in float32, are right to far less than this.
 _FLOAT32_ERROR = 2e-6
@@ -86,13 +91,21 @@ class Rows:
         return self._forecasts[view]
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return another column of the rows, by its name.
+        """Return another column of the rows, by its name, or one of :data:`CLASS_COLUMNS`.
 
         Raises
         ------
+        InputError
+            If it is a class, and the rows have none.
         NotFoundError
             If the predictions have no such column.
         """
+        if name in CLASS_COLUMNS:
+            if self.kind == "confidence" or self.multilabel:
+                raise InputError(
+                    f"rows have a {name} only where one of several classes is true; choose another column."
+                )
+            return np.asarray(getattr(self, CLASS_COLUMNS[name]))
         if name not in self._block.columns:
             raise unknown_name("column", name, self._block.columns, of="the predictions")
         return self._block.columns[name]
@@ -274,7 +287,9 @@ class Rows:
 
     @once
     def p_true(self) -> NDArray[np.float64]:
-        """Probability of the true class."""
+        """Probability of the true class; with soft labels, its mean over the votes."""
+        if self.votes is not None:
+            return np.asarray((self.votes * self.probabilities).sum(axis=1))
         if self.kind == "probs":
             return self._true.astype(np.float64)
         return np.exp(self._beta * self._sums.true_shift) / (1 + self._sums.rest)
@@ -348,7 +363,8 @@ class Rows:
     @property
     def _kernels(self) -> Any:
         if self._workspace.kernels is None:
-            self._workspace.kernels = choose_kernels(self._block.n_total * int(self.scores.shape[1]))
+            n_scores = self._block.n_total * int(self.scores.shape[1])
+            self._workspace.kernels = choose_kernels(n_scores, self._workspace.policy)
         return self._workspace.kernels
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from calkit.stats.parts import Parts
-from calkit.stats.rows import Rows
+from calkit.stats.rows import CLASS_COLUMNS, Rows
 from calkit.stats.statistic import Passes, Statistic
 from calkit.stats.views import View
 
@@ -39,7 +39,7 @@ class By(Statistic[Parts[Any]]):
     @property
     def needs_distribution(self) -> bool:  # type: ignore[override]
         """Whether the scores of all classes are needed."""
-        return self.statistic.needs_distribution
+        return self.statistic.needs_distribution or self.column in CLASS_COLUMNS
 
     @property
     def needs_squares(self) -> bool:  # type: ignore[override]

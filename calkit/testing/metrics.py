@@ -187,7 +187,7 @@ def streams_are_the_whole(spec: str, target: str) -> None:
     y = _labels(data)
 
     def stream(rows: slice) -> StreamingEvaluation:
-        made = StreamingEvaluation([spec], target=target, by="group", keep_pairs=True)
+        made = StreamingEvaluation([spec], target=target, by="group", keep_pairs=True, floors=False)
         groups = {"group": data.columns["group"][rows]}
         return made.update(data.scores[rows], y[rows], columns=groups)
 

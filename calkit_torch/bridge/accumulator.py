@@ -20,7 +20,7 @@ from calkit_torch.bridge.statistics import counter_of, keeps_pairs
 
 __all__ = ["Accumulator"]
 
-# Scores worked on at once: so many float64 stay in a core's cache, or bound what an accelerator needs beside them.
+# Scores worked on at once: their float64 values stay in a core's cache, or bound what an accelerator needs beside them.
 _CHUNK = {"cpu": 1 << 18}
 _ACCELERATOR_CHUNK = 1 << 22
 
@@ -279,7 +279,7 @@ class Accumulator:
 
 _IMPOSSIBLE = {
     "logits": (
-        "logits must be finite, but {} NaN or infinity (half precision overflows at 65504). Mend the model, or give "
+        "logits must be finite, but {} NaN or infinity (half precision overflows at 65504). Correct the model, or give "
         "those rows sample_weight 0."
     ),
     "probs": (

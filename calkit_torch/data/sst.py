@@ -36,7 +36,7 @@ _FIVE = ("very negative", "negative", "neutral", "positive", "very positive")
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be told of a tree.
+    """What is predicted of a tree.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ TASKS: Mapping[str, Task] = {
     "two-class": Task(("negative", "positive"), (0, 0, IGNORED, 1, 1), judged=(0, 1)),
     "fine": Task(_FIVE, (0, 1, 2, 3, 4), judged=(0, 1, 2, 3, 4)),
 }
-"""What can be told of a tree, by name."""
+"""What can be predicted of a tree, by name."""
 
 
 @register_dataset("sst")

@@ -16,7 +16,9 @@ from calkit_torch.losses._focal import modulation, power
 __all__ = ["AdaFocalLoss"]
 
 
-@register_loss("adafocal")
+@register_loss(
+    "adafocal", formula="focal or inverse focal loss, γ by bins, learnt", reference="Ghosh et al., NeurIPS 2022"
+)
 class AdaFocalLoss(Loss):
     r"""Focal loss whose γ follows the calibration of a validation set, bin by bin.
 

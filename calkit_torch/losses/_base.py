@@ -67,6 +67,8 @@ class Loss(nn.Module):
     """
 
     name: ClassVar[str]
+    formula: ClassVar[str] = ""
+    reference: ClassVar[str] = ""
 
     def __init__(self, *, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__()
@@ -171,11 +173,20 @@ class Loss(nn.Module):
         return {"weight": self.weight, "ignore_index": self.ignore_index, "reduction": self.reduction}
 
 
-def register_loss(name: str) -> Callable[[type[Loss]], type[Loss]]:
-    """Return a class decorator that makes a loss known to :func:`get_loss` under ``name``."""
+def register_loss(name: str, *, formula: str = "", reference: str = "") -> Callable[[type[Loss]], type[Loss]]:
+    """Return a class decorator that makes a loss known to :func:`get_loss`.
+
+    Parameters
+    ----------
+    name : str
+    formula : str, optional
+        The loss of a sample, or the penalty, in Markdown, for the table of losses.
+    reference : str, optional
+        Who proposed it, and where.
+    """
 
     def store(cls: type[Loss]) -> type[Loss]:
-        cls.name = name
+        cls.name, cls.formula, cls.reference = name, formula, reference
         return LOSSES.register(name)(cls)
 
     return store

@@ -117,7 +117,7 @@ def soft_binned_ece(
     return loss.penalty(*read_batch(logits, y, None, ignore_index))
 
 
-@register_loss("dca")
+@register_loss("dca", formula="base + λ · abs(confidence − accuracy)", reference="Liang et al., BMVC 2020")
 class DCALoss(RegularisedLoss):
     """A base loss plus DCA; see :func:`dca`, and :class:`RegularisedLoss` for the parameters."""
 
@@ -127,7 +127,9 @@ class DCALoss(RegularisedLoss):
         return ((r - c) * present).sum().abs() / present.sum().clamp(min=1)
 
 
-@register_loss("mdca")
+@register_loss(
+    "mdca", formula="base + λ · abs(confidence − accuracy), class by class", reference="Hebbalaguppe et al., CVPR 2022"
+)
 class MDCALoss(RegularisedLoss):
     """A base loss plus MDCA; see :func:`mdca`, and :class:`RegularisedLoss` for the parameters."""
 
@@ -141,7 +143,7 @@ class MDCALoss(RegularisedLoss):
         return excess.abs().mean() / present.sum().clamp(min=1)
 
 
-@register_loss("soft-binned-ece")
+@register_loss("soft-binned-ece", formula="base + λ · soft-binned ECE", reference="Karandikar et al., NeurIPS 2021")
 class SoftBinnedECELoss(RegularisedLoss):
     """A base loss plus soft-binned ECE; see :func:`soft_binned_ece`, and :class:`RegularisedLoss`.
 

@@ -47,7 +47,7 @@ def brier(logits: Tensor, y: Tensor, *, weight: Tensor | None = None, ignore_ind
     return BrierLoss().values(*read_batch(logits, y, weight, ignore_index))
 
 
-@register_loss("brier")
+@register_loss("brier", formula=r"$\sum_k (p_k - y_k)^2$", reference="Brier, 1950")
 class BrierLoss(Loss):
     """Brier score; see :func:`brier`, and :class:`Loss` for the options."""
 

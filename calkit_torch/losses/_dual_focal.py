@@ -50,7 +50,9 @@ def dual_focal(
     return DualFocalLoss(gamma).values(*read_batch(logits, y, weight, ignore_index))
 
 
-@register_loss("dual-focal")
+@register_loss(
+    "dual-focal", formula=r"$-(1-p_y+p_j)^\gamma \log p_y$, $p_j$ the next below", reference="Tao et al., ICML 2023"
+)
 class DualFocalLoss(Loss):
     """Dual focal loss; see :func:`dual_focal`, and :class:`Loss` for the options."""
 

@@ -126,7 +126,7 @@ class FocalFamilyLoss(Loss):
         return targets.expect(lambda nll: self.modulation(torch.exp(-nll)) * nll, logits)
 
 
-@register_loss("focal")
+@register_loss("focal", formula=r"$-(1-p_y)^\gamma \log p_y$", reference="Lin et al., ICCV 2017")
 class FocalLoss(FocalFamilyLoss):
     """Focal loss with one γ; see :func:`focal`, and :class:`Loss` for the options.
 
@@ -147,7 +147,7 @@ class FocalLoss(FocalFamilyLoss):
         return modulation(p, self.gamma)
 
 
-@register_loss("focal-scheduled")
+@register_loss("focal-scheduled", formula="focal loss, γ by epoch", reference="the paper, 2020")
 class ScheduledFocalLoss(Loss):
     """Focal loss whose γ changes at given epochs: ``loss.for_epoch(epoch)`` is the loss to train with.
 
@@ -214,7 +214,7 @@ class ScheduledFocalLoss(Loss):
         raise UsageError(f"{self} depends on the epoch; train with loss.for_epoch(epoch), epochs counted from 0.")
 
 
-@register_loss("inverse-focal")
+@register_loss("inverse-focal", formula=r"$-(1+p_y)^\gamma \log p_y$", reference="Wang et al., NeurIPS 2021")
 class InverseFocalLoss(FocalFamilyLoss):
     """Inverse focal loss; see :func:`inverse_focal`, and :class:`Loss` for the options."""
 

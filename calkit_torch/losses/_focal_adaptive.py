@@ -96,7 +96,7 @@ def focal_continuous(
     return ContinuousFocalLoss(minimum).values(*read_batch(logits, y, weight, ignore_index))
 
 
-@register_loss("focal-adaptive")
+@register_loss("focal-adaptive", formula="focal loss, γ by bands of $p_y$", reference="the paper, 2020")
 class AdaptiveFocalLoss(FocalFamilyLoss):
     """Focal loss with a γ for each band of probabilities; see :func:`focal_adaptive`.
 
@@ -142,7 +142,11 @@ class AdaptiveFocalLoss(FocalFamilyLoss):
         return modulation(p, gamma)
 
 
-@register_loss("focal-continuous")
+@register_loss(
+    "focal-continuous",
+    formula=r"focal loss, $\gamma = \max(\gamma^*(p_y), \text{minimum})$",
+    reference="the paper, Proposition 2",
+)
 class ContinuousFocalLoss(FocalFamilyLoss):
     """Focal loss with the γ*(p) of Proposition 2; see :func:`focal_continuous`."""
 

@@ -125,7 +125,7 @@ def logit_norm(
     return LogitNormLoss(temperature).values(*read_batch(logits, y, weight, ignore_index))
 
 
-@register_loss("ce")
+@register_loss("ce", formula=r"$-\log p_y$")
 class CrossEntropyLoss(Loss):
     """Cross-entropy; see :func:`cross_entropy`, and :class:`Loss` for the options.
 
@@ -162,7 +162,7 @@ class CrossEntropyLoss(Loss):
         return 0.0
 
 
-@register_loss("label-smoothing")
+@register_loss("label-smoothing", formula="cross-entropy with smoothed labels", reference="Szegedy et al., CVPR 2016")
 class LabelSmoothingLoss(CrossEntropyLoss):
     """Cross-entropy with smoothed labels; see :func:`label_smoothing`, and :class:`Loss` for the options."""
 
@@ -182,7 +182,9 @@ class LabelSmoothingLoss(CrossEntropyLoss):
         return self.smoothing / limit
 
 
-@register_loss("logit-norm")
+@register_loss(
+    "logit-norm", formula=r"cross-entropy of $z / (\tau \lVert z \rVert)$", reference="Wei et al., ICML 2022"
+)
 class LogitNormLoss(CrossEntropyLoss):
     """Cross-entropy of normalised logits; see :func:`logit_norm`, and :class:`Loss` for the options."""
 

@@ -108,7 +108,7 @@ class _MMCE(RegularisedLoss):
         self.scaling = scaling
 
 
-@register_loss("mmce")
+@register_loss("mmce", formula="base + λ · MMCE", reference="Kumar et al., ICML 2018")
 class MMCELoss(_MMCE):
     """A base loss plus MMCE; see :func:`mmce`, and :class:`RegularisedLoss` for the other parameters.
 
@@ -126,7 +126,7 @@ class MMCELoss(_MMCE):
         return safe_sqrt(square) if self.scaling == "paper" else square
 
 
-@register_loss("mmce-w")
+@register_loss("mmce-w", formula="base + λ · weighted MMCE", reference="Kumar et al., ICML 2018")
 class WeightedMMCELoss(_MMCE):
     """A base loss plus MMCE_w; see :func:`mmce_w`, and :class:`RegularisedLoss` for the other parameters."""
 

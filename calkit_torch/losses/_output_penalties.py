@@ -101,7 +101,7 @@ def mbls(
     return loss.values(*read_batch(logits, y, weight, ignore_index))
 
 
-@register_loss("confidence-penalty")
+@register_loss("confidence-penalty", formula="base − β · entropy", reference="Pereyra et al., 2017")
 class ConfidencePenaltyLoss(RegularisedLoss):
     """A base loss minus the entropy of the prediction; see :func:`confidence_penalty`, :class:`RegularisedLoss`."""
 
@@ -114,7 +114,7 @@ class ConfidencePenaltyLoss(RegularisedLoss):
         return (log_p.exp() * log_p).sum(targets.dim)
 
 
-@register_loss("mbls")
+@register_loss("mbls", formula=r"base + λ · $\sum_k \max(0, \max_j z_j - z_k - m)$", reference="Liu et al., CVPR 2022")
 class MbLSLoss(RegularisedLoss):
     """A base loss plus a penalty on distances between logits; see :func:`mbls`, :class:`RegularisedLoss`."""
 

@@ -21,7 +21,7 @@ def default_callbacks(*, progress: bool = True, history: str = "train", every: i
         What is measured after an epoch: all three sets, which takes about a quarter of the time of training more;
         validation and test set; or nothing.
     every : int
-        Measure after every so many epochs, and after the last.
+        Number of epochs between measurements; the last epoch is always measured.
 
     Raises
     ------

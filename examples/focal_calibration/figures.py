@@ -22,12 +22,12 @@ from scipy.special import softmax
 
 import calkit
 from calkit.calibrators import TemperatureScaling
-from calkit.theory import focal_minimiser, gamma_star, gradient_ratio
+from calkit.plotting import FocalMinimiserDisplay, GradientNormsDisplay, GradientRatioDisplay
+from calkit.theory import gamma_star
 
 TARGET = HERE.parents[1] / "docs" / "_static" / "paper"
 COLOURS = {"CE": "#4c72b0", "FL-1": "#dd8452", "FL-2": "#55a868", "FL-3": "#c44e52", "FLA-53": "#8172b3"}
 Records = Sequence[dict[str, Any]]
-GAMMAS = (0, 1, 2, 3, 5, 7, 10)
 
 
 class NotRunError(Exception):
@@ -136,35 +136,24 @@ def figure_3() -> Picture:
 
 def figure_4a() -> Picture:
     """Draw g(p, gamma), the gradient of focal loss over that of cross-entropy."""
-    picture, axes = canvas(1, 1, width=5, height=3.4)
-    ax, p = axes[0, 0], np.linspace(0.0005, 0.9995, 1000)
-    for gamma in GAMMAS:
-        ax.plot(p, gradient_ratio(p, gamma), label=f"γ = {gamma}")
+    display = GradientRatioDisplay.from_gamma(plot=False)
+    picture = display.figure(size=(5, 4))
     for p0, height in ((0.19, 1.46), (0.25, 1.34), (0.4, 1.22)):
-        ax.plot(p0, 1, "o", color="0.2", ms=4)
-        ax.plot([p0, 0.45], [1, height], color="0.7", lw=0.7)
-        ax.text(0.46, height - 0.02, f"γ*({p0}) = {gamma_star(p0):.2f}", fontsize=8)
-    ax.axhline(1, color="0.6", lw=0.8)
-    titled(ax, "", "g(p, γ)", "p of the true class")
-    ax.legend(fontsize=7)
+        display.ax_.plot(p0, 1, "o", color="0.2", ms=4)
+        display.ax_.plot([p0, 0.45], [1, height], color="0.7", lw=0.7)
+        display.ax_.text(0.46, height - 0.02, f"γ*({p0}) = {gamma_star(p0):.2f}", fontsize=8)
     return picture
 
 
 def figure_4b() -> Picture:
     """Draw histograms of the gradient norms of the last layer over the training set, under CE and FLA-53."""
     experiments = [e for e in ("20newsgroups", "sst") if any("gradient_norms" in r for r in records_of(e, "CE"))]
-    picture, axes = canvas(len(experiments), 3)
+    picture, axes = canvas(len(experiments), 3, height=3.2)
     for line, experiment in zip(axes, experiments, strict=True):
-        for loss in ("CE", "FLA-53"):
-            marked = [r for r in records_of(experiment, loss) if "gradient_norms" in r]
-            for ax, record in zip(line, marked, strict=False):
-                found = record["gradient_norms"]
-                share = 100 * np.array(found["counts"]) / sum(found["counts"])
-                ax.stairs(share, found["edges"], fill=True, alpha=0.5, color=COLOURS[loss], label=loss)
-                ax.set_xscale("log")
-                ax.set_xlim(1e-4, 1e3)
-                titled(ax, f"{experiment}, epoch {record['epoch']}", "% of the samples", "gradient norm")
-        line[0].legend(fontsize=7)
+        records = {loss: records_of(experiment, loss) for loss in ("CE", "FLA-53")}
+        for ax in GradientNormsDisplay(records).plot(line.tolist()).axes_:
+            ax.set_xlim(1e-4, 1e3)
+            ax.set_title(f"{experiment}, {ax.get_title()}", fontsize=9)
     return picture
 
 
@@ -204,13 +193,7 @@ def figure_6() -> Picture:
 
 def figure_7() -> Picture:
     """Draw the prediction that minimises the expected loss, against the true probability."""
-    picture, axes = canvas(1, 1, width=4.2, height=3.6)
-    p = np.linspace(0, 1, 401)
-    for gamma in GAMMAS[:5]:
-        axes[0, 0].plot(p, focal_minimiser(p, gamma), label="CE" if gamma == 0 else f"γ = {gamma}")
-    titled(axes[0, 0], "", "q that minimises the loss", "true probability p")
-    axes[0, 0].legend()
-    return picture
+    return FocalMinimiserDisplay.from_gamma(plot=False).figure(size=(4.2, 4.2))
 
 
 def test_images(data: Path, n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:

@@ -469,3 +469,118 @@ def test_exact_zeros_do_no_harm():
     for name in ("spline", "scaling-binning", "venn-abers", "bbq"):
         found = calkit.evaluate(get_calibrator(name).fit_predictions(predictions).apply(predictions), ["nll"])
         assert found["nll"] < best["nll"] + 0.3, name
+
+
+class TestTies:
+    """Rows of equal score: what random forests and neighbours give."""
+
+    TABLES = (
+        "isotonic", "centred-isotonic", "near-isotonic", "histogram", "bbq", "scaling-binning", "cdf-spline", "spline",
+        "venn-abers", "top-label-histogram",
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("name", ["isotonic", "near-isotonic", "histogram", "cdf-spline"])
+    def test_one_score_gives_how_often_it_happens(self, name):
+        y = (np.arange(200) < 57).astype(int)
+        probs = get_calibrator(f"{name}:mix=none").fit(np.full(200, 1.3), y).predict_proba([1.3])
+        assert probs[0, 1] == pytest.approx(57 / 200, abs=1e-9)
+
+    @pytest.mark.parametrize("name", [*TABLES, "one-vs-rest:calibrator=isotonic"])
+    @pytest.mark.parametrize("share", [0.7, 0.95])
+    def test_most_rows_have_one_score(self, name, share):
+        # True log-odds are half of those given, plus .3; the scores that were seen are mapped to within .12 of it.
+        rng = np.random.default_rng(0)
+        p = np.where(rng.random(4000) < share, 1e-3, rng.integers(1, 10, 4000) / 10)
+        logit = np.log(p / (1 - p))
+        true = 1 / (1 + np.exp(-0.5 * logit - 0.3))
+        y = (rng.random(4000) < true).astype(int)
+        found = get_calibrator(name).fit(logit, y).predict_proba(logit)[:, 1]
+        assert np.sqrt(np.mean((found - true) ** 2)) < 0.06
+
+    @pytest.mark.parametrize("name", TABLES)
+    def test_their_order_does_not_matter(self, name):
+        rng = np.random.default_rng(0)
+        logits, y = rng.integers(-2, 3, (300, 3)).astype(float), rng.integers(0, 3, 300)
+        order = rng.permutation(300)
+        first = get_calibrator(name).fit(logits, y).predict_proba(logits)
+        second = get_calibrator(name).fit(logits[order], y[order]).predict_proba(logits)
+        np.testing.assert_allclose(first, second, atol=1e-10)
+
+
+def test_cdf_spline_with_ties_is_the_mean_over_their_orders():
+    # Least squares is linear in the curve, so the mean of fits without ties, over orders of the tied rows, tends to it.
+    from scipy.interpolate import CubicSpline
+
+    rng = np.random.default_rng(0)
+    x = rng.choice([0.1, 0.3, 0.6, 0.9], 400, p=[0.5, 0.2, 0.2, 0.1])
+    y = (rng.random(400) < x**1.5).astype(int)
+    basis = CubicSpline(np.linspace(0, 1, 6), np.eye(6), bc_type="natural")
+    curves = []
+    for _ in range(200):
+        order = np.lexsort((rng.random(400), x))
+        gap = np.cumsum(y[order] - x[order]) / 400
+        curves.append(np.linalg.lstsq(basis(np.arange(1, 401) / 400), gap, rcond=None)[0])
+    edges = np.searchsorted(np.sort(x), [0.1, 0.3, 0.6, 0.9, 1.0]) / 400
+    slopes = np.diff(basis(edges) @ np.mean(curves, axis=0)) / np.diff(edges)
+    logit = np.log(x / (1 - x))
+    found = get_calibrator("cdf-spline:mix=none").fit(logit, y).predict_proba(np.log([1 / 9, 3 / 7, 3 / 2, 9]))[:, 1]
+    np.testing.assert_allclose(found, np.add(slopes, [0.1, 0.3, 0.6, 0.9]), atol=0.005)
+
+
+@pytest.mark.parametrize("name", TestTies.TABLES)
+def test_many_classes_and_impossible_ones_are_defined(name):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(40, 120))
+    logits[::2, :60] = -np.inf
+    probs = get_calibrator(name).fit(logits, rng.integers(60, 120, 40)).predict_proba(logits)
+    assert np.isfinite(probs).all()
+    np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-12)
+    assert (probs[::2, :60] == 0).all()
+
+
+class TestVennAbersOfManyClasses:
+    def test_pairs_by_hand(self):
+        # Each pair by the two-class predictor on the rows of both, coupled as in the formula.
+        rng = np.random.default_rng(0)
+        logits, y = rng.normal(size=(90, 3)), rng.integers(0, 3, 90)
+        new = rng.normal(size=(7, 3))
+        inverse = np.full((7, 3), -1.0)
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            rows = np.isin(y, (i, j))
+            pair = get_calibrator("venn-abers").fit(logits[rows][:, [i, j]], (y[rows] == j).astype(int))
+            found = pair.predict_proba(new[:, [i, j]])
+            inverse[:, i] += 1 / found[:, 0]
+            inverse[:, j] += 1 / found[:, 1]
+        expected = 1 / inverse / (1 / inverse).sum(axis=1, keepdims=True)
+        found = get_calibrator("venn-abers-one-vs-one").fit(logits, y).predict_proba(new)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+    def test_pairs_of_two_classes_are_the_rest(self):
+        logits, y = data(n=80, k=2)
+        both = [get_calibrator(name).fit(logits, y).predict_proba(logits) for name in
+                ("venn-abers", "venn-abers-one-vs-one")]  # fmt: skip
+        np.testing.assert_allclose(*both, atol=1e-12)
+
+    def test_a_pair_without_rows_is_undecided(self):
+        logits = np.random.default_rng(0).normal(size=(40, 4))
+        calibrator = get_calibrator("venn-abers-one-vs-one").fit(logits, np.arange(40) % 2)
+        probs = calibrator.predict_proba(logits)
+        assert np.diff(calibrator.splits_).tolist() == [40, 20, 20, 20, 20, 0]
+        np.testing.assert_array_equal(calibrator._map_class(5, np.array([-1.0, 1.0])), [0.5, 0.5])
+        assert np.isfinite(probs).all()
+        np.testing.assert_allclose(probs.sum(axis=1), 1)
+        assert calibrator.describe().fitted["n_pairs"] == 6
+
+    def test_cross_venn_abers_by_hand(self):
+        # Vovk et al. 2015: geometric means of p1 and of 1 - p0 over the folds.
+        from calkit.calibrators import VennAbers
+
+        rng = np.random.default_rng(0)
+        logits, y = rng.normal(size=(90, 2)), rng.integers(0, 2, 90)
+        members = [VennAbers().fit(logits[fold::3], y[fold::3]) for fold in range(3)]
+        new = [rng.normal(size=(5, 2)) for _ in range(3)]
+        p0, p1 = np.stack([m.predict_interval(z)[:, 1] for m, z in zip(members, new, strict=True)]).transpose(2, 0, 1)
+        hit, miss = p1.prod(axis=0) ** (1 / 3), (1 - p0).prod(axis=0) ** (1 / 3)
+        found = VennAbers.merged_proba(members, new)
+        np.testing.assert_allclose(found[:, 1], hit / (hit + miss), rtol=1e-12)
+        np.testing.assert_allclose(found.sum(axis=1), 1)

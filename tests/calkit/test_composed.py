@@ -21,6 +21,7 @@ from calkit.calibrators import (
     OneVsRest,
     TemperatureScaling,
     TopLabel,
+    VennAbers,
     get_calibrator,
     load_calibrator,
 )
@@ -213,3 +214,17 @@ class TestCalibratedClassifier:
         X, y = make_classification(400, n_classes=4, n_informative=6, random_state=0)
         with pytest.raises(InputError, match="has 6 columns for 4 classes"):
             CalibratedClassifier(SVC(decision_function_shape="ovo")).fit(X, y)
+
+
+def test_folds_of_venn_abers_are_merged():
+    from sklearn.datasets import load_wine
+    from sklearn.naive_bayes import GaussianNB
+
+    X, y = load_wine(return_X_y=True)
+    fitted = CalibratedClassifier(GaussianNB(), "venn-abers", cv=3).fit(X, y)
+    members = fitted.calibrated_classifiers_
+    scores = [np.log(np.maximum(member.estimator.predict_proba(X), 1e-7)) for member in members]
+    expected = VennAbers.merged_proba([member.calibrator for member in members], scores)
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+    mean = np.mean([m.calibrator.predict_proba(z) for m, z in zip(members, scores, strict=True)], axis=0)
+    assert abs(expected - mean).max() > 1e-3

@@ -16,9 +16,9 @@ from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, k
 from calkit.estimators.decisions import expected_cost, v_shaped_regret
 from calkit.estimators.kernels import beta_kernel_error, block_pairs, laplace_pairs, squared_kernel_error
 from calkit.estimators.logits import logit_smoothed
-from calkit.estimators.ranked import ranked
+from calkit.estimators.ranked import Ranked, ranked
 from calkit.estimators.selection import area_under_risk, least_area, risk_coverage
-from calkit.estimators.witness import lipschitz_witness
+from calkit.estimators.witness import lipschitz_witness, witnessed_gaps
 
 
 def cases():
@@ -83,6 +83,48 @@ def test_a_lipschitz_witness_whose_parts_leave_the_range():
     bounds = np.concatenate([steps, steps])
     found = linprog(-forecasts.residual, np.concatenate([difference, -difference]), bounds, bounds=(-1, 1))
     assert lipschitz_witness(forecasts) == pytest.approx(-found.fun / forecasts.total, abs=1e-9)
+
+
+def stacked_witness(forecasts):
+    """The same optimum in another way: the best sum so far as a concave function of the last value of w.
+
+    Its rising part moves left from one probability to the next, its falling part right; a residual r moves changes of
+    slope, |r| in all, from one side of the maximum to the other. A change is its distance and its size.
+    """
+    rising, falling, best, before = [], [], 0.0, 0.0
+    for p, r in zip(forecasts.probability.tolist(), forecasts.residual.tolist(), strict=True):
+        rising, falling = ([(x + p - before, m) for x, m in side] for side in (rising, falling))
+        before = p
+        source, target = (falling, rising) if r > 0 else (rising, falling)
+        size = abs(r)
+        while source and size > 0:
+            x, m = source.pop()
+            if x >= 1:
+                source.clear()
+                break
+            best += min(m, size) * x
+            target.append((-x, min(m, size)))
+            if m > size:
+                source.append((x, m - size))
+            size -= min(m, size)
+        if size > 0:
+            best += size
+            target.append((-1.0, size))
+    return best / forecasts.total
+
+
+@pytest.mark.parametrize(("p", "y", "w"), CASES)
+def test_the_lipschitz_witness_is_that_of_a_dynamic_program(p, y, w):
+    forecasts = ranked(p, y, w)
+    assert lipschitz_witness(forecasts) == pytest.approx(stacked_witness(forecasts), abs=1e-12)
+
+
+def test_many_sequences_of_residuals_at_once_are_those_one_by_one():
+    random = np.random.default_rng(0)
+    place, residual = np.sort(random.random(60)), random.normal(size=(7, 60)).round(1)
+    ones = np.ones(60)
+    each = [60 * stacked_witness(Ranked(place, ones, row + place, ones)) for row in residual]
+    np.testing.assert_allclose(witnessed_gaps(place, residual), each, atol=1e-11)
 
 
 @pytest.mark.parametrize(("p", "y", "w"), CASES)

@@ -1,4 +1,4 @@
-"""Who adds makes no difference: threads, Dask, shards and blocks of any size against one thread."""
+"""How sums are added makes no difference: threads, Dask, shards and blocks of any size against one thread."""
 
 import itertools
 import os
@@ -30,6 +30,7 @@ from calkit.metrics import available_metrics, get_metric
 from calkit.shards import Shards
 from calkit.stats import NllDerivatives, Pairs, summarize
 from calkit.stats.ranks import EqualMass
+from calkit.stats.smoothing import Residuals
 from tests.shard_loaders import allow_failures, load_by_worker, slow_one, troubled_load
 from tests.summaries import assert_equal_summaries, assert_same_bits
 
@@ -591,10 +592,21 @@ class TestDask:
                 executor.sum(slow_one, range(1000))
             thread.join()
 
+    def test_workers_take_the_kernels_of_this_process(self, client, monkeypatch):
+        pytest.importorskip("numba")
+        predictions = example(n=500)
+        predictions = predictions.replace(scores=predictions.scores.astype(np.float32))
+        found = {}
+        for kernels in ("numpy", "numba"):
+            monkeypatch.setenv("CALKIT_KERNELS", kernels)
+            there = summarize(predictions, [Residuals()], executor=DaskExecutor(client))[Residuals()].residual
+            here = summarize(predictions, [Residuals()], executor="serial")[Residuals()].residual
+            np.testing.assert_array_equal(there, here)
+            found[kernels] = there
+        assert (found["numpy"] != found["numba"]).any()  # so that the test can fail
+
     def test_a_local_cluster_is_closed_again(self, client, monkeypatch):
         monkeypatch.setenv("CALKIT_NUM_THREADS", "1")
-        # The last bits of sums depend on the kernels, and those on whether this process has loaded numba.
-        monkeypatch.setenv("CALKIT_KERNELS", "numpy")
         predictions = example()
         with open_executor("dask:local") as executor:
             assert dict(calkit.evaluate(predictions, executor=executor)) == dict(calkit.evaluate(predictions))

@@ -14,7 +14,7 @@ HEAVY = ["torch", "sklearn", "scipy", "matplotlib", "dask", "pandas", "pyarrow",
 def loaded_after(code):
     script = f"import sys, json\n{code}\nprint(json.dumps(sorted(set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout))
+    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,10 @@ def loaded_after(code):
         ("import calkit; calkit.TemperatureScaling", ["sklearn", "scipy"]),
         ("import calkit; calkit.ReliabilityDisplay", []),
         ("import calkit.cli", ["click"]),
+        (
+            "import calkit.cli.app as app, calkit.datasets as sets; app.run(['evaluate', str(sets.digits_path())])",
+            ["click", "rich"],
+        ),
     ],
 )
 def test_heavy_libraries_load_only_when_used(code, allowed):

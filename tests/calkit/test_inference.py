@@ -2,16 +2,19 @@
 
 import itertools
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
+import calkit
 from calkit.errors import InputError, NotFoundError
 from calkit.estimators.binned import NORMS
 from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, kuiper
 from calkit.estimators.ranked import ranked
 from calkit.inference.cells import CellSums, draw_gaps, mean_absolute, null_moments
+from calkit.inference.counts import Cells
 from calkit.inference.curves import averaged_two_bin_law, kolmogorov_smirnov_law, kuiper_law
 from calkit.inference.floors import binned_law, drawn_law, normal_law, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits, neighbours
@@ -19,7 +22,10 @@ from calkit.inference.laws import largest_tail, quantile, range_tail
 from calkit.inference.smooth import smooth_error_and_law, smooth_law
 from calkit.inference.squares import squared_gaps, squared_limits
 from calkit.inference.tests import DEFAULT_TESTS, TESTS, available_tests, run_tests
+from calkit.stats import UniformBins, summarize
 from calkit.stats.binning import bin_index, uniform_edges
+from calkit.stats.kernel_table import general_path
+from calkit.stats.views import Classwise
 
 
 def binary(n, seed=0, shift=0.0):
@@ -84,6 +90,25 @@ class TestCells:
         for name in vars(whole):
             assert getattr(parts, name) == pytest.approx(getattr(whole, name), abs=1e-12)
             assert getattr(ones, name) == pytest.approx(getattr(whole, name), abs=1e-12)
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize(("n", "k", "n_bins"), [(200, 2, 15), (90, 10, 1), (60, 40, 7), (30, 150, 40)])
+    def test_cells_of_all_classes_by_the_kernel_are_those_of_each_by_itself(self, n, k, n_bins, weighted):
+        random = np.random.default_rng([n, k])
+        logits, y = random.normal(size=(n, k)) * 3, random.integers(0, k, n)
+        weight = random.integers(0, 4, n) * 0.5 if weighted else None
+        for kind, scores in {"logits": logits, "probs": softmax(logits, axis=1)}.items():
+            predictions = calkit.Predictions(scores, y, kind=kind, sample_weight=weight)
+            statistic = Cells(UniformBins(n_bins, Classwise()))
+            fast = summarize(predictions, [statistic], block_rows=17)[statistic]
+            with general_path():
+                plain = summarize(predictions, [statistic])[statistic]
+            for field in fields(CellSums):
+                one, two = getattr(fast, field.name), getattr(plain, field.name)
+                if field.name == "log_none":
+                    # Only its exponential is used; of probabilities near 1 the logarithm carries rounding.
+                    one, two = np.exp(one), np.exp(two)
+                np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
 
     def test_draws_have_mean_0_and_the_variance_of_the_outcomes(self):
         p, y = binary(2000)

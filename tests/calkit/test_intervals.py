@@ -23,7 +23,8 @@ from calkit.streaming import StreamingEvaluation
 from tests.summaries import assert_equal_summaries
 
 # Errors whose sampling law is not known well enough for an interval.
-WITHOUT = {"ece-sweep", "kde-ece", "corp-mcb", "skce", "ucal", "d2-brier", "d2-nll"}
+WITHOUT = {"ece-sweep", "kde-ece", "corp-mcb", "skce", "ucal", "d2-brier", "d2-nll", "tace"}
+WITHOUT |= {"murphy-res", "murphy-unc", "murphy-wbv", "murphy-wbc", "binned-refinement"}
 MORE = ["ece:n_bins=7", "mce:binning=quantile", "s99:threshold=0.5"]
 METRICS = [*(name for name in available_metrics() if name not in WITHOUT), *MORE]
 # One of each kind, for tests that count the rows again and again.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calkit.errors import MissingDependencyError, UsageError
-from calkit.stats.kernels import Workspace, blocked, choose_kernels
+from calkit.stats.kernels import KernelPolicy, Workspace, blocked, choose_kernels
 
 numba_installed = pytest.mark.skipif(
     __import__("importlib.util").util.find_spec("numba") is None, reason="numba is not installed"
@@ -133,6 +133,15 @@ def test_choice(monkeypatch):
         choose_kernels(1)
     monkeypatch.setenv("CALKIT_KERNELS", "")
     assert choose_kernels(10**12) is blocked
+
+
+@numba_installed
+def test_the_policy_of_another_process_decides(monkeypatch):
+    monkeypatch.setenv("CALKIT_KERNELS", "numba")
+    assert choose_kernels(1, KernelPolicy("", loaded=False)) is blocked
+    assert choose_kernels(10**12, KernelPolicy("numpy", loaded=True)) is blocked
+    monkeypatch.setenv("CALKIT_KERNELS", "numpy")
+    assert choose_kernels(1, KernelPolicy("", loaded=True)) is not blocked
 
 
 def test_small_jobs_do_not_load_numba():

@@ -48,6 +48,7 @@ TRIED = {
     ),
     "calibrators": lambda name: name.endswith((":Calibrator.fit", ":CalibratedClassifier.fit")),
     "predictions": lambda name: name.startswith("calkit.predictions:Predictions."),
+    "evaluate": lambda name: name == "calkit.evaluation.compute:evaluate",
     "streams": lambda name: name == "calkit.streaming:StreamingEvaluation.update",
     "files": lambda name: name == "calkit.io.load:load_predictions",
     "scorers": lambda name: name == "calkit.scorers:Scorer.__call__",
@@ -70,8 +71,8 @@ BEHIND = (
     "calkit.calibrators.parametric.",
     "calkit.calibrators.binning.rows:",
     "calkit.calibrators.choice.",
-    "calkit.io.families:",
-    "calkit.io.truth:Truth.__init__",
+    "calkit.roles.families:",
+    "calkit.roles.truth:Truth.__init__",
     "calkit.plotting.style:",
     "calkit.report.model:",
     "calkit.cli.options:InputOptions",
@@ -224,6 +225,11 @@ def test_streams_and_predictions():
         stream = StreamingEvaluation(["nll"], kind="probs", class_names=NAMES).update(PROBS, y)
         assert stream.result()["nll"] == expected
         assert Predictions(frame, y, kind="probs").y_true.tolist() == COLUMN.tolist()
+        assert calkit.evaluate(y, frame, ["nll"])["nll"] == expected
+        assert calkit.evaluate(y, PROBS, ["nll"], class_names=NAMES)["nll"] == expected
+    for y in WRONG:
+        with pytest.raises(InputError, match="y_true"):
+            calkit.evaluate(y, PROBS, ["nll"], class_names=NAMES)
     right = np.array(["no", "yes"])[COLUMN]
     pairs = Predictions.from_confidence(PROBS[:, 1], right)
     assert pairs.y_true.tolist() == COLUMN.tolist()

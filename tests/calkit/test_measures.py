@@ -192,7 +192,13 @@ TOLERANCE = {"l1-debiased": 1e-9}
 
 
 # With an oracle in a test of their own.
-OTHERS = {"d2-brier", "d2-nll", "top-k"}
+OUTCOMES = {
+    f"{quantity}{part}"
+    for quantity in ("nll", "entropy", "confidence", "p_true")
+    for part in ("", "_correct", "_misclassified")
+} - {"nll"}
+MURPHY = {"murphy-res", "murphy-unc", "murphy-wbv", "murphy-wbc", "binned-refinement"}
+OTHERS = {"d2-brier", "d2-nll", "top-k", "tace", "tl-ece", "murphy-rel", *MURPHY, *OUTCOMES}
 
 
 def function(name):
@@ -254,7 +260,7 @@ def test_every_metric_has_a_floor_or_is_known_to_have_none():
     found = calkit.evaluate(calkit.Predictions(probs, y, kind="probs"), available_metrics())
     without = {name for name in available_metrics() if found.judgement(name).floor is None}
     scores = {"accuracy", "error", "nll", "brier", "s99", "s99_accuracy", "aurc", "e-aurc", "decision-loss"}
-    scores |= {"corp-dsc", "corp-unc", "refinement", "d2-brier", "d2-nll", "top-k"}
+    scores |= {"corp-dsc", "corp-unc", "refinement", "d2-brier", "d2-nll", "top-k", *MURPHY, *OUTCOMES}
     assert without - scores <= {"l1-debiased", "kde-ece"}
     for name in set(available_metrics()) - without:
         judged = found.judgement(name)
@@ -281,12 +287,48 @@ class TestBinnings:
         probs, y, _ = example(27 * 5)
         expected = ref.adaece_of_pairs(ref.pairs(probs, y), math.ceil(135 ** (1 / 3)))
         assert calkit.ece(y, probs, binning="cbrt") == pytest.approx(expected, abs=1e-12)
-        squared = calkit.ece(y, probs, convention="sklearn-l2")
-        assert squared == calkit.metrics.rmsce(y, probs, binning="cbrt")
         # 27 rows are three bins, not four by the rounding of the root.
         probs, y, _ = example(27)
         expected = ref.adaece_of_pairs(ref.pairs(probs, y), 3)
         assert calkit.ece(y, probs, binning="cbrt") == pytest.approx(expected, abs=1e-12)
+
+    @pytest.mark.parametrize("n", [1, 2, 8, 27, 64, 100, 341])
+    @pytest.mark.parametrize("digits", [1, 2, 16])
+    def test_sklearn_l2_has_the_bins_of_calibration_curve(self, n, digits):
+        """L2 over ceil(n^(1/3)) quantile bins, as scikit-learn's pull requests 33856 and 34261 define it."""
+        from sklearn.calibration import calibration_curve
+
+        rng = np.random.default_rng(n + digits)
+        p = np.round(rng.random(n), digits)
+        y = (rng.random(n) < p**2).astype(int)
+        n_bins = math.ceil(n ** (1 / 3))
+        # Plain loops: percentiles by hand, bins (a, b], the first and the last open.
+        ranked = sorted(p.tolist())
+        places = [(n - 1) * (k / n_bins) for k in range(1, n_bins)]
+        edges = [ranked[int(x)] + (x - int(x)) * (ranked[min(int(x) + 1, n - 1)] - ranked[int(x)]) for x in places]
+        # Of tied data an edge can be a rounding away from the probability it stands for.
+        edges = [min((q for q in ranked if abs(q - edge) < 1e-12), default=edge) for edge in edges]
+        bins = {}
+        for q, a in zip(p.tolist(), y.tolist(), strict=True):
+            bins.setdefault(sum(q > edge for edge in edges), []).append((q, a))
+        squares = [(math.fsum(q - a for q, a in rows) / len(rows)) ** 2 * len(rows) for rows in bins.values()]
+        expected = math.sqrt(math.fsum(squares) / n)
+        found = calkit.ece(y, p, convention="sklearn-l2")
+        assert found == pytest.approx(expected, abs=1e-12)
+        if 0 < y.sum() < n:
+            true, predicted = calibration_curve(y, p, n_bins=n_bins, strategy="quantile")
+            weights = [len(bins[k]) for k in sorted(bins)]
+            assert len(true) == len(weights)
+            gaps = math.fsum(w * (a - b) ** 2 for w, a, b in zip(weights, true, predicted, strict=True))
+            assert found == pytest.approx(math.sqrt(gaps / n), abs=1e-12)
+
+    def test_sklearn_l2_has_a_floor_and_knows_no_weights(self):
+        probs, y, w = example()
+        found = calkit.evaluate(calkit.Predictions(probs, y, kind="probs"), ["ece:convention=sklearn-l2"])
+        judged = found.judgement("ece:convention=sklearn-l2")
+        assert 0 < judged.floor.mean < judged.floor.p95
+        with pytest.raises(InputError, match="sample_weight"):
+            calkit.ece(y, probs, convention="sklearn-l2", sample_weight=w)
 
     # Answers of the releases of 2026, of which shared/facts.md keeps the record: (torchmetrics, netcal, right).
     @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import calkit
+from calkit.errors import UsageError
 from calkit.metrics.outcomes import outcome_metrics
 from tests import reference as ref
 
@@ -93,6 +94,45 @@ def test_extreme_logits(dtype):
         for evaluation in (found, device):
             assert evaluation["entropy" + suffix] == pytest.approx(math.log(3) / 2, rel=1e-12)
             assert evaluation["confidence" + suffix] == pytest.approx((1 + 1 / 3) / 2, rel=1e-12)
+
+
+def test_a_soft_label_is_a_row_for_each_vote():
+    logits, y, _ = example(60)
+    votes = 3 * np.eye(5, dtype=int)[y] + np.eye(5, dtype=int)[(y + 1) % 5]
+    rows, columns = np.nonzero(votes)
+    weight = (votes / 4)[rows, columns]
+    soft = calkit.evaluate(calkit.Predictions(logits, votes, kind="logits"), outcome_metrics())
+    probs = [ref.softmax(row) for row in logits]
+    expected = oracle([probs[i] for i in rows], columns, weight)
+    assert dict(soft) == pytest.approx(expected, rel=1e-12)
+
+
+def test_intervals_are_those_of_the_bootstrap_of_rows():
+    logits, y, weights = example(400)
+    predictions = calkit.Predictions(logits, y, kind="logits", sample_weight=weights)
+    found = calkit.evaluate(predictions, outcome_metrics(), confidence_level=0.95)
+    rng, probs = np.random.default_rng(1), np.array([ref.softmax(row) for row in logits])
+    wrong = probs.argmax(1) != y
+    drawn = []
+    for _ in range(1000):
+        rows = rng.integers(0, 400, 400)
+        rows = rows[wrong[rows]]
+        drawn.append(np.average(probs[rows].max(1), weights=weights[rows]))
+    limits = np.quantile(drawn, [0.025, 0.975])
+    assert found.intervals["confidence_misclassified"] == pytest.approx(limits, abs=0.01)
+    for spec, (low, high) in found.intervals.items():
+        assert low <= found[spec] <= high
+
+
+def test_names_and_targets():
+    assert calkit.metrics.get_metric("nll-wrong").spec == "nll_misclassified"
+    assert calkit.metrics.get_metric("nll-correct").spec == "nll_correct"
+    pairs = calkit.Predictions.from_confidence([0.9, 0.6, 0.7], [True, False, True])
+    found = calkit.evaluate(pairs, ["confidence_correct", "confidence-wrong"])
+    assert found["confidence_correct"] == pytest.approx(0.8, abs=1e-15)
+    assert found["confidence-wrong"] == 0.6
+    with pytest.raises(UsageError, match="entropy is defined for target top"):
+        calkit.metrics.entropy([[1, 0]], [[0.3, 0.4]], target="multilabel")
 
 
 @pytest.mark.parametrize("cuts", [[1], [50, 51], [10, 100, 150]])

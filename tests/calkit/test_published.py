@@ -82,7 +82,7 @@ def test_from_python(name, data_folder, published):
 
 @pytest.fixture(scope="module")
 def printed(data_folder):
-    """What one command tells of all files."""
+    """What one command prints of all files."""
     paths = [str(data_folder / "focal-calibration-logits" / f"{name}.npz") for name in FILES]
     command = [sys.executable, "-m", "calkit", "evaluate", *paths, "--split", "test", "--format", "json"]
     command += ["--metrics", ",".join(METRICS), "-m", "temperature:objective=ece"]

@@ -11,7 +11,7 @@ import calkit
 from calkit.datasets import load_digits_logits
 from calkit.errors import InputError, NotFoundError
 from calkit.plotting import ReliabilityDisplay, plot_reliability
-from calkit.plotting.reliability_styles import consistency_band
+from calkit.plotting.reliability_bands import consistency_band
 from calkit.stats import BinSums
 
 
@@ -31,9 +31,9 @@ def test_bars_are_accuracy_and_gap(no_pyplot_windows):
     shares = [bar.get_height() for bar in display.share_ax_.patches]
     assert np.allclose(shares, [40, 60])
     assert display.ece == pytest.approx((2 * 0.1 + 3 * (0.9 - 1 / 3)) / 5)
-    assert display.ax_.texts[0].get_text() == "ECE 38.00 %\n4 bins, n = 5"
-    legend = [text.get_text() for text in display.share_ax_.get_legend().get_texts()]
-    assert legend == ["accuracy 40.00 %", "mean confidence 70.00 %"]
+    assert display.legend_.get_title().get_text() == "ECE 38.00 %, 4 bins, n = 5"
+    legend = [text.get_text() for text in display.legend_.get_texts()]
+    assert legend[-2:] == ["accuracy 40.00 %", "mean confidence 70.00 %"]
 
 
 def test_negative_heights_never_appear(no_pyplot_windows):
@@ -102,7 +102,7 @@ def test_equal_mass_bins_and_ties(no_pyplot_windows):
     display = ReliabilityDisplay.from_predictions(pairs, binning="quantile", n_bins=4, style="bars")
     assert display.bins.count.sum() == 70
     assert (display.bins.count > 0).sum() == 2
-    assert display.ax_.texts[0].get_text() == "AdaECE 14.29 %\n4 bins, n = 70"
+    assert display.legend_.get_title().get_text() == "AdaECE 14.29 %, 4 bins, n = 70"
     with pytest.raises(InputError, match="drops samples"):
         ReliabilityDisplay.from_predictions(pairs, binning="focal-calibration")
 
@@ -192,7 +192,7 @@ def test_lines_show_what_was_counted(no_pyplot_windows):
     pairs = calkit.Predictions.from_confidence([0.4, 0.4, 0.9, 0.9, 0.9], [1, 0, 1, 0, 0])
     display = ReliabilityDisplay.from_predictions(pairs, n_bins=4, name="m")
     np.testing.assert_allclose(display.line_.get_xydata(), [[0.4, 0.5], [0.9, 1 / 3]])
-    assert display.line_.get_label() == "m (ECE 38.00 %)"
+    assert display.line_.get_label() == "m (ECE 38.00 %, n\xa0=\xa05)"
     # Clopper-Pearson, by SciPy's exact interval of a proportion.
     limits = [binomtest(k, n).proportion_ci(0.95, "exact") for k, n in ((1, 2), (1, 3))]
     segments = display.errorbar_.lines[2][0].get_segments()
@@ -264,4 +264,4 @@ def test_overlay_in_one_figure(no_pyplot_windows):
     display = ReliabilityDisplay.from_predictions(load_digits_logits("test"), plot=False)
     figure = plot_reliability({"a": display, "b": display, "c": display}, overlay=True)
     assert len(figure.axes) == 2
-    assert [text.get_text()[0] for text in figure.axes[0].get_legend().get_texts()] == ["a", "b", "c"]
+    assert [text.get_text()[0] for text in figure.axes[1].get_legend().get_texts()] == ["a", "b", "c"]

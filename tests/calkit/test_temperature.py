@@ -364,10 +364,10 @@ class TestEstimator:
         logits, y = overconfident(dtype=np.float32)
         calibrator = TemperatureScaling().fit(logits, y)
         predictions = calkit.Predictions(logits, y, kind="logits")
-        mended = calibrator.apply(predictions)
-        assert not isinstance(mended.scores, np.ndarray)
+        calibrated = calibrator.apply(predictions)
+        assert not isinstance(calibrated.scores, np.ndarray)
         expected = calkit.ece(y, calibrator.predict_proba(logits.astype(np.float64)))
-        assert calkit.evaluate(mended, ["ece"])["ece"] == pytest.approx(expected, abs=1e-12)
+        assert calkit.evaluate(calibrated, ["ece"])["ece"] == pytest.approx(expected, abs=1e-12)
         probs = calibrator.apply(predictions, kind="probs")
         np.testing.assert_allclose(np.asarray(probs.scores).sum(axis=1), 1, rtol=1e-12)
 

@@ -58,7 +58,7 @@ def test_impossible_epochs():
 
 
 class Scripted:
-    """A state whose validation metric goes as it is told."""
+    """A state whose validation metric follows a list."""
 
     def __init__(self, values):
         self.recipe = recipe()

@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 from calkit_torch.losses import PAPER_NAMES, available_losses, get_loss
+from calkit_torch.losses._base import LOSSES
+from calkit_torch.losses.catalogue import markdown
 
 PAGE = (Path(__file__).parents[2] / "docs" / "user_guide" / "losses.md").read_text(encoding="utf-8")
 
 
-def first_cells(heading: str) -> list[str]:
-    table = PAGE[PAGE.index(heading) :].split("\n\n")[0]
+def first_cells(heading: str, text: str = PAGE) -> list[str]:
+    table = text[text.index(heading) :].split("\n\n")[0]
     return [row.split("|")[1] for row in table.splitlines()[2:]]
 
 
@@ -23,7 +25,11 @@ def test_the_examples_run() -> None:
 
 
 def test_the_table_is_the_registry_and_its_strings_print_back() -> None:
-    strings = [cell.strip().strip("`") for cell in first_cells("| string |")]
+    assert "```{include} losses_table.inc" in PAGE
+    table = markdown()
+    strings = [cell.strip().strip("`") for cell in first_cells("| string |", table)]
+    assert all(LOSSES[name].formula in table for name in available_losses())
+    assert [name for name in available_losses() if not LOSSES[name].formula] == []
     assert [string.partition(":")[0] for string in strings] == available_losses()
     for string in strings:
         assert str(get_loss(string)) == string

@@ -17,8 +17,11 @@ import torch
 from calkit.cli.app import run
 from calkit.runs import RunFolder
 from calkit_torch.cli import command
+from calkit_torch.data import DATASETS
 from calkit_torch.data.cifar import CIFAR10
 from calkit_torch.data.files import md5_of
+from calkit_torch.losses._base import LOSSES
+from calkit_torch.models import MODELS
 from calkit_torch.training import Recipe, get_recipe
 from tests.calkit_torch.cifar_shards import members, write_archive, write_folder
 from tests.processes import interruptible
@@ -313,7 +316,11 @@ class Absolute(Loss):
 
 
 @pytest.mark.parametrize("n", ["module", "file"])
-def test_data_networks_and_losses_of_ones_own(call: Called, tmp_path: Path, n: str) -> None:
+def test_data_networks_and_losses_of_ones_own(
+    call: Called, tmp_path: Path, n: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for registry in (DATASETS, LOSSES, MODELS):
+        monkeypatch.setattr(registry, "_items", dict(registry._items))
     (tmp_path / f"my_{n}.py").write_text(MINE % {"n": n})
     which = f"my_{n}" if n == "module" else f"my_{n}.py"
     names = [word for option in ("--dataset", "--model", "--loss") for word in (option, f"mine-{n}")]

@@ -9,6 +9,7 @@ from calkit.calibrators.binning.scaling_binning import ScalingBinning
 from calkit.calibrators.binning.spline import MonotoneSpline
 from calkit.calibrators.binning.top_label import TopLabelHistogram
 from calkit.calibrators.binning.venn_abers import VennAbers, merge_intervals
+from calkit.calibrators.binning.venn_abers_pairs import OneVsOneVennAbers
 
 __all__ = [
     "BayesianBinning",
@@ -18,6 +19,7 @@ __all__ = [
     "Isotonic",
     "MonotoneSpline",
     "NearIsotonic",
+    "OneVsOneVennAbers",
     "ScalingBinning",
     "TopLabelHistogram",
     "VennAbers",

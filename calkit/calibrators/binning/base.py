@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from calkit.calibrators.base import Calibrator
 from calkit.calibrators.binning.lookup import Tables
 from calkit.calibrators.binning.rows import Groups, LabelledRows, gather
+from calkit.calibrators.binning.table_export import export_table
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.inputs import softmax
 from calkit.errors import InputError
@@ -25,7 +28,7 @@ Floats = NDArray[np.float64]
 #: Weight of the uniform law in the result, in rows per class and in all, by name.
 MIXES = {"laplace": (1.0, 0.0), "probmetrics": (0.0, 1.0), None: (0.0, 0.0)}
 
-# Curves of so many classes are described.
+# The most classes whose curves are described.
 _CURVES = 10
 _CURVE_POINTS = 400
 
@@ -65,14 +68,22 @@ class OneVersusRestMaps(Calibrator):
         if impossible.any():
             probs[impossible] = 0.0
         self._normalise(probs, ~impossible)
-        per_class, in_all = MIXES[self.mix]
-        strength = per_class * probs.shape[1] + in_all
+        self._mix_in(probs, impossible, self.n_rows_)
+        return probs.astype(logits.dtype, copy=False)
+
+    def _mix_in(self, probs: Floats, impossible: NDArray[np.bool_], n_rows: float) -> None:
+        """Mix the uniform distribution in, where `mix` says so."""
+        strength = self.mixed_rows(probs.shape[1])
         if strength:
-            probs *= self.n_rows_
+            probs *= n_rows
             probs += strength / probs.shape[1]
             probs[impossible] = 0.0
             probs /= probs.sum(axis=1, keepdims=True)
-        return probs.astype(logits.dtype, copy=False)
+
+    def mixed_rows(self, n_classes: int) -> float:
+        """Return how many rows' worth of the uniform distribution `mix` stands for."""
+        per_class, in_all = MIXES[self.mix]
+        return per_class * n_classes + in_all
 
     def _log_proba(self, logits: Any) -> Any:
         with np.errstate(divide="ignore"):
@@ -125,6 +136,32 @@ class TableMaps(OneVersusRestMaps):
     @abstractmethod
     def _fit_table(self, groups: Groups) -> tuple[Floats, Floats]:
         """Return keys and values of one class (see :class:`Tables`); `groups` has at least one score."""
+
+    def table(self, problem: int) -> tuple[Floats, Floats]:
+        """Return keys, which are probabilities, and values of one class (of two, of the second)."""
+        return Tables(self.keys_, self.values_, self.splits_, self.is_step).table(problem)
+
+    def export_table(self, path: str | Path) -> None:
+        """Write the map as tables that any program can apply, as CSV or JSON by the suffix.
+
+        For each class (of two, for the second) there are pairs of probability and value: the upper ends of steps, whose
+        value holds up to and at them, or points between which the map is a straight line. Values of a row are divided
+        by their sum; then a share of the uniform distribution is mixed in.
+
+        Parameters
+        ----------
+        path : str or path
+            Ends in ``.csv`` or ``.json``.
+
+        Raises
+        ------
+        UsageError
+            If the suffix is another one.
+        CalkitError
+            If the table, read back and applied to 1,000 rows, gives other probabilities; nothing is written then.
+        """
+        check_is_fitted(self)
+        export_table(self, path)
 
     def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
         self._keep([self._table_of(rows.against_rest(column)) for column in columns])

@@ -17,6 +17,9 @@ __all__ = ["CdfSpline"]
 
 Floats = NDArray[np.float64]
 
+# A score that a larger share of the rows has than one of so many is cut into pieces.
+_PIECES = 200
+
 
 @register_calibrator("cdf-spline")
 class CdfSpline(TableMaps):
@@ -40,8 +43,9 @@ class CdfSpline(TableMaps):
 
     Notes
     -----
-    Rows of equal score are one point of the curve, so that their order does not matter; the authors' code takes them
-    one by one.
+    Along rows of equal score the curve is a straight line, what it is on average over their orders, so that their order
+    does not matter; what is missing at their score is the mean slope of the spline there. The authors' code takes such
+    rows one by one, in the order they happen to have.
 
     References
     ----------
@@ -65,11 +69,29 @@ class CdfSpline(TableMaps):
     def _fit_table(self, groups: Groups) -> tuple[Floats, Floats]:
         if isinstance(self.n_knots, bool) or not isinstance(self.n_knots, int | np.integer) or self.n_knots < 3:
             raise InputError(f"n_knots must be a whole number of at least 3, but is {self.n_knots!r}.")
-        total = groups.total_weight
-        after = np.cumsum(groups.weight) / total
-        gap = np.cumsum(groups.positive - groups.weight * groups.score) / total
+        share = groups.weight / groups.total_weight
+        gap = (groups.positive - groups.weight * groups.score) / groups.total_weight
+        owner, part = _pieces(groups.weight, share)
         basis = CubicSpline(np.linspace(0, 1, self.n_knots), np.eye(self.n_knots), bc_type="natural")
-        root = np.sqrt(groups.weight / total)[:, None]
-        coefficients = np.linalg.lstsq(basis(after) * root, gap * root[:, 0], rcond=None)[0]
-        middle = after - groups.weight / total / 2
-        return groups.score, np.clip(groups.score + basis(middle, 1) @ coefficients, 0, 1)
+        root = np.sqrt(share[owner] * part)
+        ends = np.cumsum(share[owner] * part)
+        cumulative = np.cumsum(gap[owner] * part)
+        coefficients = np.linalg.lstsq(basis(ends) * root[:, None], cumulative * root, rcond=None)[0]
+        edges = np.append(0.0, np.cumsum(share))
+        rise = np.diff(basis(edges) @ coefficients)
+        return groups.score, np.clip(groups.score + rise / np.diff(edges), 0, 1)
+
+
+def _pieces(weight: Floats, share: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """Cut scores that many rows have into pieces, along which the curve is straight.
+
+    Returns
+    -------
+    owner : ndarray of intp
+        The score of each piece.
+    part : ndarray of float64
+        Its share of the rows of that score.
+    """
+    n_pieces = np.maximum(1, np.minimum(weight, np.ceil(_PIECES * share))).astype(np.intp)
+    owner = np.repeat(np.arange(len(weight)), n_pieces)
+    return owner, 1 / n_pieces[owner]

@@ -11,7 +11,7 @@ __all__ = ["Tables", "rank"]
 
 Floats = NDArray[np.float64]
 
-# Below so many keys a binary search stays in the cache and cannot be bettered.
+# Below this number of keys a binary search stays in the cache, and nothing is faster.
 _FEW_KEYS = 32
 
 # Cells per key, of few and of many keys; and the cells beyond the keys in logarithmic ranking.

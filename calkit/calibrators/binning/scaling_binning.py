@@ -13,6 +13,7 @@ from calkit.calibrators.binning.histogram import equal_mass_edges
 from calkit.calibrators.binning.lookup import Tables
 from calkit.calibrators.binning.rows import Groups, LabelledRows, group_scores
 from calkit.calibrators.registration import register_calibrator
+from calkit.errors import UsageError
 from calkit.stats.binning import as_n_bins
 
 __all__ = ["ScalingBinning", "fit_sigmoid"]
@@ -99,6 +100,21 @@ class ScalingBinning(TableMaps):
     def _map_class(self, problem: int, x: Floats) -> Floats:
         scaled = _sigmoid(x, self.slope_[problem], self.intercept_[problem])
         return Tables(self.keys_, self.values_, self.splits_, self.is_step).look_up(problem, scaled)
+
+    def table(self, problem: int) -> tuple[Floats, Floats]:
+        """Return the ends of bins as probabilities before scaling, and the values of the bins.
+
+        Raises
+        ------
+        UsageError
+            If scaling reverses the order of the probabilities of the class, or makes them all one.
+        """
+        keys, values = super().table(problem)
+        slope, intercept = self.slope_[problem], self.intercept_[problem]
+        if not slope > 0:
+            raise UsageError(f"scaling-binning has no table where its slope is not positive; here it is {slope:.3g}.")
+        with np.errstate(divide="ignore"):
+            return np.asarray(expit((logit(keys) - intercept) / slope)), values
 
 
 def _log_odds(x: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,6 +47,9 @@ class VennAbers(OneVersusRestMaps):
 
     Notes
     -----
+    :class:`CalibratedClassifier` merges the predictors of its folds by the geometric means of their intervals: cross
+    Venn-Abers prediction.
+
     With sample weights both values are those of weighted isotonic regression with a new row of weight 1; the
     guarantee is for rows of equal weight.
 
@@ -97,6 +101,17 @@ class VennAbers(OneVersusRestMaps):
             return np.stack([np.stack([1 - high, 1 - low], axis=1), np.stack([low, high], axis=1)], axis=1)
         pairs = [np.stack(self._both(c, np.ascontiguousarray(probs[:, c])), axis=1) for c in range(probs.shape[1])]
         return np.stack(pairs, axis=1)
+
+    @classmethod
+    def merged_proba(cls, members: Sequence[Any], logits: Sequence[Any]) -> Floats:
+        """Return the probabilities of cross Venn-Abers prediction: intervals are merged by :func:`merge_intervals`."""
+        intervals = np.stack([member.predict_interval(each) for member, each in zip(members, logits, strict=True)])
+        probs = merge_intervals(intervals[..., 0], intervals[..., 1])
+        impossible = np.asarray(np.isneginf(np.stack(logits)).all(axis=0))
+        probs[impossible] = 0.0
+        cls._normalise(probs, ~impossible)
+        members[0]._mix_in(probs, impossible, float(np.mean([member.n_rows_ for member in members])))
+        return probs
 
     def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
         groups = [rows.against_rest(column) for column in columns]
@@ -179,7 +194,7 @@ def venn_abers_values(groups: Groups, new_weight: float = 1.0) -> tuple[Floats, 
     Returns
     -------
     p0, p1 : ndarray of float64, shape (m + 1,)
-        Isotonic value of a negative, and of a positive, row after so many of the scores.
+        Isotonic value of a negative, and of a positive, row after each number of scores.
 
     Notes
     -----

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from calkit.calibrators.base import Calibrator, Floats
-from calkit.calibrators.choice.candidates import Candidates, design, fit_candidates, names_of
+from calkit.calibrators.choice.candidates import Candidates, cross_fitted, design, fit_candidates, names_of
 from calkit.calibrators.choice.folds import row_hashes, stratified_folds
 from calkit.calibrators.choice.pool import Gain, gain_of, log_pool, pooled, uniform_share
 from calkit.calibrators.description import Description, FittedValue
@@ -28,7 +28,7 @@ _FLOOR = 1e-7
 
 # Observations in favour of the identity in the pool, and of no share of the uniform distribution.
 _PRIOR = 1.0
-# The share is at least so many observations' worth.
+# The share is at least this number of observations' worth.
 _LEAST = 0.1
 
 _FEW_ROWS, _MANY_FOLDS, _FEW_FOLDS = 200, 10, 5
@@ -49,8 +49,8 @@ class AutoCalibrator(Calibrator):
     Parameters
     ----------
     guard : float, default=0.75
-        The pool is kept if the log-loss of held-out rows falls by more than so many standard errors. 0 keeps it for any
-        gain; 1.28 gives about 10 % false alarms on calibrated scores, and 1.64 about 5 %.
+        The pool is kept if the log-loss of held-out rows falls by more than this number of standard errors. 0 keeps it
+        for any gain; 1.28 gives about 10 % false alarms on calibrated scores, and 1.64 about 5 %.
 
     Attributes
     ----------
@@ -226,18 +226,12 @@ class _Rows:
     def cross_fitted(self, final: Candidates, n_candidates: int) -> tuple[Floats, NDArray[np.intp]]:
         """Return logits (M, m, K) of all candidates for m rows that they were not fitted on, and which rows."""
         n_folds = _MANY_FOLDS if self.weight.sum() <= _FEW_ROWS else _FEW_FOLDS
-        folds = stratified_folds(self.hashes, self.y, n_folds)
         most = max(_FEW_ROWS, _MOST_NUMBERS // (n_candidates * self.logits.shape[1]))
         distinct = np.unique(self.hashes)
         chosen = np.flatnonzero(self.hashes <= distinct[min(most, len(distinct)) - 1])
-        found = np.empty((n_candidates, len(chosen), self.logits.shape[1]))
-        for fold in np.unique(folds).tolist():
-            rest, place = folds != fold, folds[chosen] == fold
-            if not rest.any() or not place.any():
-                continue
-            candidates = fit_candidates(self.predictions(rest), final)
-            found[:, place] = design(self.logits[chosen[place]], candidates.beta) @ candidates.coef
-        return found, chosen
+        y = self.y[chosen]
+        folds = stratified_folds(self.hashes[chosen], y, n_folds)
+        return cross_fitted(self.logits[chosen], y, self.weight[chosen], folds, final), chosen
 
 
 class _Part:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit
 
+from calkit.calibrators.choice.fold_fits import (
+    FoldRows,
+    fold_inverse_temperatures,
+    fold_parameters,
+    fold_parameters_one_by_one,
+)
 from calkit.calibrators.parametric.features import Block, Kept
 from calkit.calibrators.parametric.maps import BinaryMap, LinearMap, PerClassMap
 from calkit.calibrators.parametric.matrix_map import MatrixMap
@@ -19,18 +25,24 @@ from calkit.calibrators.parametric.totals import DataTotals
 from calkit.calibrators.prior_root import inverse_temperature_with_prior
 from calkit.predictions import Predictions
 
-__all__ = ["Candidates", "binary_design", "design", "fit_candidates", "names_of"]
+__all__ = ["Candidates", "binary_design", "cross_fitted", "design", "fit_candidates", "names_of"]
 
 Floats = NDArray[np.floating[Any]]
 
 # Standard deviation of log T under its prior.
 _SIGMA = 0.5
 
-# Matrices are fitted up to so many classes.
+# The most classes for which rows lie in memory class by class.
+_FEW_CLASSES = 128
+
+# The most classes for which matrices are fitted.
 _MATRIX_CLASSES = 200
 
-# Fits are pooled, so they need not be exact; those of folds serve to find weights only.
-_TOL, _FOLD_TOL = 1e-7, 1e-5
+# Fits are pooled, so they need not be exact.
+_TOL = 1e-7
+
+# Held-out logits of more numbers than this are computed in float32.
+_MOST_DOUBLES = 1 << 21
 
 # Columns of the binary design that a candidate uses.
 _BINARY = {"temperature": (1,), "affine": (0, 1), "beta": (0, 3, 4), "quadratic": (0, 1, 2)}
@@ -79,60 +91,113 @@ def design(logits: Floats, beta: float) -> Floats:
     return np.concatenate([centred, np.ones((len(logits), 1), centred.dtype)], axis=1)
 
 
-def fit_candidates(data: Predictions, start: Candidates | None = None) -> Candidates:
+def fit_candidates(data: Predictions) -> Candidates:
     """Fit all candidates.
 
     Parameters
     ----------
     data : Predictions
         Of kind "logits", finite, in memory.
-    start : Candidates, optional
-        Of similar rows, to start from.
 
     Returns
     -------
     Candidates
     """
-    beta, _, _ = inverse_temperature_with_prior(data, _SIGMA, 1.0 if start is None else start.beta)
-    fit = _Fit(data, beta, _TOL if start is None else _FOLD_TOL)
-    known = None if start is None else start.thetas
-    coef, thetas = fit.binary(known) if data.n_classes == 2 else fit.multiclass(known)
+    beta, _, _ = inverse_temperature_with_prior(data, _SIGMA)
+    fit = _Fit(data, beta)
+    coef, thetas = fit.binary() if data.n_classes == 2 else fit.multiclass()
     return Candidates(beta, np.stack(coef), tuple(thetas))
+
+
+def cross_fitted(
+    logits: Floats, y: NDArray[np.intp], weight: NDArray[np.float64], folds: NDArray[np.intp], final: Candidates
+) -> Floats:
+    """Return the logits that candidates give rows of a fold when they are fitted to the other folds.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, K)
+        Log-probabilities, finite.
+    y, folds : ndarray of intp, shape (n,)
+    weight : ndarray of shape (n,)
+    final : Candidates
+        Fitted to all rows, from which the fits begin.
+
+    Returns
+    -------
+    ndarray of shape (M, n, K)
+    """
+    k = logits.shape[1]
+    names = names_of(k)
+    dtype = np.float32 if len(names) * logits.size > _MOST_DOUBLES else np.float64
+    order: Literal["F", "C"] = "F" if k <= _FEW_CLASSES else "C"
+    x: Floats = np.array(logits - logits.mean(axis=1, keepdims=True), dtype=dtype, order=order)
+    rows = FoldRows(x, y, weight, folds)
+    betas = fold_inverse_temperatures(rows, final.beta, _SIGMA)
+    found: Floats = np.empty((len(names), *x.shape), dtype)
+    mapping: LinearMap
+    found[0], found[1] = x, x * betas[folds, None].astype(dtype)
+    for i, (name, theta) in enumerate(zip(names[2:], final.thetas, strict=True), start=2):
+        if k == 2:
+            mapping, units = (binary := _DesignMap(_BINARY[name])), betas
+            thetas = fold_parameters_one_by_one(binary, rows, betas, theta, binary.penalty)
+        else:
+            mapping, units = _map_and_penalty(name, k, 1.0)[0], np.ones_like(betas)
+            # Scales of log-probabilities before, not after, the temperature: those of all folds are comparable.
+            is_scale = _scales(k, len(theta))
+            penalty_of = partial(_unscaled_penalty, name, k, betas)
+            thetas = fold_parameters(mapping, rows, np.where(is_scale, final.beta * theta, theta), penalty_of)
+        for fold, unit in enumerate(units.tolist()):
+            own = folds == fold
+            found[i, own] = mapping.push(thetas[fold].astype(dtype), rows.block(own, mapping, unit))
+    return found
+
+
+def _scales(k: int, size: int) -> NDArray[np.bool_]:
+    """Return which parameters multiply log-probabilities."""
+    if size == 2 * k:
+        return np.arange(size) < k
+    return np.arange(size) % (k + 1) < k
+
+
+def _unscaled_penalty(name: str, k: int, betas: NDArray[np.float64], fold: int, weight: float) -> Penalty:
+    """Return the penalty of a map that takes log-probabilities before the temperature of a fold."""
+    penalty = _map_and_penalty(name, k, weight)[1]
+    unit = np.where(_scales(k, len(penalty.ridge)), betas[fold], 1.0)
+    return Penalty(penalty.ridge / unit**2, penalty.center * unit, penalty.free)
 
 
 Vectors = list[NDArray[np.float64]]
 
 
 class _Fit:
-    """Rows at one inverse temperature, and how near to their minima the candidates are to come."""
+    """Rows at one inverse temperature."""
 
-    def __init__(self, data: Predictions, beta: float, tol: float) -> None:
-        self._data, self._beta, self._tol = data, beta, tol
+    def __init__(self, data: Predictions, beta: float) -> None:
+        self._data, self._beta = data, beta
         self._weight = float(data.n_samples if data.sample_weight is None else data.sample_weight.sum())
 
-    def binary(self, start: Sequence[NDArray[np.float64]] | None) -> tuple[Vectors, Vectors]:
+    def binary(self) -> tuple[Vectors, Vectors]:
         """Return coefficients and parameters of the candidates of two classes."""
         coef, thetas = [_pair(np.array([0, 1 / self._beta, 0, 0, 0])), _pair(np.array([0, 1.0, 0, 0, 0]))], []
-        for i, columns in enumerate(list(_BINARY.values())[1:]):
+        for columns in list(_BINARY.values())[1:]:
             mapping = _DesignMap(columns)
-            penalty = Penalty(np.full(len(columns), 2 / self._weight), mapping.identity())
-            theta = self._solved(mapping, penalty, None if start is None else start[i], self._kept())
+            theta = self._solved(mapping, mapping.penalty(0, self._weight), mapping.identity(), self._kept())
             full = np.zeros(5)
             full[list(columns)] = theta
             coef.append(_pair(full))
             thetas.append(theta)
         return coef, thetas
 
-    def multiclass(self, start: Sequence[NDArray[np.float64]] | None) -> tuple[Vectors, Vectors]:
+    def multiclass(self) -> tuple[Vectors, Vectors]:
         """Return coefficients and parameters of the candidates of more classes."""
         k = self._data.n_classes or 0
         unit = np.vstack([np.eye(k), np.zeros(k)])
         coef, thetas, kept = [unit / self._beta, unit], list[NDArray[np.float64]](), self._kept()
-        for i, name in enumerate(names_of(k)[2:]):
+        for name in names_of(k)[2:]:
             mapping, penalty = _map_and_penalty(name, k, self._weight)
             # The weaker penalty's solution is a good start for the stronger one's.
-            near = thetas[-1] if name == "sms4" else None
-            theta = self._solved(mapping, penalty, near if start is None else start[i], kept)
+            theta = self._solved(mapping, penalty, thetas[-1] if name == "sms4" else mapping.identity(), kept)
             kept.probabilities.clear()
             has_matrix = len(theta) > 2 * k
             coef.append(theta.reshape(k, k + 1).T if has_matrix else np.vstack([np.diag(theta[:k]), theta[k:]]))
@@ -143,11 +208,11 @@ class _Fit:
         return Kept(active=can_be_kept(self._data))
 
     def _solved(
-        self, mapping: LinearMap, penalty: Penalty, start: NDArray[np.float64] | None, kept: Kept
+        self, mapping: LinearMap, penalty: Penalty, start: NDArray[np.float64], kept: Kept
     ) -> NDArray[np.float64]:
         totals = DataTotals(np.array([self._weight]), 1.0, None)
-        problem = Problem(self._data, Model(mapping, self._beta, kept=kept), totals, self._tol)
-        return problem.minimise(penalty, mapping.identity() if start is None else start).theta
+        problem = Problem(self._data, Model(mapping, self._beta, kept=kept), totals, _TOL)
+        return problem.minimise(penalty, start).theta
 
 
 def _pair(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -177,6 +242,10 @@ class _DesignMap(BinaryMap):
 
     def identity(self) -> NDArray[np.float64]:
         return np.isin(self.columns, (1, 3, 4)).astype(float)
+
+    def penalty(self, fold: int, weight: float) -> Penalty:  # noqa: ARG002 - the same for all folds
+        """Return the penalty for rows of some weight."""
+        return Penalty(np.full(len(self.columns), 2 / weight), self.identity())
 
     def basis(self, block: Block) -> Floats:
         return np.ascontiguousarray(binary_design(block.x[:, 1] - block.x[:, 0])[:, list(self.columns)])

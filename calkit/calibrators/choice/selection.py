@@ -116,7 +116,7 @@ def select_calibrator(
     cv : int, default=5
         Folds, at least 2.
     guard : float, default=0.75
-        The best one is chosen if its gain exceeds so many standard errors; else nothing is done.
+        The best one is chosen if its gain exceeds this number of standard errors; else nothing is done.
     confidence_level : float, default=0.95
 
     Returns

@@ -68,8 +68,9 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
         Where the scores come from. Decision functions are taken as logits; the default prefers them. Of probabilities
         the logarithms are taken, of nothing less than 1e-7.
     ensemble : bool, default=True
-        Keep the classifier and the calibrator of every fold and average their probabilities; or fit one calibrator on
-        the scores of all held-out rows, and the classifier again on all rows.
+        Keep the classifier and the calibrator of every fold and average their probabilities (the intervals of
+        ``"venn-abers"`` are merged by their geometric means: cross Venn-Abers prediction); or fit one calibrator on the
+        scores of all held-out rows, and the classifier again on all rows.
     n_jobs : int, optional
         Folds fitted at a time, as scikit-learn has it.
 
@@ -175,7 +176,7 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
         return self
 
     def predict_proba(self, X: Any) -> Floats:
-        """Return calibrated probabilities, averaged over the members.
+        """Return calibrated probabilities, of the members together: their mean, or as their calibrator merges them.
 
         Parameters
         ----------
@@ -187,11 +188,12 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
         """
         check_is_fitted(self)
         _check_feature_names(self, X, reset=False)
-        found = [
-            member.calibrator.predict_proba(class_scores(member.estimator, X, self.classes_, self.response_method))
+        calibrators = [member.calibrator for member in self.calibrated_classifiers_]
+        scores = [
+            class_scores(member.estimator, X, self.classes_, self.response_method)
             for member in self.calibrated_classifiers_
         ]
-        return np.asarray(sum(found) / len(found))
+        return type(calibrators[0]).merged_proba(calibrators, scores)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each row.

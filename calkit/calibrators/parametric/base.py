@@ -33,7 +33,7 @@ Floats = NDArray[np.floating[Any]]
 #: The ridge of methods without a penalty, where the data do not determine their parameters.
 DEFAULT_RIDGE = 1e-4
 
-# So many rows give a first temperature.
+# Rows from which a first temperature is found.
 _FIRST_ROWS = 500
 
 # How many rows are mapped at a time.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.parametric.base import Parametric, as_ridge
+from calkit.calibrators.parametric.inverse import LinearInverse
 from calkit.calibrators.parametric.maps import LinearMap, PerClassMap
 from calkit.calibrators.parametric.problem import Penalty
 from calkit.calibrators.parametric.totals import DataTotals
@@ -18,7 +19,7 @@ __all__ = ["BiasCorrectedTemperatureScaling"]
 
 
 @register_calibrator("bcts")
-class BiasCorrectedTemperatureScaling(Parametric):
+class BiasCorrectedTemperatureScaling(LinearInverse, Parametric):
     r"""Bias-corrected temperature scaling: one temperature, and a bias for each class.
 
     .. math:: u_k = \log p_k / T + b_k

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from calkit.calibrators.parametric.binary import Binary
 from calkit.calibrators.parametric.features import Block
+from calkit.calibrators.parametric.inverse import RisingInverse
 from calkit.calibrators.parametric.maps import BinaryMap, Features, LinearMap
 from calkit.calibrators.parametric.problem import Penalty, Problem
 from calkit.calibrators.parametric.solver import Solution
@@ -38,7 +39,7 @@ class _BetaMap(BinaryMap):
 
 
 @register_calibrator("beta")
-class BetaCalibration(Binary):
+class BetaCalibration(RisingInverse, Binary):
     r"""Beta calibration: the map by the likelihood ratio of two beta distributions, of two classes.
 
     .. math:: \text{logit} = c + a \log q - b \log(1 - q), \qquad a, b \ge 0

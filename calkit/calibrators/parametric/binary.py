@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from calkit.calibrators.description import Curve, Description, FittedValue
 from calkit.calibrators.parametric.base import Parametric, as_ridge
-from calkit.calibrators.parametric.features import Block
+from calkit.calibrators.parametric.features import Block, log_probabilities
 from calkit.calibrators.parametric.maps import BinaryMap, Features
 from calkit.calibrators.parametric.problem import Penalty
 from calkit.calibrators.parametric.totals import DataTotals
@@ -79,6 +79,11 @@ class Binary(Parametric):
 
     def _pack(self) -> NDArray[np.float64]:
         return self.coef_
+
+    def _mapped_logit(self, s: Floats) -> Floats:
+        """Return what the logit s of class 1 becomes."""
+        x, _ = log_probabilities(np.stack([np.zeros_like(s), s], axis=1), 1.0, 0.0, np.float64)
+        return np.asarray(self._map(2).basis(Block(x, np.empty(0, np.intp))) @ self.coef_)
 
     def describe(self) -> Description:
         """Return the coefficients, and the map of probabilities."""

@@ -17,7 +17,7 @@ __all__ = ["choose_penalty"]
 # Fits of the path are compared, not used: they need not be exact.
 _TOL = 1e-6
 
-# The path ends when the loss has risen so many times in a row.
+# The path ends when the loss has risen this number of times in a row.
 _RISES = 2
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.parametric.base import DEFAULT_RIDGE, Parametric, as_ridge
+from calkit.calibrators.parametric.inverse import LinearInverse
 from calkit.calibrators.parametric.maps import LinearMap
 from calkit.calibrators.parametric.matrix_map import MatrixMap
 from calkit.calibrators.parametric.problem import Penalty
@@ -22,7 +23,7 @@ __all__ = ["MatrixBased", "MatrixScaling"]
 _MOST_CLASSES = 20
 
 
-class MatrixBased(Parametric):
+class MatrixBased(LinearInverse, Parametric):
     """Base of calibrators by a full matrix W and a bias b."""
 
     _state: ClassVar[tuple[str, ...]] = ("matrix_", "bias_", *Parametric._certificate)

@@ -17,7 +17,7 @@ Floats = NDArray[np.floating[Any]]
 # From this ridge on a diagonal plus rank one for each class is near enough to its block of the Hessian.
 _HEAVY_RIDGE = 0.02
 
-# Blocks of the Hessian are stored for each class: beyond so many classes that is too much.
+# The most classes for which blocks of the Hessian are stored, one for each class.
 _BLOCK_CLASSES = 250
 
 # A row counts by itself in the block of a class if p (1 - p) is more than this; the others are pooled.

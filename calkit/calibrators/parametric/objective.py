@@ -259,7 +259,7 @@ class Objective:
 
 
 def can_be_kept(data: Predictions | Shards, n_times: int = 1) -> bool:
-    """Tell whether blocks of the data may be kept between passes, so many times: arrays in memory, not too large."""
+    """Tell whether copies of the blocks may be kept between passes: of arrays in memory that are not too large."""
     if not isinstance(data, Predictions) or type(data.scores) is not np.ndarray:
         return False
     base: Any = data.scores

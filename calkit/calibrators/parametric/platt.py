@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.parametric.binary import Binary, PolynomialMap
+from calkit.calibrators.parametric.inverse import RisingInverse
 from calkit.calibrators.parametric.maps import LinearMap
 from calkit.calibrators.parametric.totals import DataTotals
 from calkit.calibrators.registration import register_calibrator
@@ -16,7 +17,7 @@ __all__ = ["AffineScaling", "PlattScaling"]
 
 
 @register_calibrator("affine")
-class AffineScaling(Binary):
+class AffineScaling(RisingInverse, Binary):
     r"""Logistic regression on the logit s of class 1: :math:`a + b s`, of two classes.
 
     Parameters

@@ -18,7 +18,7 @@ from calkit.errors import UsageError
 
 __all__ = ["StructuredMatrixScaling"]
 
-# From so many classes on the published penalty is too strong, and the data are asked.
+# The number of classes from which the published penalty is too strong, and the data decide.
 _MANY_CLASSES = 50
 
 # Multipliers that are tried, from strong to weak: each fit starts from the one before.

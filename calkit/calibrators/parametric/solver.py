@@ -14,7 +14,7 @@ __all__ = ["Problem", "Solution", "minimise"]
 
 Vector = NDArray[np.float64]
 
-#: Up to so many free parameters the whole Hessian is computed.
+#: The most free parameters for which the whole Hessian is computed.
 DENSE_PARAMETERS = 130
 
 # How well values are known, relative to themselves.

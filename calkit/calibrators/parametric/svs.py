@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.parametric.base import Parametric, as_strength
+from calkit.calibrators.parametric.inverse import LinearInverse
 from calkit.calibrators.parametric.maps import LinearMap, PerClassMap
 from calkit.calibrators.parametric.problem import Penalty
 from calkit.calibrators.parametric.totals import DataTotals
@@ -17,7 +18,7 @@ __all__ = ["StructuredVectorScaling"]
 
 
 @register_calibrator("svs")
-class StructuredVectorScaling(Parametric):
+class StructuredVectorScaling(LinearInverse, Parametric):
     r"""Structured vector scaling: a temperature, and what the data say beyond it for each class.
 
     .. math:: u_k = w_k x_k + b_k, \qquad x = \log\frac{n p_T + 1 / K}{n + 1}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.parametric.base import Parametric, as_ridge
+from calkit.calibrators.parametric.inverse import LinearInverse
 from calkit.calibrators.parametric.maps import LinearMap, PerClassMap
 from calkit.calibrators.parametric.problem import Penalty
 from calkit.calibrators.parametric.totals import DataTotals
@@ -17,7 +18,7 @@ __all__ = ["NoBiasVectorScaling", "VectorScaling"]
 
 
 @register_calibrator("vector")
-class VectorScaling(Parametric):
+class VectorScaling(LinearInverse, Parametric):
     r"""Vector scaling: multiply each log-probability by a number of its class, and add another.
 
     .. math:: u_k = w_k \log p_k + b_k

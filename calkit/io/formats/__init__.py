@@ -6,6 +6,7 @@ import codecs
 from pathlib import Path
 
 from calkit.errors import FileFormatError
+from calkit.hardening.guard import need
 from calkit.io.csv_dialect import find_delimiter
 from calkit.io.formats import (
     arrow,
@@ -22,7 +23,6 @@ from calkit.io.formats import (
     zarr_folder,
 )
 from calkit.io.formats.base import FORMATS, Format, WritableFormat
-from calkit.io.hardening.guard import need
 from calkit.io.text import COMPRESSIONS
 
 __all__ = [

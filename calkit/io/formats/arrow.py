@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container, Field, by_name
 from calkit.errors import FileFormatError
+from calkit.hardening.guard import reading
+from calkit.hardening.limits import BLOCK_BYTES, MAX_HEADER_BYTES, check
 from calkit.io.arrow_tables import ArrowColumns
-from calkit.io.container import Container, Field, by_name
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.hardening.guard import reading
-from calkit.io.hardening.limits import BLOCK_BYTES, MAX_HEADER_BYTES, check
 from calkit.io.tables import Table, stack_columns, table_fields
 from calkit.names import read_name
 
@@ -29,7 +29,7 @@ _STREAM_MAGIC = b"\xff\xff\xff\xff"
 
 
 class Arrow(Format):
-    """Record batches in a file (Feather is one) or a stream."""
+    """A column per class, or a column of lists, in record batches; Feather is one."""
 
     name = "arrow"
     suffixes = (".arrow", ".feather", ".ipc")
@@ -43,7 +43,7 @@ class Arrow(Format):
 
 
 class HuggingFace(Format):
-    """A folder written by ``datasets.Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
+    """What ``save_to_disk`` of Hugging Face ``datasets`` writes, splits and class names too."""
 
     name = "datasets"
     suffixes = ()

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from calkit.io.container import Container
+from calkit.containers.container import Container
 from calkit.predictions import Predictions
 from calkit.registry import Registry
 
@@ -14,7 +14,7 @@ __all__ = ["FORMATS", "Format", "WritableFormat"]
 
 
 class Format(ABC):
-    """A way to store arrays in a file.
+    """A way to store arrays in a file; the docstring of a format says what is expected in its files.
 
     Attributes
     ----------
@@ -73,4 +73,4 @@ class WritableFormat(Format):
 
 
 #: Formats by name.
-FORMATS: Registry[Format] = Registry("format")
+FORMATS: Registry[Format] = Registry("format", entry_points="calkit.formats")

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from calkit.io.container import Container
+from calkit.containers.container import Container
 from calkit.io.csv_table import CsvTable
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
@@ -42,7 +42,7 @@ class _Delimited(WritableFormat):
 
 
 class Csv(_Delimited):
-    """Comma-separated values."""
+    """A header and a row a sample; without a header, one matrix."""
 
     name = "csv"
     suffixes = with_compressions(".csv", ".txt")
@@ -50,7 +50,7 @@ class Csv(_Delimited):
 
 
 class Tsv(_Delimited):
-    """Tab-separated values."""
+    """The same, separated by tabs."""
 
     name = "tsv"
     suffixes = with_compressions(".tsv")

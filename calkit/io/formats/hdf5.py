@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.io.container import Container, Field, by_name, printable, unreadable
+from calkit.containers.container import Container, Field, by_name, printable, unreadable
+from calkit.containers.sources import sliced
+from calkit.hardening.limits import check
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.hardening.limits import check
-from calkit.io.hardening.sandbox import open_isolated
-from calkit.io.sources import sliced
+from calkit.io.sandbox import open_isolated
 from calkit.io.tables import text_array
 from calkit.lazy import block_rows
 
@@ -30,7 +30,7 @@ _MAX_SLICE_BYTES = 64 << 20
 
 
 class Hdf5(Format):
-    """Data sets in groups; ``file.h5:group/name`` addresses one."""
+    """Data sets by their path in the file; ``file.h5:group/name`` addresses one."""
 
     name = "hdf5"
     requires = ("h5py",)

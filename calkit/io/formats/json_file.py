@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container, Field, by_name, printable
 from calkit.errors import FileFormatError
-from calkit.io.container import Container, Field, by_name, printable
+from calkit.hardening.limits import MAX_DOCUMENT_BYTES
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.hardening.limits import MAX_DOCUMENT_BYTES
 from calkit.io.json_columns import RecordColumns
 from calkit.io.tables import Table, from_words, holds_numbers, stack_columns, table_fields
 from calkit.io.text import compressed, line_blocks, read_text, with_compressions
@@ -34,12 +34,16 @@ _FLOAT = np.dtype(np.float64)
 
 _MAX_DEPTH = 16
 
-# Single words of a document, beside its lists, are kept up to so many characters.
+# The most characters that are kept of a single word of a document, beside its lists.
 _MAX_NOTE = 1000
 
 
 class Json(Format):
-    """A document or lines."""
+    """Lists under keys, records in a list or one a line, or a table whose columns are named once.
+
+    Tables of the last kind are ``{"columns": [...], "data": [[...]]}``, which pandas (``orient="split"``), Weights &
+    Biases and MLflow write. Documents are read up to 256 MiB, lines (.jsonl) without end.
+    """
 
     name = "json"
     suffixes = (*with_compressions(".json"), *_LINES)

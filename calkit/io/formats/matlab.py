@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container, Field, by_name, unreadable
 from calkit.errors import FileFormatError
-from calkit.io.container import Container, Field, by_name, unreadable
+from calkit.hardening.guard import need
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.formats.hdf5 import hdf5_fields
-from calkit.io.hardening.guard import need
-from calkit.io.hardening.sandbox import open_isolated
+from calkit.io.sandbox import open_isolated
 from calkit.io.tables import text_array
 
 __all__ = ["Matlab"]
@@ -29,7 +29,7 @@ _REMEDY = "Save a full matrix of real numbers."
 
 
 class Matlab(Format):
-    """Variables of a MATLAB workspace; vectors lose the axis of length 1 that MATLAB gives them."""
+    """Variables of MATLAB 4 to 7, and of 7.3 with h5py; vectors lose the axis of length 1 that MATLAB gives them."""
 
     name = "matlab"
     suffixes = (".mat",)

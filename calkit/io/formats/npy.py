@@ -13,12 +13,12 @@ from typing import IO, Any, ClassVar
 import numpy as np
 from numpy.lib import format as npy_format
 
+from calkit.containers.container import Container, Field, by_name, unreadable
 from calkit.errors import FileFormatError
+from calkit.hardening.guard import damaged
+from calkit.hardening.limits import format_bytes
 from calkit.io.bfloat16 import bfloat16_field
-from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.hardening.guard import damaged
-from calkit.io.hardening.limits import format_bytes
 from calkit.io.tree import object_fields
 from calkit.lazy import Converted, LazyArray
 
@@ -115,7 +115,7 @@ def pickled(where: Path | str, name: str, shape: tuple[int, ...]) -> Field:
 
 
 class Npy(Format):
-    """One array per file; its name is the file's."""
+    """One array, named after its file; mapped into memory."""
 
     name = "npy"
     suffixes = (".npy",)

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container, Field, by_name
+from calkit.containers.sources import StreamSource
 from calkit.errors import FileFormatError
-from calkit.io.container import Container, Field, by_name
+from calkit.hardening.guard import damaged
+from calkit.hardening.limits import check, format_bytes
 from calkit.io.fields import fields_of, row_blocks
 from calkit.io.formats.base import FORMATS, WritableFormat
 from calkit.io.formats.npy import NpyHeader, mapped, number_field, pickled, read_header
-from calkit.io.hardening.guard import damaged
-from calkit.io.hardening.limits import check, format_bytes
-from calkit.io.sources import StreamSource
 from calkit.io.tree import object_fields
 from calkit.lazy import block_rows
 from calkit.predictions import Predictions
@@ -38,7 +38,7 @@ _WORKBOOK = "xl/workbook.xml"
 
 
 class Npz(WritableFormat):
-    """Named arrays in a zip archive; nothing pickled is read unless it is trusted."""
+    """Arrays by name, mapped into memory unless they are compressed."""
 
     name = "npz"
     suffixes = (".npz",)

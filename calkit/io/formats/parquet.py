@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container
+from calkit.hardening.limits import BLOCK_BYTES, MAX_COLUMNS, check
 from calkit.io.arrow_tables import ArrowColumns
-from calkit.io.container import Container
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.hardening.limits import BLOCK_BYTES, MAX_COLUMNS, check
 from calkit.io.tables import Table, stack_columns, table_fields
 from calkit.predictions import Predictions
 
@@ -27,7 +27,7 @@ _MAX_HEADER_BYTES = 64 << 20
 
 
 class Parquet(WritableFormat):
-    """Columns in row groups."""
+    """A column per class, or a column of lists."""
 
     name = "parquet"
     suffixes = (".parquet", ".pq")

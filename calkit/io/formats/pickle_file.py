@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from calkit.containers.container import Container, by_name
 from calkit.errors import FileFormatError
-from calkit.io.container import Container, by_name
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.tree import array_field, tree_fields
 
@@ -20,7 +20,7 @@ _PACKED = ("z", "gz", "bz2", "xz", "lzma")
 
 
 class Pickle(Format):
-    """Pickled arrays in dictionaries, lists and tuples, as ``pickle.dump`` or ``joblib.dump`` writes them."""
+    """Arrays in dictionaries, lists, tuples, a pandas DataFrame, pickled; only with ``--trust-pickle``."""
 
     name = "pickle"
     suffixes = (".pkl", ".pickle", ".p", ".joblib", *(f".{kind}.{end}" for kind in _KINDS for end in _PACKED))

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container, Field, by_name, unreadable
+from calkit.hardening.guard import damaged
+from calkit.hardening.limits import MAX_HEADER_BYTES, check
 from calkit.io.bfloat16 import bfloat16_field
-from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.fields import fields_of, row_blocks
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.hardening.guard import damaged
-from calkit.io.hardening.limits import MAX_HEADER_BYTES, check
 from calkit.predictions import Predictions
 
 __all__ = ["Safetensors"]
@@ -47,7 +47,7 @@ _NAMES = {np.dtype(code): name for name, code in _TYPES.items()}
 
 
 class Safetensors(WritableFormat):
-    """Named tensors."""
+    """Named tensors, bfloat16 too."""
 
     name = "safetensors"
     suffixes = (".safetensors",)

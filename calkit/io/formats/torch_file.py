@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from calkit.containers.container import Container, Field, by_name, unreadable
 from calkit.errors import FileFormatError, MissingDependencyError
+from calkit.hardening.guard import damaged
 from calkit.io.bfloat16 import bfloat16_field
-from calkit.io.container import Container, Field, by_name, unreadable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.hardening.guard import damaged
 from calkit.io.tree import array_field, check_tree, tree_fields
 
 __all__ = ["Torch"]
@@ -31,7 +31,7 @@ _SAFE_VERSION = (2, 10)
 
 
 class Torch(Format):
-    """Tensors as ``torch.save`` writes them."""
+    """Tensors in dictionaries, lists and tuples, as ``torch.save`` writes them."""
 
     name = "torch"
     requires = ("torch",)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.containers.container import Container, Field, by_name, unreadable
+from calkit.containers.sources import sliced
 from calkit.errors import FileFormatError
-from calkit.io.container import Container, Field, by_name, unreadable
+from calkit.hardening.limits import check
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.hardening.limits import check
-from calkit.io.sources import sliced
 from calkit.io.tables import text_array
 from calkit.lazy import block_rows
 

@@ -14,7 +14,7 @@ from calkit.errors import MissingDependencyError
 from calkit.registry import unknown_name
 from calkit.stats.kernels.workspace import Workspace
 
-__all__ = ["Kernels", "NllMoments", "SoftmaxSums", "choose_kernels", "compiled_are_wanted"]
+__all__ = ["KernelPolicy", "Kernels", "NllMoments", "SoftmaxSums", "choose_kernels", "compiled_are_wanted"]
 
 # numba takes most of a second to load: worth it from about this many scores on, or where it is loaded already.
 _NUMBA_SCORES = 100_000_000
@@ -92,10 +92,33 @@ class Kernels(Protocol):
         workspace: Workspace,
         orders: int = 4,
     ) -> NllMoments:
-        """Return so many moments (2 or 4) of the distances, of logits times 2^-exponent."""
+        """Return the first 2 or 4 moments of the distances, of logits times 2^-exponent."""
 
 
-def compiled_are_wanted(*, worth_loading: bool) -> bool:
+class KernelPolicy(NamedTuple):
+    """What decides between the sets of kernels, besides the size of a job.
+
+    It is taken once, in the process that begins a pass, and travels with it: the last bits of float32 results depend
+    on the kernels, and must not depend on what a worker happens to have loaded.
+
+    Attributes
+    ----------
+    wanted : {"", "numpy", "numba"}
+        The environment variable ``CALKIT_KERNELS``.
+    loaded : bool
+        Whether numba is loaded.
+    """
+
+    wanted: str
+    loaded: bool
+
+    @classmethod
+    def of_this_process(cls) -> KernelPolicy:
+        """Return the policy of this process as it is now."""
+        return cls(os.environ.get(_ENVIRONMENT, ""), "numba" in sys.modules)
+
+
+def compiled_are_wanted(*, worth_loading: bool, policy: KernelPolicy | None = None) -> bool:
     """Tell whether compiled kernels are to be used.
 
     They are where numba is installed and the job is worth loading it, or it is loaded already. The environment
@@ -108,10 +131,10 @@ def compiled_are_wanted(*, worth_loading: bool) -> bool:
     MissingDependencyError
         If it names numba, and numba is not installed.
     """
-    wanted = os.environ.get(_ENVIRONMENT, "")
+    wanted, loaded = policy or KernelPolicy.of_this_process()
     if wanted not in ("", "numpy", "numba"):
         raise unknown_name(f"value of {_ENVIRONMENT}", wanted, ["numpy", "numba"])
-    if wanted == "numpy" or not (wanted or worth_loading or "numba" in sys.modules):
+    if wanted == "numpy" or not (wanted or worth_loading or loaded):
         return False
     if importlib.util.find_spec("numba") is not None:
         return True
@@ -122,9 +145,9 @@ def compiled_are_wanted(*, worth_loading: bool) -> bool:
     return False
 
 
-def choose_kernels(n_scores: int) -> Kernels:
-    """Return the kernels for a job of so many scores, by the rules of :func:`compiled_are_wanted`."""
-    if compiled_are_wanted(worth_loading=n_scores >= _NUMBA_SCORES):
+def choose_kernels(n_scores: int, policy: KernelPolicy | None = None) -> Kernels:
+    """Return the kernels for a job of ``n_scores`` scores, by the rules of :func:`compiled_are_wanted`."""
+    if compiled_are_wanted(worth_loading=n_scores >= _NUMBA_SCORES, policy=policy):
         from calkit.stats.kernels import compiled
 
         return compiled

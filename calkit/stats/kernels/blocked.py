@@ -70,7 +70,7 @@ def nll_moments(
     workspace: Workspace,
     orders: int = 4,
 ) -> NllMoments:
-    """Return so many moments of the distances, of logits times 2^-exponent."""
+    """Return the first moments of the distances, of logits times 2^-exponent."""
     n = len(scores)
     rest, moments, mean, true = np.empty(n), np.empty((orders, n)), np.empty(n), np.empty(n)
     transposed, factor = scores.shape[1] <= _FEW_CLASSES, precision(beta)

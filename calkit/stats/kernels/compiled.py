@@ -330,7 +330,7 @@ def nll_moments(
     workspace: Workspace,
     orders: int = 4,
 ) -> NllMoments:
-    """Return so many moments of the distances, of logits times 2^-exponent."""
+    """Return the first moments of the distances, of logits times 2^-exponent."""
     z = _plain(scores)
     if abs(exponent) > _LARGEST_EXPONENT:
         # The factor itself could overflow in the precision wanted.

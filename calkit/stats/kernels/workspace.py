@@ -19,14 +19,17 @@ class Workspace:
     ----------
     kernels : Kernels or None
         Those that the first block of the pass chose.
+    policy : KernelPolicy or None
+        By which it chooses them; None for that of this process.
     sums : bool
         Whether some statistic has asked for the softmax, so that correctness comes with it at no cost.
     squares : bool
         Whether some statistic asks for sums of squares, so that they are computed in the same go.
     """
 
-    def __init__(self, *, squares: bool = False) -> None:
+    def __init__(self, *, squares: bool = False, policy: Any = None) -> None:
         self._arrays: dict[str, NDArray[Any]] = {}
+        self.policy = policy
         self.kernels: Any = None
         self.sums = False
         self.squares = squares

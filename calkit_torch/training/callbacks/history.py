@@ -38,7 +38,7 @@ class CalibrationHistory(Callback):
     metrics : iterable of str or Metric
         More metrics of calkit.
     every : int, default=1
-        Measure after every so many epochs, and after the last.
+        Number of epochs between measurements; the last epoch is always measured.
 
     Raises
     ------

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import calkit
+from calkit.hardening.limits import format_bytes
 from calkit.io import describe, watch
-from calkit.io.hardening.limits import format_bytes
 
 LOGITS = np.arange(36.0).reshape(12, 3) % 7
 LABELS = np.arange(12) % 3
@@ -67,7 +67,7 @@ def test_parts_of_a_file(tmp_path):
 
 def test_scores_are_not_read(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "a.npz", logits=LOGITS, labels=LABELS)
-    monkeypatch.setattr("calkit.io.sources.StreamSource._hold", lambda self, row: pytest.fail("read"))
+    monkeypatch.setattr("calkit.containers.sources.StreamSource._hold", lambda self, row: pytest.fail("read"))
     with pytest.raises(pytest.fail.Exception):
         describe(tmp_path / "a.npz")
     np.savez_compressed(tmp_path / "a.npz", logits=LOGITS)

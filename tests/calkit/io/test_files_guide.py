@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 from calkit.cli.app import run
-from calkit.io import FORMATS, Sandbox, available_formats
-from calkit.io.hardening import limits
-from calkit.io.resolve import OPTIONS
+from calkit.hardening import limits
+from calkit.io import FORMATS, Sandbox
+from calkit.io.catalogue import markdown
 from calkit.io.text import COMPRESSIONS
 from calkit.names import ROLES, role_table
+from calkit.roles.resolve import OPTIONS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "user_guide" / "files.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(python|sh|text)\n(.*?)```", PAGE, re.S)
@@ -55,15 +56,15 @@ def table(heading):
 
 
 def test_all_formats_are_in_the_table():
-    rows = table("Formats")[2:]
-    named = {suffix for row in rows for suffix in re.findall(r"`(\.[a-z0-9]+)`", row[0])}
-    known = {suffix for suffixes in available_formats().values() for suffix in suffixes}
-    assert named <= known | set(COMPRESSIONS)
-    for word in FORMATS:
+    """The page includes the table that is made of the registered formats, with all suffixes and extras."""
+    assert "```{include} formats_table.inc" in PAGE
+    rows = {line.split("`")[1]: line for line in markdown().splitlines()[2:]}
+    assert list(rows) == list(FORMATS)
+    for word, line in rows.items():
         form = FORMATS[word]
-        line = next(row for row in rows if any(f"`{s}`" in row[0] for s in form.suffixes) or f"`{word}`" in row[0])
+        assert all(f"`{s}`" in line for s in form.suffixes if not s.endswith(COMPRESSIONS)), word
         extra = "[torch]" if "torch" in form.requires else "[formats]" if form.requires else ""
-        assert extra in line[2], word
+        assert extra in line, word
 
 
 def test_the_table_of_names_is_the_dictionary():

@@ -200,7 +200,7 @@ class TestTables:
 def test_a_document_is_read_up_to_a_size(tmp_path, monkeypatch):
     path = write(tmp_path / "a.json", [{"confidence": 0.5, "correct": True}] * 100)
     monkeypatch.setattr("calkit.io.formats.json_file.MAX_DOCUMENT_BYTES", 1000)
-    monkeypatch.setattr("calkit.io.hardening.limits.MAX_DOCUMENT_BYTES", 1000)
+    monkeypatch.setattr("calkit.hardening.limits.MAX_DOCUMENT_BYTES", 1000)
     with pytest.raises(FileFormatError, match=r"a\.json is a JSON document of more than 1 kB.*lines=True"):
         load_predictions(path)
     # The remedy.

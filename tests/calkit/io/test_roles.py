@@ -13,8 +13,8 @@ import pytest
 import calkit
 from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageError
 from calkit.io import describe, load_predictions, save_predictions
-from calkit.io.families import group_columns
 from calkit.names import ROLES, SCORE_ROLES, add_words, is_split, read_class_column, read_name, role_table
+from calkit.roles.families import group_columns
 
 PROBS = [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125], [0.0625, 0.0625, 0.875], [0.375, 0.5, 0.125]]
 TRUE = [0, 1, 2, 0]

@@ -1,17 +1,17 @@
 """Files of strangers are read in a process with limits; whatever they do there ends in one error here."""
 
 import gc
-import importlib
 import json
 import os
 import tempfile
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 import calkit
-from calkit.cli.app import _COMMANDS, run
+from calkit.cli.app import _COMMANDS, cli, run
 from calkit.errors import FileFormatError, InputError, NotFoundError, UsageError
 from calkit.io import Sandbox, describe, load_predictions, open_container
 from tests.attack_files import ATTACKS
@@ -150,7 +150,7 @@ def test_shards(tmp_path, clean):
 def test_every_command_that_reads_has_the_option():
     reading = []
     for name in _COMMANDS:
-        options = {o for param in importlib.import_module(f"calkit.cli.{name}").command.params for o in param.opts}
+        options = {o for param in cli.get_command(click.Context(cli), name).params for o in param.opts}
         if "--file-format" in options:
             reading.append(name)
             assert {"--sandbox", "--trust-pickle"} <= options, name

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calkit.containers.sources import ConcatSource, StreamSource, sliced
 from calkit.errors import FileFormatError
 from calkit.io.bfloat16 import from_bits
-from calkit.io.sources import ConcatSource, StreamSource, sliced
 from calkit.lazy import Converted
 
 N = 37

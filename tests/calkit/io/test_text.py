@@ -15,9 +15,9 @@ from calkit.errors import FileFormatError
 from calkit.io import load_predictions, open_container
 from calkit.io.csv_dialect import Dialect
 from calkit.io.csv_table import CsvTable
-from calkit.io.families import group_columns
 from calkit.io.tables import from_words
 from calkit.io.text import line_blocks, open_bytes, plain_lines
+from calkit.roles.families import group_columns
 
 cells = st.text(st.sampled_from('ab,"\n\r\t é0'), max_size=6)
 tables = st.lists(st.lists(cells, min_size=2, max_size=3), min_size=1, max_size=12)

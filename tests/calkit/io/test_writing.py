@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import calkit
+from calkit.containers.sources import sliced
 from calkit.errors import FileFormatError, UsageError
 from calkit.io import FORMATS, load_predictions, save_predictions
 from calkit.io.formats import WritableFormat
-from calkit.io.sources import sliced
 
 WRITABLE = [word for word in FORMATS if isinstance(FORMATS[word], WritableFormat)]
 SUFFIXES = [suffix for word in WRITABLE for suffix in FORMATS[word].suffixes]

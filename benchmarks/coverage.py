@@ -1,0 +1,254 @@
+"""How often intervals cover a known truth, and how often tests reject a calibrated model: over classes, rows, worlds.
+
+``OMP_NUM_THREADS=1 python benchmarks/coverage.py [--classes 2 10] [--rows 500] [--worlds over] [--groups top tests]``.
+Each world is a finite population of rows, with what is said of each class and what is true of it, so every truth is
+exact: samples are rows drawn with replacement, with labels drawn from what is true. Results are kept in one file per
+cell, and a later run with more --samples adds to them. ``--table`` writes the docs' table.
+"""
+
+import argparse
+import itertools
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+import calkit
+from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, kuiper
+from calkit.estimators.ranked import ranked
+from calkit.evaluation import judgements_of
+from calkit.inference.means import MeanInference, ProportionInference
+from calkit.inference.resampling import Resampling
+from calkit.inference.tests import run_tests
+from calkit.metrics import get_metric
+from calkit.metrics.smooth import fixed_point
+from calkit.stats import ConfidencePairs
+from calkit.stats.binning import bin_index, uniform_edges
+from calkit.stats.folds import sum_folds
+from calkit.stats.forecasts import Forecasts
+from calkit.stats.pairs import equal_mass_bins
+from calkit.stats.smoothing import Residuals
+
+# What is said, of logits whose softmax is true: a factor, and how much it differs from row to row.
+WORLDS = {
+    "calibrated": lambda z, _: z,
+    "over": lambda z, _: 1.3 * z,
+    "under": lambda z, _: 0.8 * z,
+    "mixed": lambda z, rng: z * np.where(rng.random((len(z), 1)) < 0.5, 1.5, 0.7),
+}
+CLASSES, ROWS = (2, 10, 100, 1000), (500, 2000, 10_000)
+TOP = ["ece", "adaece", "l2-debiased", "ks", "kuiper"]
+SMOOTH = ["smece", "atb"]
+TESTS = ["cox", "spiegelhalter", "hosmer-lemeshow", "ks", "kuiper", "smece", "t-cal"]
+N_BINS = 15
+RESULTS = Path(__file__).with_name("results") / "coverage"
+TABLE = Path(__file__).parents[1] / "docs" / "user_guide" / "coverage_table.inc"
+RESAMPLING = Resampling(0.95, 400)
+
+
+class World:
+    """A population of rows."""
+
+    def __init__(self, k, name):
+        rng = np.random.default_rng([k, list(WORLDS).index(name)])
+        self.k, self.n = k, max(10_000, min(200_000, 10_000_000 // k))
+        z = rng.normal(size=(self.n, k))
+        z[np.arange(self.n), rng.integers(0, k, self.n)] += rng.gamma(2, 3, self.n)
+        true, self.said = softmax(z), softmax(WORLDS[name](z, rng))
+        best = self.said.argmax(axis=1)
+        self.p, self.right = (part[np.arange(self.n), best] for part in (self.said, true))
+        self.best = best
+        self.squares = (self.said**2).sum(axis=1)
+        self.truth = self._top_truth() | self._mean_truth(true) | self._classwise_truth(true)
+        # Cumulative probabilities of row i rise from i to i + 1, so that one search finds labels of any rows.
+        true.cumsum(axis=1, out=true)
+        true[:, -1] = 1
+        true += np.arange(self.n)[:, None]
+        self.cumulative = true.ravel()
+
+    def _top_truth(self):
+        bins = (np.bincount(bin_index(self.p, uniform_edges(N_BINS)), v, N_BINS) for v in (None, self.p - self.right))
+        weight, gap = bins
+        filled = weight > 0
+        squares = float((gap[filled] ** 2 / weight[filled]).sum() / self.n)
+        mass = equal_mass_bins(ConfidencePairs(self.p, self.right), N_BINS)
+        forecasts = ranked(self.p, self.right)
+        grid = Residuals().count(Forecasts(self.p, self.right, None, np.dtype(np.float64)))
+        return {
+            "ece": float(np.abs(gap).sum() / self.n),
+            "adaece": float(np.abs(mass.confidence - mass.correct).sum() / self.n),
+            "rmsce": squares**0.5,
+            "l2-debiased": squares,
+            "ks": kolmogorov_smirnov(forecasts),
+            "kuiper": kuiper(forecasts),
+            "atb": averaged_two_bin(forecasts),
+            "smece": fixed_point(grid),
+        }
+
+    def _mean_truth(self, true):
+        likely = float((true * -np.log(self.said)).sum() / self.n)
+        brier = float((self.squares + 1 - 2 * (true * self.said).sum(axis=1)).mean())
+        return {"nll": likely, "brier": brier, "accuracy": float(self.right.mean())}
+
+    def _classwise_truth(self, true):
+        gap = np.stack(
+            [
+                np.bincount(bin_index(p, uniform_edges(N_BINS)), p - q, N_BINS)
+                for p, q in zip(self.said.T, true.T, strict=True)
+            ]
+        )
+        pooled = np.abs(gap.sum(axis=0)).sum()
+        return {"classwise_ece": float(np.abs(gap).sum() / self.n / self.k), "pooled": float(pooled / self.n / self.k)}
+
+    def event(self, n, seed):
+        """Confidences of rows, and whether the top label is right."""
+        rng = np.random.default_rng([n, seed])
+        rows = rng.integers(0, self.n, n)
+        return self.p[rows], rng.random(n) < self.right[rows]
+
+    def sample(self, n, seed):
+        """Rows and their labels."""
+        rng = np.random.default_rng([n, seed])
+        rows = rng.integers(0, self.n, n)
+        place = np.searchsorted(self.cumulative, rows + rng.random(n), side="right")
+        return rows, np.clip(place - rows * self.k, 0, self.k - 1)
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    e /= e.sum(axis=1, keepdims=True)
+    return e
+
+
+class OfTopLabel:
+    """Intervals and p-values of metrics of the top label, as of forecasts of an event: that it is right."""
+
+    def __init__(self, metrics):
+        layout = calkit.Predictions([0.5], [1], kind="probs")
+        self.metrics = [get_metric(name).bind(layout, "positive") for name in metrics]
+        self.statistics = {m.statistic for m in self.metrics}
+        for metric in self.metrics:
+            self.statistics |= set(metric.inference.statistics(RESAMPLING))
+
+    def __call__(self, world, n, seed):
+        p, right = world.event(n, seed)
+        forecasts = Forecasts(p, right, None, p.dtype)
+        summaries = {statistic: statistic.count(forecasts) for statistic in self.statistics}
+        values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in self.metrics}
+        judged = judgements_of(self.metrics, values, summaries, RESAMPLING)
+        return {m.name: (*judged[m.spec].interval, judged[m.spec].p_value) for m in self.metrics}
+
+
+def means(world, n, seed):
+    """NLL, Brier score and accuracy from what the metrics would count."""
+    rows, y = world.sample(n, seed)
+    said = world.said[rows, y]
+    fold = RESAMPLING.folds.of(np.arange(len(rows)))
+    hits = float((world.best[rows] == y).sum())
+    found = {"accuracy": ProportionInference(None, lambda parts: parts).judge(0, ((hits, n), (hits, n)), RESAMPLING)}
+    for name, value in {"nll": -np.log(said), "brier": world.squares[rows] + 1 - 2 * said}.items():
+        sums = sum_folds(fold, RESAMPLING.folds.n_folds, None, value)
+        found[name] = MeanInference(None).judge(float(value.mean()), (sums,), RESAMPLING)
+    return {name: (*judged.interval, None) for name, judged in found.items()}
+
+
+def classwise(world, n, seed):
+    rows, y = world.sample(n, seed)
+    judged = calkit.evaluate(
+        calkit.Predictions(world.said[rows], y, kind="probs"), ["classwise_ece"], confidence_level=0.95, n_resamples=400
+    )
+    pooled = judged.judgement("classwise_ece").pooled
+    # Two classes have one gap.
+    p_value = judged.judgement("classwise_ece").p_value if pooled is None else pooled.p_value
+    found = (*judged.intervals["classwise_ece"], judged.judgement("classwise_ece").p_value)
+    return {"classwise_ece": found, "pooled": (None, None, p_value)}
+
+
+def tests(world, n, seed):
+    found = run_tests(*world.event(n, seed), tests=TESTS, n_resamples=199)
+    return {f"test {name}": (None, None, result.p_value) for name, result in found.items()}
+
+
+#: What is found together: the metrics, how, and whether only of a calibrated world.
+GROUPS = {
+    "top": (TOP, OfTopLabel(TOP), False),
+    "means": (["nll", "brier", "accuracy"], means, False),
+    "tests": ([f"test {name}" for name in TESTS], tests, True),
+    "classwise": (["classwise_ece", "pooled"], classwise, False),
+    "smooth": (SMOOTH, OfTopLabel(SMOOTH), False),
+}
+
+
+def run(world, n, group, seeds):
+    """Shares of the samples whose interval lies below or above the truth, whose p-value is at most 5 %; mean width."""
+    names, find, _ = GROUPS[group]
+    found = {name: [] for name in names}
+    for seed in seeds:
+        for name, row in find(world, n, seed).items():
+            found[name].append(row)
+    for name, values in found.items():
+        low, high, p_value = np.array(values, dtype=float).T
+        row, truth = {"samples": len(values)}, world.truth.get(name)
+        if not np.isnan(low).any():
+            row |= {"truth": truth, "below": (high < truth - 1e-9).mean(), "above": (low > truth + 1e-9).mean()}
+            row["width"] = (high - low).mean()
+        if not np.isnan(p_value).any():
+            row["rejected"] = (p_value <= 0.05).mean()
+        yield name, {key: int(value) if key == "samples" else float(value) for key, value in row.items()}
+
+
+def together(one, two):
+    """Shares and means of two sets of samples."""
+    n = one["samples"] + two["samples"]
+    means = {key: (one["samples"] * one[key] + two["samples"] * two[key]) / n for key in two}
+    return means | {"samples": n} | ({"truth": two["truth"]} if "truth" in two else {})
+
+
+@lru_cache(maxsize=1)
+def world_of(k, name):
+    return World(k, name)
+
+
+def fill(k, name, n, group, samples):
+    """Run what is missing of a cell."""
+    path = RESULTS / f"{name}-{k}-{n}.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    names, _, only_calibrated = GROUPS[group]
+    done = min(kept.get(metric, {}).get("samples", 0) for metric in names)
+    if (only_calibrated and name != "calibrated") or done >= samples:
+        return
+    found = dict(run(world_of(k, name), n, group, range(done, samples)))
+    found = {metric: together(kept[metric], row) if done else row for metric, row in found.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(kept | found, indent=1) + "\n", encoding="utf-8")
+    shares = {
+        metric: 1 - row["below"] - row["above"] if "below" in row else row["rejected"] for metric, row in found.items()
+    }
+    text = ", ".join(f"{metric} {100 * share:.1f}" for metric, share in shares.items())
+    print(f"{name} K={k} n={n} {samples} samples: {text}", flush=True)
+
+
+def cells():
+    """What is in the files: (world, K, n, metric, row)."""
+    for name, k, n in itertools.product(WORLDS, CLASSES, ROWS):
+        path = RESULTS / f"{name}-{k}-{n}.json"
+        if path.exists():
+            for metric, row in json.loads(path.read_text(encoding="utf-8")).items():
+                yield name, k, n, metric, row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--classes", type=int, nargs="+", default=CLASSES)
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
+    parser.add_argument("--worlds", nargs="+", default=WORLDS, choices=WORLDS)
+    parser.add_argument("--groups", nargs="+", default=GROUPS, choices=GROUPS)
+    parser.add_argument("--samples", type=int, default=1000)
+    options = parser.parse_args()
+    for k, name, n, group in itertools.product(options.classes, options.worlds, options.rows, options.groups):
+        fill(k, name, n, group, options.samples)
+
+
+if __name__ == "__main__":
+    main()

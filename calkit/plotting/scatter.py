@@ -1,0 +1,181 @@
+"""Two metrics of many models against each other: accuracy and calibration error, say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from calkit.evaluation import Evaluation, evaluate
+from calkit.metrics import Metric, get_metric
+from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
+from calkit.plotting.style import curve_style, wrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["ScatterDisplay"]
+
+
+@PLOTS.register("scatter")
+class ScatterDisplay(CurveDisplay):
+    """One metric of a model against another, with intervals; several models share the Axes.
+
+    Made by :meth:`from_predictions`, :meth:`from_evaluation` or ``from_estimator``.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of two metrics at least.
+    metric, against : str
+        Specs of the two metrics to show, up and across.
+    name : str, optional
+        What the legend calls the model.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+    metric, against : Metric
+
+    Examples
+    --------
+    >>> import calkit
+    >>> from calkit.datasets import load_digits_logits
+    >>> from calkit.plotting import ScatterDisplay
+    >>> evaluation = calkit.evaluate(load_digits_logits("test"), ["accuracy", "ece"], confidence_level=0.95)
+    >>> display = ScatterDisplay.from_evaluation(evaluation, name="digits", plot=False)
+    >>> [round(value, 3) for value in display.frame()["ece"]]
+    [0.13]
+    """
+
+    def __init__(self, evaluation: Evaluation, metric: str, against: str, *, name: str | None = None) -> None:
+        known = {metric.spec: metric for metric in evaluation.metrics}
+        self.evaluation = evaluation
+        self.metric, self.against = (known[evaluation.spec_of(get_metric(spec))] for spec in (metric, against))
+        self.name = name
+        self.x_label, self.y_label = self.against.heading, self.metric.heading
+
+    @classmethod
+    def from_evaluation(
+        cls,
+        evaluation: Evaluation,
+        *,
+        metric: str = "ece",
+        against: str = "accuracy",
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Show two metrics of an evaluation.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+            From :func:`calkit.evaluate`; with a `confidence_level`, intervals are drawn too.
+        metric, against : str
+            Specs of two of its metrics, to show up and across.
+        name : str, optional
+            What the legend calls the model.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            For the mark and its intervals.
+
+        Returns
+        -------
+        ScatterDisplay
+
+        Raises
+        ------
+        NotFoundError
+            If the evaluation has no such metric.
+        """
+        display = cls(evaluation, metric, against, name=name)
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_proba: Any = None,
+        *,
+        metric: str = "ece",
+        against: str = "accuracy",
+        confidence_level: float | None = 0.95,
+        from_logits: bool = False,
+        sample_weight: Any = None,
+        class_names: Any = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Compute two metrics and show them.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,), or Predictions
+            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
+        y_proba : array-like of shape (n, K) or (n,), optional
+            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
+        metric, against : str
+            Specs of two metrics, to show up and across.
+        confidence_level : float or None, default=0.95
+            Of the intervals; None for none.
+        from_logits : bool, default=False
+            Whether `y_proba` holds logits.
+        sample_weight : array-like of shape (n,), optional
+            Weights.
+        class_names : sequence, optional
+            The class each column stands for.
+        name : str, optional
+            What the legend calls the model.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            For the mark and its intervals.
+
+        Returns
+        -------
+        ScatterDisplay
+        """
+        predictions = taken_predictions(
+            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
+        )
+        found = evaluate(predictions, [metric, against], confidence_level=confidence_level, floors=False)
+        # Metrics are bound to the predictions, and may have another spec then.
+        shown = {"metric": found.metrics[0].spec, "against": found.metrics[-1].spec}
+        return cls.from_evaluation(found, **shown, name=name, ax=ax, plot=plot, curve_kwargs=curve_kwargs)
+
+    def frame(self) -> dict[str, list[float]]:
+        """Return what is drawn as one row of columns: the two values, each with its lower and upper limit."""
+        found: dict[str, list[float]] = {}
+        for metric in (self.against, self.metric):
+            for suffix, number in zip(("", "_low", "_high"), self._limits(metric), strict=True):
+                found[f"{metric.spec}{suffix}"] = [number]
+        return found
+
+    def _limits(self, metric: Metric) -> tuple[float, float, float]:
+        """Return value, lower and upper limit; NaN where there is no interval."""
+        low, high = self.evaluation.judgement(metric.spec).interval or (math.nan, math.nan)
+        return self.evaluation[metric.spec], low, high
+
+    def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
+        style = {**curve_style(index), "markersize": 7, "linewidth": 1.2, **curve_kwargs}
+        ends = []
+        for metric in (self.against, self.metric):
+            value, low, high = np.array(self._limits(metric)) * (100 if metric.percent else 1)
+            ends.append((value, None if math.isnan(low) else [[value - low], [high - value]]))
+        (x, x_error), (y, y_error) = ends
+        label = wrapped(self.name, 40) if self.name else f"n = {self.evaluation.n_samples:,}"
+        bars = {"ecolor": style["color"], "elinewidth": style["linewidth"], "capsize": 2}
+        container = ax.errorbar([x], [y], xerr=x_error, yerr=y_error, fmt="none", alpha=0.7, **bars)
+        self.errorbar_ = container
+        return ax.plot([x], [y], label=label, **{**style, "linestyle": "none"})[0]

@@ -1,0 +1,67 @@
+"""evaluate(y_true, y_proba, metrics): the same numbers as of predictions, one clear error else."""
+
+import numpy as np
+import pytest
+
+import calkit
+from calkit.datasets import load_digits_logits
+from calkit.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def test():
+    return load_digits_logits("test")
+
+
+def test_arrays_give_what_predictions_give(test):
+    asked = ["ece", "nll", "brier"]
+    of_predictions = calkit.evaluate(test, asked, confidence_level=0.9)
+    for arrays in (
+        calkit.evaluate(test.y_true, test.scores, asked, from_logits=True, confidence_level=0.9),
+        calkit.evaluate(test.y_true, test.scores, metrics=asked, from_logits=True, confidence_level=0.9),
+    ):
+        assert dict(arrays) == dict(of_predictions)
+        assert arrays.intervals == of_predictions.intervals
+        assert arrays.judgements == of_predictions.judgements
+
+
+def test_arrays_agree_with_the_metric_functions():
+    y = ["cat", "dog", "cat", "cow"]
+    p = [[0.7, 0.2, 0.1], [0.3, 0.4, 0.3], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]
+    names, weight = ["cat", "dog", "cow"], [1, 2, 1, 3]
+    found = calkit.evaluate(y, p, ["ece", "brier"], class_names=names, sample_weight=weight)
+    assert found["ece"] == calkit.ece(y, p, class_names=names, sample_weight=weight)
+    assert found["brier"] == calkit.brier(y, p, class_names=names, sample_weight=weight)
+    # One column is the forecast of an event, in both.
+    assert calkit.evaluate([0, 1, 1], [0.2, 0.6, 0.9], ["ece"])["ece"] == calkit.ece([0, 1, 1], [0.2, 0.6, 0.9])
+    rows, votes = np.array([[0.3, 0.8], [0.9, 0.4]]), np.array([[0, 1], [1, 1]])
+    several = calkit.evaluate(votes, rows, ["ece"], target="multilabel")
+    assert next(iter(several.values())) == calkit.ece(votes, rows, target="multilabel")
+
+
+def test_groups_of_arrays_are_an_array(test):
+    group = np.where(np.arange(test.n_samples) % 3, "b", "a")
+    found = calkit.evaluate(test.y_true, test.scores, ["error"], from_logits=True, by=group)
+    assert found.by == "by"
+    for label, part in found.groups.items():
+        rows = group == label
+        assert part["error"] == calkit.error(test.y_true[rows], test.scores[rows], from_logits=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("test", "scores"), {}, "y_proba must be left out when the first argument is a Predictions"),
+        (("test", 0.5), {}, "y_proba must be left out"),
+        (("test",), {"from_logits": True}, "from_logits belongs to arrays"),
+        (("test", ["ece"]), {"metrics": ["nll"]}, "given twice"),
+        (("labels", ["ece"]), {}, r"evaluate\(y_true, y_proba, metrics\)"),
+        (("labels", "ece"), {}, r"evaluate\(y_true, y_proba, metrics\)"),
+        (("labels",), {}, "must be a Predictions"),
+        (("scores", "labels"), {"from_logits": True}, "y_true"),
+    ],
+)
+def test_what_is_neither_is_one_error(test, arguments, options, message):
+    known = {"test": test, "scores": test.scores, "labels": test.y_true}
+    with pytest.raises(InputError, match=message):
+        calkit.evaluate(*(known[a] if isinstance(a, str) and a in known else a for a in arguments), **options)

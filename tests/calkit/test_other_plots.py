@@ -1,0 +1,129 @@
+"""Pictures of models in two metrics, of formulas and of training runs."""
+
+import json
+
+import numpy as np
+import pytest
+
+import calkit
+from calkit.datasets import load_digits_logits
+from calkit.errors import InputError, NotFoundError, UsageError
+from calkit.plotting import (
+    OTHER_PLOTS,
+    FocalMinimiserDisplay,
+    ForestDisplay,
+    GradientNormsDisplay,
+    GradientRatioDisplay,
+    ScatterDisplay,
+    available_other_plots,
+)
+from calkit.theory import focal_posterior
+
+
+def test_scatter_shows_the_evaluation(no_pyplot_windows):
+    test = load_digits_logits("test")
+    found = calkit.evaluate(test, ["accuracy", "ece", "nll"], confidence_level=0.95)
+    display = ScatterDisplay.from_evaluation(found, name="digits")
+    assert display.line_.get_xydata().tolist() == [[found["accuracy"] * 100, found["ece"] * 100]]
+    drawn = display.errorbar_.lines[2]
+    (horizontal,), (vertical,) = (bars.get_segments() for bars in drawn)
+    np.testing.assert_allclose(horizontal[:, 0], np.array(found.intervals["accuracy"]) * 100)
+    np.testing.assert_allclose(vertical[:, 1], np.array(found.intervals["ece"]) * 100)
+    again = ScatterDisplay.from_predictions(test, metric="nll", ax=display.ax_, name="nll")
+    assert (again.frame()["accuracy"], again.frame()["nll"]) == ([found["accuracy"]], [found["nll"]])
+    assert again.line_.get_color() != display.line_.get_color()
+    assert again.line_.get_marker() != display.line_.get_marker()
+    with pytest.raises(NotFoundError, match="brier"):
+        ScatterDisplay.from_evaluation(found, metric="brier")
+
+
+def test_scatter_without_intervals(no_pyplot_windows):
+    display = ScatterDisplay.from_evaluation(calkit.evaluate(load_digits_logits("test"), ["accuracy", "ece"]))
+    assert np.isnan(display.frame()["ece_low"]).all()
+    display.figure_.canvas.draw()
+
+
+def test_forest_of_the_groups_of_an_evaluation(no_pyplot_windows):
+    test = load_digits_logits("test")
+    group = np.where(np.arange(test.n_samples) < 400, "first", "rest")
+    found = calkit.evaluate(test.y_true, test.scores, ["ece"], from_logits=True, by=group, confidence_level=0.9)
+    frame = ForestDisplay.from_evaluation(found).frame()
+    assert frame["model"] == ["all", "by = first", "by = rest"]
+    assert frame["value"] == [found["ece"], found.groups["first"]["ece"], found.groups["rest"]["ece"]]
+
+
+def test_gradient_ratio_is_the_formula(no_pyplot_windows):
+    display = GradientRatioDisplay.from_gamma(0, 3)
+    p = display.lines_[1].get_xdata()[1:-1]
+    # Proposition 1: (1 - p)^γ - γ p (1 - p)^(γ - 1) log p.
+    expected = (1 - p) ** 3 - 3 * p * (1 - p) ** 2 * np.log(p)
+    np.testing.assert_allclose(display.lines_[1].get_ydata()[1:-1], expected, rtol=1e-12)
+    np.testing.assert_array_equal(display.lines_[0].get_ydata(), 1)
+    # The dot stands where the curve crosses 1.
+    (at, height), *others = display.marks_.get_offsets()
+    assert not others
+    assert height == 1
+    assert (1 - at) ** 3 - 3 * at * (1 - at) ** 2 * np.log(at) == pytest.approx(1)
+    assert [text.get_text() for text in display.legend_.get_texts()] == ["γ = 0 (CE)", "γ = 3"]
+
+
+def test_focal_minimiser_is_the_inverse_of_the_posterior(no_pyplot_windows):
+    display = FocalMinimiserDisplay.from_gamma(2)
+    np.testing.assert_allclose(focal_posterior(display.lines_[0].get_ydata(), 2), display.p, atol=1e-9)
+
+
+def records(counts):
+    norms = {"edges": [0.01, 0.1, 1.0, 10.0], "counts": counts}
+    return [{"epoch": 1, "gradient_norms": norms}, {"epoch": 2}, {"epoch": 3, "gradient_norms": norms}]
+
+
+def test_gradient_norms_are_the_recorded_shares(no_pyplot_windows):
+    display = GradientNormsDisplay({"ce": records([1, 2, 1]), "focal": records([4, 0, 0])}).plot()
+    assert display.epochs == [1, 3]
+    for ax in display.axes_:
+        heights = [patch.get_data().values.tolist() for patch in ax.patches if patch.get_label() in ("ce", "focal")]
+        assert heights == [[25, 50, 25], [100, 0, 0]]
+    assert display.frame()["share"].tolist() == [0.25, 0.5, 0.25] * 2 + [1, 0, 0] * 2
+    with pytest.raises(InputError, match="no record holds gradient norms"):
+        GradientNormsDisplay({"ce": [{"epoch": 1}]})
+    with pytest.raises(InputError, match="only 1 Axes"):
+        display.plot(display.axes_[:1])
+
+
+@pytest.mark.parametrize("name", [name for name in available_other_plots() if name != "gradient-norms"])
+def test_formulas_take_gammas_and_no_files(name, calkit_cli, tmp_path, no_pyplot_windows):
+    display = OTHER_PLOTS[name].from_words([])
+    assert display.gamma == OTHER_PLOTS[name].default
+    assert {len(column) for column in display.frame().values()} == {len(display.p) * len(display.gamma)}
+    figure = display.figure(title="theory", size=(3.3, 3.3))
+    figure.draw_without_rendering()
+    assert no_pyplot_windows.get_fignums() == []
+    out = tmp_path / "theory.png"
+    assert calkit_cli("plot", "--what", f"{name}:1,3", "-o", str(out))[0] == 0
+    assert out.stat().st_size > 5000
+    for arguments, message in (
+        (["file.npz", "--what", name], "leave file.npz out"),
+        (["--what", f"{name}:-1"], "gamma"),
+        (["--what", name, "--bins", "5"], "--bins does not apply"),
+        (["--what", "confidence"], "name at least one FILE"),
+        (["--history"], "name at least one folder"),
+    ):
+        code, _, err = calkit_cli("plot", *arguments, "-o", str(tmp_path / "no.png"))
+        assert code in (1, 2)
+        assert message in err
+    with pytest.raises(InputError, match="empty"):
+        OTHER_PLOTS[name]([])
+
+
+def test_the_command_draws_gradient_norms_of_runs(calkit_cli, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.toml").write_text('[data]\nname = "digits"\n[model]\nname = "linear"\n[loss]\nname = "ce"\n')
+    (run / "history.jsonl").write_text("\n".join(json.dumps(record) for record in records([1, 2, 3])))
+    code, _, err = calkit_cli("plot", str(run), "--what", "gradient-norms", "-o", str(tmp_path / "norms.png"))
+    assert (code, err) == (0, "")
+    code, _, err = calkit_cli("plot", "--what", "gradient-norms", "-o", str(tmp_path / "norms.png"))
+    assert code == 2
+    assert "name at least one folder" in err
+    with pytest.raises(UsageError, match="no parameters"):
+        GradientNormsDisplay.from_words([str(run)], 3)
