@@ -16,6 +16,7 @@ from calkit.names import (
     SCORE_ROLES,
     class_words,
     column_classes,
+    is_reversed,
     is_whole_number,
     read_class_column,
     read_name,
@@ -50,6 +51,7 @@ def named_scores(scores: Any, class_names: Sequence[Any] | None, y_true: Any = N
     array, classes = to_values(scores), column_classes(titles)
     if class_names is None:
         _refuse_others(titles, y_true)
+        _refuse_reversed(classes, y_true)
         return array, None if classes == tuple(range(len(classes))) else classes
     indices = [ClassIndex(names, len(names)) for names in dict.fromkeys((titles, classes, _words(titles)))]
     wanted = as_class_names(class_names) or ()
@@ -121,6 +123,19 @@ def _refuse_others(titles: Sequence[Any], y_true: Any) -> None:
         raise InputError(
             f"the columns {others[:10]} of the scores are not named as those of the classes; leave them out, or choose "
             "columns with class_names."
+        )
+
+
+def _refuse_reversed(classes: Sequence[Any], y_true: Any) -> None:
+    """Refuse labels 0 and 1 beside the columns yes and no, which stand in the other order."""
+    if not is_reversed(classes) or y_true is None or isinstance(y_true, TrueColumns):
+        return
+    labels = to_values(y_true)
+    if labels.ndim == 1 and labels.dtype.kind in "iuf":
+        no, yes = str(classes[1]), str(classes[0])
+        raise InputError(
+            f"the columns of the scores are named {yes} and {no}, in this order, and the labels are numbers: is 0 "
+            f"{yes} or {no}? Name the classes from 0 on: class_names={[no, yes]}."
         )
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "canonical_split",
     "class_words",
     "column_classes",
+    "is_reversed",
     "is_split",
     "is_whole_number",
     "read_class_column",
@@ -334,6 +335,19 @@ def column_classes(names: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(names)
     words = class_words(column.word for column in columns)
     return tuple(int(word) if is_whole_number(word) else word for word in words)
+
+
+def is_reversed(names: Sequence[Any]) -> bool:
+    """Tell whether two classes are named yes and no, in this order, where labels 0 and 1 mean no and yes.
+
+    Examples
+    --------
+    >>> is_reversed(["pos", "neg"]), is_reversed(["no", "yes"]), is_reversed(["True", "False"])
+    (True, False, False)
+    """
+    words = [str(name).casefold() for name in names]
+    negative = [word in NEGATIVE_WORDS for word in words]
+    return negative == [False, True] and words != ["true", "false"]
 
 
 def is_whole_number(word: str) -> bool:

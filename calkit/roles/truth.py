@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field, printable, side_by_side
 from calkit.errors import InputError, UsageError
-from calkit.labels import ClassIndex, TrueColumns, answers_match, encode_labels, labels_in
+from calkit.labels import ClassIndex, TrueColumns, answers_match, as_correct, encode_labels, labels_in
 from calkit.lazy import LazyArray, block_rows
 from calkit.names import NEGATIVE_WORDS, class_words, is_whole_number, read_name
 from calkit.roles.families import Classes, as_name, classes_of
@@ -339,25 +339,42 @@ def pairs(found: Resolved, container: Container, ignore_label: Any) -> tuple[NDA
     named = found.said.get("labels")
     meaning = None if named is None else read_name(named.name)
     if named is not None and meaning is not None and meaning.role == "correct":
-        return read_column(named, scores, "correct"), None
+        return _judged(named, scores, ignore_label)
     correct = None if compare else found.get("correct")
     if correct is not None:
-        return read_column(correct, scores, "correct"), None
+        return _judged(correct, scores, ignore_label)
     labels, predicted = found.get("labels"), found.get("predicted")
     if labels is not None and predicted is not None:
         truth = read_column(labels, scores, "labels")
         answers = read_column(predicted, scores, "predicted")
+        ignored = np.zeros(len(truth), np.bool_) if ignore_label is None else labels_in(truth, ignore_label)
+        right = np.zeros(len(truth), np.bool_)
         try:
-            right = answers_match(truth, answers)
+            right[~ignored] = answers_match(truth[~ignored], answers[~ignored])
         except InputError as error:
-            raise InputError(f"{error} ({labels.name}, {predicted.name})") from None
-        return right, None if ignore_label is None else labels_in(truth, ignore_label)
+            hint = (
+                " To leave out rows without a label, say --ignore-label nan."
+                if "true labels are missing" in str(error)
+                else ""
+            )
+            raise InputError(f"{error} ({labels.name}, {predicted.name}){hint}") from None
+        return right, ignored if ignored.any() else None
     raise UsageError(
         f"{found.path}: confidences need to know which answers were right: an array named 'correct', or 'labels' and "
         "'predicted'. Say which with correct='NAME' (--correct NAME), or labels='NAME', predicted='NAME' (--labels "
         "NAME "
         f"--predicted NAME). The file holds {container.listing()}."
     )
+
+
+def _judged(item: Field, scores: Field, ignore_label: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return what says whether answers were right, and which rows are to be left out."""
+    correct = read_column(item, scores, "correct")
+    if ignore_label is None or not (ignored := labels_in(correct, ignore_label)).any():
+        return correct, None
+    right = np.zeros(len(correct), np.uint8)
+    right[~ignored] = as_correct(correct[~ignored])
+    return right, ignored
 
 
 def read_column(item: Field, scores: Field, what: str) -> NDArray[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from calkit.containers.container import Field, printable
 from calkit.errors import UsageError
 from calkit.labels import ClassIndex
+from calkit.names import is_reversed
 from calkit.roles.families import Classes
 from calkit.roles.resolve import Resolved
 
@@ -53,7 +54,15 @@ def settled(found: Resolved, classes: Classes, present: Callable[[], Iterable[An
     if not item.members or words is None or all(isinstance(word, int) for word in words):
         return classes
     index = ClassIndex(words, len(words))
-    seen = sorted({place for label in present() if (place := index.find(label, first=labels_from)) is not None})
+    labels = list(present())
+    if labels and is_reversed(words) and all(index.find(label, positions=False) is None for label in labels):
+        no, yes = words[1], words[0]
+        raise UsageError(
+            f"{found.path}: the columns are named {yes} and {no}, in this order, and the labels are {labels[:2]}: is "
+            f"the first label {yes} or {no}? Name the classes from 0 on: class_names='{no},{yes}' (--class-names "
+            f"{no},{yes})."
+        )
+    seen = sorted({place for label in labels if (place := index.find(label, first=labels_from)) is not None})
     others = [place for place in range(len(words)) if place not in seen]
     if not seen or not others:
         return classes

@@ -222,3 +222,59 @@ def test_digits_as_text_have_no_order_of_their_own(n):
         return
     with pytest.raises(InputError, match=r"order is open: 1, 10, 11, 12, .*columns=classifier\.classes_"):
         calkit.TemperatureScaling().fit(z, words[y])
+
+
+@pytest.mark.parametrize(("yes", "no"), [("yes", "no"), ("pos", "neg"), ("Positive", "Negative"), ("spam", "not")])
+def test_two_columns_whose_names_deny_the_order_of_numbers(tmp_path, yes, no):
+    columns = {f"prob_{yes}": P, f"prob_{no}": 1 - P}
+    path = tmp_path / "a.csv"
+    for labels in (Y, Y.astype(float)):
+        pd.DataFrame({**columns, "label": labels}).to_csv(path, index=False)
+        with pytest.raises(UsageError, match=f"Name the classes from 0 on.*--class-names {no},{yes}"):
+            load_predictions(path)
+        p = load_predictions(path, class_names=f"{no},{yes}")
+        assert calkit.evaluate(p, ["nll"], floors=False)["nll"] == pytest.approx(NLL, rel=1e-9)
+        with pytest.raises(InputError, match="Name the classes from 0 on"):
+            calkit.nll(labels, pd.DataFrame(columns))
+        assert calkit.nll(labels, pd.DataFrame(columns), class_names=[no, yes]) == pytest.approx(NLL, rel=1e-12)
+    words = np.array([no, yes])[Y]
+    pd.DataFrame({**columns, "label": words}).to_csv(path, index=False)
+    assert calkit.evaluate(load_predictions(path), ["nll"], floors=False)["nll"] == pytest.approx(NLL, rel=1e-9)
+    assert load_predictions(path, labelled=False).n_classes == 2
+    turned = pd.DataFrame(columns)[[f"prob_{no}", f"prob_{yes}"]]
+    assert calkit.nll(Y, turned) == pytest.approx(NLL, rel=1e-12)
+
+
+class TestAnswers:
+    """Confidences with labels and answers: what is missing is no answer, and spellings that differ are no mistakes."""
+
+    @pytest.mark.parametrize("missing", ["label", "pred"])
+    @pytest.mark.parametrize("writer", ["csv", "parquet", "jsonl"])
+    def test_missing_ones(self, tmp_path, missing, writer):
+        frame = pd.DataFrame({"conf": [0.9, 0.6, 0.5], "label": [*"aba"], "pred": [*"abb"]})
+        frame.loc[1, missing] = None
+        path = tmp_path / f"a.{writer}"
+        if writer == "jsonl":
+            path.write_text("\n".join(json.dumps(row) for row in frame.to_dict("records")).replace("NaN", "null"))
+        else:
+            frame.to_csv(path, index=False) if writer == "csv" else frame.to_parquet(path)
+        with pytest.raises(InputError, match="labels are missing in row 1; remove the row"):
+            load_predictions(path)
+        if missing == "label":
+            p = load_predictions(path, ignore_label=float("nan"))
+            assert calkit.evaluate(p, ["accuracy"], floors=False)["accuracy"] == 0.5
+
+    def test_missing_judgements(self, tmp_path):
+        (tmp_path / "a.csv").write_text("conf,correct\n.9,1\n.6,\n.5,0\n")
+        with pytest.raises(InputError, match="row 1 is missing"):
+            load_predictions(tmp_path / "a.csv")
+        p = load_predictions(tmp_path / "a.csv", ignore_label=float("nan"))
+        assert calkit.evaluate(p, ["accuracy"], floors=False)["accuracy"] == 0.5
+
+    def test_case_and_blanks(self, tmp_path):
+        (tmp_path / "a.csv").write_text("conf,label,pred\n.9,cat,CAT\n.6,dog,DOG\n")
+        with pytest.raises(InputError, match="differ in case or blanks only; spell both alike"):
+            load_predictions(tmp_path / "a.csv")
+        # One that is alike says that the others are mistakes.
+        (tmp_path / "a.csv").write_text("conf,label,pred\n.9,cat,CAT\n.6,dog,dog\n")
+        assert load_predictions(tmp_path / "a.csv").y_true.tolist() == [0, 1]
