@@ -160,9 +160,10 @@ def _columns(
         if wrong:
             raise refuse(int(np.argmax((y < first) | (y >= n_classes + first))))
         return y - np.asarray(first, y.dtype) if first else y
-    if y.dtype.kind == "f" and index.by_position:
-        whole = np.isfinite(y) & (y == np.floor(y))
-        if not whole.all():
+    whole = y.dtype.kind == "f" and np.isfinite(y) & (y == np.floor(y))
+    # Names such as 0.5 are labels by value.
+    if y.dtype.kind == "f" and index.by_position and (index.names is None or np.all(whole)):
+        if not np.all(whole):
             row = int(np.argmin(whole))
             raise _no_label(y[row], row if rows is None else int(rows[row]))
         if len(y) and float(abs(y).max()) > _LARGEST_LABEL:

@@ -519,3 +519,13 @@ def test_targets_name_classes_by_value(names, spelled):
     assert evaluate(p, [spec])[spec] == pytest.approx((0.01 + 0.04 + 0.04) / 3)
     with pytest.raises(InputError, match="there is no class"):
         evaluate(p, ["brier:target=positive:class=0"])
+
+
+@pytest.mark.parametrize("names", [[0.5, 1.5, 2.5], ["0.5", "1.5", "2.5"], [0.5, 1.0, 1.5], ["a", "b", "c"]])
+def test_labels_with_decimals_are_names_too(names):
+    for labels in (names, np.array(names), [str(name) for name in names]):
+        assert encode_labels(labels, 3, names).column.tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match="2.25 in row 0|which is no whole number"):
+        encode_labels([2.25], 3, names)
+    with pytest.raises(InputError, match="the label of row 1 is missing"):
+        encode_labels([0.5 if "a" not in names else 1, float("nan")], 3, names)
