@@ -170,7 +170,7 @@ class CumulativeCurve(_Curve):
     sd : float
         Standard deviation of S(1) if the outcomes are drawn from the probabilities: the scale of noise.
     ks, kuiper : float
-        Largest |S|, and largest less smallest S, as the metrics of that name.
+        Largest absolute value of S, and largest minus smallest S, as the metrics of that name.
     """
 
     probability: FloatArray

@@ -75,7 +75,7 @@ def command(file: str, source: InputOptions, methods: tuple[str, ...], guard: fl
 
 
 def _check_suffix(output: Path) -> None:
-    """Refuse names that promise data: whoever reads them later would not find any."""
+    """Refuse names that promise data: a reader of the file would not find any."""
     form = format_of_suffix(output)
     if form is not None and form.name != "json":
         raise UsageError(f"{output}: calibrators are JSON, not {form.what}; name the file .json.")

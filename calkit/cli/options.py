@@ -206,9 +206,7 @@ _INPUT = [
     click.option(
         "--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own."
     ),
-    click.option(
-        "--sandbox", is_flag=True, help="Read in a process with limits of memory and time: files of strangers."
-    ),
+    click.option("--sandbox", is_flag=True, help="Read untrusted files in a process with limits of memory and time."),
 ]
 
 

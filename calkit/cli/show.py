@@ -22,7 +22,7 @@ __all__ = ["command"]
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="Default: table.")
 @click.option("--file-format", type=click.Choice(available_formats()), help="Format of the file, if nothing tells.")
 @click.option("--trust-pickle", is_flag=True, help="Read pickles, which can run any code: only for files of your own.")
-@click.option("--sandbox", is_flag=True, help="Read files of strangers in a process with limits of memory and time.")
+@click.option("--sandbox", is_flag=True, help="Read untrusted files in a process with limits of memory and time.")
 @click.option(
     "--save-table",
     type=click.Path(path_type=Path),

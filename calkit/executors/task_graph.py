@@ -1,4 +1,4 @@
-"""The tasks of a sum on a cluster, and which of them is to blame where workers die."""
+"""The tasks of a sum on a cluster, and which of them ended the workers, where workers die."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def most_suspicious(keys: list[str], dask_scheduler: Any) -> list[str]:
 def result_while_workers_last(future: Any, opened: list[Any]) -> Any:
     """Return a result; or raise, if it comes from a local cluster that was opened here and nothing of it is left.
 
-    A process that dies as soon as it has started is not started again by Dask, and nobody else would. Clusters of
+    A process that dies as soon as it has started is not started again by Dask, nor by anything else. Clusters of
     others may get workers at any time.
     """
     cluster = next((each for each in opened if hasattr(each, "workers")), None)

@@ -42,7 +42,7 @@ def reading(where: Path | str, what: str) -> Iterator[None]:
     try:
         yield
     except (CalkitError, BrokenPipeError):
-        # A broken pipe is no fault of a file: whoever read our output has gone.
+        # A broken pipe is no fault of a file: the reader of our output has gone.
         raise
     except MemoryError as error:
         raise FileFormatError(

@@ -49,8 +49,7 @@ def fields_of(predictions: Predictions, *, text: bool = True) -> dict[str, Any]:
     if lost:
         warnings.warn(
             f"the columns {', '.join(lost)} are no numbers, and are left out of what is written; .csv, .parquet and "
-            ".npz "
-            "can hold text.",
+            ".npz can hold text.",
             CalibrationWarning,
             stacklevel=4,
         )

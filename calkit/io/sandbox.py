@@ -1,4 +1,4 @@
-"""Reading files of strangers in a process of its own, which may take so much memory and time and no more.
+"""Reading untrusted files in a process of its own, within limits of memory and time.
 
 The process (:mod:`calkit.io.sandbox_child`) opens the file and describes its arrays; each array that is wanted it
 writes to a file without a name, which this process maps into memory. What comes back is checked and never unpickled. No
@@ -210,7 +210,7 @@ class _Session:
         self._end()
         return FileFormatError(
             f"{self._path} is not read: in the sandbox of {self._sandbox}, the process that read it {why}. It is "
-            "damaged, or made to do harm. A file of your own can be read without sandbox=True (--sandbox), or with "
+            "damaged or hostile. A file of your own can be read without sandbox=True (--sandbox), or with "
             "higher limits: sandbox=calkit.io.Sandbox(memory=…, seconds=…)."
         )
 

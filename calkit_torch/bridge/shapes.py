@@ -1,4 +1,4 @@
-"""The door of everything that takes a batch of scores with labels: shapes and types, checked without reading values."""
+"""Checks of batches of scores with labels: shapes and types, without reading values."""
 
 from __future__ import annotations
 

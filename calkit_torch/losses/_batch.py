@@ -1,4 +1,4 @@
-"""The door of all losses: what the caller hands over, checked and brought into one form."""
+"""The input of all losses, checked and brought into one form."""
 
 from __future__ import annotations
 

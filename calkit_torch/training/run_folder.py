@@ -76,7 +76,7 @@ class RunWriter:
         except OSError as error:
             raise FileFormatError(f"cannot make the folder {folder}: {error.strerror}.") from None
         with _locked(folder):
-            # Only now is it certain that nobody else has begun here since.
+            # Only now is it certain that no other process has begun here since.
             check_free(folder, resume=resume)
             if is_run_folder(folder):
                 there = (folder / "recipe.toml").read_text(encoding="utf-8")

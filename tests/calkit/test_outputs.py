@@ -198,7 +198,7 @@ class TestTroubles:
     def test_no_room_for_temporary_files(self, small, tmp_path, command):
         pytest.importorskip("resource")
         calkit.save_predictions(calkit.load_predictions(small), tmp_path / "a.csv")
-        # A file may have 100 bytes, and no more: what a full disk is to whoever writes. The process sets it itself,
+        # A file may have 100 bytes, and no more: as on a full disk. The process sets it itself,
         # since libraries that other tests load warn of forks.
         limit = (
             "import resource, signal, sys\n"

@@ -26,7 +26,7 @@ class Format(ABC):
     is_text : bool
         Whether its files are text, which may be compressed.
     requires : tuple of str
-        Optional libraries that reading and writing import; that they are there is checked by whoever calls.
+        Optional libraries that reading and writing import; the caller checks that they are there.
     folder_marks : tuple of str
         Files that a folder of this format holds, one of them at least; empty if it is no format of folders.
     """
@@ -55,7 +55,7 @@ class Format(ABC):
     def read(self, path: Path) -> Container:
         """Open a file that exists and is not empty; nothing in it is ever executed.
 
-        Errors of libraries, here and in the fields that are returned, need no care: whoever calls this turns them into
+        Errors of libraries, here and in the fields that are returned, need no care: the caller turns them into
         a :class:`~calkit.errors.FileFormatError`.
         """
 

@@ -14,7 +14,7 @@ from calkit.io.tree import array_field, tree_fields
 
 __all__ = ["Pickle"]
 
-# joblib tells by the first bytes how a file is compressed, whoever wrote it.
+# joblib tells by the first bytes how a file is compressed.
 _KINDS = ("pkl", "joblib")
 _PACKED = ("z", "gz", "bz2", "xz", "lzma")
 

@@ -96,7 +96,7 @@ def test_limits_are_those_of_the_code():
     assert [word for word in words if word not in STRANGERS] == []
 
 
-def test_the_page_on_files_of_strangers_runs(tmp_path, monkeypatch, capsys):
+def test_the_page_on_untrusted_files_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for language, code in re.findall(r"```(python|sh)\n(.*?)```", STRANGERS, re.S):

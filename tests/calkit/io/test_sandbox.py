@@ -1,4 +1,4 @@
-"""Files of strangers are read in a process with limits; whatever they do there ends in one error here."""
+"""Untrusted files are read in a process with limits; whatever they do there ends in one error here."""
 
 import gc
 import json
