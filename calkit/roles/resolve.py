@@ -331,7 +331,9 @@ def score_candidates(container: Container) -> list[Candidate]:
 
 def _column_hint(container: Container, kind: Kind | None) -> str:
     """Return how to say that several columns are the scores, if there are several that could be."""
-    columns = [item for item in container.fields.values() if len(item.shape) == 1 and item.dtype.kind == "f"]
+    table = container.stack is not None
+    single = (item for item in container.fields.values() if len(item.shape) == 1 and item.dtype.kind in "fU")
+    columns = [item for item in single if item.is_of_numbers(table=table)]
     if len(columns) < 2:
         return ""
     said = "" if kind else ", and what they hold with kind='logits' or kind='probs' (--kind)"
