@@ -163,3 +163,19 @@ def test_label_errors_of_published_data_sets(data_folder, name, n_errors):
         sums[sum(confidence > edge for edge in edges)] += confidence - hit
     assert found.label_errors.without["ece"] == pytest.approx(np.abs(sums).sum() / len(pairs), abs=1e-12)
     assert replace(found, label_errors=None)["ece"] == found["ece"]
+
+
+@pytest.mark.data
+def test_rows_that_most_people_see_otherwise(data_folder):
+    """CIFAR-10H: 99.21 % of the most frequent answers are the label, so 79 of 10,000 rows are not."""
+    with np.load(data_folder / "cifar10h" / "cifar10h-counts.npz") as file:
+        counts, labels = file["counts"].astype(int), file["labels"]
+    scores = np.load(data_folder / "label-errors" / "label-errors-cifar10.npz")["probs"]
+    wrong = counts.argmax(1) != labels
+    found = calkit.evaluate(labels, scores, ["accuracy", "ece"], label_errors=wrong, floors=False)
+    assert found.label_errors.n_errors == 79
+    right = (scores.argmax(1) == labels)[~wrong].mean()
+    assert found.label_errors.without["accuracy"] == pytest.approx(right, abs=1e-12)
+    votes = calkit.evaluate(counts, scores, ["accuracy"], floors=False)
+    share = counts[np.arange(10_000), scores.argmax(1)] / counts.sum(1)
+    assert votes["accuracy"] == pytest.approx(share.mean(), abs=1e-12)

@@ -169,12 +169,13 @@ def _all_classes(probs: Floats, y_true: NDArray[np.intp]) -> list[tuple[Floats, 
         own = slice(block_of[column], block_of[column + 1])
         # The right end of a block is the greatest score in the gap that closes it.
         closing = blocks[1:][own] - 1 - first[column] + skipped
-        place = np.full(closing[-1] + 1, -1)
+        # Gaps that close no block share the last place.
+        place = np.full(closing[-1] + 1, len(closing))
         place[closing] = np.arange(len(closing))
-        inside = np.flatnonzero(gap <= closing[-1])
-        inside = inside[place[gap[inside]] >= 0]
+        of_row = place.take(gap)
+        inside = np.flatnonzero(of_row < len(closing))
         right = np.full(len(closing), -np.inf)
-        np.maximum.at(right, place[gap[inside]], columns[column][inside])
+        np.maximum.at(right, of_row[inside], columns[column][inside])
         ends = np.stack([start[blocks[:-1][own]], right], axis=1).ravel()
         tables.append((ends, np.repeat(value[own], 2)))
     return tables

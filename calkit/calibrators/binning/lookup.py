@@ -47,7 +47,12 @@ def rank(keys: Floats, x: Floats, *, logarithmic: bool = False) -> NDArray[np.in
         low = int(bits[0])
         shift = max(0, (int(bits[-1]) - low).bit_length() - (16 * m + 1024).bit_length())
         cells = ((int(bits[-1]) - low) >> shift) + 1
-        cell = np.minimum(((np.maximum(wanted, low - 1) - low) >> shift) + 1, cells + 1)
+        # Cell 0 is for what is below the keys; in place, since these are the passes that take the time.
+        before = low - (1 << shift)
+        cell = np.maximum(wanted, before)
+        cell -= before
+        cell >>= shift
+        np.minimum(cell, cells + 1, out=cell)
         cell_of_key = ((bits - low) >> shift) + 1
     else:
         cells = (_CELLS_FEW if m < _FEW else _CELLS) * m

@@ -88,8 +88,9 @@ class AutoCalibrator(Calibrator):
     3. The gain is measured on rows that found neither candidates nor weights.
     4. If it is kept, candidates are fitted to all rows.
 
-    Probabilities count as no less than 1e-7. Over tasks made from data sets that were not used to set it, it made the
-    log-loss worse in 1.6 % of them, temperature scaling in 20 %; see the user guide.
+    Candidates of folds start from the fit to all rows and end where a step gains less than 1e-5 nats a row.
+    Probabilities count as no less than 1e-7. Over 275 trials made from 25 data sets that were not used to set it, it
+    made the log-loss worse in 2 % of them, temperature scaling in 13 %; see the user guide.
 
     References
     ----------
