@@ -596,6 +596,8 @@ def test_the_commands_of_the_guide_run(call, tmp_path, monkeypatch):
     (tmp_path / "pairs.csv").write_text("confidence,correct\n0.9,1\n0.6,0\n0.7,1\n")
     for name, loss in (("ce", "ce"), ("focal", "FLA-53")):
         write_run(tmp_path / "runs" / name, loss)
+    (template,) = re.findall(r"```html\n(.*?)```", guide, re.S)
+    (tmp_path / "own.html").write_text(template, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     lines = [line for block in re.findall(r"```sh\n(.*?)```", guide, re.S) for line in block.splitlines()]
     assert len(lines) >= 11
