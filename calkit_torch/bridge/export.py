@@ -68,13 +68,13 @@ class CalibratorModule(nn.Module):
             u = u.masked_fill(masked, -torch.inf)
         if not self.share and not self.own:
             return torch.softmax(u, 1) if self.returns == "probs" else torch.log_softmax(u, 1)
-        probs = (1 - self.share - self.own) * torch.softmax(u, 1) + self.share * self._uniform(masked).to(x.dtype)
+        probs = (1 - self.share - self.own) * torch.softmax(u, 1) + self.share * self._uniform(masked, x)
         if self.own:
             probs = probs + self.own * torch.softmax(logits, 1)
         return probs if self.returns == "probs" else probs.log()
 
-    def _uniform(self, masked: Tensor) -> Tensor:
-        possible = torch.ones_like(masked) if self.floor else ~masked
+    def _uniform(self, masked: Tensor, x: Tensor) -> Tensor:
+        possible = torch.ones_like(x) if self.floor else (~masked).to(x.dtype)
         return possible / possible.sum(1, keepdim=True)
 
     def _features(self, x: Tensor) -> Tensor:
