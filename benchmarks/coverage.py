@@ -38,13 +38,16 @@ WORLDS = {
     "mixed": lambda z, rng: z * np.where(rng.random((len(z), 1)) < 0.5, 1.5, 0.7),
 }
 CLASSES, ROWS = (2, 10, 100, 1000), (500, 2000, 10_000)
-TOP = ["ece", "adaece", "l2-debiased", "ks", "kuiper"]
+TOP = ["ece", "adaece", "ks", "kuiper"]
+SQUARES = ["l2-debiased"]
 SMOOTH = ["smece", "atb"]
 TESTS = ["cox", "spiegelhalter", "hosmer-lemeshow", "ks", "kuiper", "smece", "t-cal"]
 N_BINS = 15
 RESULTS = Path(__file__).with_name("results") / "coverage"
 TABLE = Path(__file__).parents[1] / "docs" / "user_guide" / "coverage_table.inc"
-RESAMPLING = Resampling(0.95, 400)
+LEVEL, DRAWS = 0.95, 400
+# Coverage in percent below which a cell is named in the docs.
+LEAST = 93
 
 
 class World:
@@ -129,14 +132,14 @@ class OfTopLabel:
         self.metrics = [get_metric(name).bind(layout, "positive") for name in metrics]
         self.statistics = {m.statistic for m in self.metrics}
         for metric in self.metrics:
-            self.statistics |= set(metric.inference.statistics(RESAMPLING))
+            self.statistics |= set(metric.inference.statistics(Resampling(LEVEL, DRAWS)))
 
     def __call__(self, world, n, seed):
         p, right = world.event(n, seed)
         forecasts = Forecasts(p, right, None, p.dtype)
         summaries = {statistic: statistic.count(forecasts) for statistic in self.statistics}
         values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in self.metrics}
-        judged = judgements_of(self.metrics, values, summaries, RESAMPLING)
+        judged = judgements_of(self.metrics, values, summaries, Resampling(LEVEL, DRAWS, seed))
         return {m.name: (*judged[m.spec].interval, judged[m.spec].p_value) for m in self.metrics}
 
 
@@ -144,19 +147,24 @@ def means(world, n, seed):
     """NLL, Brier score and accuracy from what the metrics would count."""
     rows, y = world.sample(n, seed)
     said = world.said[rows, y]
-    fold = RESAMPLING.folds.of(np.arange(len(rows)))
+    resampling = Resampling(LEVEL, DRAWS, seed)
+    fold = resampling.folds.of(np.arange(len(rows)))
     hits = float((world.best[rows] == y).sum())
-    found = {"accuracy": ProportionInference(None, lambda parts: parts).judge(0, ((hits, n), (hits, n)), RESAMPLING)}
+    found = {"accuracy": ProportionInference(None, lambda parts: parts).judge(0, ((hits, n), (hits, n)), resampling)}
     for name, value in {"nll": -np.log(said), "brier": world.squares[rows] + 1 - 2 * said}.items():
-        sums = sum_folds(fold, RESAMPLING.folds.n_folds, None, value)
-        found[name] = MeanInference(None).judge(float(value.mean()), (sums,), RESAMPLING)
+        sums = sum_folds(fold, resampling.folds.n_folds, None, value)
+        found[name] = MeanInference(None).judge(float(value.mean()), (sums,), resampling)
     return {name: (*judged.interval, None) for name, judged in found.items()}
 
 
 def classwise(world, n, seed):
     rows, y = world.sample(n, seed)
     judged = calkit.evaluate(
-        calkit.Predictions(world.said[rows], y, kind="probs"), ["classwise_ece"], confidence_level=0.95, n_resamples=400
+        calkit.Predictions(world.said[rows], y, kind="probs"),
+        ["classwise_ece"],
+        confidence_level=LEVEL,
+        n_resamples=DRAWS,
+        random_state=seed,
     )
     pooled = judged.judgement("classwise_ece").pooled
     # Two classes have one gap.
@@ -166,13 +174,14 @@ def classwise(world, n, seed):
 
 
 def tests(world, n, seed):
-    found = run_tests(*world.event(n, seed), tests=TESTS, n_resamples=199)
+    found = run_tests(*world.event(n, seed), tests=TESTS, n_resamples=199, random_state=seed)
     return {f"test {name}": (None, None, result.p_value) for name, result in found.items()}
 
 
 #: What is found together: the metrics, how, and whether only of a calibrated world.
 GROUPS = {
     "top": (TOP, OfTopLabel(TOP), False),
+    "squares": (SQUARES, OfTopLabel(SQUARES), False),
     "means": (["nll", "brier", "accuracy"], means, False),
     "tests": ([f"test {name}" for name in TESTS], tests, True),
     "classwise": (["classwise_ece", "pooled"], classwise, False),
@@ -238,6 +247,56 @@ def cells():
                 yield name, k, n, metric, row
 
 
+def covered(row):
+    return 100 * (1 - row["below"] - row["above"])
+
+
+def table_of(shares):
+    """Lines of a table of the least and the largest share over the cells, from (metric, K) to (share, samples)."""
+    yield f"| | {' | '.join(f'K = {k:,}' for k in CLASSES)} | samples a cell |"
+    yield f"| --- |{' --: |' * (len(CLASSES) + 1)}"
+    for metric in dict.fromkeys(metric for metric, _ in shares):
+        found = [shares.get((metric, k), []) for k in CLASSES]
+        words = [
+            f"{min(share for share, _ in each):.1f}–{max(share for share, _ in each):.1f}" if each else ""
+            for each in found
+        ]
+        samples = sorted({n for each in found for _, n in each})
+        counts = f"{samples[0]:,}" if len(samples) == 1 else f"{samples[0]:,} to {samples[-1]:,}"
+        yield f"| `{metric}` | {' | '.join(words)} | {counts} |"
+
+
+def tables():
+    """Markdown: how often intervals cover, where less than 93 %, and how often tests reject a calibrated model."""
+    shares, levels, short = {}, {}, []
+    for world, k, n, metric, row in cells():
+        if "below" in row:
+            shares.setdefault((metric, k), []).append((covered(row), row["samples"]))
+            if covered(row) < LEAST:
+                # Of the true coverage 95 %, as few would be seen in one cell of a thousand.
+                clear = covered(row) < 95 - 3.1 * 100 * (0.95 * 0.05 / row["samples"]) ** 0.5
+                short.append(
+                    (
+                        clear,
+                        f"`{metric}` {covered(row):.1f} ({world}, K = {k:,}, n = {n:,}, {row['samples']:,} samples)",
+                    )
+                )
+        elif world == "calibrated":
+            name = metric.removeprefix("test ") if metric != "pooled" else "classwise_ece, classes pooled"
+            levels.setdefault((name, k), []).append((100 * row["rejected"], row["samples"]))
+    yield "How often 95 % intervals cover, in percent: the least and the most over the rows and the worlds.\n"
+    yield from table_of(shares)
+    for clear, text in (
+        (True, "Less than 93 %, by more than chance"),
+        (False, "Less than 93 %, as chance may have it with so few samples"),
+    ):
+        found = [words for is_clear, words in short if is_clear == clear]
+        if found or clear:
+            yield f"\n{text}: {'; '.join(found) or 'none'}."
+    yield "\nHow often tests at 5 % reject a calibrated model, in percent: the least and the most over the rows.\n"
+    yield from table_of(levels)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--classes", type=int, nargs="+", default=CLASSES)
@@ -245,7 +304,11 @@ def main():
     parser.add_argument("--worlds", nargs="+", default=WORLDS, choices=WORLDS)
     parser.add_argument("--groups", nargs="+", default=GROUPS, choices=GROUPS)
     parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--table", action="store_true", help="write the table of the docs, and simulate nothing")
     options = parser.parse_args()
+    if options.table:
+        TABLE.write_text("\n".join(tables()) + "\n", encoding="utf-8")
+        return
     for k, name, n, group in itertools.product(options.classes, options.worlds, options.rows, options.groups):
         fill(k, name, n, group, options.samples)
 

@@ -16,7 +16,7 @@ from calkit.arrays import as_row_source, to_values
 from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, InputError, UsageError
 from calkit.evaluation import Evaluation, as_resampling, asked_metrics, evaluation_of, statistics_of, with_groups
-from calkit.labels import as_class_names
+from calkit.labels import as_class_names, as_labels, labels_in
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Kind, Predictions, as_kind
 from calkit.shards import Layout
@@ -30,7 +30,8 @@ _FORMAT = "calkit-stream"
 _VERSION = 1
 _HEADER = "header"
 _INTERVALS = ("confidence_level", "n_resamples", "random_state")
-_OPTIONS = ("kind", "class_names", "target", "by", "keep_pairs", "floors", *_INTERVALS)
+_NAMED_OPTIONS = ("kind", "class_names", "labels_from", "ignore_label", "target", "by", "keep_pairs", "floors")
+_OPTIONS = (*_NAMED_OPTIONS, *_INTERVALS)
 
 
 class StreamingEvaluation:
@@ -49,6 +50,10 @@ class StreamingEvaluation:
         What the scores are.
     class_names : sequence, optional
         A name per column, needed where the labels are strings.
+    labels_from : int, default=0
+        What the first class is called where labels are positions: 1 if they count from 1.
+    ignore_label : value or sequence of values, optional
+        Labels (-100, 255, NaN) of rows to be left out.
     target : str, optional
         What is judged, as for :func:`~calkit.evaluate`. With ``"multilabel"``, `y_true` has shape (n, K).
     by : str, optional
@@ -107,6 +112,8 @@ class StreamingEvaluation:
         *,
         kind: str = "logits",
         class_names: Sequence[Any] | None = None,
+        labels_from: int = 0,
+        ignore_label: Any = None,
         target: str | None = None,
         by: str | None = None,
         keep_pairs: bool = False,
@@ -127,6 +134,8 @@ class StreamingEvaluation:
                 )
         self.metrics = tuple(chosen)
         self.class_names = as_class_names(class_names)
+        self.labels_from = labels_from
+        self.ignore_label = None if ignore_label is None else as_labels(ignore_label)
         self.by = by
         self.keep_pairs = keep_pairs
         self.n_classes: int | None = (
@@ -181,7 +190,7 @@ class StreamingEvaluation:
             no trace.
         """
         n_rows = len(as_row_source(scores))
-        if not n_rows or (sample_weight is not None and not np.any(to_values(sample_weight))):
+        if not n_rows or not self._counts_any(y_true, sample_weight):
             self.n_samples += n_rows
             return self
         batch = Predictions(
@@ -192,6 +201,8 @@ class StreamingEvaluation:
             class_names=self.class_names,
             columns=columns or {},
             multilabel=self._multilabel,
+            labels_from=self.labels_from,
+            ignore_label=self.ignore_label,
         )
         if self.n_classes not in (None, batch.n_classes):
             raise InputError(f"this batch has {batch.n_classes} classes, but those before had {self.n_classes}.")
@@ -210,6 +221,15 @@ class StreamingEvaluation:
         for statistic, total in self._totals.items():
             total.add(found[statistic])
         return self
+
+    def _counts_any(self, y_true: Any, sample_weight: Any) -> bool:
+        """Return whether any row of a batch counts: has a weight, and a label that is not to be left out."""
+        if sample_weight is not None and not np.any(to_values(sample_weight)):
+            return False
+        if self.ignore_label is None:
+            return True
+        labels = to_values(y_true)
+        return labels.ndim != 1 or not labels_in(labels, self.ignore_label).all()
 
     def merge(self, other: StreamingEvaluation) -> StreamingEvaluation:
         """Return the evaluation of both streams; the two are not changed.
@@ -305,11 +325,10 @@ class StreamingEvaluation:
 
     def _options(self) -> dict[str, Any]:
         """Return the options that make a stream of the same kind."""
-        names = ("kind", "class_names", "target", "by", "keep_pairs", "floors")
         asked = self._resampling
         level = None if asked is None else asked.confidence_level
         drawn = {} if asked is None else {"n_resamples": asked.n_resamples, "random_state": asked.seed}
-        return {**{name: getattr(self, name) for name in names}, "confidence_level": level, **drawn}
+        return {**{name: getattr(self, name) for name in _NAMED_OPTIONS}, "confidence_level": level, **drawn}
 
     def save(self, path: str | Path) -> None:
         """Write the sums to a file, whole or not at all; see :meth:`load`.

@@ -76,7 +76,9 @@ class _Law:
         least = 0.05 * np.maximum(kept.variance / scale**2, 1e-12) / n
         # Variance of the residual of a row, and of the estimate's terms: all in units of the mean weight.
         self._s2 = np.maximum((residual - gap**2 / n) / (n - 1), least)
-        self._unit = scale
+        # Noise that makes the residuals of a bin smaller makes its gap larger: beside a gap the larger variance counts.
+        self._beside_gap = np.maximum(self._s2, kept.variance / scale**2 / n)
+        self._unit, self._rows = scale, n
         positive = np.maximum((kept.gap**2 - kept.residual) / (kept.weight - scale), 0)
         self._part = positive / positive.sum() if positive.sum() > 0 else kept.weight / kept.weight.sum()
         share = float((self._part**2 * self._total / kept.weight).sum())
@@ -92,12 +94,19 @@ class _Law:
 
     def quantile(self, theta: FloatArray, z: float) -> FloatArray:
         """Return the quantile at which a normal one would be z: that of a Pearson III law (Wilson-Hilferty)."""
-        s2 = self._s2 * self._unit
-        away = theta[:, None] * (self._part * self._total / s2)
-        variance = (1 + 2 * away) @ (2 * s2**2) / self._total**2 + self._between * theta**2
-        third = (1 + 3 * away) @ (8 * s2**3) / self._total**3
+        s2, total = self._s2 * self._unit, self._total
+        beside = self._beside_gap * self._unit
+        variance = 2 * float((s2**2).sum()) / total**2 + 4 * theta * float((self._part * beside).sum()) / total
+        variance += self._between * theta**2
+        third = 8 * float((s2**3).sum()) / total**3 + 24 * theta * float((self._part * beside**2).sum()) / total**2
         h = third / variance**1.5 / 6
         return np.asarray(theta + np.sqrt(variance) * (np.maximum(1 + h * z - h * h, 0.0) ** 3 - 1) / (3 * h))
+
+    def freedom(self, theta: float) -> float:
+        """Return the degrees of freedom of the variance (Welch-Satterthwaite): each bin has its own."""
+        s2 = self._s2 * self._unit
+        parts = 2 * s2**2 + 4 * s2 * self._part * max(theta, 0.0) * self._total
+        return max(float(parts.sum() ** 2 / (parts**2 / np.maximum(self._rows - 1, 1e-9)).sum()), 1.0)
 
 
 def _limit(law: _Law, estimate: float, z: float) -> float:
@@ -134,7 +143,8 @@ def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
     """
     if not (sums.count > 1).any() or not sums.variance[sums.count > 1].sum() + sums.residual.sum() > 0:
         return None
-    law, estimate, z = _Law(sums), squared_gaps(sums), -float(special.ndtri((1 - level) / 2))
+    law, estimate = _Law(sums), squared_gaps(sums)
+    z = -float(special.stdtrit(law.freedom(estimate), (1 - level) / 2))
     shape, scale = law.at_zero
     p_value = float(1 - special.gammainc(shape, max(estimate / scale + shape, 0.0)))
     return SquaredGaps(estimate, _limit(law, estimate, z), _limit(law, estimate, -z), p_value)
