@@ -51,7 +51,7 @@ def render_report(report: Report, form: str = "html", *, template: str | Path | 
     template : str or Path, optional
         A Jinja template of your own for the page. It may begin with ``{% extends "report.html" %}`` and replace some
         of its blocks: `style`, `header`, `comparison`, `subjects`, `made`, `reading`, `footer`. It runs as code does:
-        take none from strangers.
+        take none that you do not trust.
 
     Returns
     -------
