@@ -5,6 +5,7 @@ None of those libraries is imported here: an array says itself, by the module of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
-from calkit.lazy import Converted, LazyArray
+from calkit.lazy import Converted, LazyArray, has_random_access
 
 __all__ = [
     "ClassAxis",
@@ -38,7 +39,8 @@ class ClassAxis(LazyArray):
     Parameters
     ----------
     scores : array-like
-        Of two or more axes.
+        Of two or more axes. Arrays that are read or computed when asked for (:class:`calkit.lazy.LazyArray`, HDF5
+        data sets, tensors on a device) are so here, some of their first axis at a time.
     axis : int
         Which axis is that of the classes.
 
@@ -48,33 +50,54 @@ class ClassAxis(LazyArray):
         Rows and classes.
     """
 
-    has_random_access = True
-
     def __init__(self, scores: Any, axis: int) -> None:
-        array = to_values(scores)
-        if not -array.ndim <= axis < array.ndim or array.ndim < 2:
-            raise InputError(f"class_axis is {axis}, but the scores have shape {array.shape}.")
-        self._axis = axis % array.ndim
-        before, after = array.shape[: self._axis], array.shape[self._axis + 1 :]
+        array = as_row_source(scores)
+        ndim = len(array.shape)
+        if not -ndim <= axis < ndim or ndim < 2:
+            raise InputError(f"class_axis is {axis}, but the scores have shape {tuple(array.shape)}.")
+        self._axis = axis % ndim
+        before, after = tuple(array.shape[: self._axis]), tuple(array.shape[self._axis + 1 :])
         self._row_shape = before + after
-        n_classes = array.shape[self._axis]
+        self._source = array
+        self._sizes = math.prod(before), int(array.shape[self._axis]), math.prod(after)
+        self._held: tuple[int, int, Any] = (0, 0, None)
+        self.has_random_access = has_random_access(array)
+        rows, itemsize = math.prod(self._row_shape), getattr(array, "itemsize", None)
+        super().__init__((rows, self._sizes[1]), array.dtype, itemsize)
         # A view, where the axes lie in memory one after the other.
-        self._parts = array.reshape(int(np.prod(before)), n_classes, int(np.prod(after)))
-        super().__init__((int(np.prod(self._row_shape)), n_classes), array.dtype)
+        self._parts = array.reshape(self._sizes) if isinstance(array, np.ndarray) else None
 
     def _rows(self, start: int, stop: int) -> NDArray[Any]:
         if start >= stop:
             return np.empty((0, self.shape[1]), self.dtype)
-        width = self._parts.shape[2]
+        if self._parts is None:
+            return self._read(start, stop)
+        width = self._sizes[2]
         if width == 1:
-            return self._parts[start:stop, :, 0]
+            return np.asarray(self._parts[start:stop, :, 0])
         firsts = range(start - start % width, stop, width)
         pieces = [self._parts[f // width, :, max(start - f, 0) : stop - f].T for f in firsts]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
+    def _read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return rows of what can be cut by its first axis only: the last piece is kept, as the next rows follow."""
+        if self._axis == 0:
+            planes = (np.asarray(self._source[k : k + 1]).reshape(-1)[start:stop] for k in range(self.shape[1]))
+            return np.stack(list(planes), axis=1)
+        outer = math.prod(self._row_shape[1:])
+        first, last = start // outer, -(-stop // outer)
+        held = self._held
+        if held[:2] != (first, last):
+            held = (first, last, ClassAxis(np.asarray(self._source[first:last]), self._axis))
+            self._held = held
+        rows: NDArray[Any] = held[2][start - first * outer : stop - first * outer]
+        return rows
+
     def _gather(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
-        part, place = np.divmod(numbers, self._parts.shape[2])
-        return self._parts[part, :, place]
+        if self._parts is None:
+            return super()._gather(numbers)
+        part, place = np.divmod(numbers, self._sizes[2])
+        return np.asarray(self._parts[part, :, place])
 
     def rows_of(self, what: str, array: Any) -> Any:
         """Return an array of the same axes, with that of the classes or without it, as rows."""

@@ -16,6 +16,8 @@ from typing import Any, Literal, get_args
 from calkit.errors import UsageError
 
 __all__ = [
+    "NEGATIVE_WORDS",
+    "NO_CLASSES",
     "ROLES",
     "SCORE_ROLES",
     "ClassColumn",
@@ -23,7 +25,9 @@ __all__ = [
     "Role",
     "add_words",
     "canonical_split",
+    "class_words",
     "column_classes",
+    "is_reversed",
     "is_split",
     "is_whole_number",
     "read_class_column",
@@ -122,6 +126,20 @@ _SPLITS = {
     "train": "train",
     "training": "train",
 }
+
+#: What is written of a row beside the scores of its classes, unless labels or the user call a class so.
+NO_CLASSES = frozenset(
+    (
+        *("max", "min", "mean", "avg", "average", "sum", "total", "std", "stdev", "var", "variance", "median"),
+        *("entropy", "margin", "gap", "diff", "delta", "ratio", "range", "energy", "norm", "logsumexp", "lse"),
+        *("loss", "nll", "temperature", "temp", "scale", "threshold", "bias", "argmax", "rank", "value"),
+        *("top", "top1", "top_1", "top5", "top_5", "pred", "predicted", "prediction", "target", "gt", "gold"),
+        *("index", "idx", "conf", "confidence"),
+    )
+)
+
+#: What a column of probabilities is called after if it is the forecast that nothing happens.
+NEGATIVE_WORDS = frozenset(("no", "not", "non", "neg", "negative", "false", "wrong", "incorrect"))
 
 _SEPARATORS = "_-./ "
 
@@ -317,6 +335,19 @@ def column_classes(names: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(names)
     words = class_words(column.word for column in columns)
     return tuple(int(word) if is_whole_number(word) else word for word in words)
+
+
+def is_reversed(names: Sequence[Any]) -> bool:
+    """Tell whether two classes are named yes and no, in this order, where labels 0 and 1 mean no and yes.
+
+    Examples
+    --------
+    >>> is_reversed(["pos", "neg"]), is_reversed(["no", "yes"]), is_reversed(["True", "False"])
+    (True, False, False)
+    """
+    words = [str(name).casefold() for name in names]
+    negative = [word in NEGATIVE_WORDS for word in words]
+    return negative == [False, True] and words != ["true", "false"]
 
 
 def is_whole_number(word: str) -> bool:

@@ -130,7 +130,9 @@ class Predictions:
         for what, array in (("scores", self.scores), ("y_true", self.y_true), ("sample_weight", self.sample_weight)):
             refuse_gaps(what, array)
         axis = None if class_axis is None else ClassAxis(self.scores, class_axis)
-        scores, names = named_scores(self.scores, self.class_names) if axis is None else (axis, self.class_names)
+        scores, names = (
+            named_scores(self.scores, self.class_names, self.y_true) if axis is None else (axis, self.class_names)
+        )
         scores = as_scores(scores, self.kind)
         if normalize:
             scores = normalized(scores, self.kind)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,24 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.arrays import as_row_source, to_values
-from calkit.atomic import atomic_write
-from calkit.errors import FileFormatError, InputError, UsageError
+from calkit.errors import InputError, UsageError
 from calkit.evaluation import Evaluation, as_resampling, asked_metrics, evaluation_of, statistics_of, with_groups
-from calkit.labels import as_class_names
+from calkit.labels import as_class_names, as_labels, labels_in
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Kind, Predictions, as_kind
 from calkit.shards import Layout
 from calkit.stats import By, PairwiseSum, Statistic, get_view, summarize
-from calkit.stats.stored import from_arrays, read_arrays, to_arrays
+from calkit.stats.stored import from_arrays, to_arrays
 from calkit.stats.views import MultiLabel
+from calkit.stream_files import INTERVAL_OPTIONS, read_stream, reading_stream, write_stream
 
 __all__ = ["StreamingEvaluation"]
 
-_FORMAT = "calkit-stream"
-_VERSION = 1
-_HEADER = "header"
-_INTERVALS = ("confidence_level", "n_resamples", "random_state")
-_OPTIONS = ("kind", "class_names", "target", "by", "keep_pairs", "floors", *_INTERVALS)
+_NAMED_OPTIONS = ("kind", "class_names", "labels_from", "ignore_label", "target", "by", "keep_pairs", "floors")
+_OPTIONS = (*_NAMED_OPTIONS, *INTERVAL_OPTIONS)
 
 
 class StreamingEvaluation:
@@ -49,6 +44,10 @@ class StreamingEvaluation:
         What the scores are.
     class_names : sequence, optional
         A name per column, needed where the labels are strings.
+    labels_from : int, default=0
+        What the first class is called where labels are positions: 1 if they count from 1.
+    ignore_label : value or sequence of values, optional
+        Labels (-100, 255, NaN) of rows to be left out.
     target : str, optional
         What is judged, as for :func:`~calkit.evaluate`. With ``"multilabel"``, `y_true` has shape (n, K).
     by : str, optional
@@ -107,6 +106,8 @@ class StreamingEvaluation:
         *,
         kind: str = "logits",
         class_names: Sequence[Any] | None = None,
+        labels_from: int = 0,
+        ignore_label: Any = None,
         target: str | None = None,
         by: str | None = None,
         keep_pairs: bool = False,
@@ -127,6 +128,8 @@ class StreamingEvaluation:
                 )
         self.metrics = tuple(chosen)
         self.class_names = as_class_names(class_names)
+        self.labels_from = labels_from
+        self.ignore_label = None if ignore_label is None else as_labels(ignore_label)
         self.by = by
         self.keep_pairs = keep_pairs
         self.n_classes: int | None = (
@@ -181,7 +184,7 @@ class StreamingEvaluation:
             no trace.
         """
         n_rows = len(as_row_source(scores))
-        if not n_rows or (sample_weight is not None and not np.any(to_values(sample_weight))):
+        if not n_rows or not self._counts_any(y_true, sample_weight):
             self.n_samples += n_rows
             return self
         batch = Predictions(
@@ -192,6 +195,8 @@ class StreamingEvaluation:
             class_names=self.class_names,
             columns=columns or {},
             multilabel=self._multilabel,
+            labels_from=self.labels_from,
+            ignore_label=self.ignore_label,
         )
         if self.n_classes not in (None, batch.n_classes):
             raise InputError(f"this batch has {batch.n_classes} classes, but those before had {self.n_classes}.")
@@ -210,6 +215,15 @@ class StreamingEvaluation:
         for statistic, total in self._totals.items():
             total.add(found[statistic])
         return self
+
+    def _counts_any(self, y_true: Any, sample_weight: Any) -> bool:
+        """Return whether any row of a batch counts: has a weight, and a label that is not to be left out."""
+        if sample_weight is not None and not np.any(to_values(sample_weight)):
+            return False
+        if self.ignore_label is None:
+            return True
+        labels = to_values(y_true)
+        return labels.ndim != 1 or not labels_in(labels, self.ignore_label).all()
 
     def merge(self, other: StreamingEvaluation) -> StreamingEvaluation:
         """Return the evaluation of both streams; the two are not changed.
@@ -300,16 +314,15 @@ class StreamingEvaluation:
         whole = evaluation_of(self.metrics, found, self.n_samples, layout, self._resampling)
         if self.by is None:
             return whole
-        wanted = statistics_of(self.metrics, self._resampling)
-        return with_groups(whole, wanted, self.by, found, layout, self._resampling)
+        counted = statistics_of(self.metrics, self._resampling)
+        return with_groups(whole, counted, self.by, found, layout, self._resampling)
 
     def _options(self) -> dict[str, Any]:
         """Return the options that make a stream of the same kind."""
-        names = ("kind", "class_names", "target", "by", "keep_pairs", "floors")
         asked = self._resampling
         level = None if asked is None else asked.confidence_level
         drawn = {} if asked is None else {"n_resamples": asked.n_resamples, "random_state": asked.seed}
-        return {**{name: getattr(self, name) for name in names}, "confidence_level": level, **drawn}
+        return {**{name: getattr(self, name) for name in _NAMED_OPTIONS}, "confidence_level": level, **drawn}
 
     def save(self, path: str | Path) -> None:
         """Write the sums to a file, whole or not at all; see :meth:`load`.
@@ -320,21 +333,18 @@ class StreamingEvaluation:
             The file, in NumPy's .npz format. One that is there already is replaced.
         """
         header = {
-            "format": _FORMAT,
-            "version": _VERSION,
             "metrics": [metric.spec for metric in self.metrics],
             **self._options(),
             "one_column": None if self._layout is None else self._layout.one_column,
             "n_classes": self.n_classes,
             "n_samples": self.n_samples,
         }
-        arrays: dict[str, Any] = {_HEADER: np.array(json.dumps(header))}
+        arrays: dict[str, Any] = {}
         for number, total in enumerate(self._totals.values()):
             summary = total.result()
             if summary is not None:
                 arrays |= {f"{number}.{name}": value for name, value in to_arrays(summary).items()}
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        write_stream(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> StreamingEvaluation:
@@ -354,29 +364,14 @@ class StreamingEvaluation:
         FileFormatError
             If the file is missing, damaged or something else.
         """
-        try:
-            arrays = read_arrays(Path(path))
-            header = json.loads(str(arrays.pop(_HEADER, "{}")))
-            if (header.get("format"), header.get("version")) != (_FORMAT, _VERSION):
-                raise ValueError(f"it does not say that it is a {_FORMAT} of version {_VERSION}")
-            if "intervals" in header:
-                # Files of before targets: their sums, also those of one column, are of the top label.
-                header |= zip(_INTERVALS, header["intervals"], strict=True)
-                header.setdefault("one_column", False if arrays else None)
-            # Files of before floors have none, but with intervals.
-            header.setdefault("floors", header.get("confidence_level") is not None)
-            options = {name: header[name] for name in _OPTIONS if name in header}
-            stream = cls(header["metrics"], **options)
+        with reading_stream(path):
+            header, arrays = read_stream(path)
+            stream = cls(header["metrics"], **{name: header[name] for name in _OPTIONS if name in header})
             stream.n_classes, stream.n_samples = header["n_classes"], int(header["n_samples"])
-            one_column = header["one_column"]
-            if one_column is not None:
-                seen = Layout(stream.kind, stream.n_classes, stream.class_names, bool(one_column), stream._multilabel)
+            if (one := header["one_column"]) is not None:
+                seen = Layout(stream.kind, stream.n_classes, stream.class_names, bool(one), stream._multilabel)
                 stream._bind(seen)
             stream._take(stream._rebuilt(arrays))
-        except FileNotFoundError:
-            raise FileFormatError(f"{path} does not exist.") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-            raise FileFormatError(f"{path} is no file of a StreamingEvaluation, or is damaged: {error}.") from None
         return stream
 
     def __add__(self, other: StreamingEvaluation) -> StreamingEvaluation:

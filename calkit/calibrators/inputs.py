@@ -14,6 +14,7 @@ from sklearn.utils.validation import column_or_1d
 from calkit.arrays import column_names, refuse_gaps, to_values
 from calkit.checks import SUM_TOLERANCE
 from calkit.errors import CalibrationWarning, InputError
+from calkit.frames import named_scores
 from calkit.labels import TrueColumns, as_array, classes_from_fit
 from calkit.names import column_classes
 from calkit.predictions import Predictions
@@ -84,6 +85,8 @@ def as_fit_predictions(X: Any, y: Any, sample_weight: Any) -> Predictions:
         raise InputError("Complex data not supported: X must hold logits, real numbers.")
     shape = tuple(values.shape)
     n_classes = 2 if len(shape) == 1 or shape[1:] == (1,) else int(shape[1]) if len(shape) == 2 else 0
+    # Refuses columns that are no classes.
+    named_scores(X, None, y)
     titles = column_names(X)
     named = None if titles is None else column_classes(titles)
     names = classes_from_fit(y, n_classes, named) if n_classes and y is not None else None

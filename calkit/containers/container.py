@@ -72,6 +72,16 @@ class Field:
         """Bytes that it takes in memory; 0 for what cannot be read or has no fixed size, as text."""
         return 0 if self.dtype.hasobject else math.prod(self.shape) * self.dtype.itemsize
 
+    def is_of_numbers(self, *, table: bool) -> bool:
+        """Tell whether it holds numbers, or, as a column of a table, text that spells them."""
+        if self.dtype.kind != "U" or not table:
+            return self.dtype.kind in "biuf"
+        try:
+            self.read().astype(np.float64)
+        except ValueError:
+            return False
+        return True
+
     def renamed(self, name: str) -> Field:
         """Return the same array under another name."""
         return replace(self, name=name)
@@ -173,10 +183,11 @@ class Container:
         chosen: dict[str, Field] = {}
         columns = self.columns()
         for word in (word.strip() for word in text.split(",")):
-            found = [name for name in columns if fnmatchcase(name, word)] if word not in columns else [word]
+            single = (name for name, item in columns.items() if not item.members)
+            found = [name for name in single if fnmatchcase(name, word)] if word not in columns else [word]
             chosen |= {item.name: item for item in ([columns[name] for name in found] or [self.find(word)])}
         for item in chosen.values():
-            if len(item.shape) != 1 or item.dtype.kind not in "biuf":
+            if len(item.shape) != 1 or not item.is_of_numbers(table=self.stack is not None):
                 raise UsageError(f"{self.path}: {item} is no column of numbers, so it cannot be the scores of a class.")
         if self.stack is not None:
             return self.stack(list(chosen)).renamed(text)

@@ -88,9 +88,11 @@ class ArrowColumns:
         column = self.columns[name]
         if isinstance(values.type, pa.BaseExtensionType):
             values = values.storage
-        if values.null_count:
+        if values.null_count and (column.shape or column.dtype.kind not in "biufU"):
             missing = row + values.is_null().index(True).as_py()
             raise FileFormatError(f"{self._path}: row {missing} of the column {printable(name)!r} is missing (null).")
+        if values.null_count:
+            values = self._without_nulls(values, column)
         if column.shape:
             return self._lists(name, values, column, row)
         if column.dtype.kind == "U":
@@ -100,6 +102,16 @@ class ArrowColumns:
         if pa.types.is_decimal(values.type):
             values = values.cast(pa.float64())
         return np.asarray(values.to_numpy(zero_copy_only=False))
+
+    def _without_nulls(self, values: Any, column: Column) -> Any:
+        """Return a column with NaN or empty text for what is missing: whoever needs a value refuses these."""
+        pa = self._pa
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        if column.dtype.kind == "U":
+            return values.fill_null("")
+        number = values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values
+        return number.cast(pa.float64()).fill_null(float("nan"))
 
     def _words(self, name: str, values: Any) -> NDArray[Any]:
         where = f"{self._path}:{printable(name)}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from calkit.containers.container import printable
 from calkit.errors import FileFormatError
 from calkit.hardening.guard import damaged
 from calkit.io.csv_dialect import Dialect, is_number
-from calkit.io.tables import Column, from_words, word_kind
+from calkit.io.tables import Column, converter, from_words, text_array
 from calkit.io.text import LineBlock
 
 __all__ = ["CsvParser", "lines_of"]
@@ -62,6 +62,7 @@ class CsvParser:
         self._names = names
         self._index = {name: index for index, name in enumerate(names)}
         self._data_start = data_start
+        self._converters = {name: converter(name) for name in names}
         self._widths: dict[str, int] = {}
         self._parsed: tuple[int, list[tuple[str, ...]]] = (-1, [])
         self.numeric: set[str] = set()
@@ -84,7 +85,12 @@ class CsvParser:
         if words and all(map(_LIST.fullmatch, words)):
             self._widths[name] = len(_numbers_in(words[0]))
             return Column(name, _FLOAT, (self._widths[name],))
-        return Column(name, word_kind(self._dialect.points(words)))
+        return Column(name, self._convert(name, words).dtype)
+
+    def _convert(self, name: str, words: Sequence[str]) -> NDArray[Any]:
+        """Return a single column: numbers of scores and weights however written, others only if they lose nothing."""
+        values = self._converters[name](self._dialect.points(words), where=self.where(name))
+        return text_array(words, self.where(name)) if values.dtype.kind == "U" else values
 
     def columns(self, block: LineBlock, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return columns of a block: numbers where the words have to be, others as what the words are."""
@@ -137,7 +143,7 @@ class CsvParser:
             return self._lists(block, name, words)
         if name in self.numeric:
             return self._floats(block, name, words)
-        return from_words(self._dialect.points(words), where=self.where(name))
+        return self._convert(name, words)
 
     def _lists(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[np.float64]:
         width = self._widths[name]
@@ -184,7 +190,7 @@ class CsvParser:
                     column_types=types, include_columns=list(names), null_values=[], strings_can_be_null=False
                 ),
             )
-            return {name: _from_arrow(table.column(name), self.where(name)) for name in names}
+            return {name: _from_arrow(table.column(name), self._converters[name], self.where(name)) for name in names}
         except pa.ArrowException:
             return None
 
@@ -201,17 +207,20 @@ def lines_of(path: Path, what: str, block: LineBlock, data: bytes) -> io.StringI
         ) from error
 
 
-def _from_arrow(column: Any, where: str) -> NDArray[Any]:
+def _from_arrow(column: Any, convert: Callable[..., NDArray[Any]], where: str) -> NDArray[Any]:
     import pyarrow as pa
 
     if pa.types.is_floating(column.type):
         return np.asarray(column)
+    # The usual ways to write numbers, without a Python object for each.
     for kind in (pa.int64(), pa.float64()):
         try:
-            return np.asarray(column.cast(kind))
+            values = column.cast(kind)
         except pa.ArrowInvalid:
             continue
-    return from_words(column.to_pylist(), where=where)
+        if convert is from_words or (kind == pa.int64() and values.cast(pa.string()).equals(column)):
+            return np.asarray(values)
+    return convert(column.to_pylist(), where=where)
 
 
 def _numbers_in(word: str) -> list[float]:

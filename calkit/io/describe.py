@@ -15,7 +15,7 @@ from calkit.io.address import split_address
 from calkit.io.fields import row_blocks
 from calkit.io.opening import open_container
 from calkit.io.sandbox import Sandbox
-from calkit.names import read_name
+from calkit.names import is_whole_number, read_name
 from calkit.roles.families import Classes
 from calkit.roles.resolve import resolve
 from calkit.roles.truth import file_classes
@@ -126,7 +126,7 @@ def describe(
     trust_pickle : bool, default=False
         Read pickles too. They can run any code: only for files of your own.
     sandbox : bool or Sandbox, default=False
-        Read in a process of its own with limits of memory and time, for files of strangers.
+        Read in a process of its own with limits of memory and time, for untrusted files.
 
     Returns
     -------
@@ -199,6 +199,8 @@ def _range(item: Field) -> tuple[Any, Any] | None:
     values = item.read()
     if values.dtype.kind in "US":
         words = np.unique(values).tolist()
+        if all(map(is_whole_number, words)):
+            words = sorted(map(int, words))
         return words[0], words[-1]
     # Of numbers that are too large for NumPy, and of any others.
     numbers = values.reshape(-1).tolist()

@@ -19,7 +19,7 @@ from calkit.containers.container import printable
 from calkit.errors import FileFormatError
 from calkit.hardening.limits import MAX_COLUMNS, check
 from calkit.io.options import option_names, padded, right_options
-from calkit.io.tables import Column, text_array, word_kind
+from calkit.io.tables import Column, holds_numbers, text_array, word_kind
 from calkit.names import Meaning, read_name
 
 __all__ = ["RecordColumns"]
@@ -92,10 +92,10 @@ class RecordColumns:
         return {name: self._array(self._readers[name], records, row) for name in names}
 
     def _array(self, reader: _Reader, records: Sequence[Any], row: int) -> NDArray[Any]:
+        name = printable(reader.column.name)
         if self._right is not None and reader is self._right[1]:
             scores, targets = (self._values(side, records, row) for side in self._right)
-            return right_options(self._path, records, scores, targets, row)
-        name = printable(reader.column.name)
+            return right_options(self._path, records, scores, targets, row, places=name.lower().endswith("index"))
         values = self._values(reader, records, row)
         if reader.column.dtype.kind == "U":
             longest = max((len(value) for value in values if isinstance(value, str)), default=0)
@@ -118,7 +118,7 @@ class RecordColumns:
         values = []
         for index, record in enumerate(records):
             value = _dig(record, reader.keys)
-            if value is None:
+            if value is None and (reader.column.shape or reader.column.note):
                 name = printable(reader.column.name)
                 raise FileFormatError(f"{self._path}: record {row + index + 1} has no {name!r}, or null for it.")
             values.append(value)
@@ -212,7 +212,7 @@ def _reader(name: str, keys: Keys, value: Any) -> _Reader:
     if _is_number(value):
         return _Reader(Column(name, np.dtype(np.int64) if isinstance(value, int) else _FLOAT), keys, _scalars)
     if isinstance(value, str):
-        return _Reader(Column(name, word_kind([value])), keys, _scalars)
+        return _Reader(Column(name, word_kind([value]) if holds_numbers(name) else np.dtype(str)), keys, _scalars)
     if isinstance(value, dict) and value and all(map(_is_number, value.values())):
         words = tuple(value)
         return _Reader(Column(name, _FLOAT, (len(words),), _stripped(words)), keys, lambda rows: _options(rows, words))
@@ -252,7 +252,12 @@ def _options(rows: Sequence[Mapping[str, Any]], words: Keys) -> NDArray[np.float
 
 
 def _scalars(values: Sequence[Any]) -> NDArray[Any]:
-    kinds = {bool if isinstance(value, bool) else type(value) for value in values}
+    kinds = {bool if isinstance(value, bool) else type(value) for value in values if value is not None}
+    if None in values:
+        # Whoever needs a value refuses what stands for a missing one.
+        absent = "" if kinds == {str} else np.nan
+        values = [absent if value is None else value for value in values]
+        kinds = {float} if kinds == {bool} else kinds | {type(absent)}
     if kinds == {str}:
         return text_array(values)
     if kinds == {int}:

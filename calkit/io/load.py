@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calkit.arrays import ClassAxis
 from calkit.containers.container import Container, Field, printable
 from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageError
 from calkit.hardening.limits import WHOLE_BYTES, check
@@ -24,7 +25,7 @@ from calkit.registry import unknown_name
 from calkit.roles.families import Classes, as_name
 from calkit.roles.resolve import Resolved, resolve
 from calkit.roles.splits import choose_split
-from calkit.roles.truth import Truth, file_classes, pairs, read_column, truth_of
+from calkit.roles.truth import EVERY, Truth, file_classes, pairs, read_column, truth_of
 
 __all__ = ["load_predictions", "split_address"]
 
@@ -82,6 +83,7 @@ def load_predictions(
     class_names : sequence, str or Path, optional
         Names of the classes, or of the array or file (a name a line) that holds them, or names separated by commas. Of
         columns that carry the names of classes, these are taken; else they are the names of the columns in order.
+        ``"*"`` says that every column that is named like the scores is a class.
     ids, groups : str or Path, optional
         Arrays that are to be columns ``"id"`` and ``"group"`` of the predictions.
     split_column : str, optional
@@ -107,7 +109,7 @@ def load_predictions(
     trust_pickle : bool, default=False
         Read pickles too. They can run any code: only for files of your own.
     sandbox : bool or calkit.io.Sandbox, default=False
-        Read in a process of its own with limits of memory and time, for files of strangers.
+        Read in a process of its own with limits of memory and time, for untrusted files.
 
     Returns
     -------
@@ -165,6 +167,9 @@ def load_predictions(
         scores=member or scores,
         said=said,
     )
+    found = replace(found, scores=_numbers(found.scores))
+    if class_axis is not None and len(found.scores.shape) == 2:
+        found, class_axis = replace(found, scores=_upright(found.scores, class_axis)), None
     names = None if class_names is None else _said_names(container, class_names, how)
     reading = _Reading(container, found, names, labels_from, ignore_label, class_axis, positive, percent, normalize)
     meta: dict[str, Any] = {"file": str(path)}
@@ -196,16 +201,16 @@ class _Reading:
         """Read labels, weights and other columns, and the scores if they are small."""
         found = self.found
         _check_scores(self.container, found.scores, self.class_axis)
-        classes = file_classes(found, self.names)
+        classes = file_classes(found, self.names, self.labels_from)
         _note_classes(classes, meta)
         ignored = None
         if found.kind == "confidence":
             right, ignored = pairs(found, self.container, self.ignore_label)
             truth = Truth(right)
         else:
-            truth = truth_of(found, classes, self.positive, self.ignore_label, needed=labelled)
+            truth = truth_of(found, classes, self.positive, self.ignore_label, self.labels_from, needed=labelled)
         weight = found.get("sample_weight")
-        given = None if weight is None else self._beside(weight, "sample_weight")
+        given = None if weight is None else self._beside(_numbers(weight), "sample_weight")
         if ignored is not None:
             given = np.where(ignored, 0.0, 1.0 if given is None else given)
         return Predictions(
@@ -257,6 +262,23 @@ class _Reading:
         return {name: self._beside(item, name) for name, item in chosen.items()}
 
 
+def _upright(item: Field, class_axis: int) -> Field:
+    """Return a matrix with its classes in the second axis."""
+    source = ClassAxis(item.load(), class_axis)
+    return item if class_axis in (1, -1) else Field(item.name, source.shape, item.dtype, lambda: source)
+
+
+def _numbers(item: Field) -> Field:
+    """Return a column of numbers that are text in the file, as they are written in a way of their own, as numbers."""
+    if item.dtype.kind != "U" or len(item.shape) != 1:
+        return item
+    try:
+        values = item.read().astype(np.float64)
+    except ValueError:
+        return item
+    return replace(item, dtype=values.dtype, load=lambda: values)
+
+
 def _note_classes(classes: Classes, meta: dict[str, Any]) -> None:
     listing = classes.listing()
     if listing:
@@ -299,6 +321,8 @@ def _said_names(container: Container, names: str | Path | Sequence[Any], how: Ma
     if not isinstance(names, str | Path):
         return tuple(names)
     text = str(names)
+    if (text,) == EVERY:
+        return EVERY
     if text in container.fields:
         return tuple(container.fields[text].read().tolist())
     path, member = split_address(text)

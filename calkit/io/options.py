@@ -60,7 +60,13 @@ def _named_options(record: Mapping[str, Any]) -> Iterator[Sequence[Any]]:
 
 
 def right_options(
-    path: object, records: Sequence[Mapping[str, Any]], scores: Sequence[Any], targets: Sequence[Any], row: int
+    path: object,
+    records: Sequence[Mapping[str, Any]],
+    scores: Sequence[Any],
+    targets: Sequence[Any],
+    row: int,
+    *,
+    places: bool = False,
 ) -> NDArray[np.int64]:
     """Return the place of the right option in each record.
 
@@ -75,25 +81,32 @@ def right_options(
         What each record says is right: one of its options, by any of their names, or its place.
     row : int
         Number of the first record, for messages.
+    places : bool, default=False
+        Whether targets are places, whatever options are called.
 
     Raises
     ------
     FileFormatError
         If it is none of the options, or it is open which.
     """
-    found = [_right(record, len(own), target) for record, own, target in zip(records, scores, targets, strict=True)]
-    for index, places in enumerate(found):
-        if len(places) != 1:
+    find = _place if places else _right
+    found = [find(record, len(own), target) for record, own, target in zip(records, scores, targets, strict=True)]
+    for index, own in enumerate(found):
+        if len(own) != 1:
             names = option_names(records[index], len(scores[index]))
-            which = "could be several of" if places else "is none of"
+            which = "could be several of" if own else "is none of"
             raise FileFormatError(
                 f"{path}: record {row + index + 1} has {printable(str(targets[index]))[:60]!r} for the right answer, "
                 "which "
                 f"{which} its options: {printable(str(names or len(scores[index])))[:200]}. Write its place among "
-                "them, "
-                "counted from 0."
+                "them, counted from 0, under the key 'gold_index'."
             )
-    return np.array([next(iter(places)) for places in found], dtype=np.int64)
+    return np.array([next(iter(own)) for own in found], dtype=np.int64)
+
+
+def _place(record: Mapping[str, Any], n_options: int, target: Any) -> set[int]:  # noqa: ARG001
+    word = str(target).strip()
+    return {int(word)} if word.isdecimal() and int(word) < n_options else set()
 
 
 def _right(record: Mapping[str, Any], n_options: int, target: Any) -> set[int]:

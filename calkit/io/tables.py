@@ -8,7 +8,7 @@ the file; if the classes are whole numbers, in theirs. Columns whose whole names
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,17 @@ from calkit.containers.container import Field, by_name, printable, unreadable
 from calkit.containers.sources import StreamSource
 from calkit.errors import FileFormatError
 from calkit.hardening.limits import check
+from calkit.names import SCORE_ROLES, read_class_column, read_name
 from calkit.roles.families import group_columns
 
 __all__ = [
     "Column",
     "Table",
     "bounded",
+    "converter",
+    "exact_words",
     "from_words",
+    "holds_numbers",
     "join",
     "stack_columns",
     "table_fields",
@@ -155,6 +159,7 @@ def table_fields(table: Table) -> dict[str, Field]:
 
 def stack_columns(table: Table, names: Sequence[str]) -> Field:
     """Return the matrix that columns of numbers make, each a class; its class names are theirs."""
+    table.take_for_numbers(names)
     return _matrix(table, ",".join(names), [(name, name) for name in names])
 
 
@@ -236,6 +241,63 @@ def from_words(
     if kind.kind == "b":
         return np.array([_TRUTH[word.strip().lower()] for word in words])
     return text_array(words, where) if kind.kind == "U" else np.array(words, dtype=kind)
+
+
+def exact_words(
+    words: Sequence[str], kind: np.dtype[Any] | None = None, where: Path | str = "a column of text"
+) -> NDArray[Any]:
+    """Return numbers or booleans only if they are written in no other way than the words: else text, as ids are.
+
+    Parameters
+    ----------
+    words, kind, where
+        As for :func:`from_words`.
+
+    Examples
+    --------
+    >>> exact_words(["1", "20"]), exact_words(["01", "20"]), exact_words(["0.5", "0.50"])
+    (array([ 1, 20]), array(['01', '20'], dtype='<U2'), array(['0.5', '0.50'], dtype='<U4'))
+    """
+    values = from_words(words, kind, where)
+    if values.dtype.kind == "U":
+        return values
+    text = text_array(words, where)
+    return values if np.array_equal(values.astype(str), text) else text
+
+
+def label_words(
+    words: Sequence[str], kind: np.dtype[Any] | None = None, where: Path | str = "a column of text"
+) -> NDArray[Any]:
+    """Return labels: whole numbers only if they are written as such, 01 being another label; others however written.
+
+    Parameters
+    ----------
+    words, kind, where
+        As for :func:`from_words`.
+
+    Examples
+    --------
+    >>> label_words(["1.00", "2e0"]), label_words(["01", "2"])
+    (array([1., 2.]), array(['01', '2'], dtype='<U2'))
+    """
+    values = from_words(words, kind, where)
+    return values if values.dtype.kind == "f" else exact_words(words, values.dtype, where)
+
+
+def holds_numbers(name: str) -> bool:
+    """Tell whether a column is named as one of scores or weights, which are numbers however they are written."""
+    return not _roles(name).isdisjoint((*SCORE_ROLES, "sample_weight"))
+
+
+def converter(name: str) -> Callable[..., NDArray[Any]]:
+    """Return how the words of a column become values, by what its name says."""
+    if holds_numbers(name):
+        return from_words
+    return exact_words if _roles(name).isdisjoint(("labels", "predicted", "correct")) else label_words
+
+
+def _roles(name: str) -> set[str]:
+    return {found.role for found in (read_name(name), read_class_column(name)) if found is not None}
 
 
 def text_array(words: Sequence[str], where: Path | str = "a column of text") -> NDArray[np.str_]:

@@ -7,10 +7,11 @@ sorted order.
 
 from calkit.labels.answers import answers_match, as_correct
 from calkit.labels.classes import ClassIndex, as_array, as_class_names
-from calkit.labels.columns import TrueColumns, as_label_matrix, classes_from_fit, encode_labels
-from calkit.labels.values import labels_in
+from calkit.labels.columns import SHARE_TOLERANCE, TrueColumns, as_label_matrix, classes_from_fit, encode_labels
+from calkit.labels.values import as_labels, labels_in
 
 __all__ = [
+    "SHARE_TOLERANCE",
     "ClassIndex",
     "TrueColumns",
     "answers_match",
@@ -18,6 +19,7 @@ __all__ = [
     "as_class_names",
     "as_correct",
     "as_label_matrix",
+    "as_labels",
     "classes_from_fit",
     "encode_labels",
     "labels_in",

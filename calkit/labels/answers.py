@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from calkit.arrays import to_values
 from calkit.errors import InputError
-from calkit.labels.values import distinct, is_missing, key_of, plain
+from calkit.labels.values import distinct, is_empty, key_of, plain
 
 __all__ = ["answers_match", "as_correct"]
 
@@ -65,7 +66,7 @@ def as_correct(correct: Any, what: str = "correct") -> NDArray[np.uint8]:
 
 def _not_a_truth(y: NDArray[Any], row: int, what: str) -> InputError:
     value = plain(y[row])
-    found = "is missing" if is_missing(value) else f"is {value!r}"
+    found = "is missing" if is_empty(value) else f"is {value!r}"
     return InputError(
         f"{what} must be booleans or 0 and 1 (or words: yes and no, true and false, correct and incorrect), but row "
         f"{row} {found}."
@@ -86,7 +87,8 @@ def answers_match(y_true: Any, y_pred: Any) -> NDArray[np.bool_]:
     Raises
     ------
     InputError
-        If lengths differ, a value is missing, or one side holds numbers and the other text only.
+        If lengths differ, a value is missing, one side holds numbers and the other text only, or all differ in case or
+        blanks.
 
     Examples
     --------
@@ -96,7 +98,7 @@ def answers_match(y_true: Any, y_pred: Any) -> NDArray[np.bool_]:
     sides = []
     for what, labels in (("the true labels", y_true), ("the predicted labels", y_pred)):
         values, codes = distinct(to_values(labels).reshape(-1))
-        missing = next((number for number, value in enumerate(values) if is_missing(value)), None)
+        missing = next((number for number, value in enumerate(values) if is_empty(value)), None)
         if missing is not None:
             raise InputError(f"{what} are missing in row {int(np.argmax(codes == missing))}; remove the row.")
         sides.append(([key_of(value, True) for value in values], codes, what))
@@ -108,6 +110,19 @@ def answers_match(y_true: Any, y_pred: Any) -> NDArray[np.bool_]:
         raise InputError(
             f"true and predicted labels are of different types: {mine[0]!r} and {others[0]!r}; spell both alike."
         )
+    _check_spelling(mine, others)
     places = {key: number for number, key in enumerate(dict.fromkeys([*mine, *others]))}
     a, b = (np.array([places[key] for key in keys], dtype=np.intp)[codes] for keys, codes, _ in sides)
     return np.asarray(a == b)
+
+
+def _check_spelling(mine: Sequence[Any], others: Sequence[Any]) -> None:
+    """Refuse labels none of which is an answer, though they would be if case and blanks did not count."""
+    alike = {str(key).strip().casefold(): key for key in mine}
+    other = next((key for key in others if str(key).strip().casefold() in alike), None)
+    if other is not None and set(mine).isdisjoint(others):
+        label = alike[str(other).strip().casefold()]
+        raise InputError(
+            f"none of the predicted labels is a true one, but {other!r} and {label!r} differ in case or blanks only; "
+            "spell both alike."
+        )

@@ -67,12 +67,15 @@ class ClassIndex:
         self.numbered = any(isinstance(key, int | float) for key in keys)
         self.by_position = not self.numbered or keys == list(range(len(names)))
 
-    def find(self, label: Any, *, positions: bool = True) -> int | None:
+    def find(self, label: Any, *, positions: bool = True, first: int = 0) -> int | None:
         """Return the column of a label; None if there is none.
 
-        Where no name is a number, a number can only be a position; `positions` says whether it may.
+        Where no name is a number, a number can only be a position; `positions` says whether it may. Positions are
+        counted from `first`.
         """
         key = key_of(label, self._truth)
+        if first and isinstance(key, int) and not isinstance(key, bool):
+            key -= first
         if isinstance(key, bool) and not self._truth:
             # Classes that are not all truth values may still be called so: True, Neither, False.
             named = self._columns.get(str(key), self._columns.get(str(key).lower()))

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from calkit.arrays import as_numbers, column_names, to_values
 from calkit.errors import InputError
 from calkit.labels.classes import ClassIndex, as_class_names
-from calkit.labels.values import distinct, is_missing, key_of, labels_in, plain
+from calkit.labels.values import distinct, is_empty, is_missing, key_of, labels_in, plain
 
-__all__ = ["TrueColumns", "as_label_matrix", "classes_from_fit", "encode_labels"]
+__all__ = ["SHARE_TOLERANCE", "TrueColumns", "as_label_matrix", "classes_from_fit", "encode_labels"]
 
 # Whole numbers up to this are exact in float64.
 _LARGEST_LABEL = 2.0**53
 
-# Votes may be shares that were rounded.
-_SHARE_TOLERANCE = 1e-3
+#: How far the shares of soft labels may be from summing to 1, as they may have been rounded.
+SHARE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,26 +160,22 @@ def _columns(
         if wrong:
             raise refuse(int(np.argmax((y < first) | (y >= n_classes + first))))
         return y - np.asarray(first, y.dtype) if first else y
-    if y.dtype.kind == "f" and index.by_position:
-        whole = np.isfinite(y) & (y == np.floor(y))
-        if not whole.all():
+    whole = y.dtype.kind == "f" and np.isfinite(y) & (y == np.floor(y))
+    # Names such as 0.5 are labels by value.
+    if y.dtype.kind == "f" and index.by_position and (index.names is None or np.all(whole)):
+        if not np.all(whole):
             row = int(np.argmin(whole))
             raise _no_label(y[row], row if rows is None else int(rows[row]))
-        if len(y) and abs(y).max() > _LARGEST_LABEL:
+        if len(y) and float(abs(y).max()) > _LARGEST_LABEL:
             raise refuse(int(np.argmax(abs(y))))
         return _columns(y.astype(np.int64), index, n_classes, first, rows)
     values, codes = distinct(y)
-    found = [None if is_missing(value) else index.find(_counted(value, first)) for value in values]
+    found = [None if is_missing(value) else index.find(value, first=first) for value in values]
     if None in found:
         place = int(np.argmax(np.array([column is None for column in found])[codes]))
-        missing = is_missing(values[codes[place]])
+        missing = is_empty(values[codes[place]])
         raise _no_label(None, place if rows is None else int(rows[place])) if missing else refuse(place)
     return np.array(found, dtype=np.intp)[codes] if found else np.empty(0, np.intp)
-
-
-def _counted(value: Any, first: int) -> Any:
-    key = key_of(value, False) if first else value
-    return key - first if first and isinstance(key, int) and not isinstance(key, bool) else value
 
 
 def _no_label(value: Any, row: int) -> InputError:
@@ -223,7 +219,7 @@ def _from_shares(y: NDArray[Any], n_classes: int, order: list[int] | None) -> Tr
     total = y.sum(axis=1, dtype=np.float64)
     # Whole numbers above 1 can be nothing else than numbers of votes.
     counts = y.dtype.kind in "iu" and int(top.max()) > 1
-    wrong = ~(np.isfinite(total) & (y.min(axis=1) >= 0) & (total > 0 if counts else abs(total - 1) <= _SHARE_TOLERANCE))
+    wrong = ~(np.isfinite(total) & (y.min(axis=1) >= 0) & (total > 0 if counts else abs(total - 1) <= SHARE_TOLERANCE))
     if wrong.any():
         raise _no_shares(y, int(np.argmax(wrong)))
     return TrueColumns(column, y / total[:, None])
@@ -279,6 +275,11 @@ def classes_from_fit(y: Any, n_classes: int, names: Sequence[Any] | None = None)
         The names, if labels are among them. None if labels are whole numbers in 0..K-1 (or one-hot rows), which are
         columns. Else, if all K classes are present, the classes in their sorted order.
 
+    Raises
+    ------
+    InputError
+        If labels are numbers as text, whose order as text is another one than that of the numbers.
+
     Examples
     --------
     >>> classes_from_fit(["no", "yes", "no"], 2)
@@ -302,4 +303,20 @@ def classes_from_fit(y: Any, n_classes: int, names: Sequence[Any] | None = None)
         return None
     keys = {key_of(label, False) for label in present}
     sortable = len({isinstance(label, str) for label in present}) == 1
-    return tuple(sorted(present)) if sortable and len(present) == len(keys) == n_classes else None
+    if not sortable or not len(present) == len(keys) == n_classes:
+        return None
+    in_order = sorted(present)
+    if isinstance(in_order[0], str) and all(isinstance(key, int) for key in keys):
+        _check_order(in_order)
+    return tuple(in_order)
+
+
+def _check_order(digits: Sequence[str]) -> None:
+    """Refuse text of numbers whose order as text, which scikit-learn's classifiers have, is not that of the numbers."""
+    numbers = sorted(digits, key=lambda label: key_of(label, False))  # type: ignore[arg-type,return-value]
+    if numbers != list(digits):
+        raise InputError(
+            f"y holds numbers as text, whose order is open: {', '.join(digits[:4])}, …, as a classifier fitted on them "
+            f"has its columns, or {', '.join(numbers[:4])}, …? Name the columns of X: pd.DataFrame(X, "
+            "columns=classifier.classes_); or pass numbers: y.astype(int)."
+        )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calkit.errors import InputError
 
-__all__ = ["distinct", "is_missing", "key_of", "labels_in", "plain"]
+__all__ = ["as_labels", "distinct", "is_empty", "is_missing", "key_of", "labels_in", "plain"]
 
 _WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0*)?")
 _TRUTH = {"true": True, "false": False}
@@ -74,6 +74,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def is_empty(value: Any) -> bool:
+    """Tell whether a value is missing, or an empty text, as tables of text have it for a missing one."""
+    return is_missing(value) or value in ("", b"")
+
+
 def is_missing(value: Any) -> bool:
     """Tell whether a value is None, NaN, or the like of pandas."""
     if isinstance(value, float):
@@ -81,13 +86,28 @@ def is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in {"NAType", "NaTType"}
 
 
+def as_labels(labels: Any) -> list[Any]:
+    """Return one label or several as a list of Python's values.
+
+    Examples
+    --------
+    >>> as_labels(-100), as_labels((255, "?"))
+    ([-100], [255, '?'])
+    """
+    given = labels if isinstance(labels, list | tuple | set | np.ndarray) else [labels]
+    return [plain(label) for label in given]
+
+
 def labels_in(y: NDArray[Any], labels: Any) -> NDArray[np.bool_]:
-    """Return which rows hold one of some labels, by value; NaN stands for every missing one."""
-    given = list(labels) if isinstance(labels, list | tuple | set | np.ndarray) else [labels]
-    keys = {key_of(label, False) for label in given if not is_missing(label)}
+    """Return which rows hold one of some labels, by value; NaN stands for every missing one, an empty text included."""
+    given = as_labels(labels)
+    truth = y.dtype.kind == "b"
+    keys = {key_of(label, truth) for label in given if not is_missing(label)}
     missing = any(is_missing(label) for label in given)
     if y.dtype.kind in "iu":
         return np.isin(y, [key for key in keys if isinstance(key, int)])
     values, codes = distinct(y)
-    hit = [missing if is_missing(value) else key_of(value, False) in keys for value in values]
+    hit = [
+        (missing and is_empty(value)) or (not is_missing(value) and key_of(value, truth) in keys) for value in values
+    ]
     return np.array(hit, dtype=np.bool_)[codes] if hit else np.zeros(len(y), np.bool_)

@@ -10,37 +10,21 @@ from typing import Any
 from calkit.containers.container import Container, Field, printable, side_by_side
 from calkit.errors import UsageError
 from calkit.labels import ClassIndex
-from calkit.names import SCORE_ROLES, ClassColumn, class_words, is_split, is_whole_number, read_class_column, read_name
+from calkit.names import (
+    NO_CLASSES,
+    SCORE_ROLES,
+    ClassColumn,
+    class_words,
+    is_split,
+    is_whole_number,
+    read_class_column,
+    read_name,
+)
 
 __all__ = ["Classes", "as_name", "classes_of", "group_columns", "grouped", "is_numbered"]
 
 # The matrix of columns that are named by numbers alone.
 _NUMBERED = "scores"
-
-#: What is written of a row beside the scores of its classes, unless labels or the user call a class so.
-_NO_CLASSES = frozenset(
-    (
-        *("max", "min", "mean", "avg", "average", "sum", "total", "std", "stdev", "var", "variance", "median"),
-        *(
-            "entropy",
-            "margin",
-            "gap",
-            "diff",
-            "delta",
-            "ratio",
-            "range",
-            "energy",
-            "norm",
-            "logsumexp",
-            "lse",
-            "loss",
-            "nll",
-        ),
-        *("temperature", "temp", "scale", "threshold", "bias", "argmax", "top", "top1", "top_1", "top5", "top_5"),
-        *("rank", "pred", "predicted", "prediction", "target", "gt", "gold", "value", "index", "idx", "conf"),
-        *("confidence",),
-    )
-)
 
 # These hold no number per row, or none that is a score.
 _NO_SCORES = frozenset(("path", "file", "filename", "name", "id", "url", "text", "label", "class", "type", "source"))
@@ -103,7 +87,9 @@ def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
     for name in names:
         column = columns[name]
         if column is not None and column.word not in runs and column.word.lower() not in _NO_SCORES:
-            groups.setdefault(column.array, []).append((column.word, name))
+            # A column that is called like what the others begin with is none of them.
+            array = f"{column.array}_" if column.array in columns else column.array
+            groups.setdefault(array, []).append((column.word, name))
         elif numbered and is_whole_number(name):
             groups.setdefault(_NUMBERED, []).append((name, name))
         else:
@@ -111,7 +97,7 @@ def group_columns(names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = {}
     for group, members in groups.items():
         words = [word for word, _ in members]
-        alone = len(members) == 1 or all(map(is_split, words)) or all(word.lower() in _NO_CLASSES for word in words)
+        alone = len(members) == 1 or all(map(is_split, words)) or all(word.lower() in NO_CLASSES for word in words)
         if alone or group in found:
             found |= {name: [("", name)] for _, name in members}
         else:
@@ -175,7 +161,9 @@ def as_name(word: str) -> Any:
     return int(word) if is_whole_number(word) else word
 
 
-def classes_of(item: Field, said: Sequence[Any] | None, labels: Callable[[], Iterable[Any]]) -> Classes:
+def classes_of(
+    item: Field, said: Sequence[Any] | None, labels: Callable[[], Iterable[Any]], *, every: bool = False
+) -> Classes:
     """Tell which columns of a matrix are the classes.
 
     Parameters
@@ -186,6 +174,8 @@ def classes_of(item: Field, said: Sequence[Any] | None, labels: Callable[[], Ite
         Names of the classes, of the user or of the file.
     labels : callable
         Returns the different labels; called only where the names of the columns leave it open.
+    every : bool, default=False
+        Whether the user says that every column is a class.
 
     Returns
     -------
@@ -212,7 +202,7 @@ def classes_of(item: Field, said: Sequence[Any] | None, labels: Callable[[], Ite
             )
     else:
         places = _by_name(item.columns, words, labels)
-    if not item.members:
+    if every or not item.members:
         # Lists of one length, as records have them: all are classes.
         places = list(range(len(words)))
     chosen = [place for place in places if place is not None]
@@ -232,7 +222,8 @@ def _words(item: Field, labels: Callable[[], Iterable[Any]]) -> list[Any]:
         return [as_name(word) for word in short]
     columns = [read_class_column(name) for name in item.members]
     longer = [name if column is None else column.word for name, column in zip(item.members, columns, strict=True)]
-    spellings = [words for words in (short, longer, _without_common(longer)) if len(set(words)) == len(words)]
+    candidates = (short, longer, _without_common(longer), _without_zeros(short))
+    spellings = [words for words in candidates if len(set(words)) == len(words)]
     numbers = next((words for words in spellings if all(map(is_whole_number, words))), None)
     if all(words == short for words in spellings):
         return [as_name(word) for word in short]
@@ -254,6 +245,11 @@ def _without_common(names: Sequence[str]) -> list[str]:
     return [name[start : len(name) - end] for name in names]
 
 
+def _without_zeros(words: Sequence[str]) -> list[str]:
+    """Return numbers that were filled up with zeros, 00 and 01, as they are written otherwise."""
+    return [str(int(word)) if word.isdecimal() and len(word) < 19 else word for word in words]
+
+
 def _shared(names: Sequence[str]) -> int:
     """Return how many characters all names begin with, up to their last separator."""
     alike = [len(set(characters)) == 1 for characters in zip(*names, strict=False)]
@@ -267,7 +263,7 @@ def _by_name(columns: Sequence[str], words: Sequence[Any], labels: Callable[[], 
     doubtful = [
         place
         for place, word in enumerate(columns)
-        if (numbers and place not in numbers) or (not numbers and word.lower() in _NO_CLASSES)
+        if (numbers and place not in numbers) or (not numbers and word.lower() in NO_CLASSES)
     ]
     if not doubtful or len(numbers) == len(words):
         return list(range(len(words)))
@@ -275,5 +271,5 @@ def _by_name(columns: Sequence[str], words: Sequence[Any], labels: Callable[[], 
     present = {index.find(label) for label in labels()}
     # One number among words is the name of a class; several words that labels know make classes of all words.
     if len(numbers) < 2 and numbers:
-        doubtful = [place for place in doubtful if columns[place].lower() in _NO_CLASSES]
+        doubtful = [place for place in doubtful if columns[place].lower() in NO_CLASSES]
     return [place for place in range(len(words)) if place not in doubtful or place in present]

@@ -81,6 +81,8 @@ class Resolved:
         What the container holds, for messages.
     elsewhere : frozenset of str
         Names of the arrays and columns that belong to other splits or models.
+    columns_said : bool
+        Whether the user named the columns of the classes one by one.
     """
 
     path: Path
@@ -93,6 +95,7 @@ class Resolved:
     kind_said: bool = False
     listing: str = ""
     elsewhere: frozenset[str] = frozenset()
+    columns_said: bool = False
 
     def get(self, role: Role) -> Field | None:
         """Return the field of a role, or None if there is none.
@@ -169,7 +172,10 @@ def resolve(
     others = [other for other in candidates_of(container, _OTHER_ROLES) if other.item.name != chosen.name]
     candidates: dict[Role, list[Field]] = {}
     for role in _OTHER_ROLES:
-        of_role = [other for other in others if other.meaning.role == role]
+        # The weight of a body or of a class is none of the row: weights are called so and nothing else.
+        of_role = [
+            other for other in others if other.meaning.role == role and not (role == "sample_weight" and other.word)
+        ]
         # A split's own labels come before labels that name no split, and plain names before longer ones.
         ranks = [
             [other.item for other in of_role if other.meaning.split == own and bool(other.word) == longer]
@@ -194,6 +200,7 @@ def resolve(
         kind is not None,
         container.listing(),
         elsewhere,
+        scores is not None and {word.strip() for word in scores.split(",")} == set(chosen.members),
     )
 
 
@@ -324,7 +331,9 @@ def score_candidates(container: Container) -> list[Candidate]:
 
 def _column_hint(container: Container, kind: Kind | None) -> str:
     """Return how to say that several columns are the scores, if there are several that could be."""
-    columns = [item for item in container.fields.values() if len(item.shape) == 1 and item.dtype.kind == "f"]
+    table = container.stack is not None
+    single = (item for item in container.fields.values() if len(item.shape) == 1 and item.dtype.kind in "fU")
+    columns = [item for item in single if item.is_of_numbers(table=table)]
     if len(columns) < 2:
         return ""
     said = "" if kind else ", and what they hold with kind='logits' or kind='probs' (--kind)"

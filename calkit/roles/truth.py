@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field, printable, side_by_side
 from calkit.errors import InputError, UsageError
-from calkit.labels import ClassIndex, TrueColumns, answers_match, encode_labels, labels_in
+from calkit.labels import ClassIndex, TrueColumns, answers_match, as_correct, encode_labels, labels_in
 from calkit.lazy import LazyArray, block_rows
-from calkit.names import is_whole_number, read_name
+from calkit.names import NEGATIVE_WORDS, class_words, is_whole_number, read_name
 from calkit.roles.families import Classes, as_name, classes_of
 from calkit.roles.resolve import Resolved
+from calkit.roles.unnamed import settled
 
-__all__ = ["Truth", "check_length", "file_classes", "pairs", "read_column", "truth_of"]
+__all__ = ["EVERY", "Truth", "check_length", "file_classes", "pairs", "read_column", "truth_of"]
+
+#: What the user says instead of the names of the classes if every column is one.
+EVERY = ("*",)
 
 
 @dataclass(frozen=True)
@@ -58,19 +62,28 @@ def _different_labels(found: Resolved) -> Iterable[Any]:
     return np.unique(labels.read()).tolist()
 
 
-def file_classes(found: Resolved, said: Sequence[Any] | None = None) -> Classes:
+def file_classes(found: Resolved, said: Sequence[Any] | None = None, labels_from: int = 0) -> Classes:
     """Tell which columns of the scores are the classes, by their names, by those in the file or the user's.
 
     Parameters
     ----------
     found : Resolved
     said : sequence, optional
-        The user's.
+        The user's; ``("*",)`` says that every column is a class.
+    labels_from : int, default=0
+        What the first class is called where labels are positions.
 
     Returns
     -------
     Classes
+
+    Raises
+    ------
+    UsageError
+        If nothing decides whether a column is a class.
     """
+    if said is not None and tuple(said) == EVERY:
+        return classes_of(found.scores, None, lambda: _different_labels(found), every=True)
     if found.kind == "confidence":
         return Classes(found.scores)
     item = found.get("class_names")
@@ -87,10 +100,20 @@ def file_classes(found: Resolved, said: Sequence[Any] | None = None) -> Classes:
             # The columns carry the names of their classes themselves.
             own = None
     names = said if said is not None else own if own is not None and len(own) == n_classes else None
-    return classes_of(found.scores, names, lambda: _different_labels(found))
+    classes = classes_of(found.scores, names, lambda: _different_labels(found))
+    if names is not None or found.columns_said:
+        return classes
+    return settled(found, classes, lambda: [*_different_labels(found), *_different_answers(found)], labels_from)
 
 
-def truth_of(found: Resolved, classes: Classes, positive: Any, ignore_label: Any, *, needed: bool) -> Truth:
+def _different_answers(found: Resolved) -> Iterable[Any]:
+    answers = found.candidates.get("predicted", [])
+    return [value for item in answers if item.shape == found.scores.shape[:1] for value in np.unique(item.read())]
+
+
+def truth_of(
+    found: Resolved, classes: Classes, positive: Any, ignore_label: Any, labels_from: int = 0, *, needed: bool
+) -> Truth:
     """Return the labels of scores of all classes, or of one event.
 
     Parameters
@@ -101,6 +124,8 @@ def truth_of(found: Resolved, classes: Classes, positive: Any, ignore_label: Any
         The label that a single column of scores is about.
     ignore_label : value or sequence of values, optional
         Labels of rows to be left out.
+    labels_from : int, default=0
+        What the first class is called where labels are positions.
     needed : bool
         Whether it is an error if there are none.
 
@@ -120,8 +145,11 @@ def truth_of(found: Resolved, classes: Classes, positive: Any, ignore_label: Any
                 "class. "
                 "Leave it out."
             )
-        return Truth(None if labels is None else _labels(labels, classes), classes.names)
-    return _event(found, labels, classes.names, positive, ignore_label)
+        truth = None if labels is None else _labels(labels, classes)
+        if classes.names is None and not scores.columns:
+            _check_words(found, truth)
+        return Truth(truth, classes.names)
+    return _event(found, labels, classes.names, positive, ignore_label, labels_from)
 
 
 def _no_labels(found: Resolved) -> UsageError:
@@ -132,6 +160,17 @@ def _no_labels(found: Resolved) -> UsageError:
         "they "
         f"are with labels='NAME or FILE' (--labels NAME or FILE).{hint}"
     )
+
+
+def _check_words(found: Resolved, truth: Any) -> None:
+    """Raise if labels are the words true and false, and nothing names the two columns: options stand in any order."""
+    words = isinstance(truth, np.ndarray) and truth.dtype.kind == "U"
+    if words and found.scores.shape[1] == 2 and set(np.unique(np.char.lower(truth))) <= {"true", "false"}:
+        raise UsageError(
+            f"{found.path}: the labels are the words True and False, but which of the two columns of "
+            f"{printable(found.scores.name)!r} is which is unknown. Name them in their order with class_names: "
+            "--class-names False,True if the second one is True."
+        )
 
 
 def _labels(item: Field, classes: Classes) -> Any:
@@ -166,18 +205,24 @@ def _narrow(source: Any, n_classes: int) -> NDArray[Any]:
 
 
 def _event(
-    found: Resolved, labels: Field | None, names: tuple[Any, ...] | None, positive: Any, ignore_label: Any
+    found: Resolved,
+    labels: Field | None,
+    names: tuple[Any, ...] | None,
+    positive: Any,
+    ignore_label: Any,
+    labels_from: int,
 ) -> Truth:
     """Return the labels of one column of scores, which is about the one that its name tells, or the user."""
     scores = found.scores
     values = None if labels is None else read_column(labels, scores, "y_true")
     present = [] if values is None else _present(values, ignore_label)
-    name = as_name(str(positive)) if positive is not None else as_name(found.word) if found.word else None
+    word = class_words([found.word])[0]
+    name = as_name(str(positive)) if positive is not None else as_name(word) if word else None
     place = None if name is None else _place(present, name)
     if positive is None and values is not None and names is None:
-        if found.word and place is None and is_whole_number(found.word):
+        if place is None and (is_whole_number(word) or word.casefold() in NEGATIVE_WORDS):
             raise UsageError(
-                f"{found.path}: the column {printable(scores.name)!r} is named after the class {found.word}, but the "
+                f"{found.path}: the column {printable(scores.name)!r} is named after the class {word}, but the "
                 f"labels are {_listed(present)}. Say which of them it is about with positive=VALUE (--positive VALUE)."
             )
         if place is None:
@@ -187,15 +232,34 @@ def _event(
         if len(present) > 2:
             raise UsageError(
                 f"{found.path}: the scores are one column, {printable(scores.name)!r}, but there are {len(present)} "
-                f"different labels ({_listed(present)}). To judge it as the forecast of {found.word!r} against all "
-                f"others, say positive={name!r} (--positive {found.word}); or name the columns of all classes."
+                f"different labels ({_listed(present)}). To judge it as the forecast of {word!r} against all "
+                f"others, say positive={name!r} (--positive {word}); or name the columns of all classes."
             )
-    if name is None or names is not None:
+    if names is not None and name is not None:
+        order = _event_last(found, names, name, positive)
+        if order is names or values is None:
+            return Truth(values, order)
+        truth = encode_labels(values, 2, names, labels_from=labels_from, ignore_label=ignore_label)
+        return Truth(truth.reordered([1, 0]), order)
+    if name is None:
         return Truth(values, names)
     if values is not None and place is None:
         raise UsageError(f"{found.path}: positive={name!r} is none of the labels, which are {_listed(present)}.")
     _check_answers(found, name)
     return _against_others(values, present, place, name, ignore_label)
+
+
+def _event_last(found: Resolved, names: tuple[Any, ...], name: Any, positive: Any) -> tuple[Any, ...]:
+    """Return the names of both classes so that the column of scores is about the second one."""
+    place = ClassIndex(names, len(names)).find(name)
+    if place is None and positive is not None:
+        raise UsageError(f"{found.path}: positive={positive!r} is none of the classes, which are {_listed(names)}.")
+    if place is None and str(name).casefold() in NEGATIVE_WORDS:
+        raise UsageError(
+            f"{found.path}: the column {printable(found.scores.name)!r} is named after {name}, but the classes are "
+            f"{_listed(names)}. Say which of them it is about with positive=VALUE (--positive VALUE)."
+        )
+    return names[::-1] if place == 0 and len(names) == 2 else names
 
 
 def _against_others(
@@ -275,25 +339,42 @@ def pairs(found: Resolved, container: Container, ignore_label: Any) -> tuple[NDA
     named = found.said.get("labels")
     meaning = None if named is None else read_name(named.name)
     if named is not None and meaning is not None and meaning.role == "correct":
-        return read_column(named, scores, "correct"), None
+        return _judged(named, scores, ignore_label)
     correct = None if compare else found.get("correct")
     if correct is not None:
-        return read_column(correct, scores, "correct"), None
+        return _judged(correct, scores, ignore_label)
     labels, predicted = found.get("labels"), found.get("predicted")
     if labels is not None and predicted is not None:
         truth = read_column(labels, scores, "labels")
         answers = read_column(predicted, scores, "predicted")
+        ignored = np.zeros(len(truth), np.bool_) if ignore_label is None else labels_in(truth, ignore_label)
+        right = np.zeros(len(truth), np.bool_)
         try:
-            right = answers_match(truth, answers)
+            right[~ignored] = answers_match(truth[~ignored], answers[~ignored])
         except InputError as error:
-            raise InputError(f"{error} ({labels.name}, {predicted.name})") from None
-        return right, None if ignore_label is None else labels_in(truth, ignore_label)
+            hint = (
+                " To leave out rows without a label, say --ignore-label nan."
+                if "true labels are missing" in str(error)
+                else ""
+            )
+            raise InputError(f"{error} ({labels.name}, {predicted.name}){hint}") from None
+        return right, ignored if ignored.any() else None
     raise UsageError(
         f"{found.path}: confidences need to know which answers were right: an array named 'correct', or 'labels' and "
         "'predicted'. Say which with correct='NAME' (--correct NAME), or labels='NAME', predicted='NAME' (--labels "
         "NAME "
         f"--predicted NAME). The file holds {container.listing()}."
     )
+
+
+def _judged(item: Field, scores: Field, ignore_label: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return what says whether answers were right, and which rows are to be left out."""
+    correct = read_column(item, scores, "correct")
+    if ignore_label is None or not (ignored := labels_in(correct, ignore_label)).any():
+        return correct, None
+    right = np.zeros(len(correct), np.uint8)
+    right[~ignored] = as_correct(correct[~ignored])
+    return right, ignored
 
 
 def read_column(item: Field, scores: Field, what: str) -> NDArray[Any]:

@@ -163,8 +163,10 @@ def _damaged(path: Path, copy: Path, number: int, rng: np.random.Generator) -> N
 
 
 def _contents(path: Path) -> dict[str, bytes | None]:
-    inside = [path, *path.parent.iterdir(), *(path.rglob("*") if path.is_dir() else ())]
-    return {str(item): item.read_bytes() if item.is_file() else None for item in inside}
+    """Return the bytes of a file, or of all in a folder; of what stands beside it, the names."""
+    own = [path, *(path.rglob("*") if path.is_dir() else ())]
+    beside: dict[str, bytes | None] = dict.fromkeys(map(str, path.parent.iterdir()))
+    return beside | {str(item): item.read_bytes() if item.is_file() else None for item in own}
 
 
 def what_is_written_is_read(name: str, folder: Path) -> None:

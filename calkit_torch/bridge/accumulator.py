@@ -112,10 +112,11 @@ class Accumulator:
         scores : Tensor of floats, shape (n, K), (n, K, ...) for pixels, or (n,) for two classes
             Logits (or probabilities, with ``kind="probs"``) in any precision. One dimension is the score of class 1.
         y : Tensor of integers, shape (n,), or (n, ...) for pixels
-            Labels in 0..K-1, or `ignore_index`.
+            Labels in 0..K-1, or `ignore_index`. Or of the shape of scores of all classes: one-hot, or soft labels
+            (shares of the classes that sum to 1, or whole numbers of votes).
         sample_weight : Tensor, optional
-            Of the shape of `y`, or (n,): finite and not negative. A row of weight 0 counts as absent, whatever its
-            scores and label.
+            A weight per label, or of shape (n,): finite and not negative. A row of weight 0 counts as absent, whatever
+            its scores and label.
 
         Returns
         -------
@@ -262,7 +263,8 @@ class Accumulator:
         if labelled < present:
             last = "K-1" if self._n_classes is None else self._n_classes - 1
             raise InputError(
-                f"y must lie in 0..{last} (one class per score), but {_rows(present - labelled)} other labels. To "
+                f"y must lie in 0..{last} (one class per score), or hold shares that sum to 1, but "
+                f"{_rows(present - labelled)} other labels. To "
                 f"leave rows out, mark them with ignore_index (now {self.ignore_index}) or give them sample_weight 0."
             )
         if possible < labelled:
@@ -296,7 +298,9 @@ def _confidence_pairs(pairs: Tensor, sync: bool, group: Any) -> ConfidencePairs:
     if sync:
         pairs = join_over_ranks(pairs, group)
     confidence, correct, weight = pairs[:, pairs[2] > 0].cpu().double().numpy()
-    return ConfidencePairs(confidence, correct > 0, None if (weight == 1).all() else weight)
+    if ((correct == 0) | (correct == 1)).all():
+        correct = correct > 0
+    return ConfidencePairs(confidence, correct, None if (weight == 1).all() else weight)
 
 
 def _added(sums: Tensor, values: Tensor, rest: Tensor | float = 0.0) -> Tensor:

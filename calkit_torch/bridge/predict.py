@@ -90,25 +90,27 @@ def predict(
     Predictions(n_samples=8, n_classes=3, kind='logits')
     """
     score_kind = as_score_kind(kind)
-    collected: list[tuple[Tensor, Tensor, Tensor | None]] = []
+    collected: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]] = []
 
     def collect(scores: Tensor, y: Tensor, weight: Tensor | None) -> None:
         rows = read_batch(scores, y, weight, kind=score_kind)
         flat = rows.scores.movedim(1, 2).flatten(0, 1)
         flat = flat.float() if flat.dtype.itemsize < 4 else flat
         weight = None if rows.weight is None else rows.weight.flatten().cpu().double()
-        collected.append((flat.cpu(), rows.y.flatten().cpu(), weight))
+        votes = None if rows.votes is None else rows.votes.movedim(1, 2).flatten(0, 1).cpu()
+        collected.append((flat.cpu(), rows.y.flatten().cpu(), weight, votes))
 
     Run(model, batch, output, device, autocast, progress).over(loader, collect)
     if not collected:
         raise InputError("the loader gave no batch, so there is nothing to predict.")
-    scores, y, weight = _joined(collected)
+    scores, y, weight, votes = _joined(collected)
     keep = y != ignore_index
     if not keep.all():
-        scores, y, weight = scores[keep], y[keep], None if weight is None else weight[keep]
+        scores, y = scores[keep], y[keep]
+        weight, votes = (None if part is None else part[keep] for part in (weight, votes))
     return Predictions(
         scores.numpy(),
-        TrueColumns(y.numpy()),
+        TrueColumns(y.numpy()) if votes is None else votes.numpy(),
         kind=score_kind,
         sample_weight=None if weight is None else weight.numpy(),
         class_names=class_names,
@@ -174,13 +176,24 @@ def evaluate_model(
     return found.compute()
 
 
-def _joined(parts: list[tuple[Tensor, Tensor, Tensor | None]]) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the batches as one; labels without weights among others with count as 1."""
-    scores, y, weights = zip(*parts, strict=True)
+def _joined(
+    parts: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]],
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Return the batches as one; labels without weights among others with count as 1, hard ones as soft."""
+    scores, y, weights, votes = zip(*parts, strict=True)
     columns = {part.shape[1] for part in scores}
     if len(columns) > 1:
         raise InputError(f"batches differ in their number of classes: {', '.join(map(str, sorted(columns)))}.")
-    if all(weight is None for weight in weights):
-        return torch.cat(scores), torch.cat(y), None
-    ones = [torch.ones(len(b), dtype=torch.float64) if w is None else w for b, w in zip(y, weights, strict=True)]
-    return torch.cat(scores), torch.cat(y), torch.cat(ones)
+    weight = share = None
+    if any(part is not None for part in weights):
+        ones = [torch.ones(len(b), dtype=torch.float64) if w is None else w for b, w in zip(y, weights, strict=True)]
+        weight = torch.cat(ones)
+    if any(part is not None for part in votes):
+        n_classes = columns.pop()
+        share = torch.cat([_one_hot(b, n_classes) if v is None else v for b, v in zip(y, votes, strict=True)])
+    return torch.cat(scores), torch.cat(y), weight, share
+
+
+def _one_hot(y: Tensor, n_classes: int) -> Tensor:
+    """Return the shares of hard labels; all 0, which is none, for what is no class."""
+    return (y.unsqueeze(1) == torch.arange(n_classes)).double()

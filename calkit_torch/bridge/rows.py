@@ -9,23 +9,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF
-from calkit_torch.bridge.shapes import Batch, ScoreKind
+from calkit_torch.bridge.shapes import Batch, ScoreKind, working_dtype
 
 __all__ = ["CHECKS", "DeviceRows", "EventRows", "LogitRows", "ProbabilityRows", "rows_of", "working_dtype"]
 
 #: What :attr:`DeviceRows.checks` counts: the rows that are there, and those of them that pass one check after another.
 CHECKS = ("present", "with a possible label", "with possible scores", "with a possible weight")
-
-
-def working_dtype(device: torch.device) -> torch.dtype:
-    """Return the precision of the sums on a device: float64, or float32 on Apple's MPS, which has nothing wider."""
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 class DeviceRows(ABC):
@@ -59,6 +54,10 @@ class DeviceRows(ABC):
         if batch.weight is not None:
             present = present & (batch.weight != 0)
         labelled = present & (self._y == batch.y)
+        self._votes = None
+        if batch.votes is not None:
+            labelled = labelled & ~batch.votes.isnan().any(dim=1)
+            self._votes = batch.votes.nan_to_num(0.0)
         possible = counted = labelled & self._possible()
         if batch.weight is not None:
             counted = possible & (batch.weight >= 0) & (batch.weight < math.inf)
@@ -107,6 +106,11 @@ class DeviceRows(ABC):
         """Return whether the scores of a row are what they can be, shape (n, s)."""
 
     @property
+    def true_shares(self) -> Tensor | None:
+        """Share of each class in a label, in the shape of the scores, where labels are soft."""
+        return self._votes
+
+    @property
     def labels(self) -> Tensor:
         """True class of each row, shape (n, s); some class for rows that do not count."""
         return self._y
@@ -117,14 +121,33 @@ class DeviceRows(ABC):
         return values.reshape(n, 1, s).expand(n, k, s)
 
     @cached_property
-    def correct(self) -> Tensor:
+    def right(self) -> Tensor:
         """1 where the predicted class, the first of the largest scores, is the true one, else 0."""
         return self._values(self._predicted == self._y)
 
+    @cached_property
+    def correct(self) -> Tensor:
+        """As `right`; with soft labels, the share of the predicted class."""
+        if self._votes is None:
+            return self.right
+        # Rows with a NaN have no largest score.
+        predicted = self._predicted.clamp(0, self.scores.shape[1] - 1)
+        return self._values(self._votes.gather(1, predicted.unsqueeze(1)).squeeze(1))
+
     @property
     def hit(self) -> Tensor:
-        """1 where the decision was right, else 0."""
+        """How far the decision was right, in [0, 1]."""
         return self.correct
+
+    def mean_over_shares(self, values: Tensor) -> Tensor:
+        """Return values of the shape of the scores, averaged over the classes of soft labels; shape (n, s)."""
+        shares = cast("Tensor", self._votes)
+        # A product with 0 would spoil the mean where a value is infinite.
+        return torch.where(shares > 0, shares * values, 0).sum(dim=1)
+
+    def _soft_brier(self) -> Tensor:
+        p = self.probabilities
+        return self._values((p * p).sum(dim=1) - 2 * self.mean_over_shares(p) + 1)
 
     def weigh(self, values: Tensor) -> Tensor:
         """Return a quantity times the weights."""
@@ -177,11 +200,16 @@ class LogitRows(DeviceRows):
     @cached_property
     def nll(self) -> Tensor:
         """Negative log-likelihood in nats."""
-        return self._values(torch.log1p(self._rest) - self._true_shift)
+        true_shift = self._true_shift
+        if self._votes is not None:
+            true_shift = self.mean_over_shares(self.scores.to(self.dtype) - self._top.to(self.dtype).unsqueeze(1))
+        return self._values(torch.log1p(self._rest) - true_shift)
 
     @cached_property
     def brier(self) -> Tensor:
         """Squared distance between the probabilities and the one-hot truth, in [0, 2]."""
+        if self._votes is not None:
+            return self._soft_brier()
         rest, squares = self._rest, self._exponentials.square().sum(dim=1)
         total = 1 + rest
         # With the top class true, (1 - p)² + Σ p_j² is written without the difference of near-equal numbers.
@@ -215,14 +243,16 @@ class LogitRows(DeviceRows):
         -------
         distances : Tensor of shape (n, K, s)
         true : Tensor of shape (n, s)
-            That of the true class.
+            That of the true class; with soft labels, the mean over their shares.
         predicted : Tensor of shape (n, 1, s)
             The class whose distance is that of the top logit from itself.
         """
         top, scores, true = (
             _times_power_of_two(x.to(self.dtype), -exponent) for x in (self._top, self.scores, self._true)
         )
-        return top.unsqueeze(1) - scores, top - true, self._predicted.unsqueeze(1)
+        distances = top.unsqueeze(1) - scores
+        of_true = top - true if self._votes is None else self.mean_over_shares(distances)
+        return distances, of_true, self._predicted.unsqueeze(1)
 
     def total(self, values: Tensor) -> Tensor:
         """Return the weighted sum of values of shape (n, s) over the rows that count."""
@@ -269,11 +299,19 @@ class ProbabilityRows(DeviceRows):
     def nll(self) -> Tensor:
         """Negative log-likelihood in nats; a probability of 0 counts as the smallest number above 0."""
         info = torch.finfo(self.scores.dtype)
-        return self._values(-torch.log(self._true.to(self.dtype).clamp(min=info.tiny * info.eps)))
+
+        def minus_log(p: Tensor) -> Tensor:
+            return -torch.log(p.to(self.dtype).clamp(min=info.tiny * info.eps))
+
+        return self._values(
+            minus_log(self._true) if self._votes is None else self.mean_over_shares(minus_log(self.scores))
+        )
 
     @cached_property
     def brier(self) -> Tensor:
         """Squared distance between the probabilities and the one-hot truth, in [0, 2]."""
+        if self._votes is not None:
+            return self._soft_brier()
         squares = self.scores.to(self.dtype).square().sum(dim=1)
         return self._values(squares - 2 * self._true.to(self.dtype) + 1)
 
@@ -314,12 +352,13 @@ class EventRows:
 
     @cached_property
     def correct(self) -> Tensor:
-        """1 where the event came, else 0."""
-        return self._rows._values(self._rows.labels == 1)
+        """1 where the event came, else 0; with soft labels, its share."""
+        shares = self._rows.true_shares
+        return self._rows._values(self._rows.labels == 1 if shares is None else shares[:, 1])
 
     @property
     def hit(self) -> Tensor:
-        """1 where the decision was right, else 0."""
+        """How far the decision was right, in [0, 1]."""
         return self._rows.correct
 
     @cached_property

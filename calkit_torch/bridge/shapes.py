@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 
 from calkit.errors import InputError, UsageError
+from calkit.labels import SHARE_TOLERANCE
 
-__all__ = ["Batch", "ScoreKind", "as_score_kind", "read_batch", "transfer"]
+__all__ = ["Batch", "ScoreKind", "as_score_kind", "read_batch", "transfer", "working_dtype"]
 
 ScoreKind = Literal["logits", "probs"]
 
@@ -25,14 +27,17 @@ class Batch:
     scores : Tensor of floats, shape (n, K, s)
         s is the number of labels a sample has: 1, or that of its pixels.
     y : Tensor of int64, shape (n, s)
-        On the device of the scores; values unchecked.
+        On the device of the scores; values unchecked. Of soft labels, the class of the largest share.
     weight : Tensor of shape (n, s), or None
         On the device of the scores; values unchecked.
+    votes : Tensor of floats, shape (n, K, s), or None
+        The share of each class in a label, where labels are soft; a NaN in labels that are impossible.
     """
 
     scores: Tensor
     y: Tensor
     weight: Tensor | None
+    votes: Tensor | None = None
 
     @property
     def n_classes(self) -> int:
@@ -47,7 +52,17 @@ class Batch:
         for row in range(0, n, rows):
             for column in range(0, s, columns):
                 i, j = slice(row, row + rows), slice(column, column + columns)
-                yield Batch(self.scores[i, :, j], self.y[i, j], None if self.weight is None else self.weight[i, j])
+                yield Batch(
+                    self.scores[i, :, j],
+                    self.y[i, j],
+                    None if self.weight is None else self.weight[i, j],
+                    None if self.votes is None else self.votes[i, :, j],
+                )
+
+
+def working_dtype(device: torch.device) -> torch.dtype:
+    """Return the precision of the sums on a device: float64, or float32 on Apple's MPS, which has nothing wider."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def refuse_meta(name: str, value: Tensor | None) -> None:
@@ -76,8 +91,10 @@ def read_batch(scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *
     scores : Tensor of floats, shape (n, K), (n, K, ...) or (n,)
         Logits or probabilities. One dimension is the logit or probability of class 1 of two.
     y : Tensor of integers, shape (n,), or (n, ...) for pixels
+        Or of the shape (n, K), or (n, K, ...), of the scores: one-hot, or soft labels: shares of the classes that sum
+        to 1, or whole numbers of votes.
     sample_weight : Tensor, optional
-        Of the shape of `y`, or (n,).
+        A weight per label, or of shape (n,).
     kind : {"logits", "probs"}
 
     Returns
@@ -95,24 +112,43 @@ def read_batch(scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *
         refuse_meta(name, value)
     if not scores.is_floating_point():
         raise InputError(f"the scores must be floating-point numbers, but have dtype {scores.dtype}.")
-    if y.is_floating_point() or y.is_complex():
-        raise InputError(
-            f"y must hold integers, one class a label, but has dtype {y.dtype}; if they are, use y.long()."
-        )
     scores = _with_classes(scores, kind)
     labels = (scores.shape[0], *scores.shape[2:])
-    if tuple(y.shape) != labels:
-        raise InputError(
-            f"y must have shape {labels} for scores of shape {tuple(scores.shape)} (classes in axis 1), but has shape "
-            f"{tuple(y.shape)}."
-        )
     device = scores.device
     weight = None if sample_weight is None else transfer(_spread(sample_weight, labels), device)
-    return Batch(
-        scores.flatten(2) if scores.ndim > 2 else scores.unsqueeze(2),
-        _as_columns(transfer(y, device).long()),
-        None if weight is None else _as_columns(weight),
-    )
+    columns, votes = _truth(y, scores, labels)
+    return Batch(_as_matrix(scores), columns, None if weight is None else _as_columns(weight), votes)
+
+
+def _truth(y: Tensor, scores: Tensor, labels: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
+    """Return the class of each label, and the shares of the classes, if there is a value per class."""
+    if y.shape == scores.shape and not y.is_complex():
+        votes = _shares(_as_matrix(transfer(y, scores.device)), working_dtype(scores.device))
+        # NaN is the largest of anything, so that the class is one that exists.
+        return votes.argmax(dim=1), votes
+    if y.is_floating_point() or y.is_complex():
+        raise InputError(
+            f"y must hold integers, one class a label, or shares of the classes in the shape {tuple(scores.shape)} of "
+            f"the scores, but has dtype {y.dtype} and shape {tuple(y.shape)}; if they are integers, use y.long()."
+        )
+    if tuple(y.shape) != labels:
+        raise InputError(
+            f"y must have shape {labels} for scores of shape {tuple(scores.shape)} (classes in axis 1), or that of the "
+            f"scores for soft labels, but has shape {tuple(y.shape)}."
+        )
+    return _as_columns(transfer(y, scores.device).long()), None
+
+
+def _shares(y: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return shares that sum to 1, NaN where they are impossible: the rule of calkit.labels; no value is read."""
+    votes = y.to(dtype)
+    total = votes.sum(dim=1, keepdim=True)
+    possible = (votes >= 0).all(dim=1, keepdim=True) & (total < math.inf)
+    share = (total - 1).abs() <= SHARE_TOLERANCE
+    if not y.is_floating_point() and y.dtype != torch.bool and y.numel():
+        # Whole numbers above 1 can be nothing else than numbers of votes.
+        share = torch.where(y.amax() > 1, total > 0, share)
+    return (votes / total).masked_fill(~(possible & share), math.nan)
 
 
 def _with_classes(scores: Tensor, kind: ScoreKind) -> Tensor:
@@ -136,6 +172,10 @@ def _spread(weight: Tensor, labels: tuple[int, ...]) -> Tensor:
             f"shape {tuple(weight.shape)}."
         )
     return weight.reshape(-1, *(1 for _ in labels[1:])).expand(labels) if weight.ndim < len(labels) else weight
+
+
+def _as_matrix(x: Tensor) -> Tensor:
+    return x.flatten(2) if x.ndim > 2 else x.unsqueeze(2)
 
 
 def _as_columns(x: Tensor) -> Tensor:

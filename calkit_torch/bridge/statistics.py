@@ -187,7 +187,7 @@ class _OutcomeTotal(Counter[OutcomeTotal, OutcomeTotals]):
         return 6
 
     def measure(self, rows: DeviceRows) -> Tensor:
-        groups = torch.stack([rows.hit, rows.counted - rows.hit])
+        groups = torch.stack([rows.right, rows.counted - rows.right])
         values = rows.weigh(getattr(rows, self.statistic.quantity))
         # A product with 0 would spoil the sums where a value is infinite.
         total = torch.where(groups > 0, values, 0).sum(dim=1)
@@ -285,7 +285,10 @@ class _ClasswiseBins(Counter[UniformBins, BinSums]):
         sums = torch.zeros(4, k * n_bins, dtype=rows.dtype, device=p.device)
         for total, values in zip(sums, (counted, weight, weight * p), strict=False):
             total.scatter_add_(0, index.flatten(), values.flatten())
-        sums[3].scatter_add_(0, index.gather(1, rows.labels.unsqueeze(1)).flatten(), rows.weight)
+        if rows.true_shares is None:
+            sums[3].scatter_add_(0, index.gather(1, rows.labels.unsqueeze(1)).flatten(), rows.weight)
+        else:
+            sums[3].scatter_add_(0, index.flatten(), (weight * rows.true_shares).flatten())
         return sums.flatten()
 
     def summary(self, sums: NDArray[np.float64]) -> BinSums:

@@ -57,6 +57,8 @@ class RowCollector:
         real = slice(None) if share is None else slice(share[1])
         with torch.no_grad():
             rows = read_batch(logits[real], y[real])
+            if rows.votes is not None:
+                raise InputError("y holds a value per class here; pass one class a label: y.argmax(dim=1).")
             scores = rows.scores.movedim(1, 2).flatten(0, 1)
             labels = rows.y.flatten()
             keep = labels != self.ignore_index

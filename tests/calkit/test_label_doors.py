@@ -1,6 +1,7 @@
 """Every way into the package takes labels by the same rule: one that skips it, or is new and untried, fails here."""
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import json
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import calkit
-from calkit import Predictions, plotting, scorers
+from calkit import Predictions, curves, plotting, scorers
 from calkit.calibrators import CALIBRATORS, available_calibrators
 from calkit.cli import cli
 from calkit.errors import InputError
@@ -46,6 +47,7 @@ TRIED = {
     "displays": lambda name: (
         name.startswith("calkit.plotting.") and name.endswith((".from_predictions", ".from_estimator"))
     ),
+    "curves": lambda name: name.startswith("calkit.curves:") and name.endswith("_curve"),
     "calibrators": lambda name: name.endswith((":Calibrator.fit", ":CalibratedClassifier.fit")),
     "predictions": lambda name: name.startswith("calkit.predictions:Predictions."),
     "evaluate": lambda name: name == "calkit.evaluation.compute:evaluate",
@@ -63,7 +65,8 @@ BEHIND = (
     "calkit.estimators.",
     "calkit.inference.",
     "calkit.metrics.base:as_predictions",  # hands them on to Predictions
-    "calkit.plotting.base:taken_predictions",
+    "calkit.curves:taken_predictions",
+    "calkit.frames:named_scores",  # asks whether a column is called as a label is
     "calkit.calibrators.inputs:as_fit_predictions",
     "calkit.blocks:RowBlock",
     "calkit.calibrators.description:Curve",  # a coordinate
@@ -192,6 +195,27 @@ def test_scorers(name):
     for y in WRONG:
         with pytest.raises(InputError, match="y_true"):
             scorer(Classifier(), PROBS, y)
+
+
+CURVES = sorted(name for name in curves.__all__ if name.endswith("_curve"))
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_curves(name):
+    function = getattr(curves, name)
+
+    def numbers(curve):
+        return {field.name: getattr(curve, field.name) for field in dataclasses.fields(curve)}
+
+    expected = numbers(function(COLUMN, PROBS))
+    for y in SPELLINGS:
+        for found in (function(y, PROBS, class_names=NAMES), function(y, pd.DataFrame(PROBS, columns=NAMES))):
+            for field, value in numbers(found).items():
+                if isinstance(value, np.ndarray | float):
+                    np.testing.assert_array_equal(value, expected[field])
+    for y in WRONG:
+        with pytest.raises(InputError, match="y_true"):
+            function(y, PROBS, class_names=NAMES)
 
 
 def displays():

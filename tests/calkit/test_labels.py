@@ -196,7 +196,7 @@ class TestFrames:
         assert calkit.accuracy(["a", "b"], FRAMES[frame](columns), class_names=["a", "b"]) == 1
         with pytest.raises(InputError, match="'c', but the columns of the scores are named"):
             calkit.accuracy(["a", "b"], FRAMES[frame](columns), class_names=["a", "c"])
-        with pytest.raises(InputError, match=r"sum|lie in \[0, 1\]"):
+        with pytest.raises(InputError, match=r"\['id'\] of the scores are not named as those of the classes"):
             calkit.accuracy(["a", "b"], FRAMES[frame](columns))
 
     def test_other_columns_are_refused(self, frame):
@@ -519,3 +519,13 @@ def test_targets_name_classes_by_value(names, spelled):
     assert evaluate(p, [spec])[spec] == pytest.approx((0.01 + 0.04 + 0.04) / 3)
     with pytest.raises(InputError, match="there is no class"):
         evaluate(p, ["brier:target=positive:class=0"])
+
+
+@pytest.mark.parametrize("names", [[0.5, 1.5, 2.5], ["0.5", "1.5", "2.5"], [0.5, 1.0, 1.5], ["a", "b", "c"]])
+def test_labels_with_decimals_are_names_too(names):
+    for labels in (names, np.array(names), [str(name) for name in names]):
+        assert encode_labels(labels, 3, names).column.tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match="2.25 in row 0|which is no whole number"):
+        encode_labels([2.25], 3, names)
+    with pytest.raises(InputError, match="the label of row 1 is missing"):
+        encode_labels([0.5 if "a" not in names else 1, float("nan")], 3, names)

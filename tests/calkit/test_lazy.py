@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import calkit
+from calkit import Predictions, evaluate
+from calkit.arrays import ClassAxis
 from calkit.calibrators import TemperatureScaling
-from calkit.lazy import Converted, has_random_access
+from calkit.lazy import Converted, LazyArray, has_random_access
 
 ROWS = np.arange(60.0).reshape(20, 3)
 SLICES = [slice(None), slice(3, 11), slice(None, None, 4), slice(15, 2, -3)]
@@ -54,3 +56,56 @@ def test_probabilities_are_checked_where_they_are_read():
     assert logits.scores[:6].shape == (6, 2)
     with pytest.raises(calkit.errors.InputError, match=r"row 6 sums to 1\.2"):
         logits.scores[:]
+
+
+class Slices(LazyArray):
+    """Notes how much is read at a time."""
+
+    def __init__(self, array):
+        super().__init__(array.shape, array.dtype)
+        self.array, self.longest, self.reads = array, 0, 0
+
+    def _rows(self, start, stop):
+        self.longest, self.reads = max(self.longest, stop - start), self.reads + 1
+        return self.array[start:stop].copy()
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "at_a_time"),
+    [
+        # Images of 20 pixels in blocks of 7 rows: an image, or two where a block crosses.
+        ((6, 3, 4, 5), 1, 2),
+        ((6, 4, 5, 3), -1, 2),
+        ((6, 4, 3, 5), 2, 2),
+        # One class at a time.
+        ((3, 6, 5), 0, 1),
+        ((3, 7), 0, 1),
+        ((21, 3), 1, 7),
+    ],
+)
+def test_a_class_axis_is_not_read_whole(shape, axis, at_a_time):
+    array = np.random.default_rng(0).random(shape)
+    expected = np.moveaxis(array, axis, -1).reshape(-1, 3)
+    source = Slices(array)
+    rows = ClassAxis(source, axis)
+    assert (source.reads, rows.shape) == (0, expected.shape)
+    for start in range(0, len(expected), 7):
+        np.testing.assert_array_equal(rows[start : start + 7], expected[start : start + 7])
+    assert source.longest == at_a_time
+    order = np.random.default_rng(1).permutation(len(expected))
+    np.testing.assert_array_equal(rows[order], expected[order])
+    np.testing.assert_array_equal(rows[len(expected) :], expected[:0])
+
+
+def test_predictions_of_a_lazy_class_axis():
+    rng = np.random.default_rng(0)
+    array, labels = rng.normal(size=(50, 3, 4, 5)), rng.integers(0, 3, (50, 4, 5))
+    source = Slices(array)
+    p = Predictions(source, labels, kind="logits", class_axis=1)
+    assert source.reads == 0
+    flat = np.moveaxis(array, 1, -1).reshape(-1, 3)
+    expected = evaluate(Predictions(flat, labels.reshape(-1), kind="logits"), ["ece", "nll"], floors=False)
+    found = [evaluate(p.take(slice(None)) if whole else p, ["ece", "nll"], floors=False) for whole in (False, True)]
+    for one in found:
+        assert one["ece"] == pytest.approx(expected["ece"], rel=1e-12)
+        assert one["nll"] == pytest.approx(expected["nll"], rel=1e-12)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import calkit
+from calkit import Predictions, evaluate
 from calkit.errors import FileFormatError, InputError, NotFoundError, UsageError
 from calkit.streaming import StreamingEvaluation
 from tests.summaries import leaves
@@ -281,3 +282,43 @@ def test_the_example_of_drift_runs(tmp_path):
     assert figure.stat().st_size > 10_000
     assert len(list((tmp_path / "days").iterdir())) == 28
     assert "ECE" in done.stdout
+
+
+class TestTheLabelRule:
+    PROBS = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]])
+    #: By hand: rows 0 and 1 are right, row 2 is wrong, row 3 has no label.
+    CASES = (
+        ({"labels_from": 1, "ignore_label": -100}, [1, 2, 1, -100]),
+        ({"labels_from": 1, "ignore_label": (-100, float("nan"))}, [1.0, 2.0, 1.0, float("nan")]),
+        ({"class_names": ["a", "b"], "labels_from": 1, "ignore_label": 9}, ["1", "2", "1", "9"]),
+        ({"class_names": ["a", "b"], "ignore_label": "?"}, ["a", "b", "a", "?"]),
+        ({"class_names": [-1, 1], "ignore_label": 0}, [-1, 1, -1, 0]),
+        ({"ignore_label": np.array([255, 7])}, [0, 1, 0, np.uint8(255)]),
+    )
+
+    @pytest.mark.parametrize(("options", "labels"), CASES, ids=str)
+    def test_labels_are_taken_as_predictions_take_them(self, options, labels, tmp_path):
+        stream = StreamingEvaluation(["accuracy", "nll"], kind="probs", **options)
+        left_out = [labels[3]] * 2
+        for rows, y in ((self.PROBS[:2], labels[:2]), (self.PROBS[:2], left_out), (self.PROBS[2:], labels[2:])):
+            stream.update(rows, y)
+        whole = Predictions(self.PROBS, labels, kind="probs", **options)
+        expected = evaluate(whole, ["accuracy", "nll"], floors=False)
+        assert stream.n_samples == 6
+        stream.save(tmp_path / "a.npz")
+        for found in (stream, StreamingEvaluation.load(tmp_path / "a.npz"), stream + stream):
+            assert found.result()["accuracy"] == pytest.approx(2 / 3)
+            assert found.result()["nll"] == pytest.approx(expected["nll"], rel=1e-12)
+        # Its options are those of the file.
+        again = StreamingEvaluation.load(tmp_path / "a.npz").update(self.PROBS, labels)
+        assert again.result()["accuracy"] == pytest.approx(2 / 3)
+
+    def test_pairs(self):
+        stream = StreamingEvaluation(["accuracy"], kind="confidence", ignore_label=-1)
+        assert stream.update([0.9, 0.2, 0.3], [1, 0, -1]).result()["accuracy"] == 0.5
+
+    def test_other_labels_are_refused(self):
+        stream = StreamingEvaluation(["accuracy"], kind="probs", labels_from=1, ignore_label=-100)
+        with pytest.raises(InputError, match="y_true must lie in"):
+            stream.update(self.PROBS, [0, 1, 2, -100])
+        assert stream.n_samples == 0

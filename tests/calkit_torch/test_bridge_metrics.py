@@ -687,3 +687,78 @@ def test_tensors_without_numbers_are_refused() -> None:
     for scores, labels in ((torch.empty(2, 2, device="meta"), y), (torch.zeros(2, 2), y.to("meta"))):
         with pytest.raises(InputError, match="lies on the meta device"):
             metrics.update(scores, labels)
+
+
+SOFT = np.random.default_rng(5)
+SOFT_LOGITS = SOFT.normal(0, 2, (60, 4))
+SOFT_LOGITS[3, 1] = -np.inf
+SHARES = SOFT.dirichlet(np.full(4, 0.5), 60)
+# A class that is masked may have no share, else the likelihood is 0.
+SHARES[3] = [0.25, 0, 0.75, 0]
+COUNTS = SOFT.multinomial(5, SHARES)
+
+
+class TestSoftLabels:
+    """Against the core, which has the rule and the values; its own tests compare it with loops."""
+
+    @pytest.mark.parametrize(
+        "y", [SHARES, COUNTS, np.eye(4)[COUNTS.argmax(axis=1)]], ids=["shares", "votes", "one-hot"]
+    )
+    @pytest.mark.parametrize("kind", ["logits", "probs"])
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_every_metric_is_that_of_the_core(self, y, kind, weighted):
+        scores = SOFT_LOGITS if kind == "logits" else np.exp(SOFT_LOGITS) / np.exp(SOFT_LOGITS).sum(1, keepdims=True)
+        weight = np.arange(60) % 3 if weighted else None
+        device = DeviceMetrics(SPECS, kind=kind)
+        for rows in (slice(0, 25), slice(25, 60)):
+            part = None if weight is None else torch.tensor(weight[rows])
+            device.update(torch.tensor(scores[rows]), torch.tensor(y[rows]), part)
+        data = calkit.Predictions(scores, y, kind=kind, sample_weight=weight)
+        expected = calkit.evaluate(data, SPECS, floors=False)
+        found = device.compute()
+        for metric in SPECS:
+            assert found[metric] == pytest.approx(expected[metric], rel=1e-9, abs=1e-12), metric
+
+    def test_by_hand(self):
+        # p = (.5, .25, .25), shares (.6, .4, 0): accuracy .6; -.6 ln .5 - .4 ln .25 = 1.4 ln 2;
+        # Brier (.25 + .0625 + .0625) - 2 (.3 + .1) + 1 = .575, the mean over votes.
+        scores = torch.tensor([[0.5, 0.25, 0.25]]).double()
+        found = DeviceMetrics(["accuracy", "nll", "brier"], kind="probs")
+        found.update(scores, torch.tensor([[0.6, 0.4, 0.0]]))
+        value = found.compute()
+        assert value["accuracy"] == pytest.approx(0.6, rel=1e-6)
+        assert value["nll"] == pytest.approx(1.4 * math.log(2), rel=1e-6)
+        assert value["brier"] == pytest.approx(0.575, rel=1e-6)
+
+    def test_pixels_and_events(self):
+        scores, shares = (torch.tensor(x[:60]).reshape(5, 3, 4, 4).movedim(-1, 1) for x in (SOFT_LOGITS, SHARES))
+        found = DeviceMetrics(["nll", "ece"]).update(scores, shares).compute()
+        expected = calkit.evaluate(calkit.Predictions(SOFT_LOGITS, SHARES, kind="logits"), ["nll", "ece"])
+        assert found["nll"] == pytest.approx(expected["nll"], rel=1e-12)
+        assert found["ece"] == pytest.approx(expected["ece"], rel=1e-12)
+        # One column, and the shares of both classes: the event came in .5 and 1 of the cases, of .75 and .5.
+        event = DeviceMetrics(["ece"], kind="probs")
+        event.update(torch.tensor([0.75, 0.5]), torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
+        assert event.compute()["ece"] == pytest.approx((0.25 + 0.5) / 2)
+
+    @pytest.mark.parametrize(
+        "y", [[[0.5, 0.4]], [[1.5, -0.5]], [[math.nan, 1.0]], [[0, 0]], [[1, 1]], [[True, True]]], ids=str
+    )
+    def test_what_is_no_share_is_refused_as_in_the_core(self, y):
+        found = DeviceMetrics(["nll"]).update(torch.zeros(1, 2), torch.tensor(y))
+        with pytest.raises(InputError, match="shares that sum to 1"):
+            found.compute()
+        with pytest.raises(InputError, match="shares of the classes that sum to 1"):
+            calkit.Predictions(np.zeros((1, 2)), np.array(y), kind="logits")
+        # Weight 0 counts as absent.
+        found.reset()
+        found.update(torch.zeros(2, 2), torch.tensor([*y, y[0]]), torch.tensor([0.0, 0.0]))
+        found.update(torch.zeros(1, 2), torch.tensor([0]))
+        assert found.compute()["nll"] == pytest.approx(math.log(2))
+
+    def test_no_value_is_read(self, monkeypatch):
+        monkeypatch.setattr("calkit_torch.bridge.shapes.refuse_meta", lambda name, value: None)
+        everything = DeviceMetrics(SUMMABLE)
+        for y in (SHARES, COUNTS):
+            everything.reset().update(*on_meta(torch.tensor(SOFT_LOGITS), torch.tensor(y)))
+        assert everything.device.type == "meta"

@@ -430,3 +430,19 @@ def test_the_guide_runs(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_soft_labels_come_along():
+    identity = nn.Identity()
+    logits = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.5, 0.0]])
+    # A batch of votes, one of classes; the second row is to be left out.
+    loader = [(logits[:1], torch.tensor([[3, 1]])), (logits[1:], torch.tensor([-100, 1]))]
+    found = predict(identity, loader)
+    np.testing.assert_array_equal(found.votes, [[0.75, 0.25], [0, 1]])
+    np.testing.assert_array_equal(found.scores, logits[[0, 2]])
+    # By hand: predicted class 0 in both rows.
+    assert evaluate_model(identity, loader, ["accuracy"])["accuracy"] == pytest.approx((0.75 + 0) / 2)
+    with pytest.raises(InputError, match="shares of the classes that sum to 1"):
+        predict(identity, [(logits[:1], torch.tensor([[0.5, 0.4]]))])
+    with pytest.raises(InputError, match="shares"):
+        predict(identity, [*loader, (logits[:1], torch.tensor([2]))])

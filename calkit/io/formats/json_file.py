@@ -23,7 +23,7 @@ from calkit.errors import FileFormatError
 from calkit.hardening.limits import MAX_DOCUMENT_BYTES
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.json_columns import RecordColumns
-from calkit.io.tables import Table, from_words, stack_columns, table_fields
+from calkit.io.tables import Table, from_words, holds_numbers, stack_columns, table_fields
 from calkit.io.text import compressed, line_blocks, read_text, with_compressions
 
 __all__ = ["Json"]
@@ -163,9 +163,9 @@ class _Records(Table):
         self.columns.update((name, replace(self.columns[name], dtype=_FLOAT)) for name in names)
 
     def read_column(self, name: str) -> NDArray[Any]:
-        """Return a whole column; words that are all numbers become numbers."""
+        """Return a whole column; words that stand for scores or weights become numbers."""
         values = super().read_column(name)
-        return from_words(values.tolist()) if values.dtype.kind == "U" else values
+        return from_words(values.tolist()) if values.dtype.kind == "U" and holds_numbers(name) else values
 
 
 class _JsonRows(_Records):

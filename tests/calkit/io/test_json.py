@@ -102,7 +102,7 @@ OPTIONS = {"logprobs": {"A": 1, "B": 2}, "answer": "A"}
     [
         ([GOOD, {"logits": [1, "x"], "label": 0}], r"record 2 has \[1, 'x'\] for 'logits'.* first record has: 2 num"),
         ([GOOD, {"logits": [1, None], "label": 0}], r"record 2 has \[1, None\] for 'logits'"),
-        ([GOOD, {"logits": [1, 2]}], "record 2 has no 'label', or null for it"),
+        ([GOOD, {"logits": [1, 2]}], "the label of row 1 is missing.*--ignore-label nan"),
         ([GOOD, {"logits": [1, 2], "label": "x"}], "'label' mixes values|mixes numbers and text"),
         ([GOOD, [1, 2]], "record 2 has no 'l"),
         ([{"logits": [[1, 2]], "label": 0}], "'logits' is of type|logits holds nested or missing values"),

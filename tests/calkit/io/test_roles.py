@@ -510,3 +510,128 @@ def test_no_cell_ends_otherwise_than_in_a_number_or_a_clear_error(tmp_path):
         with contextlib.suppress(CalkitError), warnings.catch_warnings():
             warnings.simplefilter("ignore", CalibrationWarning)
             calkit.evaluate(load_predictions(path), ["ece"])
+
+
+class TestTextStaysWhatItIs:
+    #: Words that are numbers, but not as a number is written; and those that are.
+    WORDS = (
+        ["01", "02"],
+        ["+1", "-0"],
+        ["1_0", "20"],
+        ["12345678901234567890", "1"],
+        ["0.50", "0.5"],
+        ["1e3", "1000"],
+        ["1", "2.5"],
+        ["true", "FALSE"],
+        ["", "7"],
+    )
+    NUMBERS = (["1", "20"], ["0.5", "1.25"], ["-3", "4"])
+
+    @pytest.mark.parametrize("words", [*WORDS, *NUMBERS], ids=str)
+    @pytest.mark.parametrize("name", ["id", "site", "fold"])
+    def test_ids_and_other_columns(self, tmp_path, words, name):
+        text = f"{name},prob_0,prob_1,label\n{words[0]},.9,.1,0\n{words[1]},.4,.6,1\n"
+        for separator in (",", ";"):
+            path = csv(tmp_path, text.replace(",", separator))
+            found = load_predictions(path, columns="all").columns[name]
+            assert found.astype(str).tolist() == words
+            assert (found.dtype.kind == "U") == (words not in self.NUMBERS)
+        # So they can be joined with what is written.
+        p = load_predictions(path, columns="all")
+        save_predictions(p, tmp_path / "c.csv")
+        assert load_predictions(tmp_path / "c.csv", columns="all").columns[name].astype(str).tolist() == words
+
+    def test_columns_with_decimal_commas(self, tmp_path):
+        path = csv(tmp_path, "id;price;prob_0;prob_1;label\n1,50;2,5;0,9;0,1;0\n1;3,25;0,4;0,6;1\n")
+        p = load_predictions(path, columns="all")
+        assert p.columns["id"].tolist() == ["1,50", "1"]
+        assert p.columns["price"].tolist() == [2.5, 3.25]
+        np.testing.assert_array_equal(np.asarray(p.scores), [[0.9, 0.1], [0.4, 0.6]])
+
+    def test_long_files_as_short_ones(self, tmp_path, monkeypatch):
+        """Beyond the first block, other words may come, and another parser reads."""
+        monkeypatch.setattr("calkit.io.text.TEXT_BLOCK_BYTES", 1000)
+        rows = [f"{i},0{i % 10},.9,.1,{i % 2}" for i in range(300)]
+        path = csv(tmp_path, "\n".join(["id,site,prob_0,prob_1,label", *rows, "0x,7,.9,.1,1.0"]))
+        p = load_predictions(path, columns="all")
+        assert p.columns["id"].tolist() == [*map(str, range(300)), "0x"]
+        assert p.columns["site"].tolist() == [*(f"0{i % 10}" for i in range(300)), "7"]
+        assert p.y_true[:2].tolist() == [0, 1]
+
+    def test_numbers_of_scores_and_weights_are_numbers_however_written(self, tmp_path):
+        path = csv(tmp_path, "prob,label,weight,w,s\n0.90,1,1.00,03,0.20\n.40,0,2,04,.80\n")
+        p = load_predictions(path)
+        assert (p.scores.tolist(), p.sample_weight.tolist()) == ([0.9, 0.4], [1, 2])
+        p = load_predictions(path, scores="s", kind="probs", sample_weight="w")
+        assert (p.scores.tolist(), p.sample_weight.tolist()) == ([0.2, 0.8], [3, 4])
+        pairs = load_predictions(path, confidence="s", correct="label")
+        assert pairs.scores.tolist() == [0.2, 0.8]
+
+    def test_labels_with_leading_zeros_are_matched_by_value(self, tmp_path):
+        path = csv(tmp_path, "prob_01,prob_02,label\n.9,.1,01\n.4,.6,02\n")
+        assert load_predictions(path).y_true.tolist() == [0, 1]
+        path = csv(tmp_path, "prob_0,prob_1,label\n.9,.1,00\n.4,.6,01\n")
+        with pytest.raises(InputError, match=r"'00' in row 0.*--class-names"):
+            load_predictions(path)
+        assert load_predictions(path, class_names="00,01").y_true.tolist() == [0, 1]
+
+    def test_text_of_json_is_text(self, tmp_path):
+        records = [
+            {"id": "01", "prob": "0.5", "label": "1", "weight": "2"},
+            {"id": "2", "prob": "0.25", "label": "0", "weight": "1"},
+        ]
+        for path, text in (
+            (tmp_path / "a.json", json.dumps(records)),
+            (tmp_path / "a.jsonl", "\n".join(map(json.dumps, records))),
+        ):
+            path.write_text(text)
+            p = load_predictions(path, columns="all")
+            assert p.columns["id"].tolist() == ["01", "2"]
+            assert (p.scores.tolist(), p.y_true.tolist()) == ([0.5, 0.25], [1, 0])
+            assert p.sample_weight.tolist() == [2, 1]
+
+
+class TestWordsForTruth:
+    """True and False are two options in any order, unless columns have names or the labels are booleans."""
+
+    def write(self, tmp_path, suffix, scores, labels):
+        path = tmp_path / f"a{suffix}"
+        if suffix == ".npz":
+            np.savez(path, logits=scores, target=np.array(labels))
+        elif suffix == ".parquet":
+            pa = pytest.importorskip("pyarrow")
+            pq = pytest.importorskip("pyarrow.parquet")
+            pq.write_table(pa.table({"logits": scores, "target": labels}), path)
+        else:
+            records = [{"logits": row, "target": label} for row, label in zip(scores, labels, strict=True)]
+            text = json.dumps(records) if suffix == ".json" else "\n".join(map(json.dumps, records))
+            path.write_text(text)
+        return path
+
+    @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".npz", ".parquet"])
+    @pytest.mark.parametrize("words", [("True", "False"), ("true", "false"), ("FALSE", "FALSE")], ids=str)
+    def test_are_asked_about(self, tmp_path, suffix, words):
+        path = self.write(tmp_path, suffix, [[2.0, 1.0], [0.0, 1.0]], list(words))
+        with pytest.raises(
+            UsageError, match=r"which of the two columns of 'logits' is which.*--class-names False,True"
+        ):
+            load_predictions(path)
+        truth = [word.lower() == "true" for word in words]
+        assert load_predictions(path, class_names="False,True").y_true.tolist() == [int(value) for value in truth]
+        assert load_predictions(path, class_names="True,False").y_true.tolist() == [int(not value) for value in truth]
+
+    @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".npz", ".parquet"])
+    def test_booleans_and_names_are_not(self, tmp_path, suffix):
+        path = self.write(tmp_path, suffix, [[2.0, 1.0], [0.0, 1.0]], [True, False])
+        assert load_predictions(path).y_true.tolist() == [1, 0]
+
+    def test_an_evaluation_log_without_options(self, tmp_path):
+        path = tmp_path / "samples.jsonl"
+        record = {"filtered_resps": [[-1.2, False], [-0.3, True]], "target": "True"}
+        path.write_text("\n".join(json.dumps(record | {"target": target}) for target in ("True", "False")))
+        with pytest.raises(UsageError, match="--class-names False,True"):
+            load_predictions(path)
+        # Its options say which is which.
+        document = record | {"doc": {"choices": ["True", "False"]}}
+        path.write_text("\n".join(json.dumps(document | {"target": target}) for target in ("True", "False")))
+        assert load_predictions(path).y_true.tolist() == [0, 1]

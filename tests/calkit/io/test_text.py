@@ -111,7 +111,7 @@ def test_pyarrow_and_the_standard_library_read_the_same(tmp_path, monkeypatch):
 def test_words_of_a_column_are_text_if_one_is(tmp_path, tiny_blocks):
     (tmp_path / "a.csv").write_text("x,label,confidence\n01,1,0.5\n2,0,1\n3,cat,0.25\n")
     fields = open_container(tmp_path / "a.csv").fields
-    assert fields["x"].read().tolist() == [1, 2, 3]
+    assert fields["x"].read().tolist() == ["01", "2", "3"]
     assert fields["label"].read().tolist() == ["1", "0", "cat"]
     assert fields["confidence"].read().tolist() == [0.5, 1.0, 0.25]
 
