@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,25 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.arrays import as_row_source, to_values
-from calkit.atomic import atomic_write
-from calkit.errors import FileFormatError, InputError, UsageError
+from calkit.errors import InputError, UsageError
 from calkit.evaluation import Evaluation, as_resampling, asked_metrics, evaluation_of, statistics_of, with_groups
 from calkit.labels import as_class_names, as_labels, labels_in
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Kind, Predictions, as_kind
 from calkit.shards import Layout
 from calkit.stats import By, PairwiseSum, Statistic, get_view, summarize
-from calkit.stats.stored import from_arrays, read_arrays, to_arrays
+from calkit.stats.stored import from_arrays, to_arrays
 from calkit.stats.views import MultiLabel
+from calkit.stream_files import INTERVAL_OPTIONS, read_stream, reading_stream, write_stream
 
 __all__ = ["StreamingEvaluation"]
 
-_FORMAT = "calkit-stream"
-_VERSION = 1
-_HEADER = "header"
-_INTERVALS = ("confidence_level", "n_resamples", "random_state")
 _NAMED_OPTIONS = ("kind", "class_names", "labels_from", "ignore_label", "target", "by", "keep_pairs", "floors")
-_OPTIONS = (*_NAMED_OPTIONS, *_INTERVALS)
+_OPTIONS = (*_NAMED_OPTIONS, *INTERVAL_OPTIONS)
 
 
 class StreamingEvaluation:
@@ -320,8 +314,8 @@ class StreamingEvaluation:
         whole = evaluation_of(self.metrics, found, self.n_samples, layout, self._resampling)
         if self.by is None:
             return whole
-        wanted = statistics_of(self.metrics, self._resampling)
-        return with_groups(whole, wanted, self.by, found, layout, self._resampling)
+        counted = statistics_of(self.metrics, self._resampling)
+        return with_groups(whole, counted, self.by, found, layout, self._resampling)
 
     def _options(self) -> dict[str, Any]:
         """Return the options that make a stream of the same kind."""
@@ -339,21 +333,18 @@ class StreamingEvaluation:
             The file, in NumPy's .npz format. One that is there already is replaced.
         """
         header = {
-            "format": _FORMAT,
-            "version": _VERSION,
             "metrics": [metric.spec for metric in self.metrics],
             **self._options(),
             "one_column": None if self._layout is None else self._layout.one_column,
             "n_classes": self.n_classes,
             "n_samples": self.n_samples,
         }
-        arrays: dict[str, Any] = {_HEADER: np.array(json.dumps(header))}
+        arrays: dict[str, Any] = {}
         for number, total in enumerate(self._totals.values()):
             summary = total.result()
             if summary is not None:
                 arrays |= {f"{number}.{name}": value for name, value in to_arrays(summary).items()}
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        write_stream(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> StreamingEvaluation:
@@ -373,29 +364,14 @@ class StreamingEvaluation:
         FileFormatError
             If the file is missing, damaged or something else.
         """
-        try:
-            arrays = read_arrays(Path(path))
-            header = json.loads(str(arrays.pop(_HEADER, "{}")))
-            if (header.get("format"), header.get("version")) != (_FORMAT, _VERSION):
-                raise ValueError(f"it does not say that it is a {_FORMAT} of version {_VERSION}")
-            if "intervals" in header:
-                # Files of before targets: their sums, also those of one column, are of the top label.
-                header |= zip(_INTERVALS, header["intervals"], strict=True)
-                header.setdefault("one_column", False if arrays else None)
-            # Files of before floors have none, but with intervals.
-            header.setdefault("floors", header.get("confidence_level") is not None)
-            options = {name: header[name] for name in _OPTIONS if name in header}
-            stream = cls(header["metrics"], **options)
+        with reading_stream(path):
+            header, arrays = read_stream(path)
+            stream = cls(header["metrics"], **{name: header[name] for name in _OPTIONS if name in header})
             stream.n_classes, stream.n_samples = header["n_classes"], int(header["n_samples"])
-            one_column = header["one_column"]
-            if one_column is not None:
-                seen = Layout(stream.kind, stream.n_classes, stream.class_names, bool(one_column), stream._multilabel)
+            if (one := header["one_column"]) is not None:
+                seen = Layout(stream.kind, stream.n_classes, stream.class_names, bool(one), stream._multilabel)
                 stream._bind(seen)
             stream._take(stream._rebuilt(arrays))
-        except FileNotFoundError:
-            raise FileFormatError(f"{path} does not exist.") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-            raise FileFormatError(f"{path} is no file of a StreamingEvaluation, or is damaged: {error}.") from None
         return stream
 
     def __add__(self, other: StreamingEvaluation) -> StreamingEvaluation:

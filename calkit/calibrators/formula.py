@@ -19,7 +19,8 @@ class Formula:
     2. x = log softmax(`inverse_temperature` x).
     3. x = log((1 - `mix`) exp(x) + `mix` / K), where there is a mix.
     4. u = h `matrix`, with the features h below.
-    5. log((1 - `share`) softmax(u) + `share` / K).
+    5. log((1 - `share` - `own`) softmax(u) + `own` softmax(z) + `share` v), with v the uniform distribution: of all
+       classes if there is a floor, else of those whose logit is not -inf.
 
     A class of logit -inf counts as x = 0 in step 4 (unless there is a floor or a mix) and has u = -inf after it (unless
     there is a floor).
@@ -30,7 +31,7 @@ class Formula:
     features : {"linear", "binary"}
         h is (x, 1); or, of two classes with s = x_1 - x_0, (x, s², s |s| / (1 + |s|), 1).
     inverse_temperature : float
-    floor, mix, share : float
+    floor, mix, share, own : float
     """
 
     matrix: NDArray[np.float64]
@@ -39,6 +40,7 @@ class Formula:
     floor: float = 0.0
     mix: float = 0.0
     share: float = 0.0
+    own: float = 0.0
 
 
 def with_bias(matrix: NDArray[np.float64], bias: NDArray[np.float64] | None = None) -> NDArray[np.float64]:

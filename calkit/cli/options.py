@@ -7,11 +7,12 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
 
-from calkit.cli.progress import watched
+from calkit.cli.progress import shown, watched
 from calkit.errors import UsageError
 from calkit.hardening.unchanged import Stamp
 from calkit.io import available_formats, is_address, load_predictions, open_container, split_address, splits_of
@@ -60,7 +61,7 @@ class InputOptions:
         **more
             Further arguments of :func:`calkit.load_predictions`: ``columns``, ``labelled``.
         """
-        with _unchanged(path):
+        with _unchanged(path), shown(f"reading {Path(path).name}"):
             predictions = load_predictions(path, **self._arguments(split), **more)
         return watched(predictions, path)
 

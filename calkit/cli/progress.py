@@ -1,8 +1,12 @@
-"""How far a pass over a long file has come, shown on a terminal and nowhere else."""
+"""How far a command has come, shown on a terminal, and nowhere else, where it takes longer than two seconds."""
 
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,37 +17,104 @@ from calkit.predictions import Predictions
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from rich.progress import ProgressColumn, TaskID
 
-__all__ = ["watched"]
+__all__ = ["shown", "watched"]
 
-# Number of scores from which a pass takes long enough to be watched.
-_LONG = 50_000_000
+# Seconds after which something is shown.
+_DELAY = 2.0
+
+
+@contextmanager
+def shown(text: str) -> Iterator[None]:
+    """Show a text and the seconds gone, while something lasts that cannot tell how far it is; it must print nothing.
+
+    Parameters
+    ----------
+    text : str
+        What is done: ``"reading logits.csv"``.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    waiting = _Waiting(text)
+    try:
+        yield
+    finally:
+        waiting.stop()
+
+
+class _Waiting:
+    """Appears by itself after a while, unless it is stopped before."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._bars: Bars | None = None
+        self._lock = threading.Lock()
+        self._stopped = False
+        self.appeared = threading.Event()
+        self._timer = threading.Timer(_DELAY, self._appear)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _appear(self) -> None:
+        from rich import progress as rich_progress
+
+        with self._lock:
+            if self._stopped:
+                return
+            columns = (
+                rich_progress.SpinnerColumn(),
+                rich_progress.TextColumn("{task.description}", markup=False),
+                rich_progress.TimeElapsedColumn(),
+            )
+            self._bars = _bars(*columns)
+            self._bars.add_task(self._text, total=None)
+            self._bars.start()
+            self.appeared.set()
+
+    def stop(self) -> None:
+        """Take the text away, or let it not appear."""
+        self._timer.cancel()
+        with self._lock:
+            self._stopped = True
+            if self._bars is not None:
+                self._bars.stop()
+
+
+def _bars(*columns: ProgressColumn) -> Bars:
+    """Return what draws on the terminal; output goes where it always goes."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
 
 
 def watched(predictions: Predictions, name: str) -> Predictions:
-    """Return predictions whose reading is shown, with rate and time left, if they are long and stderr is a terminal."""
-    scores = predictions.n_samples * (predictions.n_classes or 1)
-    if scores < _LONG or not sys.stderr.isatty():
+    """Return predictions whose reading is shown, with rate and time left, if stderr is a terminal."""
+    if not sys.stderr.isatty():
         return predictions
-    shown = _Shown(Path(name).name)
-    click.get_current_context().call_on_close(shown.stop)
-    return watch(predictions, shown)
+    passes = _Passes(Path(name).name)
+    click.get_current_context().call_on_close(passes.stop)
+    return watch(predictions, passes)
 
 
-class _Shown:
-    """Draws a bar for each pass; it goes away when the pass, or the command, ends."""
+class _Passes:
+    """Draws a bar for each pass that takes long; it goes away when the pass, or the command, ends."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._bars: Bars | None = None
         self._task: TaskID | None = None
         self._pass = 0
+        self._begun = 0.0
 
     def __call__(self, progress: Progress) -> None:
         if progress.n_passes != self._pass:
             self.stop()
-            self._pass = progress.n_passes
+            self._pass, self._begun = progress.n_passes, time.monotonic()
+        if self._bars is None and time.monotonic() - self._begun >= _DELAY:
             self._start(progress)
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, completed=progress.n_read)
@@ -52,7 +123,6 @@ class _Shown:
 
     def _start(self, progress: Progress) -> None:
         from rich import progress as rich_progress
-        from rich.console import Console
         from rich.text import Text
 
         class Rate(rich_progress.ProgressColumn):
@@ -62,13 +132,13 @@ class _Shown:
                 return Text("" if task.speed is None else f"{task.speed:,.0f} rows/s")
 
         columns = (
-            rich_progress.TextColumn("{task.description}"),
+            rich_progress.TextColumn("{task.description}", markup=False),
             rich_progress.BarColumn(),
             rich_progress.TextColumn("{task.completed:,.0f} of {task.total:,.0f} rows"),
             Rate(),
             rich_progress.TimeRemainingColumn(),
         )
-        self._bars = rich_progress.Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bars = _bars(*columns)
         self._task = self._bars.add_task(f"{self._name}, pass {progress.n_passes}", total=progress.n_samples)
         self._bars.start()
 

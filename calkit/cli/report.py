@@ -42,6 +42,12 @@ __all__ = ["command"]
 )
 @click.option("--title", default="Calibration report", show_default=True, help="Title of the page.")
 @click.option("--format", "form", type=click.Choice(list(REPORT_FORMATS)), default="html", help="Default: html.")
+@click.option(
+    "--template",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="A Jinja template of your own for the page; it may extend report.html.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. JSON goes to stdout without.")
 def command(
     inputs: tuple[str, ...],
@@ -55,9 +61,10 @@ def command(
     random_state: int,
     title: str,
     form: str,
+    template: Path | None,
     output: Path | None,
 ) -> None:
-    """Report on classifiers, before and after scaling, in HTML.
+    """Report on classifiers on one page.
 
     RUN_OR_FILE is a file of logits with a validation and a test split, or the folder of a training run. Calibrators
     (-m, as for 'calkit evaluate'; a temperature by default) are fitted on the validation split, and the figures are
@@ -74,7 +81,7 @@ def command(
         raise UsageError("--as-is fits nothing; leave it out, or --method and --calibrator.")
     if not (as_is or fit.methods or fit.calibrators):
         fit = replace(fit, methods=("temperature",))
-    check_output(output, [*inputs, *source.files(), *fit.files()])
+    check_output(output, [*inputs, *source.files(), *fit.files(), *([] if template is None else [str(template)])])
     report = make_report(
         [_entry(path, source, fit) for path in inputs],
         metrics=split_specs(metrics) if metrics is not None else None,
@@ -84,7 +91,7 @@ def command(
         title=title,
         command=_typed(click.get_current_context()),
     )
-    text = render_report(report, form)
+    text = render_report(report, form, template=template)
     if output is None:
         click.echo(text, nl=False)
         return

@@ -38,7 +38,7 @@ def command(
     sandbox: bool,
     save_table: Path | None,
 ) -> None:
-    """Print the arrays of a file, and what their names are taken for.
+    """Print the arrays of a file and their roles.
 
     Of the values, only labels are looked at, unless --count-nan asks for more. Of a calibrator, what was fitted.
 

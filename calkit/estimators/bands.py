@@ -22,7 +22,7 @@ __all__ = ["Band", "corp_consistency_band", "simultaneous_band"]
 FloatArray = NDArray[np.float64]
 Places = NDArray[np.intp]
 
-# Above so many distinct forecasts the band is made of cells of equal mass, which makes it narrower and quicker.
+# Above this number of distinct forecasts the band is made of cells of equal mass, which makes it narrower and quicker.
 _MOST_DISTINCT = 2000
 
 # Cells of the forecasts that outcomes are drawn for, and draws.

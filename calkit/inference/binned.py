@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from calkit.estimators.binned import NORMS
 from calkit.inference.cells import CellSums, draw_gaps
-from calkit.inference.floors import Floor, NullLaw, drawn_law, sum_of_gaps_law
+from calkit.inference.floors import Floor, NullLaw, drawn_law, normal_law, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
 from calkit.inference.judgement import Judgement, Pooled, seminorm_limits
 from calkit.inference.means import clopper_pearson, filled_folds
 from calkit.inference.resampling import Resampling
-from calkit.inference.squares import squared_gaps, squared_limits, zero_quantile
+from calkit.inference.squares import squared_gaps, squared_limits, zero_quantile, zero_sd
 from calkit.stats import Statistic, View
 from calkit.stats.views import Classwise
 
@@ -223,16 +223,26 @@ class SquareInference:
     cells : Statistic
     to_cells : callable
     divisor : {"n-1", "n"}
+    n_bins : int or None
+        Bins of each key; None if it depends on the rows.
+    view : View, optional
+        Whose forecasts, if they have keys.
     """
 
     cells: Statistic[Any]
     to_cells: Callable[[Any], CellSums]
     divisor: str = "n-1"
+    n_bins: int | None = None
+    view: View | None = None
 
     def on(self, view: View) -> SquareInference | None:
-        """Return the method for another view; None for one with keys."""
+        """Return the method for another view; None for one with keys if the number of bins is not known."""
+        if view.keyed and self.n_bins is None:
+            return None
         cells = self.cells.on(view)
-        return None if view.keyed else replace(self, cells=cells, to_cells=getattr(cells, "to_cells", self.to_cells))
+        return replace(
+            self, cells=cells, to_cells=getattr(cells, "to_cells", self.to_cells), view=view if view.keyed else None
+        )
 
     def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
         """Return what has to be counted."""
@@ -240,7 +250,14 @@ class SquareInference:
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
         """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
-        sums = self.to_cells(summaries[0]).filled
+        sums = self.to_cells(summaries[0])
+        if self.view is not None and self.n_bins is not None:
+            n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
+            if n_keys != 2 or not one_label:
+                return self._over_keys(value, sums, n_keys, one_label)
+            # The second class of two says it all: the gaps of the first are the same.
+            sums = sums[self.n_bins :]
+        sums = sums.filled
         found = squared_limits(sums, resampling.confidence_level or 0.95)
         if found is None or sums.soft.any():
             return Judgement()
@@ -251,3 +268,18 @@ class SquareInference:
             factor = value / found.estimate if self.divisor == "n" and found.estimate else 1.0
             interval = (min(found.low * factor, value), max(found.high * factor, value))
         return Judgement(interval, floor, found.p_value, squared_gaps(sums))
+
+    def _over_keys(self, value: float, sums: CellSums, n_keys: int, one_label: bool) -> Judgement:
+        """Return floor and p-value of the mean over keys.
+
+        Where each row has one label of K, a gap in one class is made up in the others: squares of gaps of two classes
+        have a correlation of about 1 / (K - 1)². Other keys may depend on each other in any way.
+        """
+        if sums.soft.any():
+            return Judgement()
+        sd = np.array([zero_sd(part.filled) for part in sums.split(n_keys)])
+        whole = (
+            math.sqrt(float((sd**2).sum()) / (n_keys * (n_keys - 1))) if one_label and n_keys > 1 else float(sd.mean())
+        )
+        law = normal_law(0.0, whole)
+        return Judgement(None, law.floor, law.p_value(value))

@@ -131,6 +131,11 @@ class CellSums:
         """Return the sums over classes, of cells in the order of classes and bins."""
         return CellSums(*(getattr(self, field.name).reshape(n_classes, -1).sum(axis=0) for field in fields(self)))
 
+    def split(self, n_keys: int) -> list[CellSums]:
+        """Return the cells of each key."""
+        size = len(self.weight) // n_keys
+        return [self[i * size : (i + 1) * size] for i in range(n_keys)]
+
     @property
     def filled(self) -> CellSums:
         """The cells that hold weight."""

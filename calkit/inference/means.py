@@ -14,7 +14,7 @@ from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
 from calkit.stats import FoldSums, SquaredWeights, Statistic, View
 
-__all__ = ["MeanInference", "ProportionInference", "clopper_pearson", "filled_folds"]
+__all__ = ["MeanInference", "ProportionInference", "RatioInference", "clopper_pearson", "filled_folds"]
 
 FloatArray = NDArray[np.float64]
 
@@ -108,4 +108,45 @@ class MeanInference:
         total = total.sum(axis=1)
         means = np.concatenate([(counts @ total) / (counts @ weight) for counts in resampling.draws(len(weight))])
         low, high = np.quantile(means, resampling.tails)
+        return Judgement((min(float(low), value), max(float(high), value)))
+
+
+@dataclass(frozen=True)
+class RatioInference:
+    """Percentiles of the bootstrap, for a smooth function of several sums over the same rows.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        One that is `groupable`, with several sums of each fold.
+    finish : callable
+        Turns weight and sums, (k,), into the value.
+    """
+
+    statistic: Statistic[Any]
+    finish: Callable[[float, FloatArray], float]
+
+    def on(self, view: View) -> RatioInference:
+        """Return the method for another view."""
+        return replace(self, statistic=self.statistic.on(view))
+
+    def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return () if resampling.confidence_level is None else (self.statistic.folded(resampling.folds),)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return the interval; none for a single row, or where the value of some drawn rows is not defined."""
+        if not summaries:
+            return Judgement()
+        weight, total = filled_folds(summaries[0])
+        if len(weight) < 2:
+            return Judgement()
+        drawn = [
+            self.finish(float(w), sums)
+            for counts in resampling.draws(len(weight), total.shape[1])
+            for w, sums in zip(counts @ weight, counts @ total, strict=True)
+        ]
+        if not np.isfinite(drawn).all():
+            return Judgement()
+        low, high = np.quantile(drawn, resampling.tails)
         return Judgement((min(float(low), value), max(float(high), value)))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from calkit import special
 from calkit.inference.cells import CellSums
 
-__all__ = ["SquaredGaps", "squared_gaps", "squared_limits", "zero_quantile"]
+__all__ = ["SquaredGaps", "squared_gaps", "squared_limits", "zero_quantile", "zero_sd"]
 
 FloatArray = NDArray[np.float64]
 
@@ -128,6 +128,14 @@ def zero_quantile(sums: CellSums, probability: float) -> float:
     """Return a quantile of the estimate if no bin has a true gap."""
     shape, scale = _Law(sums).at_zero
     return float(scale * (special.gammaincinv(shape, probability) - shape))
+
+
+def zero_sd(sums: CellSums) -> float:
+    """Return the standard deviation of the estimate if no bin has a true gap; 0 if no bin holds two rows."""
+    if not (sums.count > 1).any():
+        return 0.0
+    shape, scale = _Law(sums).at_zero
+    return float(scale * np.sqrt(shape))
 
 
 def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:

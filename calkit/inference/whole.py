@@ -68,6 +68,9 @@ class WholeInference:
         :func:`~calkit.inference.judgement.seminorm_limits`; if not, there is no interval.
     squared : bool
         Whether the measure is a square.
+    biased_law : callable, optional
+        Of a measure that is a square without the products of each residual with itself: the law with them. The interval
+        is then that of the square with them, whose value in the population is the same.
     statistic : Pairs
     """
 
@@ -75,6 +78,7 @@ class WholeInference:
     law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
     seminorm: bool = True
     squared: bool = False
+    biased_law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 a frozen dataclass
 
     def on(self, view: View) -> WholeInference | None:
@@ -99,7 +103,12 @@ class WholeInference:
         sd, expected = residual_sd(pairs), null_sd(forecasts)
         if not self.squared:
             return replace(found, interval=seminorm_limits(value, law, sd, expected, resampling.level))
-        low, high = seminorm_limits(math.sqrt(max(value, 0.0)), law.root, sd, expected, resampling.level)
+        square = value
+        if self.biased_law is not None:
+            law = self.biased_law(forecasts, n, resampling.random)
+            others = 1 - float(forecasts.squared_weight.sum()) / forecasts.total**2
+            square = value * others + sd**2
+        low, high = seminorm_limits(math.sqrt(max(square, 0.0)), law.root, sd, expected, resampling.level)
         return replace(found, interval=(min(low**2, value), max(high**2, value)))
 
 

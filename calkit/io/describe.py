@@ -126,7 +126,7 @@ def describe(
     trust_pickle : bool, default=False
         Read pickles too. They can run any code: only for files of your own.
     sandbox : bool or Sandbox, default=False
-        Read in a process of its own with limits of memory and time, for files of strangers.
+        Read in a process of its own with limits of memory and time, for untrusted files.
 
     Returns
     -------

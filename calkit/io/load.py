@@ -109,7 +109,7 @@ def load_predictions(
     trust_pickle : bool, default=False
         Read pickles too. They can run any code: only for files of your own.
     sandbox : bool or calkit.io.Sandbox, default=False
-        Read in a process of its own with limits of memory and time, for files of strangers.
+        Read in a process of its own with limits of memory and time, for untrusted files.
 
     Returns
     -------

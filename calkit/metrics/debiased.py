@@ -97,7 +97,7 @@ def l2_debiased(
         starts = range(0, len(sums.weight), size)
         return math.fsum(squared_gaps(sums[i : i + size].filled, divisor=divisor) for i in starts) / len(starts)
 
-    return Recipe(cells, finish, SquareInference(cells, to_cells, divisor))
+    return Recipe(cells, finish, SquareInference(cells, to_cells, divisor, how.n_bins))
 
 
 @metric(

@@ -114,9 +114,10 @@ def skce(
 
     if estimator == "block":
         return Recipe(Pairs(), finish)
-    law = _law(width, estimator == "biased")
+    law, biased = _law(width, estimator == "biased"), _law(width, True)
     # The measure is not asked for: the law is drawn from cells.
-    return Recipe(Pairs(), finish, WholeInference(_unused, law, seminorm=estimator == "biased", squared=True))
+    inference = WholeInference(_unused, law, squared=True, biased_law=biased if estimator == "unbiased" else None)
+    return Recipe(Pairs(), finish, inference)
 
 
 def _unused(_: Ranked) -> float:

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from calkit.inference.means import ProportionInference
+from calkit.inference.means import ProportionInference, RatioInference
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.shared import SharedArguments
 from calkit.stats import RowMean, WeightedTotal
@@ -48,7 +48,11 @@ def _recipe(quantity: Any, value: Any) -> Recipe:
     def finish(sums: SkillSums) -> float:
         return value(sums, classes=len(sums.came) > 1 and math.isclose(float(sums.rate.sum()), 1, rel_tol=1e-9))
 
-    return Recipe(SkillTotals(quantity), finish)
+    def of_sums(weight: float, sums: Any) -> float:
+        return finish(SkillSums(weight, float(sums[0]), sums[1:]))
+
+    statistic = SkillTotals(quantity)
+    return Recipe(statistic, finish, RatioInference(statistic, of_sums))
 
 
 @_skill_metric(

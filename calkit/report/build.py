@@ -17,7 +17,7 @@ from calkit.evaluation import DEFAULT_METRICS, as_resampling
 from calkit.io import load_predictions
 from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
-from calkit.report.contrasts import Measured, changed, contrasts_of, distinct_of
+from calkit.report.contrasts import Measured, changed, contrasts_of, differences_of, distinct_of
 from calkit.report.entries import Entry, told_apart
 from calkit.report.measure import diagram_of, measured, swept, target_of
 from calkit.report.model import MetricInfo, Report, Result, SavedEpoch, Subject, Training
@@ -108,6 +108,7 @@ def make_report(
         versions={"python": platform.python_version(), "numpy": np.__version__},
         distinct=distinct_of(subjects, measures, resampling),
         contrasts=contrasts_of(subjects, measures, resampling),
+        differences=differences_of(subjects, measures, resampling),
     )
 
 

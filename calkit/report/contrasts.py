@@ -12,16 +12,19 @@ from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric
 from calkit.predictions import Predictions
 from calkit.report.measure import target_of
-from calkit.report.model import Contrast, Measure, Subject
+from calkit.report.model import Contrast, Difference, Measure, Subject
 from calkit.specs import parse_spec
 
-__all__ = ["Measured", "changed", "contrasts_of", "distinct_of"]
+__all__ = ["COMPARED", "Measured", "changed", "contrasts_of", "differences_of", "distinct_of"]
 
 # Being sure is no virtue by itself: no value of these stands out as the best.
 _NEITHER = frozenset({"s99"})
 
 # Of fewer rows than this no value stands out.
 _FEWEST_ROWS = 30
+
+#: Metrics that are compared in pictures, the first three of these that the report has.
+COMPARED = ("ece", "nll", "error", "adaece", "brier", "mce")
 
 # What subjects are contrasted by.
 _CONTRASTED = "ece"
@@ -123,6 +126,29 @@ def contrasts_of(
         gap = _difference(metric, two.paired[place], one.paired[place], resampling) if comparable else None
         contrasts.append(Contrast(place, spec, low.name, high.name, gap))
     return tuple(contrasts)
+
+
+def differences_of(
+    subjects: Sequence[Subject], measured: Sequence[Measured], resampling: Resampling | None
+) -> tuple[Difference, ...]:
+    """Return how much each subject differs from the first one in what is compared; nothing if the rows are others."""
+    if resampling is None or len(subjects) < 2 or not _same_rows(measured):
+        return ()
+    known = {metric.spec: metric for metric in measured[0].metrics}
+    first, baseline = subjects[0], measured[0]
+    return tuple(
+        Difference(
+            place,
+            spec,
+            subject.name,
+            first.name,
+            _difference(known[spec], own.paired[place], baseline.paired[place], resampling),
+        )
+        for spec in [spec for spec in COMPARED if spec in known][:3]
+        for place in (0, 1)
+        for subject, own in zip(subjects[1:], measured[1:], strict=True)
+        if place < min(len(own.paired), len(baseline.paired))
+    )
 
 
 def _same_rows(measured: Sequence[Measured]) -> bool:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calkit.inference.means import clopper_pearson
-from calkit.metrics import get_metric
 from calkit.plotting import HistoryDisplay, ReliabilityDisplay
 from calkit.plotting.panels import get_panel
 from calkit.plotting.style import COLOURS
-from calkit.report.model import Diagram, Measure, MetricInfo, Subject
+from calkit.report.model import Diagram
 from calkit.report.svg import Glyphs, inline_svg
 from calkit.report.words import percent
 
@@ -23,10 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Key", "Picture", "colour_of", "comparison_pictures", "history_pictures", "reliability_picture"]
+__all__ = ["Key", "Picture", "canvas", "colour_of", "history_pictures", "reliability_picture"]
 
-# Metrics that are compared in pictures, the first three of these that the report has.
-_COMPARED = ("ece", "nll", "error", "adaece", "brier", "mce")
 _NUMBER = re.compile(r"( by)?( [\d.]+ %)?$")
 
 
@@ -75,7 +72,7 @@ def colour_of(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def _figure(width: float, height: float) -> Figure:
+def canvas(width: float, height: float) -> Figure:
     """Return a figure whose margins hold the labels; laying out each anew would take half of the time of a report."""
     from matplotlib.figure import Figure
 
@@ -90,7 +87,7 @@ def reliability_picture(
     diagram: Diagram, title: str, prefix: str, *, level: float | None = None, glyphs: Glyphs | None = None
 ) -> Picture:
     """Draw a reliability diagram, with the shares of the samples below, and intervals of the accuracy of each bin."""
-    figure = _figure(4.8, 5.6)
+    figure = canvas(4.8, 5.6)
     ax, share_ax = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True, gridspec_kw={"hspace": 0.06})
     display = ReliabilityDisplay.from_bins(diagram.to_bins(), plot=False).plot(ax, share_ax=share_ax, style="bars")
     legend = tuple({key.label: key for key in [*_taken_legend(share_ax), *_taken_legend(ax)]}.values())
@@ -156,7 +153,7 @@ def history_pictures(
     display = HistoryDisplay(histories, part=part)
     pictures = []
     for i, name in enumerate(display.panels()):
-        figure = _figure(4.4, 3.1)
+        figure = canvas(4.4, 3.1)
         # The page has the legend: it hides no line there, and any name can be read.
         display.plot(figure.subplots(), panels=name, legend=False, colours=colours)
         legend = tuple(Key(*key) for key in display.keys(name, colours))
@@ -183,49 +180,3 @@ def _history_in_words(display: HistoryDisplay, panel: str) -> str:
                     f"{known[-1][0]:.0f}."
                 )
     return " ".join(sentences)
-
-
-def comparison_pictures(
-    subjects: Sequence[Subject], metrics: Sequence[MetricInfo], prefix: str, *, glyphs: Glyphs | None = None
-) -> list[Picture]:
-    """Draw a metric of all subjects below each other: a ring for the scores as they are, a dot after calibration."""
-    by_spec = {info.spec: info for info in metrics}
-    chosen = [by_spec[spec] for spec in _COMPARED if spec in by_spec][:3] or list(metrics[:3])
-    return [_comparison(subjects, info, f"{prefix}-{i}", glyphs) for i, info in enumerate(chosen)]
-
-
-def _comparison(subjects: Sequence[Subject], info: MetricInfo, prefix: str, glyphs: Glyphs | None) -> Picture:
-    figure = _figure(4.4, 0.8 + 0.42 * len(subjects))
-    ax = figure.subplots()
-    for place, subject in enumerate(subjects):
-        shown = [result.values[info.spec] for result in subject.results[:2] if info.spec in result.values]
-        for k, measure in enumerate(shown):
-            y = place + (0.14 if k else -0.14) * (len(shown) > 1)
-            _dot(ax, measure, y, 100 if info.percent else 1, colour_of(place), filled=k > 0)
-    ax.set_ylim(len(subjects) - 0.5, -0.5)
-    ax.set_yticks(range(len(subjects)), [str(i + 1) for i in range(len(subjects))])
-    ax.grid(visible=True, axis="x", color="0.5", alpha=0.2, linewidth=0.6)
-    ax.set_xlabel(info.heading)
-    ax.locator_params(axis="x", nbins=6)
-    ax.margins(x=0.08)
-    alt = f"{info.heading}, before and after calibration. {_comparison_in_words(subjects, info)}"
-    return Picture(info.heading, inline_svg(figure, prefix=prefix, alt=alt, glyphs=glyphs), alt)
-
-
-def _dot(ax: Any, measure: Measure, y: float, scale: float, colour: str, *, filled: bool) -> None:
-    if not math.isfinite(measure.value):
-        return
-    if measure.low is not None and measure.high is not None:
-        ax.plot([measure.low * scale, measure.high * scale], [y, y], color=colour, linewidth=1.6, alpha=0.7)
-    style = {"markerfacecolor": colour if filled else "#ffffff", "markeredgecolor": colour, "markeredgewidth": 1.5}
-    ax.plot([measure.value * scale], [y], marker="o", markersize=6.5, linestyle="none", **style)
-
-
-def _comparison_in_words(subjects: Sequence[Subject], info: MetricInfo) -> str:
-    metric = get_metric(info.spec)
-    words = []
-    for subject in subjects:
-        shown = [metric.format(r.values[info.spec].value) for r in subject.results[:2] if info.spec in r.values]
-        if shown:
-            words.append(f"{subject.name}: {' then '.join(shown)}.")
-    return " ".join(words)

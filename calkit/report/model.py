@@ -18,6 +18,7 @@ __all__ = [
     "ClassErrors",
     "Contrast",
     "Diagram",
+    "Difference",
     "Measure",
     "MetricInfo",
     "Mistake",
@@ -351,6 +352,29 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """How much a metric of a subject differs from that of the first one, on the same rows.
+
+    Attributes
+    ----------
+    place : int
+        Which of their results: 0 the uncalibrated, 1 that of the first calibrator.
+    spec : str
+        The metric.
+    name, baseline : str
+        Names of the subject and of the first one.
+    difference : Measure
+        Value minus that of the first one, with a paired interval.
+    """
+
+    place: int
+    spec: str
+    name: str
+    baseline: str
+    difference: Measure
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything a report says.
 
@@ -376,6 +400,8 @@ class Report:
         By the spec of a metric, the subject and the place of the result that is better than all others of the report,
         where that is sure.
     contrasts : tuple of Contrast
+    differences : tuple of Difference
+        From the first subject; none where the subjects were not measured on the same rows.
     """
 
     title: str
@@ -390,6 +416,7 @@ class Report:
     versions: Mapping[str, str] = field(default_factory=dict)
     distinct: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     contrasts: tuple[Contrast, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON: what is not finite is None."""

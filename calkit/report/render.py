@@ -6,17 +6,22 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from calkit.errors import UsageError
+from calkit.evaluation.result import p_text
 from calkit.metrics import get_metric
-from calkit.printing import json_text, printable
+from calkit.printing import json_text
 from calkit.registry import Registry
-from calkit.report.figures import Picture, colour_of, comparison_pictures, history_pictures, reliability_picture
+from calkit.report.comparison_figures import comparison_pictures, difference_pictures, overlay_pictures
+from calkit.report.figures import Picture, colour_of, history_pictures, reliability_picture
 from calkit.report.model import Measure, MetricInfo, Report, Subject
 from calkit.report.svg import shared_glyphs
 from calkit.report.tables import bin_rows, class_rows, flat_rows, made_rows, tiles
+from calkit.report.templating import environment, template_errors
 from calkit.report.words import (
     after_words,
     brief,
@@ -28,16 +33,13 @@ from calkit.report.words import (
     verdict,
 )
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 __all__ = ["REPORT_FORMATS", "render_report"]
 
 #: Functions that turn a report into text, by the name of the format.
-REPORT_FORMATS: Registry[Callable[[Report], str]] = Registry("report format")
+REPORT_FORMATS: Registry[Callable[[Report, Path | None], str]] = Registry("report format")
 
 
-def render_report(report: Report, form: str = "html") -> str:
+def render_report(report: Report, form: str = "html", *, template: str | Path | None = None) -> str:
     """Return a report as text.
 
     Parameters
@@ -46,6 +48,10 @@ def render_report(report: Report, form: str = "html") -> str:
         From :func:`calkit.report.make_report`.
     form : {"html", "json"}, default="html"
         One page with its styles, pictures and one small script inside, which loads nothing; or the same as data.
+    template : str or Path, optional
+        A Jinja template of your own for the page. It may begin with ``{% extends "report.html" %}`` and replace some
+        of its blocks: `style`, `header`, `comparison`, `subjects`, `made`, `reading`, `footer`. It runs as code does:
+        take none that you do not trust.
 
     Returns
     -------
@@ -55,6 +61,10 @@ def render_report(report: Report, form: str = "html") -> str:
     ------
     NotFoundError
         If the format is unknown.
+    FileFormatError
+        If the template is not there, or is no template.
+    UsageError
+        If a template is given for data.
 
     Examples
     --------
@@ -64,16 +74,17 @@ def render_report(report: Report, form: str = "html") -> str:
     >>> render_report(report).startswith("<!doctype html>")
     True
     """
-    return REPORT_FORMATS[form](report)
+    return REPORT_FORMATS[form](report, None if template is None else Path(template))
 
 
 @REPORT_FORMATS.register("html")
-def _html(report: Report) -> str:
+def _html(report: Report, own: Path | None) -> str:
+    with template_errors(own):
+        template = environment(_FILTERS, _FUNCTIONS, own).get_template("report.html" if own is None else own.name)
     style, script = (_static(f"report.{kind}") for kind in ("css", "js"))
-    template = _environment().get_template("report.html")
     glyphs: dict[str, str] = {}
     pictures = _pictures(report, glyphs)
-    return template.render(
+    known = dict(
         report=report,
         style=style,
         script=script,
@@ -83,6 +94,8 @@ def _html(report: Report) -> str:
         sweeps={subject.name: _sweep(subject) for subject in report.subjects if subject.sweep is not None},
         **pictures,
     )
+    with template_errors(own):
+        return template.render(known)
 
 
 def _static(name: str) -> str:
@@ -90,42 +103,10 @@ def _static(name: str) -> str:
 
 
 @REPORT_FORMATS.register("json")
-def _json(report: Report) -> str:
+def _json(report: Report, own: Path | None) -> str:
+    if own is not None:
+        raise UsageError("a template is one of a page: leave it out, or take the format html.")
     return json_text(report.to_dict()) + "\n"
-
-
-def _shown(value: Any) -> Any:
-    """Return what a page shows: names without control characters."""
-    return printable(value, lines=True) if type(value) is str else value
-
-
-def _environment() -> Environment:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("calkit.report"),
-        autoescape=True,
-        finalize=_shown,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        cell=_cell, interval=_interval, floor=_floor, label=label_of, fitted=fitted_text, verdict=verdict, bins=bin_rows
-    )
-    environment.globals.update(
-        colour_of=colour_of,
-        after_words=after_words,
-        notes=notes,
-        comparison_sentences=comparison_sentences,
-        subject_sentences=subject_sentences,
-        brief=brief,
-        flat=flat_rows,
-        class_rows=class_rows,
-        made=made_rows,
-        tiles=tiles,
-    )
-    return environment
 
 
 def _sweep(subject: Subject) -> dict[str, Any]:
@@ -167,6 +148,8 @@ def _pictures(report: Report, glyphs: dict[str, str]) -> dict[str, Any]:
             if subject.name in histories
         },
         "comparison": comparison_pictures(subjects, report.metrics, "c", glyphs=glyphs) if len(subjects) > 1 else [],
+        "overlays": overlay_pictures(subjects, "v", glyphs=glyphs) if len(subjects) > 1 else [],
+        "differences": difference_pictures(report, "d", glyphs=glyphs),
         "overlaid": _overlaid(subjects, histories, glyphs) if len(histories) > 1 else [],
     }
 
@@ -212,5 +195,27 @@ def _floor(measure: Measure, info: MetricInfo) -> str:
     shown = f"noise {get_metric(info.spec).format(measure.floor)}"
     if measure.p_value is None:
         return shown
-    p = "< .001" if measure.p_value < 0.001 else f"{measure.p_value:.2f}".lstrip("0") or "0"
-    return f"{shown}, p {p}".replace("p ", "p\N{NO-BREAK SPACE}").replace("< ", "<\N{NO-BREAK SPACE}")
+    return f"{shown}, p\N{NO-BREAK SPACE}{p_text(measure.p_value)}".replace("< ", "<\N{NO-BREAK SPACE}")
+
+
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "cell": _cell,
+    "interval": _interval,
+    "floor": _floor,
+    "label": label_of,
+    "fitted": fitted_text,
+    "verdict": verdict,
+    "bins": bin_rows,
+}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "colour_of": colour_of,
+    "after_words": after_words,
+    "notes": notes,
+    "comparison_sentences": comparison_sentences,
+    "subject_sentences": subject_sentences,
+    "brief": brief,
+    "flat": flat_rows,
+    "class_rows": class_rows,
+    "made": made_rows,
+    "tiles": tiles,
+}

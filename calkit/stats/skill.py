@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.stats.folds import FoldSums
 from calkit.stats.means import RowMean
 from calkit.stats.rows import Rows
-from calkit.stats.statistic import Statistic
+from calkit.stats.statistic import Statistic, fewer_folds
 from calkit.stats.views import View
 
 __all__ = ["SkillSums", "SkillTotals"]
@@ -62,6 +63,7 @@ class SkillTotals(Statistic[Any]):
     quantity: Literal["nll", "brier"]
     view: View | None = None
     is_sum: ClassVar[bool] = True
+    groupable: ClassVar[bool] = True
     sees_views: ClassVar[bool] = True
     needs_distribution: bool = True
 
@@ -72,10 +74,25 @@ class SkillTotals(Statistic[Any]):
     def measure(self, rows: Rows) -> SkillSums:
         """Return the :class:`SkillSums` of one block."""
         score = RowMean(self.quantity, self.view).measure(rows)
+        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+        return SkillSums(score.weight, score.total, weight @ self._came(rows))
+
+    def measure_folds(self, rows: Rows, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
+        """Return the score's total of each fold, and beside it the weight of what came."""
+        came = self._came(rows)
+        fewer = fewer_folds(n_folds, came.shape[1] + 1)
+        fold = fold % fewer
+        score = RowMean(self.quantity, self.view).measure_folds(rows, fold, fewer)
+        row, event = np.nonzero(came)
+        share = came[row, event] if rows.weight is None else came[row, event] * rows.weight[row]
+        size = came.shape[1]
+        total = np.bincount(fold[row] * size + event, share, fewer * size).reshape(fewer, size)
+        return FoldSums(score.weight, np.column_stack([score.total.reshape(fewer), total]))
+
+    def _came(self, rows: Rows) -> NDArray[np.float64]:
         if self.view is None:
             came: NDArray[Any] = rows.one_hot if rows.votes is None else rows.votes
         else:
             outcome = rows.forecasts(self.view).outcome
             came = outcome.reshape(len(outcome), -1)
-        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
-        return SkillSums(score.weight, score.total, weight @ came.astype(np.float64))
+        return came.astype(np.float64)

@@ -42,11 +42,12 @@ class CalibratorModule(nn.Module):
         super().__init__()
         self.register_buffer("matrix", torch.as_tensor(formula.matrix, dtype=torch.float64))
         self.features, self.returns = formula.features, returns
-        self.beta, self.floor, self.mix, self.share = (
+        self.beta, self.floor, self.mix, self.share, self.own = (
             float(formula.inverse_temperature),
             float(formula.floor),
             float(formula.mix),
             float(formula.share),
+            float(formula.own),
         )
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -65,10 +66,16 @@ class CalibratorModule(nn.Module):
         u = self._features(x) @ self.matrix.to(x.dtype)
         if not self.floor:
             u = u.masked_fill(masked, -torch.inf)
-        if not self.share:
+        if not self.share and not self.own:
             return torch.softmax(u, 1) if self.returns == "probs" else torch.log_softmax(u, 1)
-        probs = (1 - self.share) * torch.softmax(u, 1) + self.share / logits.shape[1]
+        probs = (1 - self.share - self.own) * torch.softmax(u, 1) + self.share * self._uniform(masked, x)
+        if self.own:
+            probs = probs + self.own * torch.softmax(logits, 1)
         return probs if self.returns == "probs" else probs.log()
+
+    def _uniform(self, masked: Tensor, x: Tensor) -> Tensor:
+        possible = torch.ones_like(x) if self.floor else (~masked).to(x.dtype)
+        return possible / possible.sum(1, keepdim=True)
 
     def _features(self, x: Tensor) -> Tensor:
         one = torch.ones_like(x[:, :1])
@@ -84,8 +91,8 @@ def to_torch(calibrator: Any, *, returns: Returns = "probs") -> CalibratorModule
     Parameters
     ----------
     calibrator : Calibrator
-        One whose map is a formula: temperature, the parametric family that is linear in log-probabilities, prior
-        correction, auto.
+        One whose map is a formula: temperature, ensemble temperature, the parametric family that is linear in
+        log-probabilities, prior correction, auto.
     returns : {"probs", "logits"}, default="probs"
         Probabilities, or their logarithms.
 

@@ -1,11 +1,13 @@
 """How far a command has come is shown on a terminal, and nowhere else."""
 
+import contextlib
 import io
 import sys
 
 import numpy as np
 import pytest
 
+from calkit.cli import progress
 from calkit.cli.app import run
 
 
@@ -16,7 +18,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    monkeypatch.setattr("calkit.cli.progress._LONG", 2_000_000)
+    monkeypatch.setattr("calkit.cli.progress._DELAY", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     # Several blocks: the first has no rate yet.
@@ -36,12 +38,34 @@ def test_rows_rate_and_time_left_on_a_terminal(path, monkeypatch):
     assert "0:00:00" in text
 
 
-def test_not_for_short_files(path, monkeypatch):
+def test_not_for_short_passes(path, monkeypatch):
     shown = Terminal()
     monkeypatch.setattr(sys, "stderr", shown)
-    monkeypatch.setattr("calkit.cli.progress._LONG", 4_000_000)
+    monkeypatch.setattr("calkit.cli.progress._DELAY", 3600.0)
     assert run(["evaluate", path, "--metrics", "ece"]) == 0
     assert shown.getvalue() == ""
+
+
+@pytest.mark.parametrize("delay", [0.0, 3600.0])
+def test_what_cannot_tell_how_far_it_is_shows_that_it_runs(delay, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr("calkit.cli.progress._DELAY", delay)
+    monkeypatch.setenv("TERM", "xterm")
+    made = []
+    appear = progress._Waiting.__init__
+    monkeypatch.setattr(progress._Waiting, "__init__", lambda self, text: (appear(self, text), made.append(self))[0])
+    with progress.shown("reading [b]logits.csv"):
+        assert made[0].appeared.wait(timeout=30 if not delay else 0) == (not delay)
+    assert ("reading [b]logits.csv" in terminal.getvalue()) == (not delay)
+
+
+def test_reading_is_shown_whatever_the_size(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("calkit.cli.options.shown", lambda text: (seen.append(text), contextlib.nullcontext())[1])
+    np.savez(tmp_path / "small.npz", logits=np.eye(3), labels=np.arange(3))
+    assert run(["convert", str(tmp_path / "small.npz"), str(tmp_path / "small.csv")]) == 0
+    assert seen == ["reading small.npz"]
 
 
 def test_nothing_elsewhere(path, capsys):

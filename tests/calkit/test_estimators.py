@@ -312,6 +312,7 @@ def test_norms_of_a_table_worked_by_hand():
     assert found == {
         "l1": 3.5 / 8,
         "l2": pytest.approx(math.sqrt((4 / 4 + 1 / 2 + 0.25 / 2) / 8)),
+        "squared": pytest.approx((4 / 4 + 1 / 2 + 0.25 / 2) / 8),
         "max": 0.5,
         "mean": pytest.approx((0.5 + 0.5 + 0.25) / 3),
         "over": 2.5 / 8,

@@ -23,7 +23,7 @@ from calkit.streaming import StreamingEvaluation
 from tests.summaries import assert_equal_summaries
 
 # Errors whose sampling law is not known well enough for an interval.
-WITHOUT = {"ece-sweep", "kde-ece", "corp-mcb", "skce", "ucal", "d2-brier", "d2-nll", "tace"}
+WITHOUT = {"ece-sweep", "kde-ece", "corp-mcb", "ucal", "tace"}
 WITHOUT |= {"murphy-res", "murphy-unc", "murphy-wbv", "murphy-wbc", "binned-refinement"}
 MORE = ["ece:n_bins=7", "mce:binning=quantile", "s99:threshold=0.5"]
 METRICS = [*(name for name in available_metrics() if name not in WITHOUT), *MORE]
@@ -330,3 +330,32 @@ def test_printing():
     assert "[" in error
     assert "[" in nll
     assert "[" not in adaece
+
+
+def test_the_floor_of_squared_gaps_by_class():
+    made = calkit.datasets.make_multiclass(400, 2, temperature=1.5)
+    event = calkit.Predictions(made.predictions.scores[:, 1], made.predictions.y_true, kind="probs")
+    two = calkit.evaluate(made.predictions, ["l2-debiased:target=classwise"], confidence_level=0.95)
+    one = calkit.evaluate(event, ["l2-debiased"], confidence_level=0.95)
+    both, single = two.judgement("l2-debiased:target=classwise"), one.judgement("l2-debiased")
+    # The gaps of two classes are the same.
+    assert both.p_value == pytest.approx(single.p_value)
+    assert both.interval == pytest.approx(single.interval)
+    values, floors = [], []
+    for seed in range(60):
+        sample = calkit.datasets.make_multiclass(500, 4, random_state=seed).predictions
+        found = calkit.evaluate(sample, ["l2-debiased:target=classwise"])
+        values.append(found["l2-debiased:target=classwise"])
+        floors.append(found.judgement("l2-debiased:target=classwise").floor.p95)
+    # Of 60 calibrated samples, 3 are expected above.
+    assert np.count_nonzero(np.array(values) > np.array(floors)) <= 9
+
+
+@pytest.mark.parametrize(("slope", "error"), [(1.0, 0.0), (0.5, 1.75e-3)])
+def test_the_interval_of_the_unbiased_kernel_error(slope, error):
+    # The error of slope 0.5 is that of 1,000,000 rows, within 2e-5.
+    for seed in range(5):
+        made = calkit.datasets.make_binary(800, slope=slope, random_state=seed)
+        found = calkit.evaluate(made.predictions, ["skce"], confidence_level=0.99, n_resamples=400)
+        low, high = found.intervals["skce"]
+        assert low <= error <= high

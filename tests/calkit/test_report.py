@@ -316,8 +316,9 @@ class TestPage:
     def test_pictures_have_alt_text(self, page):
         parsed = Page(page)
         labels = [value for tag, name, value in parsed.attributes if (tag, name) == ("svg", "aria-label")]
-        # Two diagrams and two saved epochs per run, six panels per run, ten of both, three comparisons.
-        assert len(labels) == 2 * (2 + 2 + 6) + 10 + 3
+        # Two diagrams and two saved epochs per run, six panels per run, ten of both; of both together
+        # two reliability diagrams, three comparisons and three differences.
+        assert len(labels) == 2 * (2 + 2 + 6) + 10 + 2 + 3 + 3
         assert any("by epoch. digits mlp ce: NLL from 0.1 at epoch 1 to 0.3 at epoch 3." in label for label in labels)
         roles = [value for tag, name, value in parsed.attributes if (tag, name) == ("svg", "role")]
         # The pictures of the sliders are named by the script.
@@ -595,6 +596,8 @@ def test_the_commands_of_the_guide_run(call, tmp_path, monkeypatch):
     (tmp_path / "pairs.csv").write_text("confidence,correct\n0.9,1\n0.6,0\n0.7,1\n")
     for name, loss in (("ce", "ce"), ("focal", "FLA-53")):
         write_run(tmp_path / "runs" / name, loss)
+    (template,) = re.findall(r"```html\n(.*?)```", guide, re.S)
+    (tmp_path / "own.html").write_text(template, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     lines = [line for block in re.findall(r"```sh\n(.*?)```", guide, re.S) for line in block.splitlines()]
     assert len(lines) >= 11

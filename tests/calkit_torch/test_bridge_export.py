@@ -12,9 +12,9 @@ from calkit_torch.bridge import export_onnx, to_torch
 
 #: What has no formula: tables, composed ones, and maps with an inverse temperature of each row.
 WITHOUT = {
-    *("adaptive-temperature", "class-temperature", "ets", "focal-map", "by-column", "one-vs-rest", "top-label"),
+    *("adaptive-temperature", "class-temperature", "focal-map", "by-column", "one-vs-rest", "top-label"),
     *("bbq", "histogram", "isotonic", "centred-isotonic", "near-isotonic", "scaling-binning", "top-label-histogram"),
-    *("cdf-spline", "spline", "venn-abers"),
+    *("cdf-spline", "spline", "venn-abers", "venn-abers-one-vs-one"),
 }
 
 
@@ -89,3 +89,14 @@ def test_a_wrong_onnx_file_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(CalkitError, match="the ONNX file gives other probabilities"):
         export_onnx(calibrator, tmp_path / "cal.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@torch.no_grad()
+def test_a_mixture_of_three():
+    # Temperature, the probabilities as they were, and the uniform distribution of the possible classes.
+    calibrator, logits = fitted("ets")
+    calibrator.weights_ = np.array([0.5, 0.3, 0.2])
+    logits[::3, 1] = -np.inf
+    found = to_torch(calibrator)(torch.from_numpy(logits)).numpy()
+    np.testing.assert_allclose(found, calibrator.predict_proba(logits), atol=1e-12)
+    assert (found[::3, 1] == 0).all()

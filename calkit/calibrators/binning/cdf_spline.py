@@ -17,7 +17,7 @@ __all__ = ["CdfSpline"]
 
 Floats = NDArray[np.float64]
 
-# A score that a larger share of the rows has than one of so many is cut into pieces.
+# A score that a larger share of the rows has than one in this number is cut into pieces.
 _PIECES = 200
 
 

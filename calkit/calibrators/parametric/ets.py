@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from calkit.calibrators.base import Calibrator
 from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.formula import Formula, with_bias
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.parametric.base import truth_is_possible
 from calkit.calibrators.parametric.features import log_probabilities
@@ -181,6 +182,12 @@ class EnsembleTemperatureScaling(Calibrator):
     def _check_state(self) -> None:
         if not self.temperature_ > 0 or not (self.weights_ >= 0).all() or abs(self.weights_.sum() - 1) > 1e-9:
             raise ValueError("temperature_ must be positive, and weights_ a distribution")
+
+    def formula(self) -> Formula:
+        """Return the map as a formula."""
+        _, own, share = self.weights_.tolist()
+        matrix = with_bias(np.eye(self.n_features_in_))
+        return Formula(matrix, inverse_temperature=1 / self.temperature_, share=share, own=own)
 
     def describe(self) -> Description:
         """Return the temperature and the weights."""

@@ -12,6 +12,15 @@
     for (const item of opened) item.open = false;
   });
 
+  // A link to what is folded unfolds it.
+  const unfold = () => {
+    const target = location.hash && document.getElementById(location.hash.slice(1));
+    const item = target && target.querySelector("details.subject");
+    if (item) item.open = true;
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
+
   const percent = (share, digits) => `${(100 * share).toFixed(digits)}\u00a0%`.replace("-", "\u2212");
   const sum = (values) => values.reduce((total, value) => total + value, 0);
 
