@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from calkit.errors import InputError, UsageError
 from calkit.plotting.base import OTHER_PLOTS, OtherDisplay
 from calkit.plotting.style import COLOURS, DASHES, draw_legend, foreground
-from calkit.theory import focal_minimiser, gradient_ratio, threshold
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -181,11 +180,15 @@ class GradientRatioDisplay(TheoryDisplay):
     @staticmethod
     def value(p: NDArray[np.float64], gamma: float) -> Any:
         """Return g(p, γ); see :func:`calkit.theory.gradient_ratio`."""
+        from calkit.theory import gradient_ratio
+
         return gradient_ratio(p, gamma)
 
     @property
     def crossings(self) -> NDArray[np.float64]:
         """Probabilities at which g is 1, one for each γ; see :func:`calkit.theory.threshold`."""
+        from calkit.theory import threshold
+
         return np.asarray(threshold(self.gamma), dtype=np.float64)
 
     def _ground(self, ax: Axes) -> None:
@@ -213,6 +216,8 @@ class FocalMinimiserDisplay(TheoryDisplay):
     @staticmethod
     def value(p: NDArray[np.float64], gamma: float) -> Any:
         """Return the minimiser; see :func:`calkit.theory.focal_minimiser`."""
+        from calkit.theory import focal_minimiser
+
         return focal_minimiser(p, gamma)
 
     def _ground(self, ax: Axes) -> None:

@@ -354,6 +354,17 @@ def try_test(folder):
     assert len(outputs) == 1
 
 
+def try_bench(folder):
+    """The order of the columns changes no loss."""
+    options = ["--kind", "logits", "-m", "temperature", "--sizes", "50", "--format", "json"]
+    losses = []
+    for order in ((1, 0), (0, 1)):
+        [trial] = json.loads(run(["bench-calibrators", write_table(folder / "a.csv", order), *options]))["trials"]
+        losses.append({name: scores["log_loss"] for name, scores in trial["results"].items()})
+    assert "temperature" in losses[0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
 #: Every command, tried on a file whose columns are called 3 and 7; None where none is read.
 COMMANDS = {
     "evaluate": try_evaluate,
@@ -365,6 +376,7 @@ COMMANDS = {
     "report": try_report,
     "compare": try_compare,
     "test": try_test,
+    "bench-calibrators": try_bench,
     "demo": None,
     "formats": None,
     "metrics": None,
