@@ -88,6 +88,11 @@ class ClassIndex:
         """Return the error for a label that is none of the classes."""
         if self.names is not None:
             shown = ", ".join(repr(name) for name in self.names[:10]) + (", …" if n_classes > 10 else "")
+            if isinstance(label, bool):
+                return InputError(
+                    f"y_true holds {label} in row {row}, which is not one of the classes {shown}. Write the labels by "
+                    "these names, or as 0 for the first class and 1 for the second."
+                )
             first = ""
             if not self.numbered and isinstance(key_of(label, False), int):
                 first = "If labels count from 1, say labels_from=1 (--labels-from 1); else name"

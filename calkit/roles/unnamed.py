@@ -55,7 +55,8 @@ def settled(found: Resolved, classes: Classes, present: Callable[[], Iterable[An
         return classes
     index = ClassIndex(words, len(words))
     labels = list(present())
-    if labels and is_reversed(words) and all(index.find(label, positions=False) is None for label in labels):
+    numbers = bool(labels) and not any(isinstance(label, bool) for label in labels)
+    if numbers and is_reversed(words) and all(index.find(label, positions=False) is None for label in labels):
         no, yes = words[1], words[0]
         raise UsageError(
             f"{found.path}: the columns are named {yes} and {no}, in this order, and the labels are {labels[:2]}: is "

@@ -529,3 +529,13 @@ def test_labels_with_decimals_are_names_too(names):
         encode_labels([2.25], 3, names)
     with pytest.raises(InputError, match="the label of row 1 is missing"):
         encode_labels([0.5 if "a" not in names else 1, float("nan")], 3, names)
+
+
+@pytest.mark.parametrize("names", [["no", "yes"], ["cat", "dog"]])
+def test_the_remedies_for_truth_values_beside_other_names_work(names):
+    probs, labels = np.array([[0.1, 0.9], [0.8, 0.2], [0.4, 0.6]]), [True, False, False]
+    with pytest.raises(InputError, match="by these names, or as 0 for the first class and 1 for the second"):
+        Predictions(probs, labels, kind="probs", class_names=names)
+    for remedy in ([names[label] for label in labels], [int(label) for label in labels]):
+        found = evaluate(Predictions(probs, remedy, kind="probs", class_names=names), ["accuracy"])
+        assert found["accuracy"] == pytest.approx(2 / 3)
