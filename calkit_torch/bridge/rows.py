@@ -139,6 +139,16 @@ class DeviceRows(ABC):
         """How far the decision was right, in [0, 1]."""
         return self.correct
 
+    @property
+    def p_true_if_right(self) -> Tensor:
+        """Probability of the true class, if it is the predicted one."""
+        return self._values(self.confidence.reshape(self._y.shape))
+
+    @property
+    @abstractmethod
+    def nll_if_right(self) -> Tensor:
+        """Negative log-likelihood, if the predicted class is the true one."""
+
     def mean_over_shares(self, values: Tensor) -> Tensor:
         """Return values of the shape of the scores, averaged over the classes of soft labels; shape (n, s)."""
         shares = cast("Tensor", self._votes)
@@ -205,6 +215,11 @@ class LogitRows(DeviceRows):
             true_shift = self.mean_over_shares(self.scores.to(self.dtype) - self._top.to(self.dtype).unsqueeze(1))
         return self._values(torch.log1p(self._rest) - true_shift)
 
+    @property
+    def nll_if_right(self) -> Tensor:
+        """Negative log-likelihood, if the predicted class is the true one."""
+        return self._values(torch.log1p(self._rest))
+
     @cached_property
     def brier(self) -> Tensor:
         """Squared distance between the probabilities and the one-hot truth, in [0, 2]."""
@@ -219,7 +234,9 @@ class LogitRows(DeviceRows):
 
     @cached_property
     def p_true(self) -> Tensor:
-        """Probability of the true class."""
+        """Probability of the true class; with soft labels, the mean over their shares."""
+        if self._votes is not None:
+            return self._values(self.mean_over_shares(self.probabilities))
         return self._values(self._true_shift.exp() / (1 + self._rest))
 
     @property
@@ -298,14 +315,18 @@ class ProbabilityRows(DeviceRows):
     @cached_property
     def nll(self) -> Tensor:
         """Negative log-likelihood in nats; a probability of 0 counts as the smallest number above 0."""
+        if self._votes is None:
+            return self._values(self._minus_log(self._true))
+        return self._values(self.mean_over_shares(self._minus_log(self.scores)))
+
+    @property
+    def nll_if_right(self) -> Tensor:
+        """Negative log-likelihood, if the predicted class is the true one."""
+        return self._values(self._minus_log(self._top))
+
+    def _minus_log(self, p: Tensor) -> Tensor:
         info = torch.finfo(self.scores.dtype)
-
-        def minus_log(p: Tensor) -> Tensor:
-            return -torch.log(p.to(self.dtype).clamp(min=info.tiny * info.eps))
-
-        return self._values(
-            minus_log(self._true) if self._votes is None else self.mean_over_shares(minus_log(self.scores))
-        )
+        return -torch.log(p.to(self.dtype).clamp(min=info.tiny * info.eps))
 
     @cached_property
     def brier(self) -> Tensor:
@@ -317,7 +338,9 @@ class ProbabilityRows(DeviceRows):
 
     @cached_property
     def p_true(self) -> Tensor:
-        """Probability of the true class."""
+        """Probability of the true class; with soft labels, the mean over their shares."""
+        if self._votes is not None:
+            return self._values(self.mean_over_shares(self.probabilities))
         return self._values(self._true)
 
     @property

@@ -187,11 +187,17 @@ class _OutcomeTotal(Counter[OutcomeTotal, OutcomeTotals]):
         return 6
 
     def measure(self, rows: DeviceRows) -> Tensor:
-        groups = torch.stack([rows.right, rows.counted - rows.right])
-        values = rows.weigh(getattr(rows, self.statistic.quantity))
-        # A product with 0 would spoil the sums where a value is infinite.
-        total = torch.where(groups > 0, values, 0).sum(dim=1)
-        return torch.cat([groups.sum(dim=1), rows.weigh(groups).sum(dim=1), total])
+        count, share = (torch.stack([part, rows.counted - part]) for part in (rows.right, rows.hit))
+        quantity = self.statistic.quantity
+        values = getattr(rows, quantity)
+        if rows.true_shares is not None and quantity in ("nll", "p_true"):
+            # The quantity is a mean over the votes: those for the predicted class are taken out of it.
+            of_right = rows.hit * getattr(rows, f"{quantity}_if_right")
+            total = torch.stack([of_right, values - of_right])
+        else:
+            # A product with 0 would spoil the sums where a value is infinite.
+            total = torch.where(share > 0, share * values, 0)
+        return torch.cat([count.sum(dim=1), rows.weigh(share).sum(dim=1), rows.weigh(total).sum(dim=1)])
 
     def summary(self, sums: NDArray[np.float64]) -> OutcomeTotals:
         count, weight, total = sums.reshape(3, 2)

@@ -158,7 +158,7 @@ def simulated(rng, n, shift):
 
 @pytest.mark.parametrize("shift", [0.0, 0.03, 0.15])
 def test_intervals_cover_the_truth(shift):
-    """A small version of benchmarks/coverage.py; the truth is the value on very many rows."""
+    """A small version of benchmarks/coverage_grid.py; the truth is the value on very many rows."""
     specs = ["ece", "adaece", "smece", "accuracy", "mce"]
     truth = calkit.evaluate(simulated(np.random.default_rng(0), 300_000, shift), specs)
     if shift == 0:

@@ -1,6 +1,6 @@
 """How often intervals cover a known truth, and how often tests reject a calibrated model: over classes, rows, worlds.
 
-``OMP_NUM_THREADS=1 python benchmarks/coverage.py [--classes 2 10] [--rows 500] [--worlds over] [--groups top tests]``.
+``OMP_NUM_THREADS=1 python benchmarks/coverage_grid.py [--classes 2] [--rows 500] [--groups top] [--samples 1000]``.
 Each world is a finite population of rows, with what is said of each class and what is true of it, so every truth is
 exact: samples are rows drawn with replacement, with labels drawn from what is true. Results are kept in one file per
 cell, and a later run with more --samples adds to them. ``--table`` writes the docs' table.
