@@ -52,7 +52,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     >>> print(markdown_table(["name", "norm"], [["ece", "|x|"]]), end="")
     | name | norm |
     | --- | --- |
-    | ece | \\|x\\| |
+    | ece | \|x\| |
     """
     lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
