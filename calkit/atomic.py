@@ -104,10 +104,11 @@ def _beside(path: Path, suffix: str, *, durable: bool) -> Iterator[Path]:
         target = Path(os.path.realpath(path))
         if target.exists() and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.parent / f".{path.stem}-{os.urandom(8).hex()}{suffix}"
     try:
+        # Made here, so that a signal finds no moment at which the file is there and would not be removed.
+        with _errors_of(path, path.parent):
+            os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         with _errors_of(path):
             yield temporary
             temporary.chmod(_mode(target))
@@ -117,7 +118,9 @@ def _beside(path: Path, suffix: str, *, durable: bool) -> Iterator[Path]:
             if durable and os.name == "posix":
                 _sync(target.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where it could not be made, it cannot be removed either.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 @contextlib.contextmanager
@@ -168,7 +171,7 @@ def _is_full(error: OSError) -> bool:
 
 
 def _mode(target: Path) -> int:
-    """Return the mode of the file that is replaced, or that of this user's new files; mkstemp makes private ones."""
+    """Return the mode of the file that is replaced, or that of this user's new files; those are made private."""
     with contextlib.suppress(FileNotFoundError):
         return stat.S_IMODE(target.stat().st_mode)
     umask = os.umask(0)
