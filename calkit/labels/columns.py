@@ -222,6 +222,8 @@ def _from_shares(y: NDArray[Any], n_classes: int, order: list[int] | None) -> Tr
     wrong = ~(np.isfinite(total) & (y.min(axis=1) >= 0) & (total > 0 if counts else abs(total - 1) <= SHARE_TOLERANCE))
     if wrong.any():
         raise _no_shares(y, int(np.argmax(wrong)))
+    # Shares that have been divided once stay as they are, so that what is written is read back to the last bit.
+    total[abs(total - 1) <= n_classes * np.finfo(np.float64).eps] = 1.0
     return TrueColumns(column, y / total[:, None])
 
 

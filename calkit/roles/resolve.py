@@ -39,6 +39,9 @@ _OTHER_ROLES: tuple[Role, ...] = (
 #: How each role is said on the command line, where the option is not called like the role.
 OPTIONS: dict[Role, str] = {"sample_weight": "--weight", "class_names": "--class-names", "split": "--split-column"}
 
+# How the tensors of a network's layers are called, after a point.
+_OF_LAYERS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -269,6 +272,12 @@ def _choose_scores(container: Container, kind: Kind | None, split: str | None, s
             if item.dtype.kind == "O" and len(container.fields) == 1:
                 # Says why it cannot be read.
                 item.load()
+        if container.fields and all(name.rpartition(".")[2] in _OF_LAYERS for name in container.fields):
+            raise UsageError(
+                f"{container.path} holds the weights of a network, not its outputs. Compute these first: calkit "
+                f"predict {container.path} --model NAME --dataset NAME -o logits.npz, or, of a model of your own, "
+                "calkit_torch.bridge.predict."
+            )
         raise UsageError(
             f"{container.path}: no array is named like scores (logits, probs, confidence). It holds "
             f"{container.listing()}. Say which one with scores='NAME' (--scores NAME)"

@@ -70,6 +70,12 @@ def test_missing_array(tmp_path):
         describe(f"{path}:none")
 
 
+def test_weights_of_a_network(tmp_path):
+    np.savez(tmp_path / "net.npz", **{"fc.weight": np.zeros((10, 5)), "fc.bias": np.zeros(10)})
+    with pytest.raises(UsageError, match="weights of a network, not its outputs.*calkit predict .* -o logits.npz"):
+        load_predictions(tmp_path / "net.npz")
+
+
 def test_several_candidates(tmp_path):
     path = npz(tmp_path / "a.npz", a_logits=LOGITS, a_probs=LOGITS, a_labels=LABELS)
     with pytest.raises(UsageError, match=r"a\.npz: 'a_logits', 'a_probs' could all be the scores.*--scores NAME"):

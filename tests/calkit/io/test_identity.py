@@ -122,3 +122,13 @@ def test_the_remedy_of_a_refusal(class_names, tmp_path):
         return
     save_predictions(p, tmp_path / "a.npz")
     same(load_predictions(tmp_path / "a.npz"), p)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("k", [2, 3, 10])
+def test_votes_keep_their_last_bit(suffix, k, tmp_path):
+    random = np.random.default_rng(k)
+    votes = random.integers(0, 50, (500, k)) + np.eye(k, dtype=int)[0]
+    p = calkit.Predictions(random.normal(size=(500, k)), votes, kind="logits")
+    save_predictions(p, tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(load_predictions(tmp_path / f"a{suffix}").votes, p.votes)
