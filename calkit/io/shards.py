@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field, by_name, unreadable
 from calkit.containers.sources import ConcatSource
-from calkit.errors import FileFormatError, UsageError
+from calkit.errors import CalibrationWarning, FileFormatError, UsageError
 from calkit.io.address import natural_order
 from calkit.io.formats import format_of_suffix
 from calkit.names import read_name
+from calkit.printing import printable
 
 __all__ = ["files_of_folder", "join_files"]
 
@@ -71,12 +73,26 @@ def join_files(path: Path, paths: Sequence[Path], read: Callable[[Path], Contain
     Returns
     -------
     Container
+
+    Warns
+    -----
+    CalibrationWarning
+        If files are joined whose names differ by more than a number.
     """
     containers = [(one, read(one)) for one in paths]
     named = all(container.named for _, container in containers)
+    pooled = named and not path.is_dir()
+    if pooled and len({_family(one) for one in paths}) > 1:
+        names = ", ".join(printable(one.name) for one in paths[:3]) + (", …" if len(paths) > 3 else "")
+        warnings.warn(
+            f"{path}: the rows of {len(paths)} files are taken together, though their names differ by more than a "
+            f"number: {names}. To compare them, name each file (on the command line: the pattern without quotes).",
+            CalibrationWarning,
+            stacklevel=2,
+        )
     families: dict[str, list[Container]] = {}
     for one, container in containers:
-        family = "" if named and not path.is_dir() else _family(one)
+        family = "" if pooled else _family(one)
         families.setdefault(family, []).append(container)
     fields = []
     for family, parts in families.items():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import calkit
-from calkit.errors import FileFormatError, NotFoundError, UsageError
+from calkit.errors import CalibrationWarning, FileFormatError, NotFoundError, UsageError
 from calkit.io import is_address, load_predictions, open_container, save_predictions, split_address
 from calkit.io.address import natural_order
 
@@ -241,3 +241,11 @@ def test_many_parts_do_not_stay_open(tmp_path):
         assert calkit.evaluate(p, ["accuracy"]).n_samples == 300
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_pattern_that_joins_files_of_other_names_says_so(tmp_path):
+    for name in ("resnet", "densenet", "part-1", "part-2"):
+        np.savez(tmp_path / f"{name}.npz", logits=np.eye(3), labels=[0, 1, 2])
+    with pytest.warns(CalibrationWarning, match=r"rows of 2 files .* more than a number: densenet.npz, resnet.npz\."):
+        assert load_predictions(f"{tmp_path}/*net.npz").n_samples == 6
+    assert load_predictions(f"{tmp_path}/part-*.npz").n_samples == 6  # no warning: these are errors here
