@@ -20,7 +20,8 @@ from calkit.predictions import Predictions
 from calkit.report.contrasts import Measured, changed, contrasts_of, differences_of, distinct_of
 from calkit.report.entries import Entry, told_apart
 from calkit.report.measure import diagram_of, measured, swept, target_of
-from calkit.report.model import MetricInfo, Report, Result, SavedEpoch, Subject, Training
+from calkit.report.model import Report, Result, SavedEpoch, Subject, Training
+from calkit.report.values import MetricInfo
 
 if TYPE_CHECKING:
     from calkit.inference.resampling import Resampling

@@ -11,8 +11,9 @@ from calkit.plotting import ReliabilityDisplay
 from calkit.plotting.style import curve_style
 from calkit.report.contrasts import COMPARED
 from calkit.report.figures import Key, Picture, canvas, colour_of
-from calkit.report.model import Measure, MetricInfo, Report, Subject
+from calkit.report.model import Report, Subject
 from calkit.report.svg import Glyphs, inline_svg
+from calkit.report.values import Measure, MetricInfo
 from calkit.report.words import after_words, percent
 
 __all__ = ["comparison_pictures", "difference_pictures", "overlay_pictures"]

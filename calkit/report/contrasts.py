@@ -12,7 +12,8 @@ from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric
 from calkit.predictions import Predictions
 from calkit.report.measure import target_of
-from calkit.report.model import Contrast, Difference, Measure, Subject
+from calkit.report.model import Contrast, Difference, Subject
+from calkit.report.values import Measure
 from calkit.specs import parse_spec
 
 __all__ = ["COMPARED", "Measured", "changed", "contrasts_of", "differences_of", "distinct_of"]

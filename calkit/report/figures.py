@@ -14,8 +14,8 @@ from calkit.inference.means import clopper_pearson
 from calkit.plotting import HistoryDisplay, ReliabilityDisplay
 from calkit.plotting.panels import get_panel
 from calkit.plotting.style import COLOURS
-from calkit.report.model import Diagram
 from calkit.report.svg import Glyphs, inline_svg
+from calkit.report.values import Diagram
 from calkit.report.words import percent
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from calkit.inference.means import MeanInference
 from calkit.metrics import Metric
 from calkit.metrics.binned import expected_gap
 from calkit.predictions import Predictions
-from calkit.report.model import ClassErrors, Diagram, Measure, Mistake, Result, Sweep
+from calkit.report.model import Mistake, Result
+from calkit.report.values import ClassErrors, Diagram, Measure, Sweep
 from calkit.stats import At, BinSums, ClasswiseBins, RowMean, Statistic, Temperature, UniformBins, summarize
 from calkit.stats.mistakes import MistakeRows, Mistakes
 

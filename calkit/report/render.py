@@ -18,10 +18,11 @@ from calkit.printing import json_text
 from calkit.registry import Registry
 from calkit.report.comparison_figures import comparison_pictures, difference_pictures, overlay_pictures
 from calkit.report.figures import Picture, colour_of, history_pictures, reliability_picture
-from calkit.report.model import Measure, MetricInfo, Report, Subject
+from calkit.report.model import Report, Subject
 from calkit.report.svg import shared_glyphs
 from calkit.report.tables import bin_rows, class_rows, flat_rows, made_rows, tiles
 from calkit.report.templating import environment, template_errors
+from calkit.report.values import Measure, MetricInfo
 from calkit.report.words import (
     after_words,
     brief,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from calkit.report.model import Diagram, Report, Subject
+from calkit.report.model import Report, Subject
+from calkit.report.values import Diagram
 from calkit.report.words import percent
 from calkit.specs import parse_spec
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from calkit import evaluation
 from calkit.metrics import METRICS, get_metric
-from calkit.report.model import Measure, MetricInfo, Report, Result, Subject
+from calkit.report.model import Report, Result, Subject
+from calkit.report.values import Measure, MetricInfo
 from calkit.specs import parse_spec
 
 __all__ = [

@@ -22,7 +22,7 @@ from calkit.datasets import digits_path, load_digits_logits
 from calkit.errors import InputError, NotFoundError, UsageError
 from calkit.report import Entry, make_report, render_report
 from calkit.report.build import REPORT_METRICS
-from calkit.report.model import MetricInfo
+from calkit.report.values import MetricInfo
 from calkit.report.words import METRIC_NOTES, brief, comparison_sentences, headline, notes, verdict
 
 HOSTILE = "</style></title><script>alert(1)</script>\"'&$\\frac$"
