@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
 from calkit.plotting.panels import COMPARISON, ONE_RUN, Curve, Panel, get_panel
-from calkit.plotting.style import COLOURS, DASHES, MARKERS
+from calkit.plotting.run_records import Run, named_apart, number_of, opened
+from calkit.plotting.style import COLOURS, DASHES, MARKERS, as_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,13 +32,6 @@ _GROUPS = {
 _SIZES = {"linewidth": 1.5, "markersize": 4.0, "markeredgewidth": 0.0}
 # The most markers on a line.
 _MARKERS = 12
-
-
-class _Run(Protocol):
-    @property
-    def history(self) -> Sequence[Mapping[str, Any]]: ...
-    @property
-    def label(self) -> str: ...
 
 
 class HistoryDisplay:
@@ -95,7 +89,7 @@ class HistoryDisplay:
         self.part = part
 
     @classmethod
-    def from_run(cls, run: str | Path | _Run, *, part: str = "test") -> Self:
+    def from_run(cls, run: str | Path | Run, *, part: str = "test") -> Self:
         """Take the history of one training run.
 
         Parameters
@@ -119,7 +113,7 @@ class HistoryDisplay:
 
     @classmethod
     def from_runs(
-        cls, runs: Iterable[str | Path | _Run] | Mapping[str, str | Path | _Run], *, part: str = "test"
+        cls, runs: Iterable[str | Path | Run] | Mapping[str, str | Path | Run], *, part: str = "test"
     ) -> Self:
         """Take the histories of several runs, to be laid over each other.
 
@@ -144,14 +138,14 @@ class HistoryDisplay:
             If a folder is not one of a run, or a line of its history is broken.
         """
         if isinstance(runs, Mapping):
-            return cls({name: _opened(run).history for name, run in runs.items()}, part=part)
-        opened = [_opened(run) for run in runs]
-        names = _told_apart([run.label for run in opened])
-        return cls({name: run.history for name, run in zip(names, opened, strict=True)}, part=part)
+            return cls({name: opened(run).history for name, run in runs.items()}, part=part)
+        found = [opened(run) for run in runs]
+        names = named_apart([run.label for run in found])
+        return cls({name: run.history for name, run in zip(names, found, strict=True)}, part=part)
 
     def epochs(self, name: str) -> NDArray[np.float64]:
         """Return the epochs of a run, counted from 1; shape (n_epochs,)."""
-        return np.array([_number(record.get("epoch", i + 1)) for i, record in enumerate(self.histories[name])])
+        return np.array([number_of(record.get("epoch", i + 1)) for i, record in enumerate(self.histories[name])])
 
     def values(self, name: str, key: str, part: str | None = None) -> NDArray[np.float64]:
         """Return one value per epoch of a run.
@@ -173,7 +167,7 @@ class HistoryDisplay:
         chosen = self.part if part is None else part
         records = self.histories[name]
         found = [record.get(chosen) if chosen else record for record in records]
-        values = [_number(item.get(key)) if isinstance(item, Mapping) else math.nan for item in found]
+        values = [number_of(item.get(key)) if isinstance(item, Mapping) else math.nan for item in found]
         return np.array(values, dtype=np.float64)
 
     def panels(self) -> list[str]:
@@ -224,7 +218,7 @@ class HistoryDisplay:
         if ax is None:
             from matplotlib import pyplot as plt
 
-            ax = _grid(plt.figure(figsize=_size(len(chosen)), layout="constrained"), len(chosen))
+            ax = _panel_axes(plt.figure, len(chosen))
         self._plot(ax, chosen, colours, legend=legend, outside=outside)
         return self
 
@@ -325,7 +319,7 @@ class HistoryDisplay:
 
         curve = Curve("", "")
         handles = [Line2D([], [], **self._style(i, colours, 0, curve)) for i in range(len(self.histories))]
-        return handles, [_as_text(name) for name in self.histories]
+        return handles, [as_text(name) for name in self.histories]
 
     def _add_legend(self, ax: Axes, curves: Sequence[Curve], colours: Sequence[str], *, outside: bool) -> None:
         """Name the runs by colour, if asked to, and the curves of a panel, where there is more than one."""
@@ -384,52 +378,20 @@ def plot_history(
     from matplotlib.figure import Figure
 
     chosen = [get_panel(name) for name in display._chosen(panels)]
-    figure = Figure(figsize=_size(len(chosen)), layout="constrained")
-    display._plot(_grid(figure, len(chosen)), chosen, COLOURS, legend=True, outside=True)
+    display._plot(_panel_axes(Figure, len(chosen)), chosen, COLOURS, legend=True, outside=True)
+    figure: Any = display.figure_
     if title:
-        figure.suptitle(_as_text(title))
+        figure.suptitle(as_text(title))
     return figure
 
 
-def _columns(n: int) -> int:
-    return min(n, 2 if n in (2, 4) else 3)
-
-
-def _size(n: int) -> tuple[float, float]:
-    columns = _columns(n)
-    return 4.4 * columns, 3.3 * math.ceil(n / columns)
-
-
-def _grid(figure: Figure, n: int) -> list[Axes]:
-    """Return n axes side by side in rows; places left over stay empty."""
-    columns = _columns(n)
+def _panel_axes(new_figure: Callable[..., Figure], n: int) -> list[Axes]:
+    """Return n axes of a new figure, side by side in rows; places left over stay empty."""
+    columns = min(n, 2 if n in (2, 4) else 3)
     rows = math.ceil(n / columns)
+    figure = new_figure(figsize=(4.4 * columns, 3.3 * rows), layout="constrained")
     return [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
-
-
-def _opened(run: str | Path | _Run) -> _Run:
-    if not isinstance(run, str | Path):
-        return run
-    from calkit.runs import RunFolder
-
-    return RunFolder(run)
-
-
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """Return the names, numbered where they are alike."""
-    return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def _key(label: str, style: Mapping[str, Any]) -> tuple[str, str, str, bool]:
     return label, str(style["color"]), str(style["marker"]), style["linestyle"] != "-"
-
-
-def _number(value: Any) -> float:
-    """Return a value of a record as a number; NaN for what is none."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-
-
-def _as_text(name: str) -> str:
-    """Return a name that matplotlib shows as it is: no formula between dollars, and not left out for its underscore."""
-    text = name.replace("$", r"\$")
-    return f" {text}" if text.startswith("_") else text

@@ -15,6 +15,7 @@ __all__ = [
     "COLOURS",
     "DASHES",
     "MARKERS",
+    "as_text",
     "curve_style",
     "draw_legend",
     "foreground",
@@ -127,3 +128,9 @@ def _free_corner(points: NDArray[np.float64]) -> str:
     upper_left = np.count_nonzero((x < 0.6) & (y > 0.6))
     lower_right = np.count_nonzero((x > 0.4) & (y < 0.4))
     return "upper left" if upper_left <= lower_right else "lower right"
+
+
+def as_text(name: str) -> str:
+    """Return a name as matplotlib shows it to the letter: no formula between dollars, no underscore in front."""
+    text = name.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
