@@ -10,6 +10,9 @@ def leaves(summary, name=""):
     if is_dataclass(summary):
         for field in fields(summary):
             yield from leaves(getattr(summary, field.name), f"{type(summary).__name__}.{field.name}")
+    elif isinstance(summary, dict):
+        for key, value in summary.items():
+            yield from leaves(value, f"{name}[{key!r}]")
     elif summary is not None:
         yield name, np.asarray(summary)
 

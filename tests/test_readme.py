@@ -89,9 +89,11 @@ def test_getting_started(tmp_path, monkeypatch, capsys):
 
 
 def test_links_lead_somewhere():
+    # The gallery is made when the documentation is built, which refuses a missing page or picture.
     for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+            made = target == "gallery.md" or "_static/gallery/" in target
+            assert made or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 @pytest.mark.slow

@@ -79,7 +79,8 @@ def _isotonic_medians(values: FloatArray, weight: FloatArray) -> FloatArray:
         place = _first_largest(gain, start, size)
         start, low = np.stack([start, place], axis=1).ravel(), np.stack([low, low + width], axis=1).ravel()
         filled = np.diff(start, append=n) > 0
-        start, low = start[filled], low[filled]
+        # Where weights are too small to be added, a part may move above the last level.
+        start, low = start[filled], np.minimum(low[filled], len(levels) - 1)
     return levels[np.repeat(low, np.diff(start, append=n))].reshape(values.shape)
 
 

@@ -85,6 +85,15 @@ def test_a_lipschitz_witness_whose_parts_leave_the_range():
     assert lipschitz_witness(forecasts) == pytest.approx(-found.fun / forecasts.total, abs=1e-9)
 
 
+def test_weights_too_small_to_be_added_stay_within_the_levels():
+    # Distances of 1e-8 and 1e-16 beside .67, as those of probabilities near 1, are lost in running sums over many rows.
+    probability = np.array([1 / 3, 1 - 8.2e-9 - 8.9e-16, 1 - 8.9e-16, 1.0])
+    residual = np.random.default_rng(0).normal(0, [0.09, 1e-5, 1e-6, 1e-9], (1000, 4))
+    ones = np.ones(4)
+    each = [4 * stacked_witness(Ranked(probability, ones, row + probability, ones)) for row in residual]
+    np.testing.assert_allclose(witnessed_gaps(probability, residual), each, rtol=0, atol=1e-12)
+
+
 def stacked_witness(forecasts):
     """The same optimum in another way: the best sum so far as a concave function of the last value of w.
 
