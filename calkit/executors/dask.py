@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -64,16 +65,23 @@ class DaskExecutor:
             self._opened.pop().close()
 
     def _connected(self, cluster: Any) -> Any:
+        try:
+            return self._client_of(cluster)
+        except (OSError, ValueError) as error:
+            reason = str(error)
+        self.close()
+        # A client that found no scheduler keeps a thread until it is collected. Its finaliser waits for a lock that is
+        # held while another client starts, so that the two would wait for each other if it ran then.
+        gc.collect()
+        raise UsageError(f"no Dask scheduler answers ({reason}); name one: dask:tcp://HOST:PORT.")
+
+    def _client_of(self, cluster: Any) -> Any:
         if isinstance(cluster, self._distributed.Client):
             return cluster
-        try:
-            if cluster is None:
-                return self._distributed.default_client()
-            if cluster == "local":
-                size = {"n_workers": available_threads(), "threads_per_worker": 1}
-                self._opened.append(self._distributed.LocalCluster(**size, dashboard_address=":0"))
-            self._opened.append(self._distributed.Client(*self._opened or [cluster], set_as_default=False))
-        except (OSError, ValueError) as error:
-            self.close()
-            raise UsageError(f"no Dask scheduler answers ({error}); name one: dask:tcp://HOST:PORT.") from None
+        if cluster is None:
+            return self._distributed.default_client()
+        if cluster == "local":
+            size = {"n_workers": available_threads(), "threads_per_worker": 1}
+            self._opened.append(self._distributed.LocalCluster(**size, dashboard_address=":0"))
+        self._opened.append(self._distributed.Client(*self._opened or [cluster], set_as_default=False))
         return self._opened[-1]

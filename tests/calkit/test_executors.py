@@ -574,6 +574,8 @@ class TestDask:
             calkit.evaluate(predictions, executor="dask")
         with pytest.raises(UsageError, match="no Dask scheduler answers"):
             calkit.evaluate(predictions, executor="dask:not-an-address")
+        # What was opened is gone: a client that is collected while another starts would wait for it for ever.
+        assert sum(thread.name == "IO loop" for thread in threading.enumerate()) == 1
 
     def test_a_local_cluster_whose_processes_are_all_gone_is_given_up(self, monkeypatch):
         monkeypatch.setenv("CALKIT_NUM_THREADS", "1")

@@ -77,6 +77,7 @@ BEHIND = (
     "calkit.roles.truth:Truth.__init__",
     "calkit.plotting.style:",
     "calkit.report.model:",
+    "calkit.report.values:",
     "calkit.cli.options:InputOptions",
     "calkit.testing",
     "sklearn.",
