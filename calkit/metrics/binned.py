@@ -185,13 +185,6 @@ def mce(
 ) -> Recipe:
     """Maximum calibration error: the largest gap between confidence and accuracy among bins that hold samples.
 
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
-
     Returns
     -------
     float

@@ -59,10 +59,6 @@ def l2_debiased(
 
     Parameters
     ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
     convention : {"unbiased", "t-cal"}, default="unbiased"
         Sums over pairs of rows of a bin are divided by n_b - 1, which is unbiased; or by n_b, as the published code of
         T-Cal has it: smaller by the factor (n_b - 1) / n_b.
@@ -122,13 +118,6 @@ def l1_debiased(
 
     The expectation over redraws is taken in closed form where the authors' code draws a thousand. The bias of an
     absolute value cannot be removed altogether: see the floor of :func:`ece`, and :func:`l2_debiased`.
-
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
 
     Returns
     -------

@@ -91,13 +91,6 @@ def murphy_rel(
     ``brier = rel - res + unc + wbv - wbc``, of the same target: of K columns the top label, ``brier:target=top``.
     It is also the calibration term of DeGroot & Fienberg (1983), whose other term is :func:`binned_refinement`.
 
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
-
     Returns
     -------
     float
@@ -134,13 +127,6 @@ def murphy_res(
     """Resolution: how far the frequencies of the bins lie from that of all rows.
 
     ``brier = rel - res + unc + wbv - wbc``, of the same target: of K columns the top label, ``brier:target=top``.
-
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
 
     Returns
     -------
@@ -179,13 +165,6 @@ def murphy_unc(
 
     ``brier = rel - res + unc + wbv - wbc``, of the same target: of K columns the top label, ``brier:target=top``.
 
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
-
     Returns
     -------
     float
@@ -222,13 +201,6 @@ def murphy_wbv(
     """Within-bin variance: what the Brier score has of probabilities that differ inside of a bin.
 
     ``brier = rel - res + unc + wbv - wbc``, of the same target: of K columns the top label, ``brier:target=top``.
-
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
 
     Returns
     -------
@@ -267,13 +239,6 @@ def murphy_wbc(
 
     ``brier = rel - res + unc + wbv - wbc``, of the same target: of K columns the top label, ``brier:target=top``.
 
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
-
     Returns
     -------
     float
@@ -309,13 +274,6 @@ def binned_refinement(
     """Refinement over bins: the Brier score that is left when each bin forecasts its own frequency.
 
     ``brier = rel - res + unc + wbv - wbc``, of the same target: of K columns the top label, ``brier:target=top``.
-
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
 
     Returns
     -------

@@ -30,13 +30,6 @@ def rmsce(
 ) -> Recipe:
     """Root mean square calibration error: ECE with the squares of the gaps, which large gaps decide.
 
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
-
     Returns
     -------
     float
@@ -71,13 +64,6 @@ def ace(
     Not to be confused with the adaptive calibration error, which some call ACE as well: that is :func:`adaece`, and
     class by class :func:`tace`.
 
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
-
     Returns
     -------
     float
@@ -109,13 +95,6 @@ def over_confidence(
 ) -> Recipe:
     """Part of the ECE that over-confident bins make up; with :func:`under_confidence` it adds up to the ECE.
 
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
-
     Returns
     -------
     float
@@ -146,13 +125,6 @@ def under_confidence(
     **shared: Unpack[SharedArguments],
 ) -> Recipe:
     """Part of the ECE that under-confident bins make up; with :func:`over_confidence` it adds up to the ECE.
-
-    Parameters
-    ----------
-    n_bins : int, default=15
-        Number of bins.
-    binning : str or sequence of float, default="uniform"
-        As for :func:`ece`.
 
     Returns
     -------

@@ -92,6 +92,18 @@ normalize : bool, default=False
 """,
 }
 
+# Parameters that many metrics have: what is said of them where a docstring says nothing.
+_USUAL = {
+    "n_bins": """\
+n_bins : int, default=15
+    Number of bins.
+""",
+    "binning": """\
+binning : str or sequence of float, default="uniform"
+    As for :func:`ece`.
+""",
+}
+
 _RAISES = """\
 InputError
     If the arrays do not fit each other, hold impossible values or are empty.
@@ -122,16 +134,19 @@ def documented(function: Callable[..., Any], declared: Callable[..., Any], *, wi
     returns = float if declared_signature.return_annotation == "Recipe" else declared_signature.return_annotation
     function.__signature__ = inspect.Signature([*own, *shared], return_annotation=returns)  # type: ignore[attr-defined]
     shared_text = "".join(text for name, text in _SHARED.items() if name not in without)
-    function.__doc__ = _with_shared(inspect.getdoc(declared) or "", shared_text)
+    text = inspect.getdoc(declared) or ""
+    named = {p.name for p in own}
+    usual = "".join(said for name, said in _USUAL.items() if name in named and f"\n{name} : " not in text)
+    function.__doc__ = _with_shared(text, usual, shared_text)
 
 
-def _with_shared(text: str, shared: str) -> str:
-    """Put the documentation of the shared arguments and errors into a numpydoc docstring."""
+def _with_shared(text: str, usual: str, shared: str) -> str:
+    """Put the documentation of the usual and the shared arguments, and of errors, into a numpydoc docstring."""
     pieces = _HEADING.split(text)
     opening = pieces[0].rstrip()
     sections = dict(zip(pieces[1::2], (body.strip("\n") for body in pieces[2::2]), strict=True))
     own = sections.pop("Parameters", "")
-    parameters = "\n".join(piece.rstrip("\n") for piece in (_ARRAYS, own, shared) if piece)
+    parameters = "\n".join(piece.rstrip("\n") for piece in (_ARRAYS, usual, own, shared) if piece)
     ordered = {"Parameters": parameters, "Returns": sections.pop("Returns", "float")}
     raised = sections.pop("Raises", "")
     ordered["Raises"] = "\n".join(piece.rstrip("\n") for piece in (_RAISES, raised) if piece)
