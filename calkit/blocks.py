@@ -115,7 +115,7 @@ def block_of(predictions: Any, rows: slice, *, check: bool = True) -> RowBlock:
         numbers = rows.start + np.flatnonzero(present)
     file = predictions.meta.get("file")
     if check and predictions.kind != "logits":
-        # How the scores were rounded is told by the array they come from: the block may have been widened.
+        # How the scores were rounded is known from the array they come from: the block may have been widened.
         itemsize = getattr(predictions.scores, "itemsize", scores.dtype.itemsize)
         tolerance = SUM_TOLERANCE if itemsize > 2 else SUM_TOLERANCE_HALF
         check_scores(scores, predictions.kind, numbers, file, tolerance, sums_to_one=not predictions.multilabel)

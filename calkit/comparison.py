@@ -225,7 +225,7 @@ def compare(
 
 @dataclass(frozen=True)
 class Paired:
-    """What is known of one model, so that its differences from others on the same rows can be told.
+    """What is known of one model, so that its differences from others on the same rows can be computed.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ class Predictions:
     """Scores of a classifier, with the true labels where they are known.
 
     Whether the scores are logits or probabilities is said by `kind` and never guessed from values. Which column a label
-    means is told by the names of the classes, never by sorted order. Shapes and labels are checked here; the scores
+    means is decided by the names of the classes, never by sorted order. Shapes and labels are checked here; the scores
     themselves are checked as they are read, block by block, so that files larger than memory are read once.
 
     Parameters

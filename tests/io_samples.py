@@ -400,7 +400,7 @@ def _shards(folder, logits, labels):
 
 
 def options_of(name: str, folder: Path) -> dict[str, Any]:
-    """Return what load_predictions must be told of a sample written to a folder."""
+    """Return the options that load_predictions needs for a sample written to a folder."""
     options = dict(SAMPLES[name].options)
     if "labels" in options:
         options["labels"] = folder / options["labels"]

@@ -45,7 +45,7 @@ class Judgement:
     p_value : float or None
         Probability that it would show as much.
     estimate : float or None
-        The value without what noise adds to it, where that can be told.
+        The value without what noise adds to it, where that can be estimated.
     pooled : Pooled or None
         Beside a class-wise error.
     p_adjusted : float or None

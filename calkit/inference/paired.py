@@ -26,7 +26,7 @@ class Difference:
     ----------
     value : float
     low, high : float or None
-        Limits of the population's difference; None where they cannot be told.
+        Limits of the population's difference; None where they cannot be computed.
     p_value : float or None
         Of no difference; below one minus the level only where the limits exclude 0.
     estimate : float or None

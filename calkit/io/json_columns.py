@@ -1,4 +1,4 @@
-"""Records of JSON as columns: what each key holds is told by the first record, and checked in all others.
+"""Records of JSON as columns: what each key holds is decided by the first record, and checked in all others.
 
 Scores of options are one column, though records may have different numbers of them: those that a record has not are
 masked, with a logit of -inf or a probability of 0.

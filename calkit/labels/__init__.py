@@ -1,7 +1,7 @@
 """Labels in any of their usual spellings, matched by value with the classes: the one rule of the whole package.
 
 Classes have names: those of the caller or the file, else 0, 1, … K-1. A label is looked up among them by value,
-whatever its type: 7, 7.0, ``"7"`` and ``b"7"`` are one label, as are True and ``"true"``. Nothing is told from
+whatever its type: 7, 7.0, ``"7"`` and ``b"7"`` are one label, as are True and ``"true"``. Nothing is inferred from
 sorted order.
 """
 

@@ -123,7 +123,7 @@ def _parts(total: WeightedTotal) -> tuple[float, float]:
 def top_k(y_true: Any, y_proba: Any, *, k: int = 5, **shared: Unpack[SharedArguments]) -> Recipe:
     """Share of the samples whose true class is among the k most probable ones.
 
-    How calibrated the k together are is told by any metric with ``target="top-5"``.
+    How calibrated the k together are is measured by any metric with ``target="top-5"``.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ def label_of(result: Result) -> str:
 
 
 def fitted_text(result: Result) -> str:
-    """Return what was fitted: ``T = 2.515``; empty where nothing is told."""
+    """Return what was fitted: ``T = 2.515``; empty where there is nothing to say."""
     return evaluation.fitted_text(result.fitted, result.symbols).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
@@ -87,7 +87,7 @@ def verdict(result: Result) -> str:
 
 
 def _side(gap: Measure) -> int:
-    """Return 1 where scores are too sure, -1 where they are not sure enough, 0 where that cannot be told."""
+    """Return 1 where scores are too sure, -1 where they are not sure enough, 0 where that cannot be determined."""
     low, high = (gap.value, gap.value) if gap.low is None or gap.high is None else (gap.low, gap.high)
     if low <= 0 <= high or abs(gap.value) < _UNSEEN:
         return 0

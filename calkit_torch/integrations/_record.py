@@ -75,7 +75,7 @@ class CalibrationRecord:
         self.predictions: dict[str, Predictions] = {}
         self.calibrator: Calibrator | None = None
         self._spec = calibrator
-        get_calibrator(calibrator)  # a typo is told now, not after the training
+        get_calibrator(calibrator)  # a typo is reported now, not after the training
 
     def measure(self, predictions: Predictions) -> Evaluation:
         """Return the metrics of some predictions."""

@@ -1,6 +1,6 @@
 """Every spelling of labels × every naming of columns × every container: the one right number, or one clear error.
 
-The cells are generated. What is right is told by a rule of four lines (:func:`is_right`), written apart from the
+The cells are generated. What is right is decided by a rule of four lines (:func:`is_right`), written apart from the
 package: a label means the class whose name is the same value; without names, classes are 0 to K-1; where no name is a
 number, a whole number is a position.
 """
