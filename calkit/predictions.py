@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.arrays import ClassAxis, normalized, refuse_gaps, to_values
+from calkit.arrays import check_no_missing, to_values
 from calkit.blocks import LogProbabilities, RowBlock, block_of, unlabelled
 from calkit.checks import Kind, as_kind, as_scores, as_weight
 from calkit.errors import InputError
@@ -28,6 +28,7 @@ from calkit.labels import (
     labels_in,
 )
 from calkit.lazy import Converted
+from calkit.score_rows import ClassAxis, normalized
 
 __all__ = ["Kind", "Predictions", "RowBlock", "as_kind", "not_predictions"]
 
@@ -128,7 +129,7 @@ class Predictions:
     def __post_init__(self, labels_from: int, ignore_label: Any, class_axis: int | None, normalize: bool) -> None:
         as_kind(self.kind)
         for what, array in (("scores", self.scores), ("y_true", self.y_true), ("sample_weight", self.sample_weight)):
-            refuse_gaps(what, array)
+            check_no_missing(what, array)
         axis = None if class_axis is None else ClassAxis(self.scores, class_axis)
         scores, names = (
             named_scores(self.scores, self.class_names, self.y_true) if axis is None else (axis, self.class_names)

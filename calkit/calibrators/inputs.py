@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from calkit.arrays import column_names, refuse_gaps, to_values
+from calkit.arrays import check_no_missing, column_names, to_values
 from calkit.checks import SUM_TOLERANCE
 from calkit.errors import CalibrationWarning, InputError
 from calkit.frames import named_scores
@@ -33,7 +33,7 @@ def as_logits(X: Any) -> NDArray[np.floating[Any]]:
     InputError
         If the shape or type is impossible, or a row holds NaN, +inf, or -inf only.
     """
-    refuse_gaps("X", X)
+    check_no_missing("X", X)
     logits = np.asarray(X)
     if logits.dtype.kind not in "fiub" and str(logits.dtype) != "bfloat16":
         with contextlib.suppress(TypeError, ValueError):

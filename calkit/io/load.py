@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from calkit.arrays import ClassAxis
 from calkit.containers.container import Container, Field, printable
 from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageError
 from calkit.hardening.limits import WHOLE_BYTES, check
@@ -26,6 +25,7 @@ from calkit.roles.families import Classes, as_name
 from calkit.roles.resolve import Resolved, resolve
 from calkit.roles.splits import choose_split
 from calkit.roles.truth import EVERY, Truth, file_classes, pairs, read_column, truth_of
+from calkit.score_rows import ClassAxis
 
 __all__ = ["load_predictions", "split_address"]
 

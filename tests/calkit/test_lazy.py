@@ -7,9 +7,9 @@ import pytest
 
 import calkit
 from calkit import Predictions, evaluate
-from calkit.arrays import ClassAxis
 from calkit.calibrators import TemperatureScaling
 from calkit.lazy import Converted, LazyArray, has_random_access
+from calkit.score_rows import ClassAxis
 
 ROWS = np.arange(60.0).reshape(20, 3)
 SLICES = [slice(None), slice(3, 11), slice(None, None, 4), slice(15, 2, -3)]
