@@ -12,7 +12,8 @@ from calkit.evaluation import Evaluation, choose_metrics
 from calkit.metrics import Metric, get_metric
 from calkit.shards import Layout
 from calkit_torch.bridge.accumulator import Accumulator
-from calkit_torch.bridge.rows import DeviceRows, EventRows
+from calkit_torch.bridge.event_rows import EventRows
+from calkit_torch.bridge.rows import DeviceRows
 from calkit_torch.bridge.shapes import ScoreKind, as_score_kind
 from calkit_torch.bridge.statistics import check_countable, is_summable
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch import Tensor
 from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF
 from calkit_torch.bridge.shapes import Batch, ScoreKind, working_dtype
 
-__all__ = ["CHECKS", "DeviceRows", "EventRows", "LogitRows", "ProbabilityRows", "rows_of", "working_dtype"]
+__all__ = ["CHECKS", "DeviceRows", "LogitRows", "ProbabilityRows", "rows_of", "working_dtype"]
 
 #: What :attr:`DeviceRows.checks` counts: the rows that are there, and those of them that pass one check after another.
 CHECKS = ("present", "with a possible label", "with possible scores", "with a possible weight")
@@ -352,42 +352,6 @@ class ProbabilityRows(DeviceRows):
     def entropy(self) -> Tensor:
         """Entropy of the probabilities, in nats."""
         return self._values(torch.special.entr(self.scores.to(self.dtype).clamp(min=0)).sum(dim=1))
-
-
-class EventRows:
-    """Rows of two classes, seen as forecasts of one event, class 1; everything else is that of the rows.
-
-    Parameters
-    ----------
-    rows : DeviceRows
-    """
-
-    def __init__(self, rows: DeviceRows) -> None:
-        self._rows = rows
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._rows, name)
-
-    @cached_property
-    def confidence(self) -> Tensor:
-        """Probability of the event; 0 for rows that do not count."""
-        return self._rows._values(self._rows.probabilities[:, 1])
-
-    @cached_property
-    def correct(self) -> Tensor:
-        """1 where the event came, else 0; with soft labels, its share."""
-        shares = self._rows.true_shares
-        return self._rows._values(self._rows.labels == 1 if shares is None else shares[:, 1])
-
-    @property
-    def hit(self) -> Tensor:
-        """How far the decision was right, in [0, 1]."""
-        return self._rows.correct
-
-    @cached_property
-    def brier(self) -> Tensor:
-        """Squared error of the probability, in [0, 1]."""
-        return (self.confidence - self.correct) ** 2
 
 
 def rows_of(batch: Batch, kind: ScoreKind, ignore_index: int) -> DeviceRows:
