@@ -16,13 +16,73 @@ from calkit.calibrators.binning.rows import Groups, LabelledRows
 from calkit.calibrators.inputs import softmax
 from calkit.calibrators.registration import register_calibrator
 
-__all__ = ["VennAbers", "merge_intervals", "venn_abers_values"]
+__all__ = ["VennAbers", "VennAbersMaps", "merge_intervals", "venn_abers_values"]
 
 Floats = NDArray[np.float64]
 
 
+class VennAbersMaps(OneVersusRestMaps):
+    """Venn-Abers prediction of several problems of two outcomes each, whose tables lie one after the other."""
+
+    law_exceptions: ClassVar[dict[str, str]] = {
+        "precision_is_kept": "a score that occurred joins its rows, which it does not in another precision",
+    }
+    _state: ClassVar[tuple[str, ...]] = ("scores_", "p0_", "p1_", "splits_", "n_rows_")
+
+    scores_: Floats
+    p0_: Floats
+    p1_: Floats
+    splits_: Any
+
+    def __init__(self, mix: str | None = None) -> None:
+        self.mix = mix
+
+    #: Whether scores are probabilities, most of them tiny.
+    _logarithmic: ClassVar[bool] = True
+
+    def _take(self, groups: Sequence[Groups]) -> None:
+        """Set the tables of the problems."""
+        self.splits_ = np.cumsum([0, *(len(each) for each in groups)], dtype=np.intp)
+        self.scores_ = np.concatenate([each.score for each in groups])
+        values = [venn_abers_values(each) for each in groups]
+        self.p0_, self.p1_ = (np.concatenate([pair[i] for pair in values]) for i in (0, 1))
+
+    def _n_problems(self) -> int:
+        raise NotImplementedError
+
+    def _both(self, problem: int, x: Floats) -> tuple[Floats, Floats]:
+        """Return p0 and p1 of scores: a score that occurred joins the rows that have it."""
+        start, stop = self.splits_[problem], self.splits_[problem + 1]
+        scores = self.scores_[start:stop]
+        # Each problem before this one has one place more than it has scores.
+        places = slice(start + problem, stop + problem + 1)
+        p0, p1 = self.p0_[places], self.p1_[places]
+        if not len(scores):
+            return np.zeros(len(x)), np.ones(len(x))
+        at = rank(scores, x, logarithmic=self._logarithmic)
+        tied = (at > 0) & (scores.take(at - 1) == x)
+        return p0.take(at), p1.take(at - tied)
+
+    def _map_class(self, problem: int, x: Floats) -> Floats:
+        p0, p1 = self._both(problem, x)
+        return p1 / (1 - p0 + p1)
+
+    def _n_values(self) -> int:
+        return len(self.p0_)
+
+    def _check_state(self) -> None:
+        problems, splits = self._n_problems(), np.asarray(self.splits_)
+        rising = len(splits) == problems + 1 and splits[0] == 0 and (np.diff(splits) >= 0).all()
+        if not rising or splits[-1] != len(self.scores_):
+            raise ValueError("its scores do not fit its classes")
+        if not len(self.p0_) == len(self.p1_) == len(self.scores_) + problems:
+            raise ValueError("its values do not fit its scores")
+        if not ((self.p0_ >= 0) & (self.p1_ <= 1) & (self.p0_ <= self.p1_)).all():
+            raise ValueError("its values are impossible")
+
+
 @register_calibrator("venn-abers")
-class VennAbers(OneVersusRestMaps):
+class VennAbers(VennAbersMaps):
     """Inductive Venn-Abers prediction, one class against the rest.
 
     For every score, isotonic regression is fitted twice, with the new row as a negative and as a positive: [p0, p1]
@@ -68,18 +128,6 @@ class VennAbers(OneVersusRestMaps):
     """
 
     title: ClassVar[str] = "Venn-Abers prediction"
-    law_exceptions: ClassVar[dict[str, str]] = {
-        "precision_is_kept": "a score that occurred joins its rows, which it does not in another precision",
-    }
-    _state: ClassVar[tuple[str, ...]] = ("scores_", "p0_", "p1_", "splits_", "n_rows_")
-
-    scores_: Floats
-    p0_: Floats
-    p1_: Floats
-    splits_: Any
-
-    def __init__(self, mix: str | None = None) -> None:
-        self.mix = mix
 
     def predict_interval(self, X: Any) -> Floats:
         """Return both probabilities of each class, before the rows are made to sum to 1.
@@ -114,41 +162,10 @@ class VennAbers(OneVersusRestMaps):
         return probs
 
     def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
-        groups = [rows.against_rest(column) for column in columns]
-        self.splits_ = np.cumsum([0, *(len(each) for each in groups)], dtype=np.intp)
-        self.scores_ = np.concatenate([each.score for each in groups])
-        values = [venn_abers_values(each) for each in groups]
-        self.p0_, self.p1_ = (np.concatenate([pair[i] for pair in values]) for i in (0, 1))
+        self._take([rows.against_rest(column) for column in columns])
 
-    def _both(self, problem: int, x: Floats) -> tuple[Floats, Floats]:
-        """Return p0 and p1 of scores: a score that occurred joins the rows that have it."""
-        start, stop = self.splits_[problem], self.splits_[problem + 1]
-        scores = self.scores_[start:stop]
-        # Each class before this one has one place more than it has scores.
-        places = slice(start + problem, stop + problem + 1)
-        p0, p1 = self.p0_[places], self.p1_[places]
-        if not len(scores):
-            return np.zeros(len(x)), np.ones(len(x))
-        at = rank(scores, x, logarithmic=True)
-        tied = (at > 0) & (scores.take(at - 1) == x)
-        return p0.take(at), p1.take(at - tied)
-
-    def _map_class(self, problem: int, x: Floats) -> Floats:
-        p0, p1 = self._both(problem, x)
-        return p1 / (1 - p0 + p1)
-
-    def _n_values(self) -> int:
-        return len(self.p0_)
-
-    def _check_state(self) -> None:
-        problems = 1 if len(self.classes_) == 2 else len(self.classes_)
-        splits = np.asarray(self.splits_)
-        if len(splits) != problems + 1 or splits[-1] != len(self.scores_):
-            raise ValueError("its scores do not fit its classes")
-        if not len(self.p0_) == len(self.p1_) == len(self.scores_) + problems:
-            raise ValueError("its values do not fit its scores")
-        if not ((self.p0_ >= 0) & (self.p1_ <= 1) & (self.p0_ <= self.p1_)).all():
-            raise ValueError("its values are impossible")
+    def _n_problems(self) -> int:
+        return 1 if len(self.classes_) == 2 else len(self.classes_)
 
 
 def merge_intervals(p0: Floats, p1: Floats, axis: int = 0) -> Floats:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.calibrators.binning.base import OneVersusRestMaps
-from calkit.calibrators.binning.lookup import rank
 from calkit.calibrators.binning.rows import Groups, LabelledRows, group_scores
-from calkit.calibrators.binning.venn_abers import venn_abers_values
+from calkit.calibrators.binning.venn_abers import VennAbersMaps
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.registration import register_calibrator
 
@@ -22,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 @register_calibrator("venn-abers-one-vs-one")
-class OneVsOneVennAbers(OneVersusRestMaps):
+class OneVsOneVennAbers(VennAbersMaps):
     r"""Venn-Abers prediction, one class against one other, for all pairs.
 
     For each pair of classes, inductive Venn-Abers prediction maps the difference of their log-probabilities, learned
@@ -68,25 +66,13 @@ class OneVsOneVennAbers(OneVersusRestMaps):
     """
 
     title: ClassVar[str] = "Venn-Abers prediction by pairs"
-    law_exceptions: ClassVar[dict[str, str]] = {
-        "precision_is_kept": "a score that occurred joins its rows, which it does not in another precision",
-    }
-    _state: ClassVar[tuple[str, ...]] = ("scores_", "p0_", "p1_", "splits_", "n_rows_")
-
-    scores_: Floats
-    p0_: Floats
-    p1_: Floats
-    splits_: Any
-
-    def __init__(self, mix: str | None = None) -> None:
-        self.mix = mix
+    _logarithmic: ClassVar[bool] = False
 
     def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:  # noqa: ARG002 - pairs, not columns
-        groups = list(_pairs(rows))
-        self.splits_ = np.cumsum([0, *(len(each) for each in groups)], dtype=np.intp)
-        self.scores_ = np.concatenate([each.score for each in groups])
-        values = [venn_abers_values(each) for each in groups]
-        self.p0_, self.p1_ = (np.concatenate([pair[i] for pair in values]) for i in (0, 1))
+        self._take(list(_pairs(rows)))
+
+    def _n_problems(self) -> int:
+        return len(self.classes_) * (len(self.classes_) - 1) // 2
 
     def _mapped(self, probs: Floats) -> Floats:
         n_classes = probs.shape[1]
@@ -101,21 +87,6 @@ class OneVsOneVennAbers(OneVersusRestMaps):
                 inverse[j] += 1 / second
         return np.asarray(1 / inverse.T)
 
-    def _map_class(self, problem: int, x: Floats) -> Floats:
-        start, stop = self.splits_[problem], self.splits_[problem + 1]
-        scores = self.scores_[start:stop]
-        places = slice(start + problem, stop + problem + 1)
-        p0, p1 = self.p0_[places], self.p1_[places]
-        if not len(scores):
-            return np.full(len(x), 0.5)
-        at = rank(scores, x)
-        tied = (at > 0) & (scores.take(at - 1) == x)
-        low, high = p0.take(at), p1.take(at - tied)
-        return high / (1 - low + high)
-
-    def _n_values(self) -> int:
-        return len(self.p0_)
-
     def describe(self) -> Description:
         """Return the numbers of pairs and of values."""
         values = (
@@ -123,15 +94,6 @@ class OneVsOneVennAbers(OneVersusRestMaps):
             FittedValue("n_values", len(self.p0_), "values"),
         )
         return Description(self.title, values)
-
-    def _check_state(self) -> None:
-        splits, pairs = np.asarray(self.splits_), len(self.classes_) * (len(self.classes_) - 1) // 2
-        if len(splits) != pairs + 1 or splits[0] != 0 or (np.diff(splits) < 0).any() or splits[-1] != len(self.scores_):
-            raise ValueError("its scores do not fit its classes")
-        if not len(self.p0_) == len(self.p1_) == len(self.scores_) + pairs:
-            raise ValueError("its values do not fit its scores")
-        if not ((self.p0_ >= 0) & (self.p1_ <= 1) & (self.p0_ <= self.p1_)).all():
-            raise ValueError("its values are impossible")
 
 
 def _logs(probs: Floats) -> tuple[Floats, NDArray[np.bool_] | None]:
