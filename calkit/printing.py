@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
@@ -9,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["escape_texts", "json_text", "markdown_table", "printable"]
+__all__ = ["escape_texts", "json_text", "markdown_table", "printable", "summary_of"]
 
 # What JSON leaves although terminals obey it; and the halves of pairs, in file names that are no text, which no file
 # can hold.
@@ -90,3 +91,14 @@ def escape_texts(figure: Any) -> None:
         shown = printable(found, lines=True)
         if shown != found:
             artist.set_text(shown)
+
+
+def summary_of(documented: object) -> str:
+    """Return the first paragraph of a docstring as one line.
+
+    Examples
+    --------
+    >>> summary_of(summary_of)
+    'Return the first paragraph of a docstring as one line.'
+    """
+    return (inspect.getdoc(documented) or "").split("\n\n")[0].replace("\n", " ")

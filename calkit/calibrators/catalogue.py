@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 from calkit.calibrators.registration import CALIBRATORS
-from calkit.printing import markdown_table
+from calkit.printing import markdown_table, summary_of
 
 __all__ = ["about", "markdown"]
 
@@ -39,7 +39,7 @@ def about(name: str) -> dict[str, str]:
         "name": calibrator.name,
         "aliases": ", ".join(word for word, own in CALIBRATORS.aliases().items() if own == calibrator.name),
         "class": calibrator.__name__,
-        "summary": (inspect.getdoc(calibrator) or "").split("\n\n")[0].replace("\n", " "),
+        "summary": summary_of(calibrator),
         "parameters": ", ".join(f"{p.name}={p.default!r}" for p in parameters),
         "takes": ", ".join(takes),
         "order": "kept" if unfitted.keeps_order else "may change",

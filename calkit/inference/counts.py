@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from calkit.inference.cells import CellSums
 from calkit.inference.class_cells import class_cells
 from calkit.stats import Statistic
-from calkit.stats.bins import UniformBins
+from calkit.stats.bins import OfFixedBins
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.kernel_table import KERNELS, Kernel, kernel_of
 from calkit.stats.pairs import ConfidencePairs, Pairs, equal_mass_bins
@@ -27,27 +27,10 @@ __all__ = ["Cells", "EqualMassCells", "KnownCells", "cells_of_pairs"]
 
 
 @dataclass(frozen=True)
-class Cells(ForecastStatistic[CellSums]):
-    """Statistic: :class:`CellSums` over fixed bins; of a view with keys, in the order of keys and bins.
+class Cells(OfFixedBins[CellSums]):
+    """Statistic: :class:`CellSums` over fixed bins; of a view with keys, in the order of keys and bins."""
 
-    Parameters
-    ----------
-    bins : UniformBins
-        Tells the bin of each forecast.
-    """
-
-    bins: UniformBins
-    is_sum: ClassVar[bool] = True
     counts_keys: ClassVar[bool] = True
-
-    @property
-    def view(self) -> View:  # type: ignore[override]
-        """Whose forecasts."""
-        return self.bins.view
-
-    def on(self, view: View) -> Cells:
-        """Return the same statistic of another view's forecasts."""
-        return Cells(replace(self.bins, view=view))
 
     def measure(self, rows: Rows) -> CellSums:
         """Return the sums of one block, by a kernel where the view has one."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,56 +78,12 @@ def filled_folds(sums: FoldSums) -> tuple[FloatArray, FloatArray]:
 
 
 @dataclass(frozen=True)
-class MeanInference:
-    """Percentiles of the bootstrap, for the mean of a quantity over rows.
-
-    Parameters
-    ----------
-    statistic : Statistic
-        One that is `groupable`.
-    """
+class _FoldBootstrap(ABC):
+    """Percentiles of the bootstrap, from sums over folds of the rows."""
 
     statistic: Statistic[Any]
-    pairing: ClassVar[str] = "mean"
 
-    def on(self, view: View) -> MeanInference:
-        """Return the method for another view."""
-        return replace(self, statistic=self.statistic.on(view))
-
-    def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
-        """Return what has to be counted."""
-        return () if resampling.confidence_level is None else (self.statistic.folded(resampling.folds),)
-
-    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
-        """Return the interval; none for a single row."""
-        if not summaries:
-            return Judgement()
-        weight, total = filled_folds(summaries[0])
-        if len(weight) < 2:
-            return Judgement()
-        # Sums over keys stand side by side.
-        total = total.sum(axis=1)
-        means = np.concatenate([(counts @ total) / (counts @ weight) for counts in resampling.draws(len(weight))])
-        low, high = np.quantile(means, resampling.tails)
-        return Judgement((min(float(low), value), max(float(high), value)))
-
-
-@dataclass(frozen=True)
-class RatioInference:
-    """Percentiles of the bootstrap, for a smooth function of several sums over the same rows.
-
-    Parameters
-    ----------
-    statistic : Statistic
-        One that is `groupable`, with several sums of each fold.
-    finish : callable
-        Turns weight and sums, (k,), into the value.
-    """
-
-    statistic: Statistic[Any]
-    finish: Callable[[float, FloatArray], float]
-
-    def on(self, view: View) -> RatioInference:
+    def on(self, view: View) -> Self:
         """Return the method for another view."""
         return replace(self, statistic=self.statistic.on(view))
 
@@ -141,12 +98,55 @@ class RatioInference:
         weight, total = filled_folds(summaries[0])
         if len(weight) < 2:
             return Judgement()
-        drawn = [
-            self.finish(float(w), sums)
-            for counts in resampling.draws(len(weight), total.shape[1])
-            for w, sums in zip(counts @ weight, counts @ total, strict=True)
-        ]
-        if not np.isfinite(drawn).all():
+        drawn = self._drawn(weight, total, resampling)
+        if drawn is None:
             return Judgement()
         low, high = np.quantile(drawn, resampling.tails)
         return Judgement((min(float(low), value), max(float(high), value)))
+
+    @abstractmethod
+    def _drawn(self, weight: FloatArray, total: FloatArray, resampling: Resampling) -> FloatArray | None:
+        """Return the values of drawn rows, from weights (m,) and sums (m, k) of the folds; None for no interval."""
+
+
+@dataclass(frozen=True)
+class MeanInference(_FoldBootstrap):
+    """Percentiles of the bootstrap, for the mean of a quantity over rows.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        One that is `groupable`.
+    """
+
+    pairing: ClassVar[str] = "mean"
+
+    def _drawn(self, weight: FloatArray, total: FloatArray, resampling: Resampling) -> FloatArray:
+        # Sums over keys stand side by side.
+        total = total.sum(axis=1)
+        return np.concatenate([(counts @ total) / (counts @ weight) for counts in resampling.draws(len(weight))])
+
+
+@dataclass(frozen=True)
+class RatioInference(_FoldBootstrap):
+    """Percentiles of the bootstrap, for a smooth function of several sums over the same rows.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        One that is `groupable`, with several sums of each fold.
+    finish : callable
+        Turns weight and sums, (k,), into the value.
+    """
+
+    finish: Callable[[float, FloatArray], float]
+
+    def _drawn(self, weight: FloatArray, total: FloatArray, resampling: Resampling) -> FloatArray | None:
+        drawn = np.array(
+            [
+                self.finish(float(w), sums)
+                for counts in resampling.draws(len(weight), total.shape[1])
+                for w, sums in zip(counts @ weight, counts @ total, strict=True)
+            ]
+        )
+        return drawn if np.isfinite(drawn).all() else None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-
 from calkit.hardening.guard import extra_of
 from calkit.io.formats import FORMATS, WritableFormat
 from calkit.io.text import COMPRESSIONS
-from calkit.printing import markdown_table
+from calkit.printing import markdown_table, summary_of
 
 __all__ = ["about", "markdown"]
 
@@ -35,7 +33,7 @@ def about(name: str) -> dict[str, str]:
     return {
         "name": name,
         "suffixes": " ".join(s for s in form.suffixes if not s.endswith(COMPRESSIONS)) or "(folders)",
-        "expected": (inspect.getdoc(form) or "").split("\n\n")[0].replace("\n", " "),
+        "expected": summary_of(form),
         "use": "read, write" if isinstance(form, WritableFormat) else "read",
         "library": library,
         "extra": extra_of(library),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 from calkit.plotting.base import OTHER_PLOTS, PLOTS
-from calkit.printing import markdown_table
+from calkit.printing import markdown_table, summary_of
 
 __all__ = ["about", "markdown"]
 
@@ -38,7 +38,7 @@ def about(name: str) -> dict[str, str]:
     return {
         "name": name,
         "class": f"{display.__module__}.{display.__qualname__}",
-        "summary": _summary(display),
+        "summary": summary_of(display),
         "parameters": ", ".join(f"{p.name}={p.default}" for p in own),
     }
 
@@ -47,9 +47,5 @@ def markdown() -> str:
     """Return the table of all plots, as the user guide has it."""
     rows = map(about, PLOTS)
     shown = [(f"`{row['name']}`", row["summary"], f"`{row['parameters']}`") for row in rows]
-    others = [(f"`{name}`", _summary(OTHER_PLOTS[name]), "") for name in OTHER_PLOTS]
+    others = [(f"`{name}`", summary_of(OTHER_PLOTS[name]), "") for name in OTHER_PLOTS]
     return markdown_table(("`--what`", "what it shows", "parameters"), [*shown, *others])
-
-
-def _summary(display: type) -> str:
-    return (inspect.getdoc(display) or "").split("\n\n")[0].replace("\n", " ")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,10 @@ from calkit.stats.folds import FoldSums, sum_folds
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.kernel_table import kernel_of
 from calkit.stats.rows import Rows
-from calkit.stats.statistic import ForecastStatistic
+from calkit.stats.statistic import ForecastStatistic, S_co
 from calkit.stats.views import TOP, View
 
-__all__ = ["BinSums", "KnownBins", "UniformBins"]
+__all__ = ["BinSums", "KnownBins", "OfFixedBins", "UniformBins"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,6 +197,29 @@ class UniformBins(ForecastStatistic[BinSums]):
         np.maximum(index, 0, out=index)
         index[unsure] = bin_index(forecasts.exact(unsure), edges)
         return index
+
+
+@dataclass(frozen=True)
+class OfFixedBins(ForecastStatistic[S_co]):
+    """A statistic of the forecasts of each of some fixed bins; subclasses define :meth:`count`.
+
+    Parameters
+    ----------
+    bins : UniformBins
+        Tells the bin of each forecast.
+    """
+
+    bins: UniformBins
+    is_sum: ClassVar[bool] = True
+
+    @property
+    def view(self) -> View:  # type: ignore[override]
+        """Whose forecasts."""
+        return self.bins.view
+
+    def on(self, view: View) -> Self:
+        """Return the same statistic of another view's forecasts."""
+        return replace(self, bins=replace(self.bins, view=view))
 
 
 @dataclass(frozen=True)

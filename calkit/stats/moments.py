@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.stats.bins import BinSums, UniformBins
+from calkit.stats.bins import BinSums, OfFixedBins
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.pairs import ConfidencePairs
-from calkit.stats.statistic import ForecastStatistic
-from calkit.stats.views import View
 
 __all__ = ["BinMoments", "Moments", "moments_of_pairs"]
 
@@ -58,26 +56,8 @@ class BinMoments:
 
 
 @dataclass(frozen=True)
-class Moments(ForecastStatistic[BinMoments]):
-    """Statistic: :class:`BinMoments` over fixed bins.
-
-    Parameters
-    ----------
-    bins : UniformBins
-        Tells the bin of each forecast.
-    """
-
-    bins: UniformBins
-    is_sum: ClassVar[bool] = True
-
-    @property
-    def view(self) -> View:  # type: ignore[override]
-        """Whose forecasts."""
-        return self.bins.view
-
-    def on(self, view: View) -> Moments:
-        """Return the same statistic of another view's forecasts."""
-        return Moments(replace(self.bins, view=view))
+class Moments(OfFixedBins[BinMoments]):
+    """Statistic: :class:`BinMoments` over fixed bins."""
 
     def count(self, forecasts: Forecasts) -> BinMoments:
         """Return the sums of one block."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from calkit.printing import markdown_table
+from calkit.printing import markdown_table, summary_of
 from calkit_torch.losses._base import LOSSES
 
 __all__ = ["about", "markdown"]
@@ -32,7 +32,7 @@ def about(name: str) -> dict[str, str]:
     return {
         "name": name,
         "spec": str(loss()),
-        "formula": loss.formula or (inspect.getdoc(loss) or "").split("\n\n")[0].replace("\n", " "),
+        "formula": loss.formula or summary_of(loss),
         "parameters": ", ".join(f"{p.name}={_shown(p.default)}" for p in parameters),
         "reference": loss.reference,
     }
