@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from calkit.errors import InputError, UsageError
 from calkit.evaluation.asked import choose_metrics
@@ -15,23 +15,12 @@ from calkit.evaluation.values import as_resampling, evaluation_of, statistics_of
 from calkit.executors import Executor, open_executor
 from calkit.metrics import Metric
 from calkit.metrics.base import as_predictions
+from calkit.metrics.shared import ArrayArguments
 from calkit.predictions import Predictions, not_predictions
 from calkit.shards import Shards
 from calkit.stats import By, View, summarize
 
 __all__ = ["evaluate"]
-
-
-class ArrayArguments(TypedDict, total=False):
-    """Keyword arguments of :func:`evaluate` that go with arrays, as the metric functions have them."""
-
-    from_logits: bool
-    sample_weight: Any
-    class_names: Any
-    labels_from: int
-    ignore_label: Any
-    class_axis: int | None
-    normalize: bool
 
 
 def evaluate(

@@ -10,14 +10,12 @@ from typing import Any, TypedDict
 
 from calkit.stats import View
 
-__all__ = ["SHARED_DEFAULTS", "SharedArguments", "documented", "split_arguments"]
+__all__ = ["SHARED_DEFAULTS", "ArrayArguments", "SharedArguments", "documented", "split_arguments"]
 
 
-class SharedArguments(TypedDict, total=False):
-    """Keyword arguments of every metric function; see their documentation there."""
+class ArrayArguments(TypedDict, total=False):
+    """Keyword arguments that go with arrays, of every metric function and of :func:`~calkit.evaluate`."""
 
-    target: str | View | None
-    by: Any
     from_logits: bool
     sample_weight: Any
     class_names: Any
@@ -25,6 +23,13 @@ class SharedArguments(TypedDict, total=False):
     ignore_label: Any
     class_axis: int | None
     normalize: bool
+
+
+class SharedArguments(ArrayArguments, total=False):
+    """Keyword arguments of every metric function; see their documentation there."""
+
+    target: str | View | None
+    by: Any
 
 
 #: The arguments by their defaults.
