@@ -72,8 +72,9 @@ def made_rows(report: Report) -> list[tuple[str, str]]:
     ]
     if report.confidence_level is not None:
         level = f"{report.confidence_level * 100:g}\N{NO-BREAK SPACE}%"
-        resamples = f"a bootstrap of {report.n_resamples:,} resamples, seed {report.random_state}"
-        rows.append(("intervals", f"{level}; Clopper-Pearson for shares and for MCE, else {resamples}"))
+        exact = "Clopper-Pearson for shares and for MCE, the law of the noise for other errors of bins"
+        drawn = f"a bootstrap of {report.n_resamples:,} resamples, seed {report.random_state}, for means"
+        rows.append(("intervals", f"{level}; {exact}; {drawn}"))
     return rows
 
 
