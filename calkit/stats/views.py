@@ -121,9 +121,14 @@ def _outcome(rows: Rows) -> NDArray[Any]:
     return rows.votes if rows.votes is not None else rows.one_hot
 
 
+# What is kept of a sum of probabilities.
+_BITS = 46
+
+
 def _sums(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return sums of probabilities to 13 decimals, so that 0.1 + 0.2 ties with 0.3; rounding may put them above 1."""
-    return np.minimum(np.round(p, 13), 1)
+    """Return sums of probabilities to 46 bits, so that 0.1 + 0.2 ties with 0.3; rounding may put them above 1."""
+    fraction, exponent = np.frexp(p)
+    return np.minimum(np.ldexp(np.rint(np.ldexp(fraction, _BITS)), exponent - _BITS), 1)
 
 
 def _excess_of_sums(rows: Rows) -> float:
