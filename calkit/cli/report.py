@@ -84,7 +84,7 @@ def command(
     \b
     calkit report logits.npz -o report.html
     calkit report runs/ce runs/focal -m temperature:objective=ece -o report.html
-    calkit report scores.csv --target positive --by region -o report.html
+    calkit report scores.csv --as-is --target positive --by region -o report.html
     calkit report runs/ce --format json
     """  # noqa: D301
     if output is None and form == "html":

@@ -19,7 +19,7 @@ from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
 from calkit.report.contrasts import Measured, changed, contrasts_of, differences_of, distinct_of
 from calkit.report.entries import Entry, told_apart
-from calkit.report.measure import Asked, diagram_of, measured, swept, view_of
+from calkit.report.measure import Asked, diagram_of, measured, metric_target, swept
 from calkit.report.model import Report, Result, SavedEpoch, Subject, Training
 from calkit.report.values import MetricInfo
 
@@ -128,7 +128,7 @@ def make_report(
 def _info(metric: Metric, entries: Sequence[Entry], target: str | View | None) -> MetricInfo:
     if target is not None or all(entry.predictions.one_column for entry in entries):
         predictions = entries[0].predictions
-        metric = metric.bind(predictions, view_of(predictions, target))
+        metric = metric.bind(predictions, metric_target(predictions, target))
     return MetricInfo(metric.spec, metric.heading, metric.percent, metric.higher_is_better)
 
 
@@ -165,7 +165,7 @@ def _subject(
         class_names=None if names is None else tuple(str(item) for item in names),
         results=tuple(results),
         training=None if entry.run is None else _training(entry.run, predictions, asked),
-        sweep=swept(predictions, asked.n_bins, asked.view, _temperatures(results)),
+        sweep=swept(predictions, asked, _temperatures(results)),
         fit_samples=entry.fit_samples,
         target=asked.view.spec,
         by=asked.by,

@@ -30,17 +30,19 @@ def judged_classes(errors: ErrorsByKey, names: Sequence[str], level: float | Non
         Of the limits; None for none.
     """
     value = errors.value
-    columns = [tuple(column.tolist()) for column in (errors.frequency, errors.probability, value)]
+    frequency, probability, ece = (tuple(c.tolist()) for c in (errors.frequency, errors.probability, value))
     if errors.sums.soft.any():
         # Shares of votes have another noise than labels.
-        return ClassErrors(*columns)
+        return ClassErrors(frequency, probability, ece)
     adjusted = errors.p_adjusted
     sure = np.flatnonzero(adjusted <= 1 - (_LEVEL if level is None else level))
-    # Of two classes, the one says it all.
-    order = sure[np.argsort(-value[sure], kind="stable")] if errors.n_keys > 2 else []
-    worst = [_worst(errors, int(k), names, level) for k in order[:_MOST]]
-    noise = tuple(errors.floor.tolist()), tuple(adjusted.tolist())
-    return ClassErrors(*columns, *noise, tuple(worst), len(order))
+    if errors.n_keys < 3:
+        # Of two classes, the one says it all.
+        sure = sure[:0]
+    order = sure[np.argsort(-value[sure], kind="stable")].tolist()
+    worst = tuple(_worst(errors, k, names, level) for k in order[:_MOST])
+    floor = tuple(errors.floor.tolist())
+    return ClassErrors(frequency, probability, ece, floor, tuple(adjusted.tolist()), worst, len(order))
 
 
 def _worst(errors: ErrorsByKey, key: int, names: Sequence[str], level: float | None) -> WorstClass:

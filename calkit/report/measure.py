@@ -17,7 +17,7 @@ from calkit.inference.by_key import ErrorsByKey
 from calkit.inference.counts import Cells
 from calkit.inference.judgement import Judgement
 from calkit.inference.means import MeanInference
-from calkit.metrics import Metric
+from calkit.metrics import Metric, get_metric
 from calkit.metrics.binned import expected_gap
 from calkit.predictions import Predictions
 from calkit.registry import unknown_name
@@ -32,7 +32,7 @@ from calkit.stats.views import TOP, Classwise, MultiLabel, get_view
 if TYPE_CHECKING:
     from calkit.inference.resampling import Resampling
 
-__all__ = ["Asked", "diagram_of", "measured", "swept", "view_of"]
+__all__ = ["Asked", "diagram_of", "measured", "metric_target", "swept", "view_of"]
 
 # A table of more classes than this says nothing to anyone, and takes as long as all the rest.
 _MOST_CLASSES = 1000
@@ -67,13 +67,16 @@ class Asked:
         None for no intervals.
     by : str or None
         The column that tells the groups.
+    loss : Metric
+        The NLL of what is judged.
     """
 
     metrics: tuple[Metric, ...]
     view: View
     n_bins: int
     resampling: Resampling | None
-    by: str | None = None
+    by: str | None
+    loss: Metric
 
     @classmethod
     def of(
@@ -98,7 +101,9 @@ class Asked:
         view = view_of(predictions, target)
         if by is not None:
             _check_groups(predictions, by)
-        return cls(choose_metrics(metrics, predictions, view), view, n_bins, resampling, by)
+        judged = metric_target(predictions, target)
+        loss = get_metric("nll").bind(predictions, judged)
+        return cls(choose_metrics(metrics, predictions, judged), view, n_bins, resampling, by, loss)
 
     @property
     def statistics(self) -> list[Statistic[Any]]:
@@ -111,6 +116,11 @@ def view_of(predictions: Predictions, target: str | View | None = None) -> View:
     if target is None:
         return MultiLabel() if predictions.multilabel else TOP
     return get_view(target).bind(predictions)
+
+
+def metric_target(predictions: Predictions, target: str | View | None = None) -> str | View | None:
+    """Return the target of the metrics: with none, those of K columns judge whole distributions where they can."""
+    return TOP if target is None and predictions.one_column else target
 
 
 def _check_groups(predictions: Predictions, by: str) -> None:
@@ -252,20 +262,20 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _ID_LETTERS else f"{text[: _ID_LETTERS - 1]}…"
 
 
-def swept(predictions: Predictions, n_bins: int, view: View, fitted: Iterable[float]) -> Sweep | None:
+def swept(predictions: Predictions, asked: Asked, fitted: Iterable[float]) -> Sweep | None:
     """Return the scores at many temperatures, 1 and the fitted ones among them; None where that cannot be had.
 
     Of several events (classes) there is none: one diagram does not show them.
     """
-    if predictions.kind == "confidence" or view.keyed:
+    if predictions.kind == "confidence" or asked.view.keyed:
         return None
     scores = predictions.n_samples * (predictions.n_classes or 1)
     steps = next((n for n, limit in _STEPS if n * scores <= limit), None)
     if steps is None:
         return None
     grid = _temperatures(steps, list(fitted))
-    (nll,) = choose_metrics(["nll"], predictions, view)
-    bins = [At(UniformBins(n_bins, view), Temperature(1 / t)) for t in grid]
+    nll = asked.loss
+    bins = [At(UniformBins(asked.n_bins, asked.view), Temperature(1 / t)) for t in grid]
     losses = [At(nll.statistic, Temperature(1 / t)) for t in grid]
     # One temperature after the other: what both statistics need of it is computed once.
     wanted = [item for pair in zip(bins, losses, strict=True) for item in pair]

@@ -81,7 +81,7 @@ def worst_rows(subject: Subject) -> list[tuple[str, ...]]:
     what noise alone would give, and the p-value.
     """
     classes = subject.before.classes
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for item in () if classes is None else classes.worst:
         gap = item.probability - item.frequency
         limits = (

@@ -188,7 +188,8 @@ class ClassErrors:
         weight = bins.weight.sum(axis=1)
         gaps = np.abs(bins.confidence - bins.correct).sum(axis=1)
         arrays = (bins.correct.sum(axis=1), bins.confidence.sum(axis=1), gaps)
-        return cls(*(tuple((array / weight).tolist()) for array in arrays))
+        frequency, probability, ece = (tuple((array / weight).tolist()) for array in arrays)
+        return cls(frequency, probability, ece)
 
 
 @dataclass(frozen=True)
