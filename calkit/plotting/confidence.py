@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, one_view, taken_predictions
+from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, one_view
+from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
 from calkit.plotting.style import draw_legend, wrapped
 from calkit.stats import BinSums, UniformBins, View, summarize
 from calkit.stats.binning import as_n_bins
@@ -60,6 +61,7 @@ class ConfidenceDisplay(PredictionsDisplay):
         self.name = name
 
     @classmethod
+    @counts_predictions
     def from_predictions(
         cls,
         y_true: Any,
@@ -67,52 +69,26 @@ class ConfidenceDisplay(PredictionsDisplay):
         *,
         n_bins: int = 25,
         target: str | View | None = None,
-        from_logits: bool = False,
-        sample_weight: Any = None,
-        class_names: Any = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
+        **shared: Unpack[DisplayArguments],
     ) -> Self:
         """Count predictions into bins and draw the histogram.
 
         Parameters
         ----------
-        y_true : array-like of shape (n,), or Predictions
-            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
-        y_proba : array-like of shape (n, K) or (n,), optional
-            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
         n_bins : int, default=25
             Number of bins of equal width.
-        target : str or View, optional
-            Which forecasts: ``"top"``, ``"positive:class=NAME"``, ``"top-5"``; by default the top label of K columns,
-            and of one column the event itself.
-        from_logits : bool, default=False
-            Whether `y_proba` holds logits.
-        sample_weight : array-like of shape (n,), optional
-            Weights.
-        class_names : sequence, optional
-            The class each column stands for.
-        name : str, optional
-            Title.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure.
-        plot : bool, default=True
-            Whether to draw now.
 
         Returns
         -------
         ConfidenceDisplay
         """
-        predictions = taken_predictions(
-            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
-        )
+        predictions, shown = taken(y_true, y_proba, shared)
         view = one_view(predictions, target)
         statistic = UniformBins(as_n_bins(n_bins), view)
-        display = cls(summarize(predictions, [statistic])[statistic], name=name)
+        display = cls(summarize(predictions, [statistic])[statistic])
         display.x_label, _ = axis_labels(view)
         display.words = ("right", "wrong") if view == TOP else ("y = 1", "y = 0")
-        return display.plot(ax) if plot else display
+        return shown(display)
 
     def frame(self) -> dict[str, NDArray[Any]]:
         """Return edges and the weight of right and wrong answers of each bin as columns."""
@@ -120,7 +96,9 @@ class ConfidenceDisplay(PredictionsDisplay):
         wrong = self.bins.weight - self.bins.correct
         return {"lower": lower, "upper": upper, "right": self.bins.correct, "wrong": wrong}
 
-    def plot(self, ax: Axes | None = None, *, name: str | None = None) -> Self:
+    def plot(
+        self, ax: Axes | None = None, *, name: str | None = None, curve_kwargs: Mapping[str, Any] | None = None
+    ) -> Self:
         """Draw the histogram.
 
         Parameters
@@ -129,6 +107,8 @@ class ConfidenceDisplay(PredictionsDisplay):
             Where to draw; by default a new figure.
         name : str, optional
             Title, instead of `name`.
+        curve_kwargs : mapping, optional
+            For both outlines: ``{"linewidth": 3}``.
 
         Returns
         -------
@@ -143,8 +123,10 @@ class ConfidenceDisplay(PredictionsDisplay):
         lower, upper = self.bins.edges
         edges = np.append(lower, upper[-1])
         right, wrong = self.bins.correct, self.bins.weight - self.bins.correct
-        self.right_ = self._outline(ax, right, edges, self.words[0], color=_RIGHT, fill=True, alpha=0.45)
-        self.wrong_ = self._outline(ax, wrong, edges, self.words[1], color=_WRONG, linewidth=1.8)
+        for_right = {"color": _RIGHT, "fill": True, "alpha": 0.45, **(curve_kwargs or {})}
+        for_wrong = {"color": _WRONG, "linewidth": 1.8, **(curve_kwargs or {})}
+        self.right_ = self._outline(ax, right, edges, self.words[0], **for_right)
+        self.wrong_ = self._outline(ax, wrong, edges, self.words[1], **for_wrong)
         ax.set(xlim=(0, 1), ylim=(0, None), xlabel=self.x_label, ylabel="Share %")
         if self.name:
             ax.set_title(wrapped(self.name, 42))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.curves import high_confidence_curve
-from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
+from calkit.plotting.base import PLOTS, CurveDisplay
+from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
 from calkit.stats import View
 
@@ -53,56 +54,24 @@ class _RankedDisplay(CurveDisplay):
         self.name = name
 
     @classmethod
+    @counts_predictions
     def from_predictions(
         cls,
         y_true: Any,
         y_proba: Any = None,
         *,
         target: str | View | None = None,
-        from_logits: bool = False,
-        sample_weight: Any = None,
-        class_names: Any = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        curve_kwargs: Mapping[str, Any] | None = None,
+        **shared: Unpack[DisplayArguments],
     ) -> Self:
         """Rank predictions by confidence and draw the curve.
-
-        Parameters
-        ----------
-        y_true : array-like of shape (n,), or Predictions
-            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
-        y_proba : array-like of shape (n, K) or (n,), optional
-            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
-        target : str or View, optional
-            Which forecasts: ``"top"``, ``"positive:class=NAME"``, ``"top-5"``; by default the top label of K columns,
-            and of one column the event itself.
-        from_logits : bool, default=False
-            Whether `y_proba` holds logits.
-        sample_weight : array-like of shape (n,), optional
-            Weights.
-        class_names : sequence, optional
-            The class each column stands for.
-        name : str, optional
-            What the legend calls the model.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
-        plot : bool, default=True
-            Whether to draw now.
-        curve_kwargs : mapping, optional
-            For the line.
 
         Returns
         -------
         display
         """
-        predictions = taken_predictions(
-            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
-        )
+        predictions, shown = taken(y_true, y_proba, shared)
         curve = high_confidence_curve(predictions, target=target)
-        display = cls(curve.threshold, curve.share, curve.accuracy, name=name)
-        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+        return shown(cls(curve.threshold, curve.share, curve.accuracy))
 
     def frame(self) -> dict[str, NDArray[Any]]:
         """Return threshold, coverage and accuracy as columns, one row per confidence that occurs."""
