@@ -150,7 +150,7 @@ def _subject(
                 fitted=told.fitted,
                 fitted_on=entry.fitted_on,
                 symbols=told.symbols,
-                notes=told.notes,
+                notes=told.sentences,
                 temperature=told.temperature,
             )
         )

@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula, with_bias
-from calkit.calibrators.inputs import softmax
+from calkit.calibrators.inputs import divided, softmax
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import CalibrationWarning, InputError
@@ -103,7 +103,7 @@ class TeacherTemperature(Calibrator):
             raise ValueError(f"temperature_ is {self.temperature_!r:.40}, but must be a positive number")
 
     def _logits(self, logits: Floats) -> Floats:
-        return logits / logits.dtype.type(self.temperature_)
+        return divided(logits, self.temperature_)
 
     def _log_proba(self, logits: Floats) -> Floats:
         return np.asarray(log_softmax(self._logits(logits), axis=1))
@@ -118,4 +118,9 @@ class TeacherTemperature(Calibrator):
     def describe(self) -> Description:
         """Return the temperature and the share of agreement."""
         values = (FittedValue("temperature", self.temperature_, "T"), FittedValue("agreement", self.agreement_))
-        return Description("temperature from a teacher", values, temperature=self.temperature_)
+        return Description(
+            "temperature from a teacher",
+            values,
+            temperature=self.temperature_,
+            equation=f"p = softmax(z / {self.temperature_:.4g})",
+        )
