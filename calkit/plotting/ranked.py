@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 from calkit.curves import high_confidence_curve
 from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
+from calkit.predictions import Predictions
 from calkit.stats import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay"]
+__all__ = ["HighConfidenceDisplay", "RankedDisplay", "RiskCoverageDisplay", "thinned"]
 
 # Points of a curve that are drawn at most.
 _POINTS = 2000
@@ -24,33 +26,18 @@ _POINTS = 2000
 _MARKED = 12
 
 
-class _RankedDisplay(CurveDisplay):
-    """A curve over thresholds of confidence.
+def thinned(n: int) -> NDArray[np.intp]:
+    """Return which of n points to draw: all of few, else some that are evenly spread and both ends."""
+    return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
 
-    Parameters
-    ----------
-    threshold : ndarray of shape (m,)
-        Confidences that occur, falling.
-    coverage : ndarray of shape (m,)
-        Share of the (weighted) samples of at least that confidence, in (0, 1].
-    accuracy : ndarray of shape (m,)
-        Accuracy of those samples, in [0, 1].
-    name : str, optional
-        What the legend calls the model.
-    """
 
-    def __init__(
-        self,
-        threshold: NDArray[np.float64],
-        coverage: NDArray[np.float64],
-        accuracy: NDArray[np.float64],
-        *,
-        name: str | None = None,
-    ) -> None:
-        self.threshold = threshold
-        self.coverage = coverage
-        self.accuracy = accuracy
-        self.name = name
+class RankedDisplay(CurveDisplay):
+    """A curve over the forecasts in the order of their probabilities; subclasses define :meth:`of`."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, predictions: Predictions, *, target: str | View | None, name: str | None) -> Self:
+        """Return the display of predictions, not drawn yet."""
 
     @classmethod
     def from_predictions(
@@ -100,22 +87,51 @@ class _RankedDisplay(CurveDisplay):
         predictions = taken_predictions(
             y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
         )
-        curve = high_confidence_curve(predictions, target=target)
-        display = cls(curve.threshold, curve.share, curve.accuracy, name=name)
+        display = cls.of(predictions, target=target, name=name)
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+
+
+class _ThresholdDisplay(RankedDisplay):
+    """A curve over thresholds of confidence.
+
+    Parameters
+    ----------
+    threshold : ndarray of shape (m,)
+        Confidences that occur, falling.
+    coverage : ndarray of shape (m,)
+        Share of the (weighted) samples of at least that confidence, in (0, 1].
+    accuracy : ndarray of shape (m,)
+        Accuracy of those samples, in [0, 1].
+    name : str, optional
+        What the legend calls the model.
+    """
+
+    def __init__(
+        self,
+        threshold: NDArray[np.float64],
+        coverage: NDArray[np.float64],
+        accuracy: NDArray[np.float64],
+        *,
+        name: str | None = None,
+    ) -> None:
+        self.threshold = threshold
+        self.coverage = coverage
+        self.accuracy = accuracy
+        self.name = name
+
+    @classmethod
+    def of(cls, predictions: Predictions, *, target: str | View | None, name: str | None) -> Self:
+        """Return the display of predictions, not drawn yet."""
+        curve = high_confidence_curve(predictions, target=target)
+        return cls(curve.threshold, curve.share, curve.accuracy, name=name)
 
     def frame(self) -> dict[str, NDArray[Any]]:
         """Return threshold, coverage and accuracy as columns, one row per confidence that occurs."""
         return {"threshold": self.threshold, "coverage": self.coverage, "accuracy": self.accuracy}
 
-    def _thinned(self) -> NDArray[np.intp]:
-        """Return which points to draw: all of few, else some that are evenly spread and both ends."""
-        n = len(self.threshold)
-        return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
-
 
 @PLOTS.register("risk-coverage")
-class RiskCoverageDisplay(_RankedDisplay):
+class RiskCoverageDisplay(_ThresholdDisplay):
     """Error among the most confident answers, against the share of samples that are answered.
 
     Made by :meth:`from_predictions` or ``from_estimator``.
@@ -142,7 +158,7 @@ class RiskCoverageDisplay(_RankedDisplay):
     y_label = "Risk: % of them wrong"
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
-        at = self._thinned()
+        at = thinned(len(self.threshold))
         style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
         label = wrapped(self.name, 40) if self.name else "most confident first"
         # A line of few points is marked: it may be a single one.
@@ -155,7 +171,7 @@ class RiskCoverageDisplay(_RankedDisplay):
 
 
 @PLOTS.register("high-confidence")
-class HighConfidenceDisplay(_RankedDisplay):
+class HighConfidenceDisplay(_ThresholdDisplay):
     """Share and accuracy of the samples whose confidence is at least a threshold: S99 for every threshold.
 
     The accuracy of a calibrated model lies above the dotted diagonal everywhere. Made by :meth:`from_predictions` or
@@ -177,7 +193,7 @@ class HighConfidenceDisplay(_RankedDisplay):
     y_label = "Share, accuracy %"
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
-        at = self._thinned()
+        at = thinned(len(self.threshold))
         style = {"color": COLOURS[index % len(COLOURS)], "linewidth": 1.6, **curve_kwargs}
         name = f"{wrapped(self.name, 34)}: " if self.name else ""
         if not index:
