@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from calkit.estimators.binned import NORMS
 from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.floors import Floor, NullLaw, drawn_law, normal_law, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
-from calkit.inference.judgement import Judgement, Pooled, seminorm_limits
+from calkit.inference.judgement import SEMINORM, Judgement, Pooled, seminorm_limits
 from calkit.inference.label_bins import LabelSums
 from calkit.inference.means import clopper_pearson, filled_folds
 from calkit.inference.resampling import Resampling
@@ -64,6 +64,11 @@ class GapInference:
     def pairing(self) -> str | None:
         """How differences of two models are found; see :class:`Inference`."""
         return "gaps" if self.norm == "l1" else None
+
+    @property
+    def interval(self) -> str:
+        """How the interval is found."""
+        return _SAID.get(self.norm, SEMINORM)
 
     def on(self, view: View) -> GapInference | None:
         """Return the method for another view; None for one with keys if the number of bins is not known."""
@@ -167,6 +172,11 @@ _LIMITS: dict[str, Callable[[CellSums, NullLaw, float], tuple[float, float, floa
 }
 
 
+_INVERTED, _ANALYTIC = "inverted from the floor", "analytic, of the debiased square (Sun et al. 2024)"
+#: How the interval is found, for the catalogue, by norm.
+_SAID = {"l1": _INVERTED, "l2": _ANALYTIC, "squared": _ANALYTIC, "max": "exact limits of all bins at once"}
+
+
 def _sum_over_keys(
     sums: CellSums,
     labels: LabelSums | None,
@@ -216,6 +226,11 @@ class SameTargetInference:
 
     method: GapInference
 
+    @property
+    def interval(self) -> str:
+        """How the interval is found."""
+        return self.method.interval
+
     def on(self, view: View) -> SameTargetInference | None:
         """Return the method for another view."""
         method = self.method.on(view)
@@ -251,6 +266,7 @@ class SquareInference:
     divisor: str = "n-1"
     n_bins: int | None = None
     view: View | None = None
+    interval: ClassVar[str] = _ANALYTIC
 
     def on(self, view: View) -> SquareInference | None:
         """Return the method for another view; None for one with keys if the number of bins is not known."""

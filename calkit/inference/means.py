@@ -21,6 +21,10 @@ __all__ = ["MeanInference", "ProportionInference", "RatioInference", "clopper_pe
 FloatArray = NDArray[np.float64]
 
 
+def _same(low: float, high: float) -> Limits:
+    return low, high
+
+
 @dataclass(frozen=True)
 class ProportionInference:
     """Clopper-Pearson: exact for a share of rows; never of width zero, even if all rows agree.
@@ -33,11 +37,15 @@ class ProportionInference:
     statistic : Statistic
     parts : callable
         Turns its summary into the weight of the rows that count, and of all rows.
+    between : callable, optional
+        Turns the limits of the share into the smallest and largest value in between, of a function of the share.
     """
 
     statistic: Statistic[Any]
     parts: Callable[[Any], tuple[float, float]]
+    between: Callable[[float, float], Limits] = _same
     pairing: ClassVar[str] = "mean"
+    interval: ClassVar[str] = "exact (Clopper & Pearson)"
 
     def on(self, view: View) -> ProportionInference | None:
         """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
@@ -57,7 +65,7 @@ class ProportionInference:
             return Judgement()
         rows = weight**2 / squared
         low, high = clopper_pearson(np.array([hits / weight * rows]), np.array([rows]), *resampling.tails)
-        return Judgement((float(low[0]), float(high[0])))
+        return Judgement(self.between(float(low[0]), float(high[0])))
 
 
 def clopper_pearson(
@@ -131,6 +139,7 @@ class _FoldInference(ABC):
     """Limits that allow for skewness, from sums over folds of the rows."""
 
     statistic: Statistic[Any]
+    interval: ClassVar[str] = "Student's t without the skewness of the rows (Hall 1992)"
 
     def on(self, view: View) -> Self:
         """Return the method for another view."""

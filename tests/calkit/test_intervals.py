@@ -17,6 +17,8 @@ from calkit.errors import InputError, UsageError
 from calkit.inference.means import skewed_limits
 from calkit.inference.resampling import Resampling
 from calkit.metrics import available_metrics, get_metric
+from calkit.metrics.base import METRICS as DEFINITIONS
+from calkit.metrics.catalogue import about
 from calkit.stats import Folded, Folds, UniformBins, summarize
 from calkit.stats.bins import KnownBins
 from calkit.stats.classwise import ClasswiseBins
@@ -27,7 +29,7 @@ from tests.summaries import assert_equal_summaries
 
 # Errors whose sampling law is not known well enough for an interval.
 WITHOUT = {"ece-sweep", "kde-ece", "corp-mcb", "ucal", "tace"}
-WITHOUT |= {"murphy-res", "murphy-unc", "murphy-wbv", "murphy-wbc", "binned-refinement"}
+WITHOUT |= {"murphy-res", "murphy-wbv", "murphy-wbc", "binned-refinement"}
 MORE = ["ece:n_bins=7", "mce:binning=quantile", "s99:threshold=0.5"]
 METRICS = [*(name for name in available_metrics() if name not in WITHOUT), *MORE]
 # One of each kind, for tests that count the rows again and again.
@@ -69,6 +71,20 @@ def test_every_metric_has_an_interval_around_its_value(weighted):
         assert lowest <= limits[0] <= value <= limits[1] <= highest
         assert limits[0] < limits[1] or spec == "corp-unc"
     assert not set(calkit.evaluate(example(), WITHOUT, confidence_level=0.9).intervals.values()) - {None}
+
+
+@pytest.mark.parametrize("name", available_metrics())
+def test_the_catalogue_says_how_intervals_are_found_or_why_there_are_none(name):
+    said = about(DEFINITIONS[name])["interval"]
+    assert said.startswith("none: ") == (name in WITHOUT)
+    assert len(said) > 15
+
+
+def test_the_interval_of_the_variance_of_the_outcomes_is_that_of_their_rate():
+    # 5 of 10: the rate is in [0.1871, 0.8129] (Clopper & Pearson, tables), which holds 1/2; 9 of 10: [0.5550, 0.9975].
+    for came, expected in ((5, (0.1871 * 0.8129, 0.25)), (9, (0.9975 * 0.0025, 0.5550 * 0.4450))):
+        rows = calkit.Predictions(np.full(10, 0.3), np.arange(10) < came, kind="probs")
+        assert intervals(rows, ["murphy-unc"])["murphy-unc"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_without_a_level_there_are_none():
