@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from calkit.atomic import atomic_write
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import announce, check_output
+from calkit.cli.progress import computing
 from calkit.errors import UsageError
 from calkit.report import REPORT_FORMATS, Entry, make_report, render_report
 from calkit.report.entries import noted_warnings
@@ -94,18 +95,20 @@ def command(
     if not (as_is or fit.methods or fit.calibrators):
         fit = replace(fit, methods=("temperature",))
     check_output(output, [*inputs, *source.files(), *fit.files(), *([] if template is None else [str(template)])])
-    report = make_report(
-        [_entry(path, source, fit) for path in inputs],
-        metrics=split_specs(metrics) if metrics is not None else None,
-        target=target,
-        by=by,
-        n_bins=n_bins,
-        confidence_level=None if no_intervals else confidence_level,
-        random_state=random_state,
-        title=title,
-        command=_typed(click.get_current_context()),
-    )
-    text = render_report(report, form, template=template)
+    entries = [_entry(path, source, fit) for path in inputs]
+    with computing("the report"):
+        report = make_report(
+            entries,
+            metrics=split_specs(metrics) if metrics is not None else None,
+            target=target,
+            by=by,
+            n_bins=n_bins,
+            confidence_level=None if no_intervals else confidence_level,
+            random_state=random_state,
+            title=title,
+            command=_typed(click.get_current_context()),
+        )
+        text = render_report(report, form, template=template)
     if output is None:
         click.echo(text, nl=False)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.curves import high_confidence_curve
+from calkit.curves import HighConfidenceCurve, RiskCoverageCurve, high_confidence_curve
 from calkit.plotting.base import PLOTS, CurveDisplay
 from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
@@ -70,8 +70,39 @@ class _RankedDisplay(CurveDisplay):
         display
         """
         predictions, shown = taken(y_true, y_proba, shared)
-        curve = high_confidence_curve(predictions, target=target)
-        return shown(cls(curve.threshold, curve.share, curve.accuracy))
+        return shown(cls.from_curve(high_confidence_curve(predictions, target=target), plot=False))
+
+    @classmethod
+    def from_curve(
+        cls,
+        curve: HighConfidenceCurve | RiskCoverageCurve,
+        *,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw a curve that was computed elsewhere; ``from_pairs`` of its class takes summaries of parts of the rows.
+
+        Parameters
+        ----------
+        curve : HighConfidenceCurve or RiskCoverageCurve
+            From :mod:`calkit.curves`; both hold what either display needs.
+        name : str, optional
+            What the legend calls the model.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            For the line.
+
+        Returns
+        -------
+        display
+        """
+        display = cls(curve.threshold, curve.coverage, curve.accuracy, name=name)
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     def frame(self) -> dict[str, NDArray[Any]]:
         """Return threshold, coverage and accuracy as columns, one row per confidence that occurs."""
@@ -87,7 +118,7 @@ class _RankedDisplay(CurveDisplay):
 class RiskCoverageDisplay(_RankedDisplay):
     """Error among the most confident answers, against the share of samples that are answered.
 
-    Made by :meth:`from_predictions` or ``from_estimator``.
+    Made by :meth:`from_predictions`, :meth:`from_curve` or ``from_estimator``.
 
     Attributes
     ----------
@@ -127,8 +158,8 @@ class RiskCoverageDisplay(_RankedDisplay):
 class HighConfidenceDisplay(_RankedDisplay):
     """Share and accuracy of the samples whose confidence is at least a threshold: S99 for every threshold.
 
-    The accuracy of a calibrated model lies above the dotted diagonal everywhere. Made by :meth:`from_predictions` or
-    ``from_estimator``.
+    The accuracy of a calibrated model lies above the dotted diagonal everywhere. Made by :meth:`from_predictions`,
+    :meth:`from_curve` or ``from_estimator``.
 
     Attributes
     ----------

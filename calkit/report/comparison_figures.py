@@ -10,7 +10,7 @@ from calkit.metrics import get_metric
 from calkit.plotting import ReliabilityDisplay
 from calkit.plotting.style import curve_style
 from calkit.report.contrasts import COMPARED
-from calkit.report.figures import Key, Picture, canvas, colour_of, labels_of
+from calkit.report.figures import Key, Picture, canvas, colour_of
 from calkit.report.model import Report, Subject
 from calkit.report.svg import Glyphs, inline_svg
 from calkit.report.values import Measure, MetricInfo
@@ -65,8 +65,8 @@ def _overlay(subjects: Sequence[Subject], place: int, prefix: str, glyphs: Glyph
     ax, share_ax = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True, gridspec_kw={"hspace": 0.06})
     legend, words = [], []
     for i, subject in enumerate(subjects):
-        display = ReliabilityDisplay.from_bins(subject.results[place].diagram.to_bins(), plot=False)
-        display.x_label, display.y_label = labels_of(subject.target)
+        bins = subject.results[place].diagram.to_bins()
+        display = ReliabilityDisplay.from_bins(bins, target=subject.target, plot=False)
         display.plot(ax, share_ax=share_ax, band=False)
         style = curve_style(i)
         legend.append(Key(f"{i + 1} · {subject.name}", style["color"], style["marker"], style["linestyle"] != "-"))

@@ -12,19 +12,18 @@ import numpy as np
 
 from calkit.inference.means import clopper_pearson
 from calkit.plotting import HistoryDisplay, ReliabilityDisplay
-from calkit.plotting.base import axis_labels
 from calkit.plotting.panels import get_panel
 from calkit.plotting.style import COLOURS
 from calkit.report.svg import Glyphs, inline_svg
 from calkit.report.values import Diagram
 from calkit.report.words import percent
-from calkit.stats.views import TOP, Classwise, get_view
+from calkit.stats.views import TOP, get_view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Key", "Picture", "canvas", "colour_of", "history_pictures", "labels_of", "reliability_picture"]
+__all__ = ["Key", "Picture", "canvas", "colour_of", "history_pictures", "reliability_picture"]
 
 _NUMBER = re.compile(r"( by)?( [\d.]+ %)?$")
 
@@ -104,8 +103,7 @@ def reliability_picture(
     figure = canvas(4.8, 5.6)
     ax, share_ax = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True, gridspec_kw={"hspace": 0.06})
     kind = _PooledDisplay if get_view(target).keyed else ReliabilityDisplay
-    display = kind.from_bins(diagram.to_bins(), plot=False)
-    display.x_label, display.y_label = labels_of(target)
+    display = kind.from_bins(diagram.to_bins(), target=target, plot=False)
     display.plot(ax, share_ax=share_ax, style="bars")
     legend = tuple({key.label: key for key in [*_taken_legend(share_ax), *_taken_legend(ax)]}.values())
     if level is not None and not diagram.weighted:
@@ -113,11 +111,6 @@ def reliability_picture(
     words = _reliability_in_words(diagram, f"{display.measure} {percent(display.ece, 2)}", is_top=target == TOP.spec)
     alt = f"Reliability diagram, {title}. {words}"
     return Picture(title, inline_svg(figure, prefix=prefix, alt=alt, glyphs=glyphs), alt, legend)
-
-
-def labels_of(target: str) -> tuple[str, str]:
-    """Return what the axes of a diagram are called."""
-    return axis_labels(TOP if target == TOP.spec else Classwise())
 
 
 def _draw_intervals(ax: Axes, diagram: Diagram, level: float) -> None:

@@ -14,10 +14,11 @@ import numpy as np
 from calkit.errors import UsageError
 from calkit.evaluation.result import p_text
 from calkit.metrics import get_metric
+from calkit.plotting.base import labels_of
 from calkit.printing import json_text
 from calkit.registry import Registry
 from calkit.report.comparison_figures import comparison_pictures, difference_pictures, overlay_pictures
-from calkit.report.figures import Picture, colour_of, history_pictures, labels_of, reliability_picture
+from calkit.report.figures import Picture, colour_of, history_pictures, reliability_picture
 from calkit.report.model import Report, Subject
 from calkit.report.part_figures import class_pictures, group_pictures
 from calkit.report.svg import shared_glyphs
