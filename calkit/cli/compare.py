@@ -12,6 +12,7 @@ from calkit.atomic import atomic_write
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import check_output
 from calkit.cli.pictures import check_picture, picture_style, save_picture
+from calkit.cli.progress import computing
 from calkit.cli.tables import plain_table
 from calkit.comparison import Comparison, compare, difference_text
 from calkit.errors import UsageError
@@ -77,14 +78,15 @@ def command(
     models = _models(files, source, fit)
     if len(models) < 2:
         raise UsageError("compare takes two models or more: name another FILE, or a calibrator (-m temperature).")
-    found = compare(
-        models,
-        None if metrics is None else split_specs(metrics),
-        baseline=baseline,
-        target=target,
-        confidence_level=confidence_level,
-        random_state=random_state,
-    )
+    with computing("differences"):
+        found = compare(
+            models,
+            None if metrics is None else split_specs(metrics),
+            baseline=baseline,
+            target=target,
+            confidence_level=confidence_level,
+            random_state=random_state,
+        )
     if plot is not None:
         from calkit.plotting import ForestDisplay
 

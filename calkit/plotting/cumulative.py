@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.curves import CumulativeCurve, cumulative_curve
 from calkit.inference.laws import largest_tail, quantile
-from calkit.plotting.base import PLOTS
-from calkit.plotting.ranked import RankedDisplay, thinned
+from calkit.plotting.base import PLOTS, CurveDisplay
+from calkit.plotting.ranked import thinned
+from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
 from calkit.plotting.style import COLOURS, DASHES, foreground, wrapped
-from calkit.predictions import Predictions
 from calkit.stats import View
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ _TICKS = (0, 20, 40, 60, 80, 100)
 
 
 @PLOTS.register("cumulative")
-class CumulativeDisplay(RankedDisplay):
+class CumulativeDisplay(CurveDisplay):
     """Outcomes minus probabilities, summed from the least probable forecast on: S(q), without bins.
 
     The slope is the gap: the curve falls where probabilities are too high and rises where they are too low. Of a
     perfectly calibrated model the whole curve stays in the band 95 times out of 100; the largest distance from 0 is the
-    metric ``ks``, and outside of the band its p-value is below 5 %. Made by :meth:`from_predictions` or
-    ``from_estimator``.
+    metric ``ks``, and outside of the band its p-value is below 5 %. Made by :meth:`from_predictions`,
+    :meth:`from_curve` or ``from_estimator``.
 
     Parameters
     ----------
@@ -73,11 +73,60 @@ class CumulativeDisplay(RankedDisplay):
         self.band = band
 
     @classmethod
-    def of(cls, predictions: Predictions, *, target: str | View | None, name: str | None) -> Self:
-        """Return the display of predictions, not drawn yet."""
+    @counts_predictions
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_proba: Any = None,
+        *,
+        target: str | View | None = None,
+        **shared: Unpack[DisplayArguments],
+    ) -> Self:
+        """Sum the residuals of predictions and draw the curve.
+
+        Returns
+        -------
+        CumulativeDisplay
+        """
+        predictions, shown = taken(y_true, y_proba, shared)
         curve = cumulative_curve(predictions, target=target)
-        band = quantile(largest_tail, 1 - _LEVEL) * curve.sd if predictions.votes is None else None
-        return cls(curve, name=name, band=band)
+        return shown(cls.from_curve(curve, band=predictions.votes is None, plot=False))
+
+    @classmethod
+    def from_curve(
+        cls,
+        curve: CumulativeCurve,
+        *,
+        band: bool = True,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw a curve that was computed elsewhere; ``from_pairs`` of its class takes summaries of parts of the rows.
+
+        Parameters
+        ----------
+        curve : CumulativeCurve
+            From :func:`calkit.curves.cumulative_curve`.
+        band : bool, default=True
+            Whether there is a band; of soft labels there must not be one.
+        name : str, optional
+            What the legend calls the model.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            For the line.
+
+        Returns
+        -------
+        CumulativeDisplay
+        """
+        width = quantile(largest_tail, 1 - _LEVEL) * curve.sd if band else None
+        display = cls(curve, name=name, band=width)
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     def frame(self) -> dict[str, NDArray[np.float64]]:
         """Return probability, share of the forecasts, S and the limits of the band as columns."""

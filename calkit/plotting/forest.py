@@ -35,7 +35,7 @@ class _Line:
 class ForestDisplay:
     """Values of models, or their differences from a baseline, one panel for each metric.
 
-    Made by :meth:`from_comparison` or :meth:`from_evaluations`.
+    Made by :meth:`from_comparison`, :meth:`from_evaluation` or :meth:`from_evaluations`.
 
     Attributes
     ----------

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.curves import high_confidence_curve
-from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
+from calkit.curves import HighConfidenceCurve, RiskCoverageCurve, high_confidence_curve
+from calkit.plotting.base import PLOTS, CurveDisplay
+from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
-from calkit.predictions import Predictions
 from calkit.stats import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["HighConfidenceDisplay", "RankedDisplay", "RiskCoverageDisplay", "thinned"]
+__all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay", "thinned"]
 
 # Points of a curve that are drawn at most.
 _POINTS = 2000
@@ -31,67 +30,7 @@ def thinned(n: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
 
 
-class RankedDisplay(CurveDisplay):
-    """A curve over the forecasts in the order of their probabilities; subclasses define :meth:`of`."""
-
-    @classmethod
-    @abstractmethod
-    def of(cls, predictions: Predictions, *, target: str | View | None, name: str | None) -> Self:
-        """Return the display of predictions, not drawn yet."""
-
-    @classmethod
-    def from_predictions(
-        cls,
-        y_true: Any,
-        y_proba: Any = None,
-        *,
-        target: str | View | None = None,
-        from_logits: bool = False,
-        sample_weight: Any = None,
-        class_names: Any = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        curve_kwargs: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """Rank predictions by confidence and draw the curve.
-
-        Parameters
-        ----------
-        y_true : array-like of shape (n,), or Predictions
-            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
-        y_proba : array-like of shape (n, K) or (n,), optional
-            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
-        target : str or View, optional
-            Which forecasts: ``"top"``, ``"positive:class=NAME"``, ``"top-5"``; by default the top label of K columns,
-            and of one column the event itself.
-        from_logits : bool, default=False
-            Whether `y_proba` holds logits.
-        sample_weight : array-like of shape (n,), optional
-            Weights.
-        class_names : sequence, optional
-            The class each column stands for.
-        name : str, optional
-            What the legend calls the model.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
-        plot : bool, default=True
-            Whether to draw now.
-        curve_kwargs : mapping, optional
-            For the line.
-
-        Returns
-        -------
-        display
-        """
-        predictions = taken_predictions(
-            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
-        )
-        display = cls.of(predictions, target=target, name=name)
-        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
-
-
-class _ThresholdDisplay(RankedDisplay):
+class _RankedDisplay(CurveDisplay):
     """A curve over thresholds of confidence.
 
     Parameters
@@ -120,10 +59,55 @@ class _ThresholdDisplay(RankedDisplay):
         self.name = name
 
     @classmethod
-    def of(cls, predictions: Predictions, *, target: str | View | None, name: str | None) -> Self:
-        """Return the display of predictions, not drawn yet."""
-        curve = high_confidence_curve(predictions, target=target)
-        return cls(curve.threshold, curve.share, curve.accuracy, name=name)
+    @counts_predictions
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_proba: Any = None,
+        *,
+        target: str | View | None = None,
+        **shared: Unpack[DisplayArguments],
+    ) -> Self:
+        """Rank predictions by confidence and draw the curve.
+
+        Returns
+        -------
+        display
+        """
+        predictions, shown = taken(y_true, y_proba, shared)
+        return shown(cls.from_curve(high_confidence_curve(predictions, target=target), plot=False))
+
+    @classmethod
+    def from_curve(
+        cls,
+        curve: HighConfidenceCurve | RiskCoverageCurve,
+        *,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw a curve that was computed elsewhere; ``from_pairs`` of its class takes summaries of parts of the rows.
+
+        Parameters
+        ----------
+        curve : HighConfidenceCurve or RiskCoverageCurve
+            From :mod:`calkit.curves`; both hold what either display needs.
+        name : str, optional
+            What the legend calls the model.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            For the line.
+
+        Returns
+        -------
+        display
+        """
+        display = cls(curve.threshold, curve.coverage, curve.accuracy, name=name)
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     def frame(self) -> dict[str, NDArray[Any]]:
         """Return threshold, coverage and accuracy as columns, one row per confidence that occurs."""
@@ -131,10 +115,10 @@ class _ThresholdDisplay(RankedDisplay):
 
 
 @PLOTS.register("risk-coverage")
-class RiskCoverageDisplay(_ThresholdDisplay):
+class RiskCoverageDisplay(_RankedDisplay):
     """Error among the most confident answers, against the share of samples that are answered.
 
-    Made by :meth:`from_predictions` or ``from_estimator``.
+    Made by :meth:`from_predictions`, :meth:`from_curve` or ``from_estimator``.
 
     Attributes
     ----------
@@ -171,11 +155,11 @@ class RiskCoverageDisplay(_ThresholdDisplay):
 
 
 @PLOTS.register("high-confidence")
-class HighConfidenceDisplay(_ThresholdDisplay):
+class HighConfidenceDisplay(_RankedDisplay):
     """Share and accuracy of the samples whose confidence is at least a threshold: S99 for every threshold.
 
-    The accuracy of a calibrated model lies above the dotted diagonal everywhere. Made by :meth:`from_predictions` or
-    ``from_estimator``.
+    The accuracy of a calibrated model lies above the dotted diagonal everywhere. Made by :meth:`from_predictions`,
+    :meth:`from_curve` or ``from_estimator``.
 
     Attributes
     ----------
