@@ -69,8 +69,8 @@ _LEVEL = 0.95
     metavar="SHARE",
     help="Show the interval of each value that covers the population's with this probability: 0.95.",
 )
-@click.option("--resamples", type=click.IntRange(min=1), metavar="N", help="Bootstrap replicates. Default: 1000.")
-@click.option("--random-state", type=click.IntRange(min=0), metavar="N", help="Seed of the bootstrap. Default: 0.")
+@click.option("--resamples", type=click.IntRange(min=1), metavar="N", help="Draws of outcomes, rows. Default: 1000.")
+@click.option("--random-state", type=click.IntRange(min=0), metavar="N", help="Seed of the draws. Default: 0.")
 @click.option("-j", "--jobs", type=int, metavar="N", help="Threads; -1 for all cores. Default: as many as pay.")
 @click.option(
     "--dask",

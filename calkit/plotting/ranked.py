@@ -17,12 +17,17 @@ from calkit.stats import View
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay"]
+__all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay", "thinned"]
 
 # Points of a curve that are drawn at most.
 _POINTS = 2000
 # Curves of fewer points have markers.
 _MARKED = 12
+
+
+def thinned(n: int) -> NDArray[np.intp]:
+    """Return which of n points to draw: all of few, else some that are evenly spread and both ends."""
+    return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
 
 
 class _RankedDisplay(CurveDisplay):
@@ -108,11 +113,6 @@ class _RankedDisplay(CurveDisplay):
         """Return threshold, coverage and accuracy as columns, one row per confidence that occurs."""
         return {"threshold": self.threshold, "coverage": self.coverage, "accuracy": self.accuracy}
 
-    def _thinned(self) -> NDArray[np.intp]:
-        """Return which points to draw: all of few, else some that are evenly spread and both ends."""
-        n = len(self.threshold)
-        return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
-
 
 @PLOTS.register("risk-coverage")
 class RiskCoverageDisplay(_RankedDisplay):
@@ -142,7 +142,7 @@ class RiskCoverageDisplay(_RankedDisplay):
     y_label = "Risk: % of them wrong"
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
-        at = self._thinned()
+        at = thinned(len(self.threshold))
         style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
         label = wrapped(self.name, 40) if self.name else "most confident first"
         # A line of few points is marked: it may be a single one.
@@ -177,7 +177,7 @@ class HighConfidenceDisplay(_RankedDisplay):
     y_label = "Share, accuracy %"
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
-        at = self._thinned()
+        at = thinned(len(self.threshold))
         style = {"color": COLOURS[index % len(COLOURS)], "linewidth": 1.6, **curve_kwargs}
         name = f"{wrapped(self.name, 34)}: " if self.name else ""
         if not index:

@@ -143,7 +143,8 @@ class ReliabilityDisplay(Counted, PredictionsDisplay):
         target : str or View, optional
             ``"classwise"`` or ``"multilabel"`` for a diagram of each class; with `by`, any single one.
         by : str, optional
-            One of the columns of the predictions: a diagram for each of its values.
+            One of the columns of the predictions, ``"predicted class"`` or ``"true class"``: a diagram for each of its
+            values.
         n_bins, binning, style, band
             As for :meth:`from_predictions`.
 
