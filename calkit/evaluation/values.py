@@ -12,7 +12,7 @@ from calkit.evaluation.result import Evaluation
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric
-from calkit.stats import Statistic
+from calkit.stats import BinSums, Statistic
 from calkit.stats.views import Layout
 
 __all__ = ["as_resampling", "evaluation_of", "judgements_of", "statistics_of"]
@@ -65,6 +65,7 @@ def evaluation_of(
     """Return the evaluation that summaries tell."""
     values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in metrics}
     judgements = {} if resampling is None else judgements_of(metrics, values, summaries, resampling)
+    counted = {metric.spec: summaries[metric.statistic] for metric in metrics}
     level = None if resampling is None else resampling.confidence_level
     return Evaluation(
         values,
@@ -74,4 +75,5 @@ def evaluation_of(
         layout.kind,
         confidence_level=level,
         judgements=judgements,
+        bins={spec: summary for spec, summary in counted.items() if isinstance(summary, BinSums)},
     )

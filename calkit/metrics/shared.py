@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypedDict
 
@@ -126,34 +126,56 @@ def split_arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter
     return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
-def documented(function: Callable[..., Any], declared: Callable[..., Any], *, without: tuple[str, ...] = ()) -> None:
-    """Give a function the signature and the docstring of a declared one, with the shared arguments written out."""
+def documented(
+    function: Callable[..., Any],
+    declared: Callable[..., Any],
+    *,
+    without: tuple[str, ...] = (),
+    arrays: str = _ARRAYS,
+    usual: Mapping[str, str] = _USUAL,
+    more: Sequence[tuple[inspect.Parameter, str]] = (),
+    raises: str = _RAISES,
+) -> None:
+    """Give a function the signature and the docstring of a declared one, with the shared arguments written out.
+
+    Parameters
+    ----------
+    function, declared : callable
+        They may be the same.
+    without : tuple of str
+        Shared arguments that it has not.
+    arrays : str
+        What its docstring says of the first two arguments.
+    usual : mapping of str
+        What is said of own parameters where the docstring says nothing.
+    more : sequence of (Parameter, str)
+        Arguments behind the shared ones, each with what is said of it.
+    raises : str
+        The errors that all such functions raise.
+    """
     keyword = inspect.Parameter.KEYWORD_ONLY
-    declared_signature = inspect.signature(declared)
-    own = [p for p in declared_signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    shared = [
-        inspect.Parameter(name, keyword, default=value)
-        for name, value in SHARED_DEFAULTS.items()
-        if name not in without
-    ]
-    returns = float if declared_signature.return_annotation == "Recipe" else declared_signature.return_annotation
-    function.__signature__ = inspect.Signature([*own, *shared], return_annotation=returns)  # type: ignore[attr-defined]
-    shared_text = "".join(text for name, text in _SHARED.items() if name not in without)
+    signature = inspect.signature(declared)
+    own = {name: p for name, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
+    shared = [name for name in SHARED_DEFAULTS if name not in (*without, *own)]
+    named = [inspect.Parameter(name, keyword, default=SHARED_DEFAULTS[name]) for name in shared]
+    returns = float if signature.return_annotation == "Recipe" else signature.return_annotation
+    parameters = [*own.values(), *named, *(parameter for parameter, _ in more)]
+    function.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     text = inspect.getdoc(declared) or ""
-    named = {p.name for p in own}
-    usual = "".join(said for name, said in _USUAL.items() if name in named and f"\n{name} : " not in text)
-    function.__doc__ = _with_shared(text, usual, shared_text)
+    said = "".join(usual[name] for name in own if name in usual and f"\n{name} : " not in text)
+    shared_text = "".join([*(_SHARED[name] for name in shared), *(words for _, words in more)])
+    function.__doc__ = _assembled(text, (arrays, said), shared_text, raises)
 
 
-def _with_shared(text: str, usual: str, shared: str) -> str:
-    """Put the documentation of the usual and the shared arguments, and of errors, into a numpydoc docstring."""
+def _assembled(text: str, before: tuple[str, ...], after: str, raises: str) -> str:
+    """Put what is said of arguments before and after a function's own, and of errors, into its numpydoc docstring."""
     pieces = _HEADING.split(text)
     opening = pieces[0].rstrip()
     sections = dict(zip(pieces[1::2], (body.strip("\n") for body in pieces[2::2]), strict=True))
     own = sections.pop("Parameters", "")
-    parameters = "\n".join(piece.rstrip("\n") for piece in (_ARRAYS, usual, own, shared) if piece)
+    parameters = "\n".join(piece.rstrip("\n") for piece in (*before, own, after) if piece)
     ordered = {"Parameters": parameters, "Returns": sections.pop("Returns", "float")}
     raised = sections.pop("Raises", "")
-    ordered["Raises"] = "\n".join(piece.rstrip("\n") for piece in (_RAISES, raised) if piece)
+    ordered["Raises"] = "\n".join(piece.rstrip("\n") for piece in (raises, raised) if piece)
     ordered |= sections
     return "\n\n".join([opening, *(f"{name}\n{'-' * len(name)}\n{body}" for name, body in ordered.items())]) + "\n"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 
 from calkit.plotting.base import OTHER_PLOTS, PLOTS
+from calkit.plotting.shared import DISPLAY_ARGUMENTS
 from calkit.printing import markdown_table, summary_of
 
 __all__ = ["about", "markdown"]
 
-# Parameters that all displays have; they are documented with each.
-_SHARED = frozenset(
-    ("y_true", "y_proba", "from_logits", "sample_weight", "class_names", "name", "ax", "plot", "curve_kwargs")
-)
+# Arguments that all displays have, and Axes, which a spec cannot name.
+_NOT_SHOWN = frozenset((*DISPLAY_ARGUMENTS, "share_ax"))
 
 
 def about(name: str) -> dict[str, str]:
@@ -34,7 +33,7 @@ def about(name: str) -> dict[str, str]:
     """
     display = PLOTS[name]
     parameters = inspect.signature(display.from_predictions).parameters.values()
-    own = [p for p in parameters if p.name not in _SHARED and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    own = [p for p in parameters if p.name not in _NOT_SHOWN and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     return {
         "name": name,
         "class": f"{display.__module__}.{display.__qualname__}",

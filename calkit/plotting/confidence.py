@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, one_view, taken_predictions
+from calkit.errors import InputError
+from calkit.evaluation import Evaluation
+from calkit.plotting.base import PLOTS, PredictionsDisplay, labels_of, one_view
+from calkit.plotting.shared import DisplayArguments, bins_of, counts_predictions, taken
 from calkit.plotting.style import draw_legend, wrapped
 from calkit.stats import BinSums, UniformBins, View, summarize
 from calkit.stats.binning import as_n_bins
@@ -27,7 +30,7 @@ _RIGHT, _WRONG = "#4878a8", "#d9622b"
 class ConfidenceDisplay(PredictionsDisplay):
     """How sure a classifier is where it is right and where it is wrong, as densities.
 
-    Made by :meth:`from_predictions` or ``from_estimator``.
+    Made by :meth:`from_predictions`, :meth:`from_evaluation`, :meth:`from_bins` or ``from_estimator``.
 
     Parameters
     ----------
@@ -60,6 +63,7 @@ class ConfidenceDisplay(PredictionsDisplay):
         self.name = name
 
     @classmethod
+    @counts_predictions
     def from_predictions(
         cls,
         y_true: Any,
@@ -67,52 +71,93 @@ class ConfidenceDisplay(PredictionsDisplay):
         *,
         n_bins: int = 25,
         target: str | View | None = None,
-        from_logits: bool = False,
-        sample_weight: Any = None,
-        class_names: Any = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
+        **shared: Unpack[DisplayArguments],
     ) -> Self:
         """Count predictions into bins and draw the histogram.
 
         Parameters
         ----------
-        y_true : array-like of shape (n,), or Predictions
-            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
-        y_proba : array-like of shape (n, K) or (n,), optional
-            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
         n_bins : int, default=25
             Number of bins of equal width.
-        target : str or View, optional
-            Which forecasts: ``"top"``, ``"positive:class=NAME"``, ``"top-5"``; by default the top label of K columns,
-            and of one column the event itself.
-        from_logits : bool, default=False
-            Whether `y_proba` holds logits.
-        sample_weight : array-like of shape (n,), optional
-            Weights.
-        class_names : sequence, optional
-            The class each column stands for.
+
+        Returns
+        -------
+        ConfidenceDisplay
+        """
+        predictions, shown = taken(y_true, y_proba, shared)
+        view = one_view(predictions, target)
+        statistic = UniformBins(as_n_bins(n_bins), view)
+        return shown(cls.from_bins(summarize(predictions, [statistic])[statistic], target=view, plot=False))
+
+    @classmethod
+    def from_bins(
+        cls,
+        bins: BinSums,
+        *,
+        target: str | View = TOP,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw sums over bins of equal width that were counted elsewhere: on another machine, or over a stream.
+
+        Parameters
+        ----------
+        bins : BinSums
+        target : str or View, default="top"
+            Whose forecasts they are: it tells what the axis and the outcomes are called.
         name : str, optional
             Title.
         ax : matplotlib Axes, optional
             Where to draw; by default a new figure.
         plot : bool, default=True
             Whether to draw now.
+        curve_kwargs : mapping, optional
+            As for :meth:`plot`.
 
         Returns
         -------
         ConfidenceDisplay
+
+        Raises
+        ------
+        InputError
+            If there are several rows of bins, or they have other edges.
         """
-        predictions = taken_predictions(
-            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
-        )
-        view = one_view(predictions, target)
-        statistic = UniformBins(as_n_bins(n_bins), view)
-        display = cls(summarize(predictions, [statistic])[statistic], name=name)
-        display.x_label, _ = axis_labels(view)
-        display.words = ("right", "wrong") if view == TOP else ("y = 1", "y = 0")
-        return display.plot(ax) if plot else display
+        if bins.count.ndim != 1 or bins.lower is not None:
+            raise InputError("bins must be one row of bins of equal width.")
+        display = cls(bins, name=name)
+        display.x_label, _ = labels_of(target)
+        display.words = ("right", "wrong") if display.x_label == cls.x_label else ("y = 1", "y = 0")
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+
+    @classmethod
+    def from_evaluation(cls, evaluation: Evaluation, *, metric: str = "ece", **drawing: Any) -> Self:
+        """Draw the bins behind a metric of an evaluation, or of one of its groups; no rows are read again.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+            From :func:`calkit.evaluate`.
+        metric : str, default="ece"
+            Spec of one of its metrics that is computed from bins of equal width.
+        **drawing
+            `name`, `ax`, `plot`, `curve_kwargs`, as for :meth:`from_bins`.
+
+        Returns
+        -------
+        ConfidenceDisplay
+
+        Raises
+        ------
+        NotFoundError
+            If the evaluation has no such metric.
+        InputError
+            If its value does not come from bins of one event.
+        """
+        bins, target = bins_of(evaluation, metric)
+        return cls.from_bins(bins, target=target, **drawing)
 
     def frame(self) -> dict[str, NDArray[Any]]:
         """Return edges and the weight of right and wrong answers of each bin as columns."""
@@ -120,7 +165,9 @@ class ConfidenceDisplay(PredictionsDisplay):
         wrong = self.bins.weight - self.bins.correct
         return {"lower": lower, "upper": upper, "right": self.bins.correct, "wrong": wrong}
 
-    def plot(self, ax: Axes | None = None, *, name: str | None = None) -> Self:
+    def plot(
+        self, ax: Axes | None = None, *, name: str | None = None, curve_kwargs: Mapping[str, Any] | None = None
+    ) -> Self:
         """Draw the histogram.
 
         Parameters
@@ -129,6 +176,8 @@ class ConfidenceDisplay(PredictionsDisplay):
             Where to draw; by default a new figure.
         name : str, optional
             Title, instead of `name`.
+        curve_kwargs : mapping, optional
+            For both outlines: ``{"linewidth": 3}``.
 
         Returns
         -------
@@ -143,8 +192,10 @@ class ConfidenceDisplay(PredictionsDisplay):
         lower, upper = self.bins.edges
         edges = np.append(lower, upper[-1])
         right, wrong = self.bins.correct, self.bins.weight - self.bins.correct
-        self.right_ = self._outline(ax, right, edges, self.words[0], color=_RIGHT, fill=True, alpha=0.45)
-        self.wrong_ = self._outline(ax, wrong, edges, self.words[1], color=_WRONG, linewidth=1.8)
+        for_right = {"color": _RIGHT, "fill": True, "alpha": 0.45, **(curve_kwargs or {})}
+        for_wrong = {"color": _WRONG, "linewidth": 1.8, **(curve_kwargs or {})}
+        self.right_ = self._outline(ax, right, edges, self.words[0], **for_right)
+        self.wrong_ = self._outline(ax, wrong, edges, self.words[1], **for_wrong)
         ax.set(xlim=(0, 1), ylim=(0, None), xlabel=self.x_label, ylabel="Share %")
         if self.name:
             ax.set_title(wrapped(self.name, 42))

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.curves import high_confidence_curve
-from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
+from calkit.curves import HighConfidenceCurve, RiskCoverageCurve, high_confidence_curve
+from calkit.plotting.base import PLOTS, CurveDisplay
+from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
 from calkit.stats import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay"]
+__all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay", "thinned"]
 
 # Points of a curve that are drawn at most.
 _POINTS = 2000
 # Curves of fewer points have markers.
 _MARKED = 12
+
+
+def thinned(n: int) -> NDArray[np.intp]:
+    """Return which of n points to draw: all of few, else some that are evenly spread and both ends."""
+    return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
 
 
 class _RankedDisplay(CurveDisplay):
@@ -53,37 +59,40 @@ class _RankedDisplay(CurveDisplay):
         self.name = name
 
     @classmethod
+    @counts_predictions
     def from_predictions(
         cls,
         y_true: Any,
         y_proba: Any = None,
         *,
         target: str | View | None = None,
-        from_logits: bool = False,
-        sample_weight: Any = None,
-        class_names: Any = None,
+        **shared: Unpack[DisplayArguments],
+    ) -> Self:
+        """Rank predictions by confidence and draw the curve.
+
+        Returns
+        -------
+        display
+        """
+        predictions, shown = taken(y_true, y_proba, shared)
+        return shown(cls.from_curve(high_confidence_curve(predictions, target=target), plot=False))
+
+    @classmethod
+    def from_curve(
+        cls,
+        curve: HighConfidenceCurve | RiskCoverageCurve,
+        *,
         name: str | None = None,
         ax: Axes | None = None,
         plot: bool = True,
         curve_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Rank predictions by confidence and draw the curve.
+        """Draw a curve that was computed elsewhere; ``from_pairs`` of its class takes summaries of parts of the rows.
 
         Parameters
         ----------
-        y_true : array-like of shape (n,), or Predictions
-            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
-        y_proba : array-like of shape (n, K) or (n,), optional
-            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
-        target : str or View, optional
-            Which forecasts: ``"top"``, ``"positive:class=NAME"``, ``"top-5"``; by default the top label of K columns,
-            and of one column the event itself.
-        from_logits : bool, default=False
-            Whether `y_proba` holds logits.
-        sample_weight : array-like of shape (n,), optional
-            Weights.
-        class_names : sequence, optional
-            The class each column stands for.
+        curve : HighConfidenceCurve or RiskCoverageCurve
+            From :mod:`calkit.curves`; both hold what either display needs.
         name : str, optional
             What the legend calls the model.
         ax : matplotlib Axes, optional
@@ -97,28 +106,19 @@ class _RankedDisplay(CurveDisplay):
         -------
         display
         """
-        predictions = taken_predictions(
-            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
-        )
-        curve = high_confidence_curve(predictions, target=target)
-        display = cls(curve.threshold, curve.share, curve.accuracy, name=name)
+        display = cls(curve.threshold, curve.coverage, curve.accuracy, name=name)
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     def frame(self) -> dict[str, NDArray[Any]]:
         """Return threshold, coverage and accuracy as columns, one row per confidence that occurs."""
         return {"threshold": self.threshold, "coverage": self.coverage, "accuracy": self.accuracy}
 
-    def _thinned(self) -> NDArray[np.intp]:
-        """Return which points to draw: all of few, else some that are evenly spread and both ends."""
-        n = len(self.threshold)
-        return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
-
 
 @PLOTS.register("risk-coverage")
 class RiskCoverageDisplay(_RankedDisplay):
     """Error among the most confident answers, against the share of samples that are answered.
 
-    Made by :meth:`from_predictions` or ``from_estimator``.
+    Made by :meth:`from_predictions`, :meth:`from_curve` or ``from_estimator``.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ class RiskCoverageDisplay(_RankedDisplay):
     y_label = "Risk: % of them wrong"
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
-        at = self._thinned()
+        at = thinned(len(self.threshold))
         style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
         label = wrapped(self.name, 40) if self.name else "most confident first"
         # A line of few points is marked: it may be a single one.
@@ -158,8 +158,8 @@ class RiskCoverageDisplay(_RankedDisplay):
 class HighConfidenceDisplay(_RankedDisplay):
     """Share and accuracy of the samples whose confidence is at least a threshold: S99 for every threshold.
 
-    The accuracy of a calibrated model lies above the dotted diagonal everywhere. Made by :meth:`from_predictions` or
-    ``from_estimator``.
+    The accuracy of a calibrated model lies above the dotted diagonal everywhere. Made by :meth:`from_predictions`,
+    :meth:`from_curve` or ``from_estimator``.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ class HighConfidenceDisplay(_RankedDisplay):
     y_label = "Share, accuracy %"
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
-        at = self._thinned()
+        at = thinned(len(self.threshold))
         style = {"color": COLOURS[index % len(COLOURS)], "linewidth": 1.6, **curve_kwargs}
         name = f"{wrapped(self.name, 34)}: " if self.name else ""
         if not index:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
-from calkit.errors import InputError
-from calkit.estimators.corp import corp_decomposition, isotonic_curve
+from calkit.estimators.corp import corp_decomposition
 from calkit.estimators.ranked import Ranked
-from calkit.inference.whole import ranked_pairs
-from calkit.metrics.binned import expected_gap
-from calkit.metrics.binnings import get_binning
-from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, next_index, one_view, taken_predictions
-from calkit.plotting.reliability_bands import band_name, proportion_limits
-from calkit.plotting.reliability_styles import RANKED_STYLES, RELIABILITY_STYLES
+from calkit.evaluation import Evaluation
+from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, labels_of, next_index, one_view
+from calkit.plotting.reliability_bands import band_name
+from calkit.plotting.reliability_counts import Counted, Counting, parts_of
+from calkit.plotting.reliability_styles import RELIABILITY_STYLES
+from calkit.plotting.shared import DisplayArguments, bins_of, counts_predictions, taken
 from calkit.plotting.shares import draw_shares, histogram_axes
 from calkit.plotting.style import wrapped
 from calkit.predictions import Predictions
-from calkit.registry import unknown_name
-from calkit.stats import BinSums, Pairs, UniformBins, View, summarize
-from calkit.stats.views import Only, default_view, get_view
+from calkit.stats import BinSums, View
+from calkit.stats.views import TOP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,15 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["ReliabilityDisplay"]
 
-# Bins of the histogram below a diagram of equal-mass bins, whose own shares are all alike.
-_HISTOGRAM_BINS = 25
+
+def _together(text: str) -> str:
+    """Return a text that no line break parts."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 @PLOTS.register("reliability")
-class ReliabilityDisplay(PredictionsDisplay):
+class ReliabilityDisplay(Counted, PredictionsDisplay):
     """Reliability diagram of one set of predictions; several can be drawn on the same Axes.
 
-    Make one with :meth:`from_predictions`, :meth:`from_estimator` or :meth:`from_bins`.
+    Make one with :meth:`from_predictions`, :meth:`from_estimator`, :meth:`from_evaluation` or :meth:`from_bins`.
 
     Parameters
     ----------
@@ -90,15 +86,12 @@ class ReliabilityDisplay(PredictionsDisplay):
         style: str = "line",
         band: bool | str | None = None,
     ) -> None:
-        if bins.count.ndim != 1:
-            raise InputError(f"bins must be one row of bins, but have shape {bins.count.shape}.")
-        self.bins = bins
+        super().__init__(bins, histogram, ranked, style)
         self.name = name
-        self.histogram = bins if histogram is None else histogram
-        self.style, self.band = style, band
-        self._ranked = ranked
+        self.band = band
 
     @classmethod
+    @counts_predictions
     def from_predictions(
         cls,
         y_true: Any,
@@ -109,62 +102,31 @@ class ReliabilityDisplay(PredictionsDisplay):
         target: str | View | None = None,
         style: str = "line",
         band: bool | str | None = None,
-        from_logits: bool = False,
-        sample_weight: Any = None,
-        class_names: Any = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        **plot_kwargs: Any,
-    ) -> ReliabilityDisplay:
+        share_ax: Axes | None = None,
+        **shared: Unpack[DisplayArguments],
+    ) -> Self:
         """Count predictions into bins and draw them.
 
         Parameters
         ----------
-        y_true : array-like of shape (n,), or Predictions
-            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
-        y_proba : array-like of shape (n, K) or (n,), optional
-            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
         n_bins : int, default=15
             Number of bins (the paper's Figure 2 has 25).
         binning : {"uniform", "quantile"}, default="uniform"
             Bins of equal width or of equal mass.
-        target : str or View, optional
-            Which forecasts: ``"top"``, ``"positive:class=NAME"``, ``"top-5"``; by default the top label of K columns,
-            and of one column the event itself.
         style : {"line", "corp", "bars"}, default="line"
             As for :meth:`plot`. The style "corp" keeps every forecast, others only sums over bins.
         band : bool or {"consistency", "simultaneous"}, optional
             As for :meth:`plot`. A simultaneous band needs every forecast too.
-        from_logits : bool, default=False
-            Whether `y_proba` holds logits.
-        sample_weight : array-like of shape (n,), optional
-            Weights.
-        class_names : sequence, optional
-            The class each column stands for.
-        name : str, optional
-            What the legend calls the model.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
-        plot : bool, default=True
-            Whether to draw now.
-        **plot_kwargs
-            `share_ax`, `curve_kwargs`, as for :meth:`plot`.
+        share_ax : matplotlib Axes, optional
+            As for :meth:`plot`.
 
         Returns
         -------
         ReliabilityDisplay
-
-        Raises
-        ------
-        InputError
-            If the arrays do not fit each other, hold impossible values or are empty.
         """
-        predictions = taken_predictions(
-            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
-        )
-        display = cls._counted(predictions, one_view(predictions, target), n_bins, binning, name, style, band)
-        return display.plot(ax, **plot_kwargs) if plot else display
+        predictions, shown = taken(y_true, y_proba, shared, share_ax=share_ax)
+        counting = Counting(n_bins, binning, style, band)
+        return shown(cls._counted(counting, predictions, one_view(predictions, target)))
 
     @classmethod
     def each(
@@ -177,7 +139,7 @@ class ReliabilityDisplay(PredictionsDisplay):
         binning: str = "uniform",
         style: str = "line",
         band: bool | str | None = None,
-    ) -> dict[str, ReliabilityDisplay]:
+    ) -> dict[str, Self]:
         """Count a diagram for each class, or for each group of rows.
 
         Parameters
@@ -186,7 +148,8 @@ class ReliabilityDisplay(PredictionsDisplay):
         target : str or View, optional
             ``"classwise"`` or ``"multilabel"`` for a diagram of each class; with `by`, any single one.
         by : str, optional
-            One of the columns of the predictions: a diagram for each of its values.
+            One of the columns of the predictions, ``"predicted class"`` or ``"true class"``: a diagram for each of its
+            values.
         n_bins, binning, style, band
             As for :meth:`from_predictions`.
 
@@ -200,66 +163,37 @@ class ReliabilityDisplay(PredictionsDisplay):
         InputError
             If `target` is one event and there is no `by`, or both are several.
         """
-        if by is not None:
-            if by not in predictions.columns:
-                raise unknown_name("column", by, predictions.columns, of="the predictions")
-            column = np.asarray(predictions.columns[by])
-            names = sorted(set(column.tolist()), key=str)
-            parts = {f"{by} = {value}": predictions.take(column == value) for value in names}
-            view = one_view(predictions, target)
-            how = (n_bins, binning)
-            return {name: cls._counted(part, view, *how, name, style, band) for name, part in parts.items()}
-        view = (default_view(predictions) if target is None else get_view(target)).bind(predictions)
-        if view.name not in ("classwise", "multilabel"):
-            raise InputError(f"target={view.spec!r} is one event; use from_predictions, or name a column with by=.")
-        classes = predictions.class_names or range(predictions.n_classes or 0)
-        each = {f"class {label}": Only(view, column) for column, label in enumerate(classes)}
-        how = (n_bins, binning)
-        return {name: cls._counted(predictions, one, *how, name, style, band) for name, one in each.items()}
+        counting = Counting(n_bins, binning, style, band)
+        displays = {}
+        for name, part, view in parts_of(predictions, target, by):
+            displays[name] = cls._counted(counting, part, view)
+            displays[name].name = name
+        return displays
 
     @classmethod
-    def _counted(
-        cls,
-        predictions: Predictions,
-        view: View,
-        n_bins: int,
-        binning: str,
-        name: str | None,
-        style: str,
-        band: bool | str | None,
-    ) -> ReliabilityDisplay:
-        RELIABILITY_STYLES[style]
-        how = get_binning(binning, n_bins)
-        if not how.covers_all:
-            raise InputError(f"binning {binning!r} drops samples, so it cannot be drawn; use 'uniform' or 'quantile'.")
-        statistic, shares, pairs = how.statistic.on(view), UniformBins(_HISTOGRAM_BINS, view), Pairs(view)
-        wanted: list[Any] = [statistic]
-        if binning != "uniform":
-            wanted.append(shares)
-        if style in RANKED_STYLES or band_name(band) == "simultaneous":
-            wanted.append(pairs)
-        found = summarize(predictions, wanted)
-        forecasts = ranked_pairs(found[pairs]) if pairs in wanted else None
-        display = cls(
-            how.to_bins(found[statistic]),
-            name=name,
-            histogram=found.get(shares),
-            ranked=forecasts,
-            style=style,
-            band=band,
-        )
+    def _counted(cls, counting: Counting, predictions: Predictions, view: View) -> Self:
+        display = cls(**counting.of(predictions, view))
         display.x_label, display.y_label = axis_labels(view)
         return display
 
     @classmethod
     def from_bins(
-        cls, bins: BinSums, *, name: str | None = None, ax: Axes | None = None, plot: bool = True, **plot_kwargs: Any
-    ) -> ReliabilityDisplay:
+        cls,
+        bins: BinSums,
+        *,
+        target: str | View = TOP,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        **plot_kwargs: Any,
+    ) -> Self:
         """Draw sums over bins that were counted elsewhere: on another machine, or over a stream.
 
         Parameters
         ----------
         bins : BinSums
+        target : str or View, default="top"
+            Whose forecasts they are: it tells what the axes are called.
         name : str, optional
             What the legend calls the model.
         ax : matplotlib Axes, optional
@@ -274,43 +208,51 @@ class ReliabilityDisplay(PredictionsDisplay):
         ReliabilityDisplay
         """
         display = cls(bins, name=name)
-        return display.plot(ax, **plot_kwargs) if plot else display
+        display.x_label, display.y_label = labels_of(target)
+        if plot:
+            display.plot(ax, **plot_kwargs)
+        return display
 
-    @property
-    def forecasts(self) -> Ranked:
-        """Every forecast, in rising order.
+    @classmethod
+    def from_evaluation(cls, evaluation: Evaluation, *, metric: str = "ece", **drawing: Any) -> Self:
+        """Draw the bins behind a metric of an evaluation, or of one of its groups; no rows are read again.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+            From :func:`calkit.evaluate`.
+        metric : str, default="ece"
+            Spec of one of its metrics that is computed from bins of equal width.
+        **drawing
+            `name`, `ax`, `plot`, `style`, `band`, `curve_kwargs`, as for :meth:`from_bins`.
+
+        Returns
+        -------
+        ReliabilityDisplay
 
         Raises
         ------
+        NotFoundError
+            If the evaluation has no such metric.
         InputError
-            If only sums over bins were counted.
+            If its value does not come from bins of one event.
+
+        Examples
+        --------
+        >>> import calkit
+        >>> from calkit.datasets import load_digits_logits
+        >>> evaluation = calkit.evaluate(load_digits_logits("test"), ["ece:n_bins=10"])
+        >>> display = calkit.ReliabilityDisplay.from_evaluation(evaluation, metric="ece:n_bins=10", plot=False)
+        >>> display.ece == evaluation["ece:n_bins=10"]
+        True
         """
-        if self._ranked is None:
-            raise InputError(
-                "this display holds sums over bins only; count every forecast: from_predictions(..., style='corp') or "
-                "from_predictions(..., band='simultaneous')."
-            )
-        return self._ranked
-
-    @cached_property
-    def curve(self) -> NDArray[np.float64]:
-        """The CORP curve at each of the forecasts: the rising curve nearest to the outcomes."""
-        return isotonic_curve(self.forecasts)
-
-    @property
-    def ece(self) -> float:
-        """Expected calibration error over the bins shown."""
-        return expected_gap(self.bins)
-
-    @property
-    def measure(self) -> str:
-        """What the bins' mean gap is called: ``"ECE"``, of equal-mass bins ``"AdaECE"``."""
-        return "ECE" if self.bins.lower is None else "AdaECE"
+        bins, target = bins_of(evaluation, metric)
+        return cls.from_bins(bins, target=target, **drawing)
 
     @property
     def label(self) -> str:
         """Line of the legend: the name, the calibration error and the number of samples."""
-        value = f"{self.measure} {self.ece * 100:.2f} %, {self._samples}"
+        value = _together(f"{self.measure} {self.ece * 100:.2f} %, {self._samples}")
         return wrapped(f"{self.name} ({value})" if self.name else value, 44)
 
     @property
@@ -321,42 +263,11 @@ class ReliabilityDisplay(PredictionsDisplay):
         return wrapped(f"{self.name} ({value})" if self.name else value, 44)
 
     @property
-    def _samples(self) -> str:
-        return f"n = {int(self.bins.count.sum()):,}".replace(" ", "\N{NO-BREAK SPACE}")
-
-    @property
     def note(self) -> str:
         """Calibration error, number of bins, number of samples."""
         n = self.bins.n_bins
         bins = f"{n} bin{'s' * (n > 1)}, n = {int(self.bins.count.sum()):,}"
         return f"{self.measure} {self.ece * 100:.2f} %, {bins}"
-
-    def frame(self) -> dict[str, Any]:
-        """Return what is drawn as columns, one row per bin that holds samples; of style "corp", one per forecast.
-
-        Returns
-        -------
-        dict of ndarray
-            Pass it to ``pandas.DataFrame`` or ``polars.DataFrame``: lower and upper edge, count, weight, mean
-            confidence, accuracy and the 95 % limits of the accuracy. Of style "corp": probability, weight and the
-            frequency that the curve gives it.
-        """
-        if self.style in RANKED_STYLES:
-            found = self.forecasts
-            return {"probability": found.probability, "weight": found.weight, "frequency": self.curve}
-        filled = self.bins.weight > 0
-        lower, upper = self.bins.edges
-        low, high = proportion_limits(self.bins)
-        return {
-            "lower": lower[filled],
-            "upper": upper[filled],
-            "count": self.bins.count[filled],
-            "weight": self.bins.weight[filled],
-            "confidence": self.bins.mean_confidence[filled],
-            "accuracy": self.bins.accuracy[filled],
-            "accuracy_low": low,
-            "accuracy_high": high,
-        }
 
     def plot(
         self,

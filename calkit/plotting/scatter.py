@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
 from calkit.evaluation import Evaluation, evaluate
 from calkit.metrics import Metric, get_metric
-from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
+from calkit.plotting.base import PLOTS, CurveDisplay
+from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
 from calkit.plotting.style import curve_style, wrapped
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class ScatterDisplay(CurveDisplay):
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     @classmethod
+    @counts_predictions
     def from_predictions(
         cls,
         y_true: Any,
@@ -107,52 +109,25 @@ class ScatterDisplay(CurveDisplay):
         metric: str = "ece",
         against: str = "accuracy",
         confidence_level: float | None = 0.95,
-        from_logits: bool = False,
-        sample_weight: Any = None,
-        class_names: Any = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        curve_kwargs: Mapping[str, Any] | None = None,
+        **shared: Unpack[DisplayArguments],
     ) -> Self:
         """Compute two metrics and show them.
 
         Parameters
         ----------
-        y_true : array-like of shape (n,), or Predictions
-            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
-        y_proba : array-like of shape (n, K) or (n,), optional
-            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
         metric, against : str
             Specs of two metrics, to show up and across.
         confidence_level : float or None, default=0.95
             Of the intervals; None for none.
-        from_logits : bool, default=False
-            Whether `y_proba` holds logits.
-        sample_weight : array-like of shape (n,), optional
-            Weights.
-        class_names : sequence, optional
-            The class each column stands for.
-        name : str, optional
-            What the legend calls the model.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
-        plot : bool, default=True
-            Whether to draw now.
-        curve_kwargs : mapping, optional
-            For the mark and its intervals.
 
         Returns
         -------
         ScatterDisplay
         """
-        predictions = taken_predictions(
-            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
-        )
+        predictions, shown = taken(y_true, y_proba, shared)
         found = evaluate(predictions, [metric, against], confidence_level=confidence_level, floors=False)
         # Metrics are bound to the predictions, and may have another spec then.
-        shown = {"metric": found.metrics[0].spec, "against": found.metrics[-1].spec}
-        return cls.from_evaluation(found, **shown, name=name, ax=ax, plot=plot, curve_kwargs=curve_kwargs)
+        return shown(cls(found, metric=found.metrics[0].spec, against=found.metrics[-1].spec))
 
     def frame(self) -> dict[str, list[float]]:
         """Return what is drawn as one row of columns: the two values, each with its lower and upper limit."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.metrics import Metric, get_metric
-from calkit.plotting.base import PLOTS, CurveDisplay, taken_predictions
+from calkit.plotting.base import PLOTS, CurveDisplay
+from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
+from calkit.registry import unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +26,7 @@ _FEWEST, _LOWEST, _HIGHEST = 61, 0.25, 4.0
 class TemperatureDisplay(CurveDisplay):
     """A metric at every temperature of a grid; the best is marked.
 
-    Made by :meth:`from_predictions` or ``from_estimator``.
+    Made by :meth:`from_predictions`, :meth:`from_curve` or ``from_estimator``.
 
     Parameters
     ----------
@@ -64,6 +66,7 @@ class TemperatureDisplay(CurveDisplay):
         self.y_label = metric.heading
 
     @classmethod
+    @counts_predictions
     def from_predictions(
         cls,
         y_true: Any,
@@ -71,32 +74,48 @@ class TemperatureDisplay(CurveDisplay):
         *,
         metric: str = "ece",
         grid: Sequence[float] | None = None,
-        from_logits: bool = False,
-        sample_weight: Any = None,
-        class_names: Any = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        curve_kwargs: Mapping[str, Any] | None = None,
+        **shared: Unpack[DisplayArguments],
     ) -> Self:
         """Evaluate a metric at every temperature and draw it.
 
         Parameters
         ----------
-        y_true : array-like of shape (n,), or Predictions
-            True classes; or :class:`~calkit.Predictions`, which hold all that is needed.
-        y_proba : array-like of shape (n, K) or (n,), optional
-            Probabilities, or logits if `from_logits`; left out if `y_true` is a Predictions.
         metric : str, default="ece"
             Any metric by its spec.
         grid : sequence of float, optional
             Temperatures, positive and rising; by default 61 from 1/4 to 4, evenly spaced in their logarithm.
-        from_logits : bool, default=False
-            Whether `y_proba` holds logits.
-        sample_weight : array-like of shape (n,), optional
-            Weights.
-        class_names : sequence, optional
-            The class each column stands for.
+
+        Returns
+        -------
+        TemperatureDisplay
+        """
+        from calkit.calibrators import temperature_curve
+
+        predictions, shown = taken(y_true, y_proba, shared)
+        chosen = get_metric(metric)
+        temperatures = np.geomspace(_LOWEST, _HIGHEST, _FEWEST) if grid is None else grid
+        curve = temperature_curve(predictions, [chosen], grid=temperatures)
+        return shown(cls.from_curve(curve, metric=chosen, plot=False))
+
+    @classmethod
+    def from_curve(
+        cls,
+        curve: Mapping[str, NDArray[np.float64]],
+        *,
+        metric: str | Metric = "ece",
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw values that were computed elsewhere.
+
+        Parameters
+        ----------
+        curve : mapping of str to ndarray of shape (m,)
+            From :func:`calkit.calibrators.temperature_curve`.
+        metric : str or Metric, default="ece"
+            Which of its metrics.
         name : str, optional
             What the legend calls the model.
         ax : matplotlib Axes, optional
@@ -109,15 +128,15 @@ class TemperatureDisplay(CurveDisplay):
         Returns
         -------
         TemperatureDisplay
-        """
-        from calkit.calibrators import temperature_curve
 
-        predictions = taken_predictions(
-            y_true, y_proba, from_logits=from_logits, sample_weight=sample_weight, class_names=class_names
-        )
+        Raises
+        ------
+        NotFoundError
+            If the curve has no such metric.
+        """
         chosen = get_metric(metric)
-        temperatures = np.geomspace(_LOWEST, _HIGHEST, _FEWEST) if grid is None else grid
-        curve = temperature_curve(predictions, [chosen], grid=temperatures)
+        if chosen.spec not in curve:
+            raise unknown_name("metric", chosen.spec, [key for key in curve if key != "temperature"], of="the curve")
         display = cls(curve["temperature"], curve[chosen.spec], chosen, name=name)
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 

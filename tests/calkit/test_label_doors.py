@@ -66,6 +66,7 @@ BEHIND = (
     "calkit.inference.",
     "calkit.metrics.base:as_predictions",  # hands them on to Predictions
     "calkit.curves:taken_predictions",
+    "calkit.plotting.shared:taken",
     "calkit.frames:named_scores",  # asks whether a column is called as a label is
     "calkit.calibrators.inputs:as_fit_predictions",
     "calkit.blocks:RowBlock",

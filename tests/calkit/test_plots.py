@@ -202,3 +202,17 @@ def test_targets_on_the_command_line(calkit_cli, tmp_path):
     code, err = run(calkit_cli, file, "--what", "confidence", "--target", "classwise", "-o", out)
     assert code == 1
     assert "a diagram each" in err
+
+
+def test_all_displays_take_the_arguments_that_go_with_arrays(no_pyplot_windows):
+    """As `ece` does; what predictions hold already is refused, and so is a misspelt argument."""
+    labels, probs = [1, 2, -100, 2], [[0.9, 0.1], [0.3, 0.7], [0.5, 0.5], [0.4, 0.6]]
+    for display in (ReliabilityDisplay, ConfidenceDisplay):
+        shown = display.from_predictions(labels, probs, labels_from=1, ignore_label=-100, plot=False)
+        assert shown.bins.weight.sum() == 3
+    with pytest.raises(InputError, match="labels_from: predictions hold it already"):
+        ReliabilityDisplay.from_predictions(load_digits_logits("test"), labels_from=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_bin'"):
+        RiskCoverageDisplay.from_predictions(labels, probs, n_bin=3)
+    display = ConfidenceDisplay.from_predictions([0, 1], probs[:2], curve_kwargs={"linewidth": 3})
+    assert (display.right_.get_linewidth(), display.wrong_.get_linewidth()) == (3, 3)
