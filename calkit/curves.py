@@ -123,6 +123,11 @@ class RiskCoverageCurve(_Curve):
     risk: FloatArray
     aurc: float = field(metadata=_SINGLE)
 
+    @property
+    def accuracy(self) -> FloatArray:
+        """Share of those whose event came, in [0, 1]."""
+        return 1 - self.risk
+
     @classmethod
     def _of(cls, forecasts: Ranked) -> Self:
         return cls(forecasts.probability[::-1], *risk_coverage(forecasts), aurc_of(forecasts))
@@ -145,6 +150,11 @@ class HighConfidenceCurve(_Curve):
     threshold: FloatArray
     share: FloatArray
     accuracy: FloatArray
+
+    @property
+    def coverage(self) -> FloatArray:
+        """The share, as curves of risk against coverage call it."""
+        return self.share
 
     @classmethod
     def _of(cls, forecasts: Ranked) -> Self:

@@ -57,7 +57,7 @@ class StreamingEvaluation:
         Give the values intervals, as :func:`~calkit.evaluate` does. It takes sums over 1,024 folds of the rows for each
         metric: 100 kB for ECE.
     n_resamples : int, default=1000
-        Replicates of the bootstrap.
+        Draws of outcomes, and of rows for the bootstrap.
     floors : bool, default=True
         Tell for each calibration error what a perfectly calibrated model with these predictions would show. It takes
         sums over the bins (10 numbers each), of smooth ECE over 1,024 cells.

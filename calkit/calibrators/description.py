@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["Curve", "Description", "FittedValue"]
+__all__ = ["Curve", "Description", "FittedValue", "terms"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class Description:
         Whole sentences a reader of a report should see.
     temperature : float, optional
         The temperature that the map equals, where it divides the logits of every row by one number.
+    equation : str
+        The fitted map with its numbers, where these are few: z are logits, p probabilities, s = log(p / (1 - p)) of
+        the second of two classes.
 
     Examples
     --------
@@ -74,6 +78,7 @@ class Description:
     curves: tuple[Curve, ...] = ()
     notes: tuple[str, ...] = ()
     temperature: float | None = None
+    equation: str = ""
     symbols: dict[str, str] = field(init=False)
     fitted: dict[str, float | int | str] = field(init=False)
 
@@ -87,6 +92,37 @@ class Description:
 
         return fitted_text(self.fitted, self.symbols, digits=digits)
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The notes, after the equation where `text` does not say as much."""
+        return (f"The map is {self.equation}.", *self.notes) if self.equation and not self.temperature else self.notes
+
     def to_dict(self) -> dict[str, object]:
         """Return the values and their symbols, as the JSON of evaluations holds them."""
         return {"fitted": dict(self.fitted), **({"symbols": dict(self.symbols)} if self.symbols else {})}
+
+
+def terms(coefficients: Iterable[float], symbols: Iterable[str], *, digits: int = 4) -> str:
+    """Return a sum as people write it.
+
+    Parameters
+    ----------
+    coefficients : iterable of float
+    symbols : iterable of str
+        What each is multiplied by; empty for the constant.
+    digits : int, default=4
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> terms([0.5, -2.0, 1.25], ["", "s", "s²"])
+    '0.5 - 2 s + 1.25 s²'
+    """
+    found = ""
+    for value, symbol in zip(coefficients, symbols, strict=True):
+        sign = ("- " if found else "-") if value < 0 else "+ " if found else ""
+        found += f"{sign}{abs(value):.{digits}g}{' ' if symbol else ''}{symbol} "
+    return found.rstrip()

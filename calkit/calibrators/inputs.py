@@ -19,7 +19,7 @@ from calkit.labels import TrueColumns, as_array, classes_from_fit
 from calkit.names import column_classes
 from calkit.predictions import Predictions
 
-__all__ = ["as_binary", "as_classes", "as_fit_predictions", "as_logits", "softmax", "warn_of_probabilities"]
+__all__ = ["as_binary", "as_classes", "as_fit_predictions", "as_logits", "divided", "softmax", "warn_of_probabilities"]
 
 # These rows tell logits from probabilities in nearly all cases; all are looked at only if these could be probabilities.
 _FIRST_LOOK = 50
@@ -65,6 +65,17 @@ def _refuse_impossible(logits: NDArray[np.floating[Any]]) -> None:
     nothing = (logits == -np.inf).all(axis=1)
     if nothing.any():
         raise InputError(f"row {int(np.argmax(nothing))} of X is -inf for all classes; one must be possible.")
+
+
+def divided(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.floating[Any]]:
+    """Return logits divided by a temperature; less the largest of their row first, where quotients would overflow."""
+    divisor = logits.dtype.type(max(temperature, float(np.finfo(logits.dtype).tiny)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = logits / divisor
+        # The sum is finite if all terms are; it is not, too, where a class is impossible.
+        if np.isfinite(found.sum()) or np.array_equal(np.isfinite(found), np.isfinite(logits)):
+            return found
+        return np.asarray((logits - logits.max(axis=1, keepdims=True)) / divisor)
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

@@ -14,7 +14,7 @@ from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula, with_bias
 from calkit.calibrators.grid_search import GridMinimum, grid_minimum
-from calkit.calibrators.inputs import softmax
+from calkit.calibrators.inputs import divided, softmax
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.prior_root import inverse_temperature_with_prior
 from calkit.calibrators.registration import register_calibrator
@@ -180,7 +180,13 @@ class TemperatureScaling(Calibrator):
             how = "less" if self.temperature_ > 1 else "more"
             notes = [f"Dividing the logits by T makes it {how} sure and changes none of its answers."]
         value = FittedValue("temperature", self.temperature_, "T")
-        return Description("temperature scaling", (value,), notes=tuple(notes), temperature=self.temperature_)
+        return Description(
+            "temperature scaling",
+            (value,),
+            notes=tuple(notes),
+            temperature=self.temperature_,
+            equation=f"p = softmax(z / {self.temperature_:.4g})",
+        )
 
     def formula(self) -> Formula:
         """Return the map as a formula."""
@@ -203,7 +209,7 @@ class TemperatureScaling(Calibrator):
 
     def _logits(self, logits: Floats) -> Floats:
         # The result stays in the precision of the logits; dividing keeps a temperature of 1 exact.
-        return logits / logits.dtype.type(self.temperature_)
+        return divided(logits, self.temperature_)
 
     def _log_proba(self, logits: Floats) -> Floats:
         return np.asarray(log_softmax(self._logits(logits), axis=1))

@@ -15,6 +15,7 @@ from calkit.cli.app import ThresholdBrokenError
 from calkit.cli.baseline import read_baseline
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options, label_error_rows
 from calkit.cli.outputs import check_output
+from calkit.cli.progress import computing
 from calkit.cli.tables import RENDERERS, render
 from calkit.cli.thresholds import broken, parse_threshold
 from calkit.errors import UsageError
@@ -68,8 +69,8 @@ _LEVEL = 0.95
     metavar="SHARE",
     help="Show the interval of each value that covers the population's with this probability: 0.95.",
 )
-@click.option("--resamples", type=click.IntRange(min=1), metavar="N", help="Bootstrap replicates. Default: 1000.")
-@click.option("--random-state", type=click.IntRange(min=0), metavar="N", help="Seed of the bootstrap. Default: 0.")
+@click.option("--resamples", type=click.IntRange(min=1), metavar="N", help="Draws of outcomes, rows. Default: 1000.")
+@click.option("--random-state", type=click.IntRange(min=0), metavar="N", help="Seed of the draws. Default: 0.")
 @click.option("-j", "--jobs", type=int, metavar="N", help="Threads; -1 for all cores. Default: as many as pay.")
 @click.option(
     "--dask",
@@ -191,11 +192,13 @@ def _evaluate_file(
         read = source.shards if on_workers else source.load
         predictions: Predictions | Shards = read(path, split, columns=columns)
         wanted = [*(chosen if chosen is not None else _defaults(predictions.kind)), *judged]
-        before = measure(predictions, wanted)
+        with computing("intervals and floors"):
+            before = measure(predictions, wanted)
         evaluations.append(before)
         for label, calibrator in calibrators:
             note = {"spec": label, **calibrator.describe().to_dict()}
-            after = measure(calibrator.apply(predictions), wanted)
+            with computing("intervals and floors"):
+                after = measure(calibrator.apply(predictions), wanted)
             evaluations.append(replace(after, meta={**before.meta, "calibrator": note}))
     return evaluations
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import ProgressColumn, TaskID
 
-__all__ = ["shown", "watched"]
+__all__ = ["computing", "shown", "watched"]
 
 # Seconds after which something is shown.
 _DELAY = 2.0
+
+# Where a command keeps what is shown after its passes.
+_AFTER = "calkit.after_passes"
 
 
 @contextmanager
@@ -42,6 +45,45 @@ def shown(text: str) -> Iterator[None]:
         yield
     finally:
         waiting.stop()
+
+
+@contextmanager
+def computing(text: str) -> Iterator[None]:
+    """Show a text and the seconds gone after each pass over rows, while something is computed of what was counted.
+
+    Nothing may be printed in the block.
+
+    Parameters
+    ----------
+    text : str
+        What is computed: ``"intervals and floors"``.
+    """
+    meta = click.get_current_context().find_root().meta
+    after = meta[_AFTER] = _After(text)
+    try:
+        yield
+    finally:
+        del meta[_AFTER]
+        after.stop()
+
+
+class _After:
+    """Shows that something is computed, from the end of one pass to the beginning of the next."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._waiting: _Waiting | None = None
+
+    def begin(self, name: str) -> None:
+        """Begin to wait: a pass has ended."""
+        self.stop()
+        self._waiting = _Waiting(f"{name}: {self._text}")
+
+    def stop(self) -> None:
+        """End it: another pass begins, or all is done."""
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
 
 
 class _Waiting:
@@ -95,22 +137,27 @@ def watched(predictions: Predictions, name: str) -> Predictions:
     """Return predictions whose reading is shown, with rate and time left, if stderr is a terminal."""
     if not sys.stderr.isatty():
         return predictions
-    passes = _Passes(Path(name).name)
-    click.get_current_context().call_on_close(passes.stop)
+    context = click.get_current_context()
+    passes = _Passes(Path(name).name, context.find_root().meta)
+    context.call_on_close(passes.stop)
     return watch(predictions, passes)
 
 
 class _Passes:
     """Draws a bar for each pass that takes long; it goes away when the pass, or the command, ends."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, meta: Mapping[str, Any]) -> None:
         self._name = name
+        self._meta = meta
         self._bars: Bars | None = None
         self._task: TaskID | None = None
         self._pass = 0
         self._begun = 0.0
 
     def __call__(self, progress: Progress) -> None:
+        after: _After | None = self._meta.get(_AFTER)
+        if after is not None:
+            after.stop()
         if progress.n_passes != self._pass:
             self.stop()
             self._pass, self._begun = progress.n_passes, time.monotonic()
@@ -120,6 +167,8 @@ class _Passes:
             self._bars.update(self._task, completed=progress.n_read)
         if progress.n_read >= progress.n_samples:
             self.stop()
+            if after is not None:
+                after.begin(self._name)
 
     def _start(self, progress: Progress) -> None:
         from rich import progress as rich_progress

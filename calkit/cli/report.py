@@ -13,8 +13,10 @@ from click.core import ParameterSource
 from calkit.atomic import atomic_write
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import announce, check_output
+from calkit.cli.progress import computing
 from calkit.errors import UsageError
 from calkit.report import REPORT_FORMATS, Entry, make_report, render_report
+from calkit.report.entries import noted_warnings
 from calkit.runs import RunFolder, is_run_folder
 from calkit.specs import split_specs
 
@@ -27,6 +29,14 @@ __all__ = ["command"]
 @fit_options
 @click.option("--as-is", is_flag=True, help="Fit nothing: measure the scores as they are.")
 @click.option("--metrics", metavar="LIST", help="Metrics, by commas, with parameters if any: error,ece:n_bins=25,nll.")
+@click.option(
+    "--target",
+    metavar="TARGET",
+    help="What is judged: top, positive, positive:class=NAME, classwise, top-5, ordinal, multilabel. Default: top.",
+)
+@click.option(
+    "--by", metavar="COLUMN", help="Show the groups of this column too; or of 'predicted class', 'true class'."
+)
 @click.option("--bins", "n_bins", type=click.IntRange(min=1), default=15, show_default=True, help="Bins of diagrams.")
 @click.option(
     "--confidence-level",
@@ -55,6 +65,8 @@ def command(
     fit: FitOptions,
     as_is: bool,
     metrics: str | None,
+    target: str | None,
+    by: str | None,
     n_bins: int,
     confidence_level: float,
     no_intervals: bool,
@@ -73,6 +85,7 @@ def command(
     \b
     calkit report logits.npz -o report.html
     calkit report runs/ce runs/focal -m temperature:objective=ece -o report.html
+    calkit report scores.csv --as-is --target positive --by region -o report.html
     calkit report runs/ce --format json
     """  # noqa: D301
     if output is None and form == "html":
@@ -82,16 +95,20 @@ def command(
     if not (as_is or fit.methods or fit.calibrators):
         fit = replace(fit, methods=("temperature",))
     check_output(output, [*inputs, *source.files(), *fit.files(), *([] if template is None else [str(template)])])
-    report = make_report(
-        [_entry(path, source, fit) for path in inputs],
-        metrics=split_specs(metrics) if metrics is not None else None,
-        n_bins=n_bins,
-        confidence_level=None if no_intervals else confidence_level,
-        random_state=random_state,
-        title=title,
-        command=_typed(click.get_current_context()),
-    )
-    text = render_report(report, form, template=template)
+    entries = [_entry(path, source, fit) for path in inputs]
+    with computing("the report"):
+        report = make_report(
+            entries,
+            metrics=split_specs(metrics) if metrics is not None else None,
+            target=target,
+            by=by,
+            n_bins=n_bins,
+            confidence_level=None if no_intervals else confidence_level,
+            random_state=random_state,
+            title=title,
+            command=_typed(click.get_current_context()),
+        )
+        text = render_report(report, form, template=template)
     if output is None:
         click.echo(text, nl=False)
         return
@@ -109,15 +126,19 @@ def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:
             f"{path} has no validation split to fit {fit.methods[0]} on. Measure it uncalibrated with --as-is, name a "
             "file or a split to fit on (-m temperature --fit-on ...), or pass what 'calkit fit' wrote (--calibrator)."
         )
-    validation = fit.validation(file, source) if fit.methods else None
+    with noted_warnings() as noted:
+        validation = fit.validation(file, source) if fit.methods else None
+        predictions = source.load_preferred(file, "test", columns="all")
+        calibrators = fit.fitted(file, source, validation)
     return Entry(
         name=Path(path).name if run is None else run.label,
-        predictions=source.load_preferred(file, "test"),
-        calibrators=fit.fitted(file, source, validation),
+        predictions=predictions,
+        calibrators=calibrators,
         source=path,
         fitted_on=(fit.fit_on or f"the {fit.fit_split(file, source)} split") if fit.methods else None,
         run=run,
         fit_samples=None if validation is None else validation.n_samples,
+        warnings=noted,
     )
 
 

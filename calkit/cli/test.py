@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from calkit.atomic import atomic_write
 from calkit.cli.options import InputOptions, input_options
 from calkit.cli.outputs import announce, check_output
+from calkit.cli.progress import computing
 from calkit.cli.tables import print_table
 from calkit.evaluation import p_text
 from calkit.inference.tests import DEFAULT_TESTS, TESTS
@@ -57,9 +59,7 @@ def command(
     check_output(output, [*files, *source.files()])
     names = None if tests is None else split_specs(tests)
     found = [
-        calibration_tests(
-            source.load(path, split), names, target=target, n_resamples=resamples, random_state=random_state
-        )
+        _tested(source.load(path, split), names, target=target, n_resamples=resamples, random_state=random_state)
         for path in files
         for split in source.splits(path)
     ]
@@ -73,6 +73,11 @@ def command(
     else:
         for tested in found:
             _show(tested)
+
+
+def _tested(*arguments: Any, **options: Any) -> CalibrationTests:
+    with computing("tests"):
+        return calibration_tests(*arguments, **options)
 
 
 def _show(tested: CalibrationTests) -> None:

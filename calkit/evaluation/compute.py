@@ -66,10 +66,10 @@ def evaluate(
         `label_errors` of the result tells the values without those rows, and how much of each value they make up.
     confidence_level : float, optional
         Give each value an interval that covers the population's with this probability: 0.95. The rows are taken to be
-        drawn independently. Metrics without a sound interval have None.
+        drawn independently. Metrics without a sound interval have None; ``calkit metrics NAME`` says why.
     n_resamples : int, default=1000
-        Draws of outcomes for floors, and of the bootstrap for means: from sums over bins, and over 1,024 folds of rows
-        (each row by itself up to 1,024 rows), so rows are read no more often and memory does not grow.
+        Draws of outcomes for floors, and of rows for the intervals of AURC and of CORP's parts. Those of means need
+        none: they are found from sums over 1,024 folds of rows (each row by itself up to 1,024 rows).
     random_state : int or None, default=0
         Seed of the draws; None for another one each time.
     floors : bool, default=True

@@ -12,6 +12,7 @@ from calkit.inference.judgement import Judgement, Limits
 from calkit.metrics import Metric, get_metric
 from calkit.metrics.base import worst_group
 from calkit.registry import unknown_name
+from calkit.stats import BinSums
 
 __all__ = ["Evaluation", "LabelErrors", "fitted_text", "p_text"]
 
@@ -48,6 +49,9 @@ class Evaluation(Mapping[str, float]):
         By spec: the group with the worst value, with limits and a p-value that allow for how many groups there are.
     label_errors : LabelErrors or None
         What the rows that are known to be mislabelled do; None where none were named.
+    bins : dict of BinSums
+        By spec: the sums over bins of equal width that a value comes from, where it does (ECE, MCE). Diagrams are made
+        of them, without the rows: ``ReliabilityDisplay.from_evaluation(evaluation)``.
     """
 
     values_by_spec: dict[str, float]
@@ -62,6 +66,7 @@ class Evaluation(Mapping[str, float]):
     groups: Mapping[Any, Evaluation] = field(default_factory=dict)
     worst_groups: Mapping[str, WorstGroup] = field(default_factory=dict)
     label_errors: LabelErrors | None = None
+    bins: Mapping[str, BinSums] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def intervals(self) -> dict[str, Limits | None]:

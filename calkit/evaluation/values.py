@@ -13,7 +13,7 @@ from calkit.evaluation.result import Evaluation
 from calkit.inference.judgement import Inference, Judgement
 from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric
-from calkit.stats import Statistic
+from calkit.stats import BinSums, Statistic
 from calkit.stats.views import Layout
 
 __all__ = ["Judgements", "as_resampling", "evaluation_of", "judgements_of", "statistics_of"]
@@ -110,6 +110,7 @@ def evaluation_of(
     """Return the evaluation that summaries tell."""
     values = {metric.spec: metric.value(summaries[metric.statistic]) for metric in metrics}
     judgements = Judgements({}) if resampling is None else judgements_of(metrics, values, summaries, resampling)
+    counted = {metric.spec: summaries[metric.statistic] for metric in metrics}
     level = None if resampling is None else resampling.confidence_level
     return Evaluation(
         values,
@@ -119,4 +120,5 @@ def evaluation_of(
         layout.kind,
         confidence_level=level,
         judgements=judgements,
+        bins={spec: summary for spec, summary in counted.items() if isinstance(summary, BinSums)},
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from calkit.estimators.binned import NORMS
 from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.floors import Floor, NullLaw, drawn_law, normal_law, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
-from calkit.inference.judgement import Judgement, Pooled, seminorm_limits
+from calkit.inference.judgement import SEMINORM, Judgement, Pooled, seminorm_limits
+from calkit.inference.label_bins import LabelSums
 from calkit.inference.means import clopper_pearson, filled_folds
 from calkit.inference.resampling import Resampling
 from calkit.inference.squares import squared_gaps, squared_limits, zero_quantile, zero_sd
@@ -64,6 +65,11 @@ class GapInference:
         """How differences of two models are found; see :class:`Inference`."""
         return "gaps" if self.norm == "l1" else None
 
+    @property
+    def interval(self) -> str:
+        """How the interval is found."""
+        return _SAID.get(self.norm, SEMINORM)
+
     def on(self, view: View) -> GapInference | None:
         """Return the method for another view; None for one with keys if the number of bins is not known."""
         if view.keyed and self.n_bins is None:
@@ -75,8 +81,14 @@ class GapInference:
 
     def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
         """Return what has to be counted."""
-        folded = self.view is not None and self.norm == "l1" and resampling.confidence_level is not None
-        return (self.cells, self.bins.folded(resampling.folds)) if folded else (self.cells,)
+        if self.view is None or self.norm != "l1":
+            return (self.cells,)
+        folded = None if resampling.confidence_level is None else self.bins.folded(resampling.folds)
+        return tuple(statistic for statistic in (self.cells, self._label_bins, folded) if statistic is not None)
+
+    @property
+    def _label_bins(self) -> Statistic[Any] | None:
+        return getattr(self.cells, "label_bins", None)
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
         """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
@@ -94,14 +106,15 @@ class GapInference:
             return Judgement(None, law.floor, law.p_value(value))
         folds = None
         if resampling.confidence_level is not None:
-            _, folds = filled_folds(self.bins.folded(resampling.folds).to_folds(summaries[1]))
-        return _sum_over_keys(sums, folds, n_keys, one_label, resampling)
+            _, folds = filled_folds(self.bins.folded(resampling.folds).to_folds(summaries[-1]))
+        labels: LabelSums | None = None if self._label_bins is None else summaries[1]
+        return _sum_over_keys(sums, labels, folds, n_keys, one_label, resampling)
 
 
 def _one_key(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     """Judge the error of forecasts that fall into one bin each."""
     value = float(NORMS[norm](sums.gap, sums.weight))
-    gaps = draw_gaps(sums, resampling.n_resamples, resampling.random)
+    gaps = sums.null_gaps(resampling)
     law = drawn_law(NORMS[norm](gaps, sums.weight))
     found = Judgement(None, law.floor, law.p_value(value))
     limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
@@ -159,21 +172,35 @@ _LIMITS: dict[str, Callable[[CellSums, NullLaw, float], tuple[float, float, floa
 }
 
 
+_INVERTED, _ANALYTIC = "inverted from the floor", "analytic, of the debiased square (Sun et al. 2024)"
+#: How the interval is found, for the catalogue, by norm.
+_SAID = {"l1": _INVERTED, "l2": _ANALYTIC, "squared": _ANALYTIC, "max": "exact limits of all bins at once"}
+
+
 def _sum_over_keys(
-    sums: CellSums, folds: FloatArray | None, n_keys: int, one_label: bool, resampling: Resampling
+    sums: CellSums,
+    labels: LabelSums | None,
+    folds: FloatArray | None,
+    n_keys: int,
+    one_label: bool,
+    resampling: Resampling,
 ) -> Judgement:
     """Judge the mean over keys of their l1 errors, and the error of all keys pooled."""
     total = float(sums.weight.sum())
     law = sum_of_gaps_law(sums, 1, n_keys=n_keys, one_label=one_label)
     value = float(np.abs(sums.gap).sum())
     together = sums.pooled(n_keys)
-    pooled_law = sum_of_gaps_law(together, 1, n_keys=1, one_label=one_label)
+    if labels is None:
+        pooled_law = sum_of_gaps_law(together, 1, n_keys=1, one_label=one_label)
+    else:
+        together = labels.pooled(together)
+        pooled_law = labels.law(together, resampling)
     pooled_value = float(np.abs(together.gap).sum())
     pooled = Pooled(pooled_value / total, pooled_law.scaled(1 / total).floor, pooled_law.p_value(pooled_value))
     floor = law.scaled(1 / total).floor
     if folds is None or len(folds) < 2:
         return Judgement(None, floor, law.p_value(value), None, pooled)
-    found = keyed_limits(sums, folds, n_keys, law, pooled_law, resampling.level)
+    found = keyed_limits(sums, folds, together, law, pooled_law, resampling.level)
     interval = min(found.low, value) / total, max(found.high, value) / total
     return Judgement(interval, floor, law.p_value(value), found.estimate / total, pooled)
 
@@ -198,6 +225,11 @@ class SameTargetInference:
     """
 
     method: GapInference
+
+    @property
+    def interval(self) -> str:
+        """How the interval is found."""
+        return self.method.interval
 
     def on(self, view: View) -> SameTargetInference | None:
         """Return the method for another view."""
@@ -234,6 +266,7 @@ class SquareInference:
     divisor: str = "n-1"
     n_bins: int | None = None
     view: View | None = None
+    interval: ClassVar[str] = _ANALYTIC
 
     def on(self, view: View) -> SquareInference | None:
         """Return the method for another view; None for one with keys if the number of bins is not known."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from calkit.inference.cells import CellSums
 from calkit.inference.class_cells import class_cells
+from calkit.inference.label_bins import LabelBins
 from calkit.stats import Statistic
 from calkit.stats.bins import OfFixedBins
 from calkit.stats.forecasts import Forecasts
@@ -31,6 +32,11 @@ class Cells(OfFixedBins[CellSums]):
     """Statistic: :class:`CellSums` over fixed bins; of a view with keys, in the order of keys and bins."""
 
     counts_keys: ClassVar[bool] = True
+
+    @property
+    def label_bins(self) -> LabelBins | None:
+        """What tells how the cells of all classes, of which each row has one, depend on each other."""
+        return LabelBins(self.bins) if isinstance(self.view, Classwise) else None
 
     def measure(self, rows: Rows) -> CellSums:
         """Return the sums of one block, by a kernel where the view has one."""

@@ -205,7 +205,7 @@ def gap_limits(
 
 
 def keyed_limits(
-    sums: CellSums, folds: FloatArray, n_keys: int, law: NullLaw, pooled_law: NullLaw, level: float = 0.95
+    sums: CellSums, folds: FloatArray, together: CellSums, law: NullLaw, pooled_law: NullLaw, level: float = 0.95
 ) -> GapLimits:
     """Return estimate and limits of Σ |true gap| over keys (classes) and bins.
 
@@ -217,17 +217,18 @@ def keyed_limits(
     sums : CellSums
         Cells in the order of classes and bins.
     folds : ndarray of float64, shape (g, m)
-    n_keys : int
+    together : CellSums
+        Bins of all classes pooled.
     law, pooled_law : NullLaw
         Of Σ|gap| over all cells, and over the bins of the pooled classes.
     level : float
     """
-    n_bins = len(sums.weight) // n_keys
+    n_bins = len(together.weight)
     found = gap_limits(sums, neighbours(len(sums.weight), n_bins), law, folds, level)
     filled = sums.filled
     if filled.variance.sum() >= _SPARSE_CELLS * (filled.scale**2).sum():
         return found
-    pooled_folds = folds.reshape(len(folds), n_keys, n_bins).sum(axis=1)
+    pooled_folds = folds.reshape(len(folds), -1, n_bins).sum(axis=1)
     same = np.zeros(n_bins, dtype=np.intp)
-    least = gap_limits(sums.pooled(n_keys), same, pooled_law, pooled_folds, (1 + level) / 2)
+    least = gap_limits(together, same, pooled_law, pooled_folds, (1 + level) / 2)
     return GapLimits(max(found.estimate, least.estimate), max(found.low, least.low), found.high)

@@ -10,7 +10,10 @@ from calkit.inference.floors import Floor, NullLaw
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, View
 
-__all__ = ["Inference", "Judgement", "Limits", "Pooled", "seminorm_limits"]
+__all__ = ["SEMINORM", "Inference", "Judgement", "Limits", "Pooled", "seminorm_limits"]
+
+#: What the catalogue says of intervals by :func:`seminorm_limits`.
+SEMINORM = "by the triangle inequality, conservative; 0 inside unless the p-value is small"
 
 #: Lower and upper limit.
 Limits = tuple[float, float]
@@ -86,6 +89,10 @@ class Inference(Protocol):
     Where its class has a `pairing`, differences of two models on the same rows are found from sums over folds of their
     rows: ``"mean"`` of means, ``"gaps"`` of sums of absolute gaps. Without one, from the limits of each alone.
     """
+
+    @property
+    def interval(self) -> str:
+        """How the interval is found, for the catalogue."""
 
     def on(self, view: View, /) -> Inference | None:
         """Return the way for the metric of another view; None if it does not hold there."""

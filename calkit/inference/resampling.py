@@ -66,16 +66,16 @@ class Resampling:
         """A new generator of the outcomes that are drawn, the same for every metric."""
         return np.random.default_rng([self.seed, 7])
 
-    def draws(self, n_folds: int, width: int = 1) -> Iterator[NDArray[np.float64]]:
+    def draws(self, n_folds: int) -> Iterator[NDArray[np.float64]]:
         """Yield how often each of `n_folds` folds is drawn, some replicates at a time: arrays of shape (r, n_folds).
 
-        They are the same for every metric. ``width`` is how many numbers a replicate of the caller has.
+        They are the same for every metric.
         """
-        if n_folds * self.n_resamples <= _STEP_NUMBERS >= width * self.n_resamples:
+        if n_folds * self.n_resamples <= _STEP_NUMBERS:
             yield _kept_counts(self.seed, n_folds, self.n_resamples)
             return
         random = np.random.default_rng([self.seed, n_folds])
-        step = max(1, min(self.n_resamples, _STEP_NUMBERS // max(width, n_folds)))
+        step = max(1, min(self.n_resamples, _STEP_NUMBERS // n_folds))
         for start in range(0, self.n_resamples, step):
             yield _counts(random, n_folds, min(step, self.n_resamples - start))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from calkit.estimators.ranked import Ranked
 from calkit.inference.cells import CellSums
 from calkit.inference.counts import Cells
 from calkit.inference.floors import NullLaw, drawn_law
-from calkit.inference.judgement import Judgement, seminorm_limits
+from calkit.inference.judgement import SEMINORM, Judgement, seminorm_limits
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, UniformBins, View
 from calkit.stats.smoothing import density, spectrum
@@ -43,6 +43,7 @@ class SmoothInference:
     """
 
     cells: Cells = Cells(UniformBins(_DRAWN_CELLS))  # noqa: RUF009 - frozen
+    interval: ClassVar[str] = SEMINORM
 
     def on(self, view: View) -> SmoothInference | None:
         """Return the method for another view; None for one with keys, whose forecasts depend on each other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from calkit.estimators.cumulative import null_sd
 from calkit.estimators.ranked import Ranked, ranked
 from calkit.inference.floors import NullLaw, drawn_law
-from calkit.inference.judgement import Judgement, seminorm_limits
+from calkit.inference.judgement import SEMINORM, Judgement, seminorm_limits
 from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Pairs, Statistic, View
 
@@ -80,6 +80,7 @@ class WholeInference:
     squared: bool = False
     biased_law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 a frozen dataclass
+    interval: ClassVar[str] = SEMINORM
 
     def on(self, view: View) -> WholeInference | None:
         """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
@@ -125,6 +126,7 @@ class BootstrapInference:
 
     measure: Callable[[Ranked], float]
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 - frozen
+    interval: ClassVar[str] = "percentiles of the bootstrap of rows"
 
     def on(self, view: View) -> BootstrapInference | None:
         """Return the method for another view; None for one with keys, whose forecasts depend on each other."""

@@ -64,6 +64,8 @@ class MetricDefinition:
         Passes over the rows, and memory.
     trust : str
         When its value can be trusted.
+    no_interval : str
+        Why there is no interval; empty where there is one.
     targets : tuple of str, or None
         The targets it is defined for; None for all.
     law_exceptions : dict of str
@@ -82,6 +84,7 @@ class MetricDefinition:
     reference: str = ""
     cost: str = "one pass"
     trust: str = ""
+    no_interval: str = ""
     targets: tuple[str, ...] | None = None
     law_exceptions: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -151,7 +154,7 @@ def metric(title: str, *, name: str | None = None, **about: Any) -> Callable[[Ca
         The word in specs, where it differs from the function's name.
     **about
         The other attributes of :class:`MetricDefinition`: `aliases`, `formula`, `bounds`, `percent`,
-        `higher_is_better`, `descriptive`, `reference`, `cost`, `trust`, `targets`, `law_exceptions`.
+        `higher_is_better`, `descriptive`, `reference`, `cost`, `trust`, `no_interval`, `targets`, `law_exceptions`.
 
     Returns
     -------

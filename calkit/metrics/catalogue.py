@@ -35,20 +35,28 @@ def about(definition: MetricDefinition) -> dict[str, str]:
         "range": f"{low:g} to {high:g}",
         "reading": best + unit,
         "cost": definition.cost,
+        "interval": _interval(definition),
         "source": definition.reference,
         "trust": definition.trust,
     }
 
 
+def _interval(definition: MetricDefinition) -> str:
+    """Return how the interval is found, or why there is none."""
+    if definition.no_interval:
+        return f"none: {definition.no_interval}"
+    inference = definition.recipe({}).inference
+    return "none" if inference is None else inference.interval
+
+
 def markdown() -> str:
     """Return the table of all metrics, as the user guide has it."""
     rows = [about(METRICS[name]) for name in METRICS]
-    header = ("name", "what it is", "formula", "range", "cost", "source", "when to trust it")
+    header = ("name", "what it is", "formula", "range", "cost", "interval", "source", "when to trust it")
     lines = []
     for row in rows:
         words = f"`{row['name']}`" + (f" ({row['aliases']})" if row["aliases"] else "")
         parameters = f" Parameters: `{row['parameters']}`." if row["parameters"] else ""
-        lines.append(
-            (words, row["summary"] + parameters, row["formula"], row["range"], row["cost"], row["source"], row["trust"])
-        )
+        rest = (row[item] for item in ("formula", "range", "cost", "interval", "source", "trust"))
+        lines.append((words, row["summary"] + parameters, *rest))
     return markdown_table(header, lines)

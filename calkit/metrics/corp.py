@@ -43,6 +43,7 @@ def _part(score: str, part: Callable[[Decomposition], float], *, floored: bool =
     formula="score − score after isotonic recalibration",
     reference=_PNAS,
     trust="compare it with its floor: isotonic curves follow noise",
+    no_interval="the most that recalibration gains, whose bootstrap does not cover near 0; l2-debiased has one",
 )
 def corp_mcb(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpack[SharedArguments]) -> Recipe:
     """Miscalibration (MCB): what isotonic recalibration on the same rows would take off the score.

@@ -165,6 +165,7 @@ def _less_bias(confidence: Any, correct: Any, weight: Any, count: Any) -> float:
     reference="Roelofs, Cain, Shlens & Mozer, AISTATS 2022",
     cost="one pass; keeps every row",
     trust="n above 1,000; less biased than 15 bins, and of its own kind for each data set",
+    no_interval="no sample bounds the error without bins, which it estimates; adaece has one",
 )
 def ece_sweep(y_true: Any, y_proba: Any, *, norm: str = "l1", **shared: Unpack[SharedArguments]) -> Recipe:
     """ECE over bins of equal mass, as many as keep the accuracies of the bins in order.

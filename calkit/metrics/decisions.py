@@ -46,6 +46,7 @@ def _bootstrapped(measure: Callable[[Ranked], float]) -> Recipe:
     reference="Kleinberg, Paes Leme, Schneider & Teng, COLT 2023",
     cost=_COST,
     trust="any n; small for any forecasts that are better than a constant one",
+    no_interval="the largest of many regrets, whose bootstrap does not cover near 0",
 )
 def ucal(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """U-calibration error over V-shaped losses: the most that anyone who decides by the forecasts may regret.

@@ -179,6 +179,7 @@ def mmce(
     reference="Popordanoska, Sayer & Blaschko, NeurIPS 2022",
     cost="one pass; keeps every row, compares all pairs: up to 50,000 rows",
     trust="n above 1,000; depends on the bandwidth",
+    no_interval="no sample bounds the error without bins, which it estimates; smece has one",
 )
 def kde_ece(
     y_true: Any, y_proba: Any, *, bandwidth: float = 0.01, norm: float = 1, **shared: Unpack[SharedArguments]

@@ -7,17 +7,19 @@ two, the probabilities of a bin would have to be equal.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
 
 from calkit.errors import UsageError
 from calkit.inference.binned import GapInference
+from calkit.inference.means import ProportionInference
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.binned import NOISE
 from calkit.metrics.binnings import get_binning
 from calkit.metrics.shared import SharedArguments
-from calkit.stats import Pairs
+from calkit.stats import Pairs, UniformBins
 from calkit.stats.moments import BinMoments, Moments, moments_of_pairs
 
 __all__ = ["binned_refinement", "murphy_rel", "murphy_res", "murphy_unc", "murphy_wbc", "murphy_wbv"]
@@ -42,6 +44,16 @@ def _resolution(m: BinMoments) -> float:
 
 def _uncertainty(m: BinMoments) -> float:
     return _rate(m) * (1 - _rate(m))
+
+
+def _positives(m: BinMoments) -> tuple[float, float]:
+    return float(m.outcome.sum()), float(m.weight.sum())
+
+
+def _variances(low: float, high: float) -> tuple[float, float]:
+    """Return the smallest and the largest variance of outcomes whose rate is in a range."""
+    ends = low * (1 - low), high * (1 - high)
+    return min(ends), 0.25 if low <= 0.5 <= high else max(ends)
 
 
 def _refinement(m: BinMoments) -> float:
@@ -115,6 +127,7 @@ def murphy_rel(
     higher_is_better=True,
     reference=_MURPHY,
     trust=_RAISED,
+    no_interval="noise raises it by an unknown part of n_bins / 4n; corp-dsc has one",
 )
 def murphy_res(
     y_true: Any,
@@ -176,7 +189,8 @@ def murphy_unc(
     >>> round(murphy_unc([0, 0, 1, 1, 1], [0.1, 0.4, 0.4, 0.8, 0.9], n_bins=2), 12)
     0.24
     """
-    return _recipe(_uncertainty, n_bins, binning)
+    recipe = _recipe(_uncertainty, n_bins, binning)
+    return replace(recipe, inference=ProportionInference(Moments(UniformBins(1)), _positives, _variances))
 
 
 @metric(
@@ -189,6 +203,7 @@ def murphy_unc(
     descriptive=True,
     reference=_WITHIN,
     trust="any n",
+    no_interval="it describes the bins, not the model",
 )
 def murphy_wbv(
     y_true: Any,
@@ -226,6 +241,7 @@ def murphy_wbv(
     descriptive=True,
     reference=_WITHIN,
     trust="any n",
+    no_interval="it describes the bins, not the model",
 )
 def murphy_wbc(
     y_true: Any,
@@ -262,6 +278,7 @@ def murphy_wbc(
     percent=False,
     reference="DeGroot & Fienberg, The Statistician 32, 1983",
     trust=_LOWERED,
+    no_interval="noise lowers it by an unknown part of n_bins / 4n; refinement has one",
 )
 def binned_refinement(
     y_true: Any,

@@ -2,6 +2,7 @@
 
 from calkit.plotting.base import OTHER_PLOTS, PLOTS, PredictionsDisplay, available_other_plots, available_plots
 from calkit.plotting.confidence import ConfidenceDisplay
+from calkit.plotting.cumulative import CumulativeDisplay
 from calkit.plotting.forest import ForestDisplay
 from calkit.plotting.gradient_norms import GradientNormsDisplay
 from calkit.plotting.grid import plot_reliability
@@ -17,6 +18,7 @@ __all__ = [
     "OTHER_PLOTS",
     "PLOTS",
     "ConfidenceDisplay",
+    "CumulativeDisplay",
     "FocalMinimiserDisplay",
     "ForestDisplay",
     "GradientNormsDisplay",

@@ -13,7 +13,7 @@ from calkit.curves import one_view, taken_predictions
 from calkit.errors import InputError
 from calkit.plotting.style import draw_legend
 from calkit.registry import Registry
-from calkit.stats.views import TOP, View
+from calkit.stats.views import TOP, View, get_view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,7 @@ __all__ = [
     "available_other_plots",
     "available_plots",
     "axis_labels",
+    "labels_of",
     "one_view",
     "taken_predictions",
 ]
@@ -69,6 +70,11 @@ def available_other_plots() -> list[str]:
 def axis_labels(view: View) -> tuple[str, str]:
     """Return what the axes of a diagram of these forecasts are called."""
     return ("Confidence", "Accuracy") if view == TOP else ("Predicted probability", "Observed frequency")
+
+
+def labels_of(target: str | View) -> tuple[str, str]:
+    """Return what the axes of a diagram of a target are called; its classes need not be known."""
+    return axis_labels(target if isinstance(target, View) else get_view(target))
 
 
 def next_index(ax: Axes) -> int:

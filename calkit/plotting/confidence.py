@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, one_view
-from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
+from calkit.errors import InputError
+from calkit.evaluation import Evaluation
+from calkit.plotting.base import PLOTS, PredictionsDisplay, labels_of, one_view
+from calkit.plotting.shared import DisplayArguments, bins_of, counts_predictions, taken
 from calkit.plotting.style import draw_legend, wrapped
 from calkit.stats import BinSums, UniformBins, View, summarize
 from calkit.stats.binning import as_n_bins
@@ -28,7 +30,7 @@ _RIGHT, _WRONG = "#4878a8", "#d9622b"
 class ConfidenceDisplay(PredictionsDisplay):
     """How sure a classifier is where it is right and where it is wrong, as densities.
 
-    Made by :meth:`from_predictions` or ``from_estimator``.
+    Made by :meth:`from_predictions`, :meth:`from_evaluation`, :meth:`from_bins` or ``from_estimator``.
 
     Parameters
     ----------
@@ -85,10 +87,77 @@ class ConfidenceDisplay(PredictionsDisplay):
         predictions, shown = taken(y_true, y_proba, shared)
         view = one_view(predictions, target)
         statistic = UniformBins(as_n_bins(n_bins), view)
-        display = cls(summarize(predictions, [statistic])[statistic])
-        display.x_label, _ = axis_labels(view)
-        display.words = ("right", "wrong") if view == TOP else ("y = 1", "y = 0")
-        return shown(display)
+        return shown(cls.from_bins(summarize(predictions, [statistic])[statistic], target=view, plot=False))
+
+    @classmethod
+    def from_bins(
+        cls,
+        bins: BinSums,
+        *,
+        target: str | View = TOP,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw sums over bins of equal width that were counted elsewhere: on another machine, or over a stream.
+
+        Parameters
+        ----------
+        bins : BinSums
+        target : str or View, default="top"
+            Whose forecasts they are: it tells what the axis and the outcomes are called.
+        name : str, optional
+            Title.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            As for :meth:`plot`.
+
+        Returns
+        -------
+        ConfidenceDisplay
+
+        Raises
+        ------
+        InputError
+            If there are several rows of bins, or they have other edges.
+        """
+        if bins.count.ndim != 1 or bins.lower is not None:
+            raise InputError("bins must be one row of bins of equal width.")
+        display = cls(bins, name=name)
+        display.x_label, _ = labels_of(target)
+        display.words = ("right", "wrong") if display.x_label == cls.x_label else ("y = 1", "y = 0")
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+
+    @classmethod
+    def from_evaluation(cls, evaluation: Evaluation, *, metric: str = "ece", **drawing: Any) -> Self:
+        """Draw the bins behind a metric of an evaluation, or of one of its groups; no rows are read again.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+            From :func:`calkit.evaluate`.
+        metric : str, default="ece"
+            Spec of one of its metrics that is computed from bins of equal width.
+        **drawing
+            `name`, `ax`, `plot`, `curve_kwargs`, as for :meth:`from_bins`.
+
+        Returns
+        -------
+        ConfidenceDisplay
+
+        Raises
+        ------
+        NotFoundError
+            If the evaluation has no such metric.
+        InputError
+            If its value does not come from bins of one event.
+        """
+        bins, target = bins_of(evaluation, metric)
+        return cls.from_bins(bins, target=target, **drawing)
 
     def frame(self) -> dict[str, NDArray[Any]]:
         """Return edges and the weight of right and wrong answers of each bin as columns."""

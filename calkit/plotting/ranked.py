@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.curves import high_confidence_curve
+from calkit.curves import HighConfidenceCurve, RiskCoverageCurve, high_confidence_curve
 from calkit.plotting.base import PLOTS, CurveDisplay
 from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
@@ -17,12 +17,17 @@ from calkit.stats import View
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay"]
+__all__ = ["HighConfidenceDisplay", "RiskCoverageDisplay", "thinned"]
 
 # Points of a curve that are drawn at most.
 _POINTS = 2000
 # Curves of fewer points have markers.
 _MARKED = 12
+
+
+def thinned(n: int) -> NDArray[np.intp]:
+    """Return which of n points to draw: all of few, else some that are evenly spread and both ends."""
+    return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
 
 
 class _RankedDisplay(CurveDisplay):
@@ -70,24 +75,50 @@ class _RankedDisplay(CurveDisplay):
         display
         """
         predictions, shown = taken(y_true, y_proba, shared)
-        curve = high_confidence_curve(predictions, target=target)
-        return shown(cls(curve.threshold, curve.share, curve.accuracy))
+        return shown(cls.from_curve(high_confidence_curve(predictions, target=target), plot=False))
+
+    @classmethod
+    def from_curve(
+        cls,
+        curve: HighConfidenceCurve | RiskCoverageCurve,
+        *,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw a curve that was computed elsewhere; ``from_pairs`` of its class takes summaries of parts of the rows.
+
+        Parameters
+        ----------
+        curve : HighConfidenceCurve or RiskCoverageCurve
+            From :mod:`calkit.curves`; both hold what either display needs.
+        name : str, optional
+            What the legend calls the model.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            For the line.
+
+        Returns
+        -------
+        display
+        """
+        display = cls(curve.threshold, curve.coverage, curve.accuracy, name=name)
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     def frame(self) -> dict[str, NDArray[Any]]:
         """Return threshold, coverage and accuracy as columns, one row per confidence that occurs."""
         return {"threshold": self.threshold, "coverage": self.coverage, "accuracy": self.accuracy}
-
-    def _thinned(self) -> NDArray[np.intp]:
-        """Return which points to draw: all of few, else some that are evenly spread and both ends."""
-        n = len(self.threshold)
-        return np.unique(np.linspace(0, n - 1, min(n, _POINTS)).astype(np.intp))
 
 
 @PLOTS.register("risk-coverage")
 class RiskCoverageDisplay(_RankedDisplay):
     """Error among the most confident answers, against the share of samples that are answered.
 
-    Made by :meth:`from_predictions` or ``from_estimator``.
+    Made by :meth:`from_predictions`, :meth:`from_curve` or ``from_estimator``.
 
     Attributes
     ----------
@@ -111,7 +142,7 @@ class RiskCoverageDisplay(_RankedDisplay):
     y_label = "Risk: % of them wrong"
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
-        at = self._thinned()
+        at = thinned(len(self.threshold))
         style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
         label = wrapped(self.name, 40) if self.name else "most confident first"
         # A line of few points is marked: it may be a single one.
@@ -127,8 +158,8 @@ class RiskCoverageDisplay(_RankedDisplay):
 class HighConfidenceDisplay(_RankedDisplay):
     """Share and accuracy of the samples whose confidence is at least a threshold: S99 for every threshold.
 
-    The accuracy of a calibrated model lies above the dotted diagonal everywhere. Made by :meth:`from_predictions` or
-    ``from_estimator``.
+    The accuracy of a calibrated model lies above the dotted diagonal everywhere. Made by :meth:`from_predictions`,
+    :meth:`from_curve` or ``from_estimator``.
 
     Attributes
     ----------
@@ -146,7 +177,7 @@ class HighConfidenceDisplay(_RankedDisplay):
     y_label = "Share, accuracy %"
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
-        at = self._thinned()
+        at = thinned(len(self.threshold))
         style = {"color": COLOURS[index % len(COLOURS)], "linewidth": 1.6, **curve_kwargs}
         name = f"{wrapped(self.name, 34)}: " if self.name else ""
         if not index:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from calkit.estimators.corp import corp_decomposition
 from calkit.estimators.ranked import Ranked
-from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, next_index, one_view
+from calkit.evaluation import Evaluation
+from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, labels_of, next_index, one_view
 from calkit.plotting.reliability_bands import band_name
 from calkit.plotting.reliability_counts import Counted, Counting, parts_of
 from calkit.plotting.reliability_styles import RELIABILITY_STYLES
-from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
+from calkit.plotting.shared import DisplayArguments, bins_of, counts_predictions, taken
 from calkit.plotting.shares import draw_shares, histogram_axes
 from calkit.plotting.style import wrapped
 from calkit.predictions import Predictions
 from calkit.stats import BinSums, View
+from calkit.stats.views import TOP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +30,7 @@ __all__ = ["ReliabilityDisplay"]
 class ReliabilityDisplay(Counted, PredictionsDisplay):
     """Reliability diagram of one set of predictions; several can be drawn on the same Axes.
 
-    Make one with :meth:`from_predictions`, :meth:`from_estimator` or :meth:`from_bins`.
+    Make one with :meth:`from_predictions`, :meth:`from_estimator`, :meth:`from_evaluation` or :meth:`from_bins`.
 
     Parameters
     ----------
@@ -141,7 +143,8 @@ class ReliabilityDisplay(Counted, PredictionsDisplay):
         target : str or View, optional
             ``"classwise"`` or ``"multilabel"`` for a diagram of each class; with `by`, any single one.
         by : str, optional
-            One of the columns of the predictions: a diagram for each of its values.
+            One of the columns of the predictions, ``"predicted class"`` or ``"true class"``: a diagram for each of its
+            values.
         n_bins, binning, style, band
             As for :meth:`from_predictions`.
 
@@ -170,13 +173,22 @@ class ReliabilityDisplay(Counted, PredictionsDisplay):
 
     @classmethod
     def from_bins(
-        cls, bins: BinSums, *, name: str | None = None, ax: Axes | None = None, plot: bool = True, **plot_kwargs: Any
-    ) -> ReliabilityDisplay:
+        cls,
+        bins: BinSums,
+        *,
+        target: str | View = TOP,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        **plot_kwargs: Any,
+    ) -> Self:
         """Draw sums over bins that were counted elsewhere: on another machine, or over a stream.
 
         Parameters
         ----------
         bins : BinSums
+        target : str or View, default="top"
+            Whose forecasts they are: it tells what the axes are called.
         name : str, optional
             What the legend calls the model.
         ax : matplotlib Axes, optional
@@ -191,7 +203,46 @@ class ReliabilityDisplay(Counted, PredictionsDisplay):
         ReliabilityDisplay
         """
         display = cls(bins, name=name)
-        return display.plot(ax, **plot_kwargs) if plot else display
+        display.x_label, display.y_label = labels_of(target)
+        if plot:
+            display.plot(ax, **plot_kwargs)
+        return display
+
+    @classmethod
+    def from_evaluation(cls, evaluation: Evaluation, *, metric: str = "ece", **drawing: Any) -> Self:
+        """Draw the bins behind a metric of an evaluation, or of one of its groups; no rows are read again.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+            From :func:`calkit.evaluate`.
+        metric : str, default="ece"
+            Spec of one of its metrics that is computed from bins of equal width.
+        **drawing
+            `name`, `ax`, `plot`, `style`, `band`, `curve_kwargs`, as for :meth:`from_bins`.
+
+        Returns
+        -------
+        ReliabilityDisplay
+
+        Raises
+        ------
+        NotFoundError
+            If the evaluation has no such metric.
+        InputError
+            If its value does not come from bins of one event.
+
+        Examples
+        --------
+        >>> import calkit
+        >>> from calkit.datasets import load_digits_logits
+        >>> evaluation = calkit.evaluate(load_digits_logits("test"), ["ece:n_bins=10"])
+        >>> display = calkit.ReliabilityDisplay.from_evaluation(evaluation, metric="ece:n_bins=10", plot=False)
+        >>> display.ece == evaluation["ece:n_bins=10"]
+        True
+        """
+        bins, target = bins_of(evaluation, metric)
+        return cls.from_bins(bins, target=target, **drawing)
 
     @property
     def label(self) -> str:

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from calkit.curves import taken_predictions
 from calkit.errors import InputError
+from calkit.evaluation import Evaluation
+from calkit.metrics import get_metric
 from calkit.metrics.shared import SHARED_DEFAULTS, ArrayArguments, documented
 from calkit.predictions import Predictions
+from calkit.stats import BinSums, View
+from calkit.stats.views import TOP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["DISPLAY_ARGUMENTS", "DisplayArguments", "counts_predictions", "taken"]
+__all__ = ["DISPLAY_ARGUMENTS", "DisplayArguments", "bins_of", "counts_predictions", "taken"]
 
 
 class DisplayArguments(ArrayArguments, total=False):
@@ -30,6 +34,33 @@ class _Drawn(Protocol):
     name: str | None
 
     def plot(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+def bins_of(evaluation: Evaluation, metric: str) -> tuple[BinSums, View]:
+    """Return the sums over bins behind a metric of an evaluation, and whose forecasts they are.
+
+    Raises
+    ------
+    NotFoundError
+        If the evaluation has no such metric.
+    InputError
+        If its value does not come from bins, or they are of several events.
+    """
+    known = {item.spec: item for item in evaluation.metrics}
+    own = known[evaluation.spec_of(get_metric(metric))]
+    bins = evaluation.bins.get(own.spec)
+    if bins is None:
+        held = ", ".join(evaluation.bins) or "none"
+        raise InputError(
+            f"the evaluation holds no bins of {own.spec!r}, only of: {held}; evaluate 'ece' too, or make the display "
+            "of the predictions."
+        )
+    if bins.count.ndim != 1:
+        raise InputError(
+            f"{own.spec!r} is of several events, which have a diagram each: evaluate one of them, "
+            "target='positive:class=NAME', or use ReliabilityDisplay.each(predictions)."
+        )
+    return bins, own.view or TOP
 
 
 F = TypeVar("F", bound=Callable[..., Any])

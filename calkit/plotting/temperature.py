@@ -12,6 +12,7 @@ from calkit.metrics import Metric, get_metric
 from calkit.plotting.base import PLOTS, CurveDisplay
 from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
+from calkit.registry import unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ _FEWEST, _LOWEST, _HIGHEST = 61, 0.25, 4.0
 class TemperatureDisplay(CurveDisplay):
     """A metric at every temperature of a grid; the best is marked.
 
-    Made by :meth:`from_predictions` or ``from_estimator``.
+    Made by :meth:`from_predictions`, :meth:`from_curve` or ``from_estimator``.
 
     Parameters
     ----------
@@ -94,7 +95,50 @@ class TemperatureDisplay(CurveDisplay):
         chosen = get_metric(metric)
         temperatures = np.geomspace(_LOWEST, _HIGHEST, _FEWEST) if grid is None else grid
         curve = temperature_curve(predictions, [chosen], grid=temperatures)
-        return shown(cls(curve["temperature"], curve[chosen.spec], chosen))
+        return shown(cls.from_curve(curve, metric=chosen, plot=False))
+
+    @classmethod
+    def from_curve(
+        cls,
+        curve: Mapping[str, NDArray[np.float64]],
+        *,
+        metric: str | Metric = "ece",
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw values that were computed elsewhere.
+
+        Parameters
+        ----------
+        curve : mapping of str to ndarray of shape (m,)
+            From :func:`calkit.calibrators.temperature_curve`.
+        metric : str or Metric, default="ece"
+            Which of its metrics.
+        name : str, optional
+            What the legend calls the model.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            For the line.
+
+        Returns
+        -------
+        TemperatureDisplay
+
+        Raises
+        ------
+        NotFoundError
+            If the curve has no such metric.
+        """
+        chosen = get_metric(metric)
+        if chosen.spec not in curve:
+            raise unknown_name("metric", chosen.spec, [key for key in curve if key != "temperature"], of="the curve")
+        display = cls(curve["temperature"], curve[chosen.spec], chosen, name=name)
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
     @property
     def best_index(self) -> int:

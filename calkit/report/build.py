@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,13 @@ from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
 from calkit.report.contrasts import Measured, changed, contrasts_of, differences_of, distinct_of
 from calkit.report.entries import Entry, told_apart
-from calkit.report.measure import diagram_of, measured, swept, target_of
+from calkit.report.measure import Asked, diagram_of, measured, metric_target, swept
 from calkit.report.model import Report, Result, SavedEpoch, Subject, Training
 from calkit.report.values import MetricInfo
 
 if TYPE_CHECKING:
-    from calkit.inference.resampling import Resampling
     from calkit.runs import RunFolder
+    from calkit.stats import View
 
 __all__ = ["REPORT_METRICS", "make_report"]
 
@@ -40,6 +40,8 @@ def make_report(
     entries: Iterable[Entry | str | Path],
     *,
     metrics: Iterable[str | Metric] | None = None,
+    target: str | View | None = None,
+    by: str | None = None,
     n_bins: int = 15,
     confidence_level: float | None = 0.95,
     n_resamples: int = 1000,
@@ -56,6 +58,12 @@ def make_report(
         temperature fitted on the validation split, figures of the test split.
     metrics : iterable of str or Metric, optional
         By default those of :data:`REPORT_METRICS` that the scores allow.
+    target : str or View, optional
+        What is judged, as for :func:`calkit.evaluate`: ``"positive:class=NAME"``, ``"classwise"``, ``"top-5"``; by
+        default the predicted class, also of one column of scores, and of multi-label predictions each label.
+    by : str, optional
+        One of the columns of the predictions, ``"predicted class"`` or ``"true class"``: the values are given for each
+        group of rows too. At most 100 groups.
     n_bins : int, default=15
         Bins of the diagrams.
     confidence_level : float or None, default=0.95
@@ -77,8 +85,11 @@ def make_report(
         If there are no entries, or scores are impossible.
     FileFormatError
         If a file is missing or damaged.
+    NotFoundError
+        If a target or the column `by` is unknown.
     UsageError
-        If a file has no validation or no test split.
+        If a file has no validation or no test split, a metric is not defined for the target, or `by` has more than 100
+        values.
 
     Examples
     --------
@@ -93,13 +104,14 @@ def make_report(
     names = told_apart(opened)
     wanted = None if metrics is None else [get_metric(metric) for metric in metrics]
     resampling = as_resampling(confidence_level, n_resamples, random_state, floors=False)
-    found = [_subject(name, entry, wanted, n_bins, resampling) for name, entry in zip(names, opened, strict=True)]
+    how: dict[str, Any] = {"n_bins": n_bins, "resampling": resampling, "target": target, "by": by}
+    found = [_subject(name, entry, wanted, how) for name, entry in zip(names, opened, strict=True)]
     subjects, measures = [subject for subject, _ in found], [measured for _, measured in found]
     shown = {spec: None for subject in subjects for result in subject.results for spec in result.values}
     return Report(
         title=title,
         calkit=__version__,
-        metrics=tuple(_info(get_metric(spec), opened) for spec in shown),
+        metrics=tuple(_info(get_metric(spec), opened, target) for spec in shown),
         subjects=tuple(subjects),
         n_bins=n_bins,
         confidence_level=confidence_level,
@@ -113,22 +125,22 @@ def make_report(
     )
 
 
-def _info(metric: Metric, entries: Sequence[Entry]) -> MetricInfo:
-    if all(entry.predictions.one_column for entry in entries):
+def _info(metric: Metric, entries: Sequence[Entry], target: str | View | None) -> MetricInfo:
+    if target is not None or all(entry.predictions.one_column for entry in entries):
         predictions = entries[0].predictions
-        metric = metric.bind(predictions, target_of(predictions))
+        metric = metric.bind(predictions, metric_target(predictions, target))
     return MetricInfo(metric.spec, metric.heading, metric.percent, metric.higher_is_better)
 
 
 def _subject(
-    name: str, entry: Entry, metrics: Sequence[Metric] | None, n_bins: int, resampling: Resampling | None
+    name: str, entry: Entry, metrics: Sequence[Metric] | None, how: Mapping[str, Any]
 ) -> tuple[Subject, Measured]:
     predictions = entry.predictions
-    chosen = _defaults(predictions) if metrics is None else metrics
-    before, paired = measured(predictions, chosen, n_bins, resampling)
+    asked = Asked.of(predictions, _defaults(predictions) if metrics is None else metrics, **how)
+    before, paired = measured(predictions, asked)
     results, known = [before], [paired]
     for label, calibrator in entry.calibrators:
-        found, paired = measured(calibrator.apply(predictions), chosen, n_bins, resampling)
+        found, paired = measured(calibrator.apply(predictions), asked)
         known.append(paired)
         told = calibrator.describe()
         results.append(
@@ -138,7 +150,7 @@ def _subject(
                 fitted=told.fitted,
                 fitted_on=entry.fitted_on,
                 symbols=told.symbols,
-                notes=told.notes,
+                notes=told.sentences,
                 temperature=told.temperature,
             )
         )
@@ -152,12 +164,15 @@ def _subject(
         n_classes=predictions.n_classes,
         class_names=None if names is None else tuple(str(item) for item in names),
         results=tuple(results),
-        training=None if entry.run is None else _training(entry.run, predictions, n_bins),
-        sweep=swept(predictions, n_bins, _temperatures(results)),
+        training=None if entry.run is None else _training(entry.run, predictions, asked),
+        sweep=swept(predictions, asked, _temperatures(results)),
         fit_samples=entry.fit_samples,
+        target=asked.view.spec,
+        by=asked.by,
+        warnings=tuple(entry.warnings),
     )
-    counted = Measured.of(predictions, chosen, known)
-    return changed(subject, counted, resampling), counted
+    counted = Measured(predictions, asked.metrics, tuple(known))
+    return changed(subject, counted, asked.resampling), counted
 
 
 def _temperatures(results: Sequence[Result]) -> list[float]:
@@ -169,11 +184,11 @@ def _defaults(predictions: Predictions) -> list[Metric]:
     return [metric for metric in metrics if not (predictions.kind == "confidence" and metric.needs_distribution)]
 
 
-def _training(run: RunFolder, predictions: Predictions, n_bins: int) -> Training:
+def _training(run: RunFolder, predictions: Predictions, asked: Asked) -> Training:
     return Training(
         recipe=dict(run.recipe),
         history=tuple(run.history),
-        saved_epochs=_saved_epochs(run, predictions, n_bins),
+        saved_epochs=_saved_epochs(run, predictions, asked),
         versions=_versions(run.path / "versions.json"),
     )
 
@@ -190,7 +205,7 @@ def _versions(path: Path) -> dict[str, Any]:
     return found
 
 
-def _saved_epochs(run: RunFolder, predictions: Predictions, n_bins: int) -> tuple[SavedEpoch, ...]:
+def _saved_epochs(run: RunFolder, predictions: Predictions, asked: Asked) -> tuple[SavedEpoch, ...]:
     """Return the diagrams of some of the epochs whose logits were saved, evenly chosen, the last among them."""
     epochs = run.logits_epochs
     if len(epochs) < 2:
@@ -202,5 +217,5 @@ def _saved_epochs(run: RunFolder, predictions: Predictions, n_bins: int) -> tupl
     found = []
     for epoch in epochs:
         saved = load_predictions(run.logits(epoch), split=split)
-        found.append(SavedEpoch(epoch, diagram_of(saved, n_bins)))
+        found.append(SavedEpoch(epoch, diagram_of(saved, asked.n_bins, asked.view)))
     return tuple(found)

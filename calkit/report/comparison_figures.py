@@ -65,7 +65,8 @@ def _overlay(subjects: Sequence[Subject], place: int, prefix: str, glyphs: Glyph
     ax, share_ax = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True, gridspec_kw={"hspace": 0.06})
     legend, words = [], []
     for i, subject in enumerate(subjects):
-        display = ReliabilityDisplay.from_bins(subject.results[place].diagram.to_bins(), plot=False)
+        bins = subject.results[place].diagram.to_bins()
+        display = ReliabilityDisplay.from_bins(bins, target=subject.target, plot=False)
         display.plot(ax, share_ax=share_ax, band=False)
         style = curve_style(i)
         legend.append(Key(f"{i + 1} · {subject.name}", style["color"], style["marker"], style["linestyle"] != "-"))

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from calkit.comparison import Paired, difference, why_not_same_rows
-from calkit.evaluation import choose_metrics
 from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric
 from calkit.predictions import Predictions
-from calkit.report.measure import target_of
 from calkit.report.model import Contrast, Difference, Subject
 from calkit.report.values import Measure
 from calkit.specs import parse_spec
@@ -33,16 +31,11 @@ _CONTRASTED = "ece"
 
 @dataclass(frozen=True)
 class Measured:
-    """A subject's predictions and what differences of its results need, in the order of the results."""
+    """A subject's predictions, its metrics, and what differences of its results need, in the order of the results."""
 
     predictions: Predictions
     metrics: tuple[Metric, ...] = field(default=())
     paired: tuple[Paired | None, ...] = ()
-
-    @classmethod
-    def of(cls, predictions: Predictions, metrics: Sequence[Metric], paired: Sequence[Paired | None]) -> Measured:
-        """Bind the metrics to the predictions."""
-        return cls(predictions, choose_metrics(metrics, predictions, target_of(predictions)), tuple(paired))
 
 
 def _difference(metric: Metric, one: Paired | None, two: Paired | None, resampling: Resampling | None) -> Measure:

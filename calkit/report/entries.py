@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from calkit.errors import InputError
+from calkit.errors import CalibrationWarning, InputError
 from calkit.io import load_predictions
 from calkit.predictions import Predictions
 from calkit.runs import RunFolder, is_run_folder
@@ -15,7 +17,7 @@ from calkit.runs import RunFolder, is_run_folder
 if TYPE_CHECKING:
     from calkit.calibrators.base import Calibrator
 
-__all__ = ["Entry"]
+__all__ = ["Entry", "noted_warnings"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Entry:
         How many samples that were.
     run : RunFolder, optional
         Where recipe and history are.
+    warnings : sequence of str
+        What reading and fitting warned of; see :func:`noted_warnings`.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Entry:
     fitted_on: str | None = None
     run: RunFolder | None = None
     fit_samples: int | None = None
+    warnings: Sequence[str] = ()
 
     @classmethod
     def from_predictions(
@@ -68,7 +73,7 @@ class Entry:
         methods : sequence of str, default=("temperature",)
             Specs of calibrators.
         **more
-            `source` and `run`.
+            `source`, `run` and `warnings`.
 
         Returns
         -------
@@ -83,9 +88,11 @@ class Entry:
             return cls(name, test, **more)
         from calkit.calibrators import get_calibrator
 
-        fitted = [(method, get_calibrator(method).fit_predictions(validation)) for method in methods]
+        with noted_warnings() as noted:
+            fitted = [(method, get_calibrator(method).fit_predictions(validation)) for method in methods]
         split = f"the {validation.meta.get('split', 'validation')} split"
-        return cls(name, test, fitted, fitted_on=split, fit_samples=validation.n_samples, **more)
+        warned = [*more.pop("warnings", ()), *noted]
+        return cls(name, test, fitted, fitted_on=split, fit_samples=validation.n_samples, warnings=warned, **more)
 
     @classmethod
     def from_path(
@@ -121,10 +128,41 @@ class Entry:
         """
         run = RunFolder(path) if is_run_folder(path) else None
         logits = path if run is None else run.logits()
-        test = load_predictions(logits, split=split, kind=kind)
-        validation = load_predictions(logits, split="validation", kind=kind) if methods else None
+        with noted_warnings() as noted:
+            test = load_predictions(logits, split=split, kind=kind, columns="all")
+            validation = load_predictions(logits, split="validation", kind=kind) if methods else None
         name = Path(path).name if run is None else run.label
-        return cls.from_predictions(name, test, validation, methods=methods, source=str(path), run=run)
+        more: dict[str, Any] = {"source": str(path), "run": run, "warnings": noted}
+        return cls.from_predictions(name, test, validation, methods=methods, **more)
+
+
+@contextmanager
+def noted_warnings() -> Iterator[list[str]]:
+    """Collect the texts of calkit's warnings, each once, and give them as ever when the block ends.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from calkit.errors import CalibrationWarning
+    >>> from calkit.report.entries import noted_warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     with noted_warnings() as noted:
+    ...         warnings.warn("the temperature is held", CalibrationWarning)
+    >>> noted
+    ['the temperature is held']
+    """
+    noted: list[str] = []
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", CalibrationWarning)
+            yield noted
+    finally:
+        for item in caught:
+            if issubclass(item.category, CalibrationWarning) and str(item.message) not in noted:
+                noted.append(str(item.message))
+            warnings.warn_explicit(item.message, item.category, item.filename, item.lineno, source=item.source)
 
 
 def told_apart(entries: Sequence[Entry]) -> list[str]:

@@ -17,6 +17,7 @@ from calkit.plotting.style import COLOURS
 from calkit.report.svg import Glyphs, inline_svg
 from calkit.report.values import Diagram
 from calkit.report.words import percent
+from calkit.stats.views import TOP, get_view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,28 +73,43 @@ def colour_of(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def canvas(width: float, height: float) -> Figure:
+def canvas(width: float, height: float, *, left: float = 0.62) -> Figure:
     """Return a figure whose margins hold the labels; laying out each anew would take half of the time of a report."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
     figure.set_layout_engine("none")
-    left, right, bottom, top = 0.62 / width, 1 - 0.14 / width, 0.5 / height, 1 - 0.1 / height
-    figure.subplots_adjust(left=left, right=right, bottom=bottom, top=top)
+    right, bottom, top = 1 - 0.14 / width, 0.5 / height, 1 - 0.1 / height
+    figure.subplots_adjust(left=left / width, right=right, bottom=bottom, top=top)
     return figure
 
 
+class _PooledDisplay(ReliabilityDisplay):
+    """A diagram of several events together, whose mean gap is not the mean of theirs."""
+
+    measure = "ECE of all together"
+
+
 def reliability_picture(
-    diagram: Diagram, title: str, prefix: str, *, level: float | None = None, glyphs: Glyphs | None = None
+    diagram: Diagram,
+    title: str,
+    prefix: str,
+    *,
+    target: str = TOP.spec,
+    level: float | None = None,
+    glyphs: Glyphs | None = None,
 ) -> Picture:
     """Draw a reliability diagram, with the shares of the samples below, and intervals of the accuracy of each bin."""
     figure = canvas(4.8, 5.6)
     ax, share_ax = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True, gridspec_kw={"hspace": 0.06})
-    display = ReliabilityDisplay.from_bins(diagram.to_bins(), plot=False).plot(ax, share_ax=share_ax, style="bars")
+    kind = _PooledDisplay if get_view(target).keyed else ReliabilityDisplay
+    display = kind.from_bins(diagram.to_bins(), target=target, plot=False)
+    display.plot(ax, share_ax=share_ax, style="bars")
     legend = tuple({key.label: key for key in [*_taken_legend(share_ax), *_taken_legend(ax)]}.values())
     if level is not None and not diagram.weighted:
         _draw_intervals(ax, diagram, level)
-    alt = f"Reliability diagram, {title}. {_reliability_in_words(diagram, display.ece)}"
+    words = _reliability_in_words(diagram, f"{display.measure} {percent(display.ece, 2)}", is_top=target == TOP.spec)
+    alt = f"Reliability diagram, {title}. {words}"
     return Picture(title, inline_svg(figure, prefix=prefix, alt=alt, glyphs=glyphs), alt, legend)
 
 
@@ -127,17 +143,18 @@ def _colour(handle: Any) -> Any:
     return handle.get_color() if hasattr(handle, "get_color") else handle[0].get_facecolor()
 
 
-def _reliability_in_words(diagram: Diagram, ece: float) -> str:
+def _reliability_in_words(diagram: Diagram, ece: str, *, is_top: bool) -> str:
+    right, sure = ("accuracy", "confidence") if is_top else ("observed frequency", "probability")
     weight = math.fsum(diagram.weight)
     fullest = max(range(len(diagram.weight)), key=lambda i: diagram.weight[i])
     share = diagram.weight[fullest] / weight
     accuracy = diagram.correct[fullest] / diagram.weight[fullest]
     confidence = diagram.confidence[fullest] / diagram.weight[fullest]
     return (
-        f"ECE {percent(ece, 2)}, accuracy {percent(diagram.mean_accuracy)}, mean confidence "
+        f"{ece}, {right} {percent(diagram.mean_accuracy)}, mean {sure} "
         f"{percent(diagram.mean_confidence)}. The fullest bin, from {diagram.lower[fullest]:.3g} to "
-        f"{diagram.upper[fullest]:.3g}, holds {percent(share)} of the samples: accuracy {percent(accuracy)} at "
-        f"confidence {percent(confidence)}."
+        f"{diagram.upper[fullest]:.3g}, holds {percent(share)} of the samples: {right} {percent(accuracy)} at "
+        f"{sure} {percent(confidence)}."
     )
 
 

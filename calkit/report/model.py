@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from calkit.report.values import ClassErrors, Diagram, Measure, MetricInfo, Sweep
+from calkit.report.values import ClassErrors, Diagram, Group, Measure, MetricInfo, Sweep
+from calkit.stats.views import TOP
 
 __all__ = [
     "Contrast",
@@ -39,8 +40,9 @@ class Result:
     values : mapping of str to Measure
         By the spec of the metric.
     diagram : Diagram
-    overconfidence : Measure
-        Mean confidence minus accuracy: positive where the classifier is surer than it is right.
+    overconfidence : Measure or None
+        Mean confidence minus accuracy: positive where the classifier is surer than it is right. None for a target of
+        several events.
     classes : ClassErrors or None
         None where only (confidence, correct) pairs are known.
     symbols : mapping of str to str
@@ -53,6 +55,8 @@ class Result:
         The most confident ones.
     changes : mapping of str to Measure
         Of a calibrator: differences of the values from the uncalibrated ones, with paired intervals.
+    groups : tuple of Group
+        The values of each group of rows, where they were asked for.
     """
 
     calibrator: str | None
@@ -60,13 +64,14 @@ class Result:
     fitted_on: str | None
     values: Mapping[str, Measure]
     diagram: Diagram
-    overconfidence: Measure
+    overconfidence: Measure | None = None
     classes: ClassErrors | None = None
     symbols: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     temperature: float | None = None
     mistakes: tuple[Mistake, ...] = ()
     changes: Mapping[str, Measure] = field(default_factory=dict)
+    groups: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,12 @@ class Subject:
         How many samples calibrators were fitted on, where that is known.
     distinct : mapping of str to int
         By the spec of a metric, which of the results is better than each other one, where that is sure.
+    target : str
+        What was judged: ``"top"``, ``"positive:class=cat"``.
+    by : str or None
+        The column that tells the groups.
+    warnings : tuple of str
+        What reading the scores and fitting the calibrators warned of.
     """
 
     name: str
@@ -161,6 +172,14 @@ class Subject:
     sweep: Sweep | None = None
     fit_samples: int | None = None
     distinct: Mapping[str, int] = field(default_factory=dict)
+    target: str = TOP.spec
+    by: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_top(self) -> bool:
+        """Whether predicted classes were judged, whose probability is called confidence."""
+        return self.target == TOP.spec
 
     @property
     def before(self) -> Result:

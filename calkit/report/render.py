@@ -14,15 +14,17 @@ import numpy as np
 from calkit.errors import UsageError
 from calkit.evaluation.result import p_text
 from calkit.metrics import get_metric
+from calkit.plotting.base import labels_of
 from calkit.printing import json_text
 from calkit.registry import Registry
 from calkit.report.comparison_figures import comparison_pictures, difference_pictures, overlay_pictures
 from calkit.report.figures import Picture, colour_of, history_pictures, reliability_picture
 from calkit.report.model import Report, Subject
+from calkit.report.part_figures import class_pictures, group_pictures
 from calkit.report.svg import shared_glyphs
-from calkit.report.tables import bin_rows, class_rows, flat_rows, made_rows, tiles
+from calkit.report.tables import bin_rows, class_rows, flat_rows, made_rows, shown_groups, tiles, worst_rows
 from calkit.report.templating import environment, template_errors
-from calkit.report.values import Measure, MetricInfo
+from calkit.report.values import Diagram, Measure, MetricInfo
 from calkit.report.words import (
     after_words,
     brief,
@@ -32,6 +34,7 @@ from calkit.report.words import (
     notes,
     subject_sentences,
     verdict,
+    worst_words,
 )
 
 __all__ = ["REPORT_FORMATS", "render_report"]
@@ -148,6 +151,8 @@ def _pictures(report: Report, glyphs: dict[str, str]) -> dict[str, Any]:
             for i, subject in enumerate(subjects)
             if subject.name in histories
         },
+        "groups": {s.name: group_pictures(s, report.metrics, f"g{i}", glyphs=glyphs) for i, s in enumerate(subjects)},
+        "worst": {subject.name: class_pictures(subject, f"w{i}", glyphs=glyphs) for i, subject in enumerate(subjects)},
         "comparison": comparison_pictures(subjects, report.metrics, "c", glyphs=glyphs) if len(subjects) > 1 else [],
         "overlays": overlay_pictures(subjects, "v", glyphs=glyphs) if len(subjects) > 1 else [],
         "differences": difference_pictures(report, "d", glyphs=glyphs),
@@ -160,16 +165,19 @@ def _diagrams(subject: Subject, prefix: str, level: float | None, glyphs: dict[s
     for k, result in enumerate(subject.results):
         told = fitted_text(result)
         title = f"{label_of(result)}, {told}" if told else label_of(result)
-        pictures.append(reliability_picture(result.diagram, title, f"{prefix}-{k}", level=level, glyphs=glyphs))
+        pictures.append(_diagram(result.diagram, title, f"{prefix}-{k}", subject, glyphs, level))
     return pictures
 
 
 def _epochs(subject: Subject, prefix: str, glyphs: dict[str, str]) -> list[Picture]:
     saved = () if subject.training is None else subject.training.saved_epochs
-    return [
-        reliability_picture(item.diagram, f"epoch {item.epoch}", f"{prefix}-{item.epoch}", glyphs=glyphs)
-        for item in saved
-    ]
+    return [_diagram(item.diagram, f"epoch {item.epoch}", f"{prefix}-{item.epoch}", subject, glyphs) for item in saved]
+
+
+def _diagram(
+    diagram: Diagram, title: str, prefix: str, subject: Subject, glyphs: dict[str, str], level: float | None = None
+) -> Picture:
+    return reliability_picture(diagram, title, prefix, target=subject.target, level=level, glyphs=glyphs)
 
 
 def _overlaid(subjects: Sequence[Subject], histories: Mapping[str, Any], glyphs: dict[str, str]) -> list[Picture]:
@@ -219,4 +227,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "class_rows": class_rows,
     "made": made_rows,
     "tiles": tiles,
+    "shown_groups": shown_groups,
+    "worst_rows": worst_rows,
+    "worst_words": worst_words,
+    "labels_of": labels_of,
 }

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from calkit.evaluation.result import p_text
 from calkit.report.model import Report, Subject
-from calkit.report.values import Diagram
+from calkit.report.values import Diagram, Group
 from calkit.report.words import percent
 from calkit.specs import parse_spec
 
-__all__ = ["bin_rows", "class_rows", "flat_rows", "made_rows", "tiles"]
+__all__ = ["bin_rows", "class_rows", "flat_rows", "made_rows", "shown_groups", "tiles", "worst_rows"]
 
 #: Classes in a table, those with the largest error.
 MOST_CLASSES = 20
+
+# Groups that are shown at most.
+_MOST_GROUPS = 30
+
+
+# Metrics whose values stand out.
+_TILES = (("ece", "ECE", 2), ("s99", "at least 99\N{NO-BREAK SPACE}% sure", 1))
 
 
 def bin_rows(diagram: Diagram) -> list[tuple[str, ...]]:
@@ -31,7 +40,8 @@ def bin_rows(diagram: Diagram) -> list[tuple[str, ...]]:
 def class_rows(subject: Subject) -> list[tuple[str, ...]]:
     """Return a row of texts for each class, that with the largest error first; none for two classes, which agree.
 
-    A row holds the name, how often the class is true, and for each result the mean probability and the ECE.
+    A row holds the name, how often the class is true, and for each result the mean probability and the ECE; with
+    intervals, then what noise alone would give, uncalibrated.
     """
     classes = [result.classes for result in subject.results if result.classes is not None]
     if len(classes) < len(subject.results) or len(classes[0].ece) < 3:
@@ -43,22 +53,73 @@ def class_rows(subject: Subject) -> list[tuple[str, ...]]:
             names[k],
             _percent(classes[0].frequency[k]),
             *(_percent(value) for item in classes for value in (item.probability[k], item.ece[k])),
+            *([_percent(classes[0].floor[k]), p_text(classes[0].p_value[k])] if classes[0].floor else []),
         )
         for k in order
     ]
+
+
+def shown_groups(subject: Subject) -> list[tuple[Group, ...]]:
+    """Return the groups that are shown, of each result: all of few, else those with the largest ECE before."""
+    groups = [result.groups for result in subject.results]
+    if len(groups[0]) <= _MOST_GROUPS:
+        return groups
+    spec = next((spec for spec in subject.before.values if parse_spec(spec).name == "ece"), None)
+    order = sorted(range(len(groups[0])), key=lambda i: 0.0 if spec is None else -_value(groups[0][i], spec))
+    return [tuple(each[i] for i in order[:_MOST_GROUPS]) for each in groups]
+
+
+def _value(group: Group, spec: str) -> float:
+    value = group.values[spec].value
+    return -math.inf if math.isnan(value) else value
+
+
+def worst_rows(subject: Subject) -> list[tuple[str, ...]]:
+    """Return a row of texts for each of the worst classes.
+
+    A row holds the name, its samples, their share, the mean probability, which side it errs on, the ECE and its limits,
+    what noise alone would give, and the p-value.
+    """
+    classes = subject.before.classes
+    rows: list[tuple[str, ...]] = []
+    for item in () if classes is None else classes.worst:
+        gap = item.probability - item.frequency
+        limits = (
+            ""
+            if item.ece.low is None or item.ece.high is None
+            else f"[{_percent(item.ece.low)}, {_percent(item.ece.high)}]"
+        )
+        rows.append(
+            (
+                item.name,
+                f"{item.weight:,.0f}",
+                _percent(item.frequency),
+                _percent(item.probability),
+                f"{'+' if gap > 0 else ''}{_percent(gap)}",
+                _percent(item.ece.value),
+                limits,
+                _percent(item.ece.floor or 0.0),
+                p_text(item.ece.p_value or 0.0),
+            )
+        )
+    return rows
 
 
 def tiles(subject: Subject) -> list[tuple[str, str, str]]:
     """Return the few numbers that stand out: what, the value, and the value after the first calibrator."""
     after = subject.after[0] if subject.after else None
     then = "" if after is None else f"with {after.calibrator}"
-    shown = [("right", percent(subject.before.diagram.mean_accuracy), "")]
-    sure = percent(subject.before.diagram.mean_confidence)
-    shown.append(("sure on average", sure, "" if after is None else f"{percent(after.diagram.mean_confidence)} {then}"))
-    for name, what, decimals in (("ece", "ECE", 2), ("s99", "at least 99\N{NO-BREAK SPACE}% sure", 1)):
+    shown: list[tuple[str, str, str]] = []
+    if subject.before.overconfidence is not None:
+        right, sure = ("right", "sure on average") if subject.is_top else ("frequency of the event", "mean probability")
+        shown.append((right, percent(subject.before.diagram.mean_accuracy), ""))
+        mean = percent(subject.before.diagram.mean_confidence)
+        shown.append((sure, mean, "" if after is None else f"{percent(after.diagram.mean_confidence)} {then}"))
+    for name, what, decimals in _TILES if subject.is_top else _TILES[:1]:
         spec = next((spec for spec in subject.before.values if parse_spec(spec).name == name), None)
         if spec is not None:
             values = [percent(result.values[spec].value, decimals) for result in subject.results[:2]]
+            what = what if subject.before.overconfidence is not None else f"{what}, {subject.target}"
             shown.append((what, values[0], f"{values[1]} {then}" if len(values) > 1 else ""))
     return shown
 
@@ -73,7 +134,8 @@ def made_rows(report: Report) -> list[tuple[str, str]]:
     if report.confidence_level is not None:
         level = f"{report.confidence_level * 100:g}\N{NO-BREAK SPACE}%"
         exact = "Clopper-Pearson for shares and for MCE, the law of the noise for other errors of bins"
-        drawn = f"a bootstrap of {report.n_resamples:,} resamples, seed {report.random_state}, for means"
+        exact += ", Student's t without the skewness of the rows for means"
+        drawn = f"a bootstrap of {report.n_resamples:,} resamples, seed {report.random_state}, for differences of means"
         rows.append(("intervals", f"{level}; {exact}; {drawn}"))
     return rows
 

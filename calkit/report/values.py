@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from calkit.stats import BinSums
 
-__all__ = ["ClassErrors", "Diagram", "Measure", "MetricInfo", "Sweep"]
+__all__ = ["ClassErrors", "Diagram", "Group", "Measure", "MetricInfo", "Sweep", "WorstClass"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Diagram:
     lower, upper : tuple of float
         Edges of the bins.
     count : tuple of int
-        Samples.
+        Samples; of a target with several events (classes), a sample counts once for each.
     weight, confidence, correct : tuple of float
         Sums of the weights, of the confidences, and of the right answers, weighted.
     """
@@ -81,10 +82,10 @@ class Diagram:
 
     @classmethod
     def from_bins(cls, bins: BinSums) -> Diagram:
-        """Take the sums of one row of bins."""
-        lower, upper = bins.edges
-        arrays = (lower, upper, bins.count, bins.weight, bins.confidence, bins.correct)
-        return cls(*(tuple(array.tolist()) for array in arrays))
+        """Take the sums of one row of bins, or of several keys (classes), which are added."""
+        sums = (bins.count, bins.weight, bins.confidence, bins.correct)
+        added = (array.reshape(-1, bins.n_bins).sum(axis=0) for array in sums)
+        return cls(*(tuple(array.tolist()) for array in (*bins.edges, *added)))
 
     def to_bins(self) -> BinSums:
         """Return the sums as displays take them."""
@@ -112,6 +113,45 @@ class Diagram:
 
 
 @dataclass(frozen=True)
+class Group:
+    """The rows with one value of a column.
+
+    Attributes
+    ----------
+    label : str
+    n_samples : int
+    values : mapping of str to Measure
+        By the spec of the metric; p-values are corrected for the number of groups.
+    """
+
+    label: str
+    n_samples: int
+    values: Mapping[str, Measure]
+
+
+@dataclass(frozen=True)
+class WorstClass:
+    """A class whose probability is miscalibrated for certain.
+
+    Attributes
+    ----------
+    name : str
+    weight : float
+        Samples whose true class it is; with weights, their sum.
+    frequency, probability : float
+        Share of the samples whose true class it is, and its mean probability.
+    ece : Measure
+        With limits that hold for all classes at once, and a p-value corrected for their number.
+    """
+
+    name: str
+    weight: float
+    frequency: float
+    probability: float
+    ece: Measure
+
+
+@dataclass(frozen=True)
 class ClassErrors:
     """How well the probability of each class fits, one number per class.
 
@@ -123,11 +163,24 @@ class ClassErrors:
         Mean probability of the class, over all samples.
     ece : tuple of float
         ECE of that probability; their mean is the classwise ECE.
+    floor : tuple of float
+        The ECE that a perfectly calibrated model with these probabilities would show in the mean; empty where that was
+        not asked for.
+    p_value : tuple of float
+        Probability that it would show as much, corrected for the number of classes (Holm's method); empty likewise.
+    worst : tuple of WorstClass
+        Classes whose error is no noise, the largest first; 15 at most.
+    n_sure : int
+        How many such classes there are.
     """
 
     frequency: tuple[float, ...]
     probability: tuple[float, ...]
     ece: tuple[float, ...]
+    floor: tuple[float, ...] = ()
+    p_value: tuple[float, ...] = ()
+    worst: tuple[WorstClass, ...] = ()
+    n_sure: int = 0
 
     @classmethod
     def from_bins(cls, bins: BinSums) -> ClassErrors:
@@ -135,7 +188,8 @@ class ClassErrors:
         weight = bins.weight.sum(axis=1)
         gaps = np.abs(bins.confidence - bins.correct).sum(axis=1)
         arrays = (bins.correct.sum(axis=1), bins.confidence.sum(axis=1), gaps)
-        return cls(*(tuple((array / weight).tolist()) for array in arrays))
+        frequency, probability, ece = (tuple((array / weight).tolist()) for array in arrays)
+        return cls(frequency, probability, ece)
 
 
 @dataclass(frozen=True)

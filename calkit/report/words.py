@@ -24,6 +24,7 @@ __all__ = [
     "subject_sentences",
     "unlike",
     "verdict",
+    "worst_words",
 ]
 
 #: What metrics are, by name, as reports say it; of others, what the catalogue says.
@@ -78,12 +79,24 @@ def points(share: float, decimals: int = 1) -> str:
     return f"{share * 100:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def verdict(result: Result) -> str:
-    """Return whether scores are too sure, in a few words: ``over-confident by 12.3 points``."""
-    sign = _side(result.overconfidence)
-    if not sign:
-        return "neither over- nor under-confident on average"
-    return f"{'over' if sign > 0 else 'under'}-confident by {points(abs(result.overconfidence.value))} points"
+# What is said of probabilities: neither, too much, too little.
+_TOP_WORDS = (
+    "neither over- nor under-confident on average",
+    "over-confident by {} points",
+    "under-confident by {} points",
+)
+_EVENT_WORDS = ("neither too high nor too low on average", "too high by {} points", "too low by {} points")
+
+
+def verdict(result: Result, *, is_top: bool = True) -> str:
+    """Return whether scores are too sure, in a few words: ``over-confident by 12.3 points``.
+
+    Empty for a target of several events, whose probabilities have no one side.
+    """
+    if result.overconfidence is None:
+        return ""
+    words = (_TOP_WORDS if is_top else _EVENT_WORDS)[_side(result.overconfidence)]
+    return words.format(points(abs(result.overconfidence.value)))
 
 
 def _side(gap: Measure) -> int:
@@ -97,20 +110,39 @@ def _side(gap: Measure) -> int:
 def headline(subject: Subject, level: float | None = None) -> str:
     """Return the finding in one sentence: how sure, how often right, and what follows."""
     diagram, gap = subject.before.diagram, subject.before.overconfidence
-    said = verdict(subject.before)
+    if gap is None:
+        return _headline_of_many(subject)
+    said = verdict(subject.before, is_top=subject.is_top)
     if level is not None and gap.low is not None and gap.high is not None:
         sign = _side(gap)
         low, high = sorted(((sign or 1) * gap.low, (sign or 1) * gap.high))
         difference = "" if sign else f"the difference is {points(gap.value)} points, "
         said += f" ({difference}{level * 100:g}\N{NO-BREAK SPACE}% interval {points(low)} to {points(high)})"
     sure, right = percent(diagram.mean_confidence), percent(diagram.mean_accuracy)
-    return f"On average it is {sure} sure, and right {right} of the time: {said}."
+    if subject.is_top:
+        return f"On average it is {sure} sure, and right {right} of the time: {said}."
+    return f"On average the probability is {sure}, and the event comes {right} of the time: {said}."
+
+
+def _headline_of_many(subject: Subject) -> str:
+    """Return the finding on events that are judged each by itself."""
+    classes, what = subject.before.classes, "labels" if subject.target == "multilabel" else "classes"
+    if subject.target not in ("classwise", "multilabel") or classes is None or not classes.p_value:
+        return "Each event is judged by itself, and values are means over the events."
+    return f"Each of the {len(classes.ece):,} {what} is judged by itself: {worst_words(classes.n_sure)}."
+
+
+def worst_words(n_sure: int) -> str:
+    """Return how many classes or groups are miscalibrated for certain: ``2 are miscalibrated for certain``."""
+    if n_sure == 0:
+        return "none is miscalibrated for certain"
+    return f"{n_sure:,} {'is' if n_sure == 1 else 'are'} miscalibrated for certain"
 
 
 def brief(subject: Subject) -> str:
     """Return the finding in a few words: ``over-confident by 12.3 points; ECE 13.0 %, 2.7 % with temperature``."""
     spec = next((spec for spec in subject.before.values if parse_spec(spec).name == "ece"), None)
-    said = verdict(subject.before)
+    said = verdict(subject.before, is_top=subject.is_top) or f"target {subject.target}"
     if spec is None:
         return f"{said}."
     results = subject.results[:2]
@@ -122,7 +154,23 @@ def brief(subject: Subject) -> str:
 def subject_sentences(subject: Subject, level: float | None = None) -> list[str]:
     """Return what a reader should take from one subject, the most important first."""
     changes = [sentence for result in subject.after for sentence in _change(subject, result)]
-    return [headline(subject, level), *changes, *_sure(subject)]
+    return [headline(subject, level), *changes, *_sure(subject), *group_sentences(subject, level)]
+
+
+def group_sentences(subject: Subject, level: float | None = None) -> list[str]:
+    """Return which groups are miscalibrated for certain; nothing where that cannot be known."""
+    groups, spec = subject.before.groups, next((s for s in subject.before.values if parse_spec(s).name == "ece"), None)
+    known = [(group, group.values[spec]) for group in groups if spec is not None and spec in group.values]
+    if level is None or spec is None or any(measure.p_value is None for _, measure in known) or not known:
+        return []
+    tail, metric = 1 - level, get_metric(spec)
+    sure = sorted(
+        ((g, m) for g, m in known if m.p_value is not None and m.p_value <= tail), key=lambda item: -item[1].value
+    )
+    named = ", ".join(f"{g.label} (ECE {metric.format(m.value)}\N{NO-BREAK SPACE}%)" for g, m in sure[:5])
+    more = f", … ({len(sure) - 5} more)" if len(sure) > 5 else ""
+    found = f": {named}{more}" if sure else ""
+    return [f"Of the {len(known):,} groups by {subject.by}, {worst_words(len(sure))}{found}."]
 
 
 def _change(subject: Subject, result: Result) -> list[str]:
@@ -140,7 +188,9 @@ def _change(subject: Subject, result: Result) -> list[str]:
     aside = f" ({told})" if told else ""
     change = f"With {result.calibrator}{aside}, the ECE goes from {old} to {new}{_paired(result.changes.get(spec))}."
     notes = "".join(f" {note}" for note in result.notes)
-    return [f"{change} After that it is {verdict(result)}.{notes}{_same_samples(subject, result)}"]
+    said = verdict(result, is_top=subject.is_top)
+    after = f" After that it is {said}." if said else ""
+    return [f"{change}{after}{notes}{_same_samples(subject, result)}"]
 
 
 def _same_samples(subject: Subject, result: Result) -> str:
@@ -152,7 +202,7 @@ def _same_samples(subject: Subject, result: Result) -> str:
 
 def _sure(subject: Subject) -> list[str]:
     parts = []
-    for result in subject.results[:2]:
+    for result in subject.results[:2] if subject.is_top else ():
         if "s99" in result.values and "s99_accuracy" in result.values:
             share, accuracy = result.values["s99"].value, result.values["s99_accuracy"].value
             right = "" if math.isnan(accuracy) else f", of which {percent(accuracy)} are right"

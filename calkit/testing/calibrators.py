@@ -296,6 +296,38 @@ def impossible_logits_are_refused(make: Make) -> None:
 
 
 @_law
+def extreme_data_are_defined_or_refused(make: Make) -> None:
+    """One class, equal logits, one row, ties, perfect and hopeless scores, logits of any size: defined, or an error."""
+    X, y = _data(make, 40)
+    truth = np.eye(X.shape[1])[y]
+    extremes = {
+        "one class": (X, np.zeros_like(y)),
+        "equal logits": (np.zeros_like(X), y),
+        "equal rows": (np.tile(X[:1], (len(X), 1)), y),
+        "one row": (X[:1], y[:1]),
+        "ties": (X.round(), y),
+        "perfect": (50 * truth + X / 100, y),
+        "certain": (np.where(truth > 0, 0.0, -np.inf), y),
+        "hopeless": (X / 100 - 50 * truth, y),
+        "large": (X * 1e30, y),
+        "largest": (X * 1e300, y),
+        "small": (X * 1e-30, y),
+        "smallest": (X * 1e-300, y),
+    }
+    for what, (logits, labels) in extremes.items():
+        try:
+            calibrator = _fitted(make, logits, labels)
+        except InputError:
+            continue
+        for rows in (logits, X, X * 1e6):
+            probs, logs = calibrator.predict_proba(rows), calibrator.predict_log_proba(rows)
+            assert np.isfinite(probs).all() and not np.isnan(logs).any(), what
+            np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=0, atol=1e-9, err_msg=what)
+            np.testing.assert_allclose(np.exp(logs), probs, rtol=0, atol=1e-9, err_msg=what)
+        assert calibrator.describe().title
+
+
+@_law
 def it_describes_itself(make: Make) -> None:
     """`describe` returns plain data."""
     X, y = _data(make)

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from calkit.errors import UsageError
 from calkit_torch.data import DataSet
 from calkit_torch.losses import get_loss
+from calkit_torch.training.cuda_graphs import GraphedNetwork
 from calkit_torch.training.distributed import Processes
 from calkit_torch.training.optimisers import JointOptimiser, get_optimiser
 from calkit_torch.training.recipe import Recipe
@@ -27,6 +28,7 @@ _AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float
 
 def build_state(recipe: Recipe, data: DataSet, processes: Processes, run: RunWriter | None = None) -> TrainingState:
     """Build network, loss and optimiser of a recipe, on the device of this process."""
+    _check_cuda_graphs(recipe, data, processes)
     device = processes.device
     model = data.build_model(recipe.model, seed=recipe.seed).to(device)
     if recipe.channels_last:
@@ -77,11 +79,25 @@ def make_network(state: TrainingState) -> nn.Module:
     network: nn.Module = state.model.train()
     if state.recipe.compile:
         network = cast("nn.Module", torch.compile(network))
+    if state.recipe.cuda_graphs:
+        sample, _ = next(iter(state.loader("train", train=True).batches(0, 0)))
+        network = GraphedNetwork(state.model, sample, state.autocast)
     if state.world_size > 1:
         # A user's Dataset may feed parts of a network, which leave parameters out of a step; tensors and trees do not.
         partial = isinstance(state.data.train.inputs, Dataset)
         network = DistributedDataParallel(network, find_unused_parameters=partial, gradient_as_bucket_view=True)
     return network
+
+
+def _check_cuda_graphs(recipe: Recipe, data: DataSet, processes: Processes) -> None:
+    for wrong, why in (
+        (processes.device.type != "cuda", f"needs a CUDA device, but training is on {processes.device.type!r}"),
+        (processes.world_size > 1, f"is for one process, but torchrun started {processes.world_size}"),
+        (recipe.compile, "and compile exclude each other"),
+        (not isinstance(data.train.inputs, torch.Tensor), f"needs inputs that are one tensor, which {data.name} lacks"),
+    ):
+        if recipe.cuda_graphs and wrong:
+            raise UsageError(f"cuda_graphs {why}; leave it out.")
 
 
 def release_network(state: TrainingState) -> None:

@@ -23,7 +23,12 @@ from calkit_torch.losses import get_loss
 
 Found = Mapping[Row, Sequence[Mapping[str, Figure]]]
 
-NAMES = {"20 Newsgroups": "20 Newsgroups", "SST Binary": "SST", "Digits with noise, a stand-in": "digits (stand-in)"}
+NAMES = {
+    "CIFAR-10, 40 epochs": "CIFAR-10 (40 epochs)",
+    "20 Newsgroups": "20 Newsgroups",
+    "SST Binary": "SST",
+    "Digits with noise, a stand-in": "digits (stand-in)",
+}
 FIXED = ("FL-1", "FL-2", "FL-3")
 PAIR = ("CE", "FLA-53")
 

@@ -6,7 +6,6 @@ Without a name it draws all of them, into docs/_static/paper/.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import linear_model
 import numpy as np
+from cifar10 import load_shard
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 from networks import HERE
@@ -87,28 +87,32 @@ def figure_1() -> Picture:
 
 def figure_2() -> Picture:
     """Draw reliability over the training set in 25 bins, and the share of samples in each, at four epochs."""
-    found = sorted((HERE / "results" / "20newsgroups").glob("CE-0-epoch-*.npz"))
-    picture, axes = canvas(2, len(found), width=2.6, sharex=True, sharey="row")
-    for column, path in zip(axes.T, found, strict=True):
-        with np.load(path) as arrays:
-            p, y = softmax(arrays["train_logits"].astype(float), axis=1), arrays["train_labels"]
-        # Bins are (a, b].
-        bins = np.ceil(p.max(axis=1) * 25).astype(int) - 1
-        count = np.bincount(bins, minlength=25)
-        accuracy = np.bincount(bins, p.argmax(axis=1) == y, minlength=25) / np.maximum(count, 1)
-        left, right = np.arange(25) / 25, 1 / 25
-        column[0].bar(left, accuracy, right, align="edge", color="C0", edgecolor="white", lw=0.3)
-        column[0].plot([0, 1], [0, 1], color="0.3", ls="--", lw=1)
-        column[1].bar(left, 100 * count / count.sum(), right, align="edge", color="C1", edgecolor="white", lw=0.3)
-        titled(column[0], f"epoch {int(path.stem.rpartition('-')[2])}", "accuracy", "")
-        titled(column[1], "", "% of the samples", "confidence")
+    experiments = {e: sorted((HERE / "results" / e).glob("CE-0-epoch-*.npz")) for e in ("cifar10", "20newsgroups")}
+    found = {experiment: paths for experiment, paths in experiments.items() if paths}
+    picture, axes = canvas(2 * len(found), 4, width=2.6, sharex=True, sharey="row")
+    for k, (experiment, paths) in enumerate(found.items()):
+        for column, path in zip(axes[2 * k : 2 * k + 2].T, paths, strict=True):
+            with np.load(path) as arrays:
+                p, y = softmax(arrays["train_logits"].astype(float), axis=1), arrays["train_labels"]
+            # Bins are (a, b].
+            bins = np.ceil(p.max(axis=1) * 25).astype(int) - 1
+            count = np.bincount(bins, minlength=25)
+            accuracy = np.bincount(bins, p.argmax(axis=1) == y, minlength=25) / np.maximum(count, 1)
+            left, right = np.arange(25) / 25, 1 / 25
+            column[0].bar(left, accuracy, right, align="edge", color="C0", edgecolor="white", lw=0.3)
+            column[0].plot([0, 1], [0, 1], color="0.3", ls="--", lw=1)
+            column[1].bar(left, 100 * count / count.sum(), right, align="edge", color="C1", edgecolor="white", lw=0.3)
+            titled(column[0], f"{experiment}, epoch {int(path.stem.rpartition('-')[2])}", "accuracy", "")
+            titled(column[1], "", "% of the samples", "confidence")
     return picture
 
 
 def figure_3() -> Picture:
     """Draw eight measures over the epochs under CE and focal losses of fixed gamma."""
     experiments = [
-        e for e in ("20newsgroups", "sst", "digits") if sum(bool(records_of(e, loss)) for loss in COLOURS) > 1
+        e
+        for e in ("cifar10", "20newsgroups", "sst", "digits")
+        if sum(bool(records_of(e, loss)) for loss in COLOURS) > 1
     ]
     panels = [
         ("(a) test NLL", "nll", "nats"),
@@ -147,7 +151,9 @@ def figure_4a() -> Picture:
 
 def figure_4b() -> Picture:
     """Draw histograms of the gradient norms of the last layer over the training set, under CE and FLA-53."""
-    experiments = [e for e in ("20newsgroups", "sst") if any("gradient_norms" in r for r in records_of(e, "CE"))]
+    experiments = [
+        e for e in ("cifar10", "20newsgroups", "sst") if any("gradient_norms" in r for r in records_of(e, "CE"))
+    ]
     picture, axes = canvas(len(experiments), 3, height=3.2)
     for line, experiment in zip(axes, experiments, strict=True):
         records = {loss: records_of(experiment, loss) for loss in ("CE", "FLA-53")}
@@ -196,57 +202,59 @@ def figure_7() -> Picture:
     return FocalMinimiserDisplay.from_gamma(plot=False).figure(size=(4.2, 4.2))
 
 
-def test_images(data: Path, n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
-    """Return CIFAR-10 test images whose place in the original order is known, these places, and the classes."""
-    from PIL import Image
+def test_images(data: Path, n: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.int64]], list[str]]:
+    """Return CIFAR-10 test images whose place in the original order is known, and the classes.
 
+    With the images come their rows, of the authors' networks in the original order, of our own in that of the shard.
+    """
     with np.load(data / "cifar10" / "cifar10-labels.npz") as found:
         places, classes = found["test_original_index"].astype(int), [str(c) for c in found["classes"]]
-    with np.load(data / "cifar10" / "cifar10-test.npz") as shard:
-        blob, ends = shard["blob"], shard["ends"]
-    images = []
-    for begin, end in zip([0, *ends[:-1]], ends, strict=True):
-        column = np.asarray(Image.open(io.BytesIO(blob[begin:end].tobytes())).convert("RGB"))
-        images.append(column.reshape(-1, 32, 32, 3))
+    images, _ = load_shard(data / "cifar10" / "cifar10-test.npz")
     order = np.argsort(np.where(places < 0, len(places), places), kind="stable")[:n]
-    return np.concatenate(images)[order], places[order], classes
+    return images[order], {"authors": places[order], "ours": order}, classes
 
 
 def figure_8(data: Path) -> Picture:
-    """Show the first four test images that both of the authors' networks classify rightly, and four wrongly."""
-    images, places, classes = test_images(data, 761)
-    both, labels = {}, None
-    for loss, name in (("Brier", "cifar10-resnet50-brier"), ("FLA-53", "cifar10-resnet50-focal-sd53")):
-        path = data / "focal-calibration-logits" / f"{name}.npz"
+    """Show the first four test images that all networks classify rightly, and the first four that all do wrongly."""
+    images, rows, classes = test_images(data, 761)
+    authors, ours = data / "focal-calibration-logits", HERE / "results" / "cifar10"
+    files = {
+        "Brier": (authors / "cifar10-resnet50-brier.npz", "authors"),
+        "FLA-53": (authors / "cifar10-resnet50-focal-sd53.npz", "authors"),
+        "CE, ours": (ours / "CE-0.npz", "ours"),
+        "FLA-53, ours": (ours / "FLA-53-0.npz", "ours"),
+    }
+    found, labels = {}, None
+    for name, (path, order) in files.items():
         test = calkit.load_predictions(path, split="test")
         fit = TemperatureScaling("ece").fit_predictions(calkit.load_predictions(path, split="validation"))
-        labels = np.asarray(test.y_true)[places]
-        pairs = [softmax(np.asarray(rows.scores, dtype=float), axis=1)[places] for rows in (test, fit.apply(test))]
-        both[loss] = (pairs[0].argmax(axis=1), pairs[0].max(axis=1), pairs[1].max(axis=1))
-    right = np.all([predicted == labels for predicted, _, _ in both.values()], axis=0)
-    wrong = np.all([predicted != labels for predicted, _, _ in both.values()], axis=0)
-    picture, axes = canvas(2, 4, width=2.3, height=2.9)
+        labels = np.asarray(test.y_true)[rows[order]]
+        pair = [softmax(np.asarray(r.scores, dtype=float), axis=1)[rows[order]] for r in (test, fit.apply(test))]
+        found[name] = (pair[0].argmax(axis=1), pair[0].max(axis=1), pair[1].max(axis=1))
+    right = np.all([predicted == labels for predicted, _, _ in found.values()], axis=0)
+    wrong = np.all([predicted != labels for predicted, _, _ in found.values()], axis=0)
+    picture, axes = canvas(2, 4, width=2.6, height=3.35)
     for line, chosen in zip(axes, (right, wrong), strict=True):
         for ax, i in zip(line, np.flatnonzero(chosen)[:4], strict=True):
             ax.imshow(images[i], interpolation="nearest")
             ax.axis("off")
-            words = [f"test image {places[i]}: {classes[labels[i]]}"]
-            for loss, (predicted, before, after) in both.items():
-                words.append(f"{loss}: {classes[predicted[i]]} {before[i]:.4f}, after T {after[i]:.4f}")
+            words = [f"test image {rows['authors'][i]}: {classes[labels[i]]}"]
+            for name, (predicted, before, after) in found.items():
+                words.append(f"{name}: {classes[predicted[i]]} {before[i]:.4f}, after T {after[i]:.4f}")
             ax.set_title("\n".join(words), fontsize=6)
     return picture
 
 
 _FIRST = (
-    "Appendix F: test images in their original order, the first four that both networks classify rightly and the first "
-    "four that both classify wrongly; ResNet-50 of the authors."
+    "Appendix F: test images in their original order, the first four that all networks classify rightly and the first "
+    "four that all classify wrongly; ResNet-50, two of the authors and two of ours."
 )
 #: By name: how to draw it, what is to be seen, whether it needs the data.
 FIGURES: dict[str, tuple[Callable[..., Picture], str, bool]] = {
     "1": (figure_1, "NLL, entropy, error and ECE over the epochs, cross-entropy.", False),
     "2": (
         figure_2,
-        "Reliability over the training set in 25 bins, and the share of samples in each: 20 Newsgroups, CE.",
+        "Reliability over the training set in 25 bins, and the share of samples in each, cross-entropy.",
         False,
     ),
     "3": (figure_3, "Eight measures over the epochs, cross-entropy and focal losses.", False),

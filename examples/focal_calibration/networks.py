@@ -41,6 +41,7 @@ AUTHORS = {
 }
 #: Data set and network of our own, by folder of results/.
 OURS = {
+    "cifar10": ("CIFAR-10, 40 epochs", "ResNet 50"),
     "20newsgroups": ("20 Newsgroups", "Global Pooling CNN"),
     "20newsgroups-bydate": ("20 Newsgroups, by date", "Global Pooling CNN"),
     "sst": ("SST Binary", "Tree LSTM"),

@@ -104,6 +104,7 @@ def train_cell(cell: Cell, grid: dict[str, Any], data: Path, work: Path, device:
         device=device,
         callbacks=callbacks,
         progress=False,
+        checkpoint_epochs=chosen.get("checkpoint_epochs", 1),
     )
 
 

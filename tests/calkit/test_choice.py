@@ -54,7 +54,7 @@ def test_a_prior_holds_separable_data():
 def test_structured_candidates_are_at_their_minimum():
     # The objective of the docstring, minimised by scipy's BFGS over all parameters.
     z, y = drawn(200, 3, true=lambda z: 0.6 * z + [0.3, 0, -0.3])
-    candidates = fit_candidates(calkit.Predictions(z, TrueColumns(y), kind="logits"))
+    candidates = fit_candidates(calkit.Predictions(z, TrueColumns(y), kind="logits"), len(y))
     q = candidates.beta * (z - z.mean(axis=1, keepdims=True))
     off = ~np.eye(3, dtype=bool)
 
@@ -81,11 +81,11 @@ def test_candidates_of_folds_are_those_of_their_rows(n, k):
         return calkit.Predictions(z[rows], TrueColumns(y[rows]), kind="logits", sample_weight=weight[rows])
 
     folds = stratified_folds(row_hashes(z), y, 5)
-    found = cross_fitted(z, y, weight, folds, fit_candidates(predictions(slice(None))))
+    found = cross_fitted(z, y, weight, folds, fit_candidates(predictions(slice(None)), weight.sum()))
     assert found.shape == (len(names_of(k)), n, k)
     for fold in range(5):
         own = folds == fold
-        anew = fit_candidates(predictions(~own))
+        anew = fit_candidates(predictions(~own), weight[~own].sum())
         expected = log_softmax(design(z[own], anew.beta) @ anew.coef, axis=2)
         # Fits end 1e-5 nats from their minimum, here much nearer; log-probabilities are of the order of 1 to 10.
         np.testing.assert_allclose(log_softmax(found[:, own], axis=2), expected, atol=0.02)
@@ -280,3 +280,39 @@ class TestTeacher:
     def test_no_agreement(self):
         with pytest.raises(InputError, match="agrees with the scores in no row"):
             get_calibrator("teacher").fit([[2.0, 0.0]], [1])
+
+    def test_files_of_which_one_never_agrees(self, tmp_path):
+        z, _ = drawn(300, 3)
+        teacher = np.exp(log_softmax(z / 1.7, axis=1))
+        teacher[:100] = np.roll(teacher[:100], 1, axis=1)
+        data = calkit.Predictions(z, teacher, kind="logits")
+        for part in range(3):
+            rows = data.take(slice(100 * part, 100 * part + 100))
+            calkit.save_predictions(rows, tmp_path / f"{part}.npz")
+        fitted = get_calibrator("teacher").fit_predictions(calkit.Shards(f"{tmp_path}/*.npz"))
+        assert fitted.temperature_ == pytest.approx(1.7, rel=1e-6)
+        assert fitted.agreement_ == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_auto_chooses_the_same_rows_of_arrays_files_and_memory_maps(tmp_path, monkeypatch, k):
+    # Candidates are cross-fitted on 250 of the 900 rows.
+    monkeypatch.setattr("calkit.calibrators.choice.auto._MOST_NUMBERS", 250 * k * len(names_of(k)))
+    z, y = drawn(900, k, true=lambda z: 0.5 * z)
+    data = calkit.Predictions(z, y, kind="logits")
+    for part in range(4):
+        calkit.save_predictions(data.take(slice(part, None, 4)), tmp_path / f"{part}.npz")
+    np.save(tmp_path / "z.npy", z)
+    mapped = data.replace(scores=np.load(tmp_path / "z.npy", mmap_mode="r"))
+    found = [get_calibrator("auto").fit_predictions(d) for d in (data, calkit.Shards(f"{tmp_path}/*.npz"), mapped)]
+    assert found[0].kept_
+    for other in found[1:]:
+        assert other.gain_ == pytest.approx(found[0].gain_, rel=1e-6)
+        np.testing.assert_allclose(other.predict_proba(z), found[0].predict_proba(z), atol=1e-6)
+
+
+def test_auto_of_rows_without_weight():
+    z, y = drawn(300)
+    weight = np.where(np.arange(300) < 200, 1.0, 0.0)
+    some = get_calibrator("auto").fit(z[:200], y[:200])
+    assert get_calibrator("auto").fit(z, y, weight).gain_ == pytest.approx(some.gain_, rel=1e-9)

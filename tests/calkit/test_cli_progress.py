@@ -71,3 +71,47 @@ def test_reading_is_shown_whatever_the_size(tmp_path, monkeypatch):
 def test_nothing_elsewhere(path, capsys):
     assert run(["evaluate", path, "--metrics", "ece"]) == 0
     assert capsys.readouterr().err == ""
+
+
+class Recorded:
+    """Stands for what waits: notes when it began and ended."""
+
+    events: list[str]
+
+    def __init__(self, text):
+        self.text = text
+        self.events.append(f"begin {text}")
+
+    def stop(self):
+        self.events.append(f"end {self.text}")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["evaluate", "{}", "--metrics", "ece", "--confidence-level", "0.9"], "intervals and floors"),
+        (["report", "{}", "--as-is", "--metrics", "nll", "--format", "json"], "the report"),
+        (["test", "{}", "--tests", "cox"], "tests"),
+    ],
+)
+def test_what_follows_a_pass_is_shown_until_something_is_printed(words, text, tmp_path, monkeypatch):
+    Recorded.events = []
+    np.savez(tmp_path / "small.npz", logits=np.tile(np.eye(3), (9, 1)), labels=np.arange(27) % 2)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr("calkit.cli.progress._Waiting", Recorded)
+    monkeypatch.setattr("click.echo", lambda *_, **__: Recorded.events.append("print"))
+    assert run([word.format(tmp_path / "small.npz") for word in words]) == 0
+    own = [event for event in Recorded.events if text in event or event == "print"]
+    assert own[0] == f"begin small.npz: {text}"
+    assert own[-1] == "print"
+    assert own.index("print") > max(i for i, event in enumerate(own) if event.startswith("end"))
+    assert sum(event.startswith("begin") for event in own) == sum(event.startswith("end") for event in own)
+
+
+def test_nothing_is_shown_after_a_pass_of_another_command(tmp_path, monkeypatch):
+    Recorded.events = []
+    np.savez(tmp_path / "small.npz", logits=np.eye(3), labels=np.arange(3))
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr("calkit.cli.progress._Waiting", Recorded)
+    assert run(["convert", str(tmp_path / "small.npz"), str(tmp_path / "small.csv")]) == 0
+    assert Recorded.events == ["begin reading small.npz", "end reading small.npz"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
+from numpy.testing import assert_allclose
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, make_classification
 from sklearn.ensemble import RandomForestClassifier
@@ -228,3 +229,20 @@ def test_folds_of_venn_abers_are_merged():
     np.testing.assert_array_equal(fitted.predict_proba(X), expected)
     mean = np.mean([m.calibrator.predict_proba(z) for m, z in zip(members, scores, strict=True)], axis=0)
     assert abs(expected - mean).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["one-vs-rest", "top-label"])
+def test_certain_scores_that_are_wrong_are_fitted(name):
+    """1 - p is below every float64 here, but its logarithm, -500, is not: the loss is finite."""
+    y = np.arange(48) % 3
+    logits = 500 * np.eye(3)[np.where(np.arange(48) % 4 == 0, (y + 1) % 3, y)]
+    proba = get_calibrator(name).fit(logits, y).predict_proba(logits)
+    # Three predictions of four are right.
+    assert_allclose(proba.max(axis=1), 0.75, atol=0.02)
+
+
+def test_the_others_keep_their_proportions_where_they_are_next_to_nothing():
+    logits = np.array([[0.0, -900, -901], [0, 1, 2], [3, 1, 0], [0, 2, 0], [1, 0, 0], [0, 0, 1]])
+    found = TopLabel("temperature").fit(logits, [0, 1, 2, 1, 0, 0]).predict_log_proba(logits)
+    # To the last digit of numbers near 900.
+    assert_allclose(found[0, 1] - found[0, 2], 1, rtol=0, atol=1e-12)

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import calkit
 from calkit import curves
 from calkit.errors import InputError
-from calkit.plotting import HighConfidenceDisplay, RiskCoverageDisplay
+from calkit.plotting import CumulativeDisplay, HighConfidenceDisplay, RiskCoverageDisplay
 from calkit.stats import Pairs, summarize
 from tests import reference as ref
 
@@ -113,6 +114,49 @@ def test_plots_draw_these_points():
         assert drawn.threshold.tolist() == high.threshold.tolist()
         assert drawn.coverage.tolist() == risk.coverage.tolist()
         assert drawn.accuracy.tolist() == (1 - risk.risk).tolist()
+
+
+class TestCumulativeDisplay:
+    def test_the_band_is_the_floor_of_ks(self):
+        probs, y, weights = example()
+        data = calkit.Predictions(probs, y, kind="probs", sample_weight=weights)
+        floor = calkit.evaluate(data, ["ks"]).judgement("ks").floor
+        display = CumulativeDisplay.from_predictions(data, plot=False)
+        assert display.band == pytest.approx(floor.p95, rel=1e-9)
+        frame = display.frame()
+        assert frame["value"].tolist() == curves.cumulative_curve(data).value.tolist()
+        assert set(frame["high"]) == {display.band}
+        assert set(frame["low"]) == {-display.band}
+
+    def test_thousands_of_points_are_thinned_but_not_the_extremes(self):
+        p = np.linspace(0.01, 0.99, 30_000)
+        y = np.random.default_rng(0).random(30_000) < p
+        figure = Figure()
+        display = CumulativeDisplay.from_predictions(calkit.Predictions(p, y, kind="probs"), ax=figure.subplots())
+        drawn = np.abs(display.line_.get_ydata())
+        assert len(drawn) < 2100
+        assert drawn.max() == pytest.approx(100 * display.curve.ks, rel=1e-12)
+        assert display.ax_.get_legend().get_texts()[0].get_text() == f"KS {100 * display.curve.ks:.2f} %"
+
+    def test_several_models_have_a_band_each_and_no_axis_of_one_of_them(self):
+        probs, y, _ = example()
+        one = CumulativeDisplay.from_predictions(calkit.Predictions(probs, y, kind="probs"), plot=False)
+        figure = CumulativeDisplay.figure({"one": one})
+        assert [t.get_text() for t in figure.axes[0].child_axes[0].get_xticklabels()][-1] == f"{probs.max():.3g}"
+        few = CumulativeDisplay.from_predictions(calkit.Predictions(probs[:50], y[:50], kind="probs"), plot=False)
+        ax = CumulativeDisplay.figure({"one": one, "few": few}).axes[0]
+        assert not ax.child_axes
+        assert few.band > one.band
+        assert few.band_ is not one.band_
+
+    def test_soft_labels_have_no_band(self):
+        probs, _, _ = example()
+        soft = calkit.Predictions(probs, np.tile([0.25, 0.25, 0.25, 0.25], (len(probs), 1)), kind="probs")
+        display = CumulativeDisplay.from_predictions(soft, plot=False)
+        assert display.band is None
+        assert np.isnan(display.frame()["high"]).all()
+        CumulativeDisplay.figure({"soft": display})
+        assert display.band_ is None
 
 
 def test_one_clear_error():

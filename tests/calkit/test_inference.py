@@ -19,6 +19,7 @@ from calkit.inference.counts import Cells
 from calkit.inference.curves import averaged_two_bin_law, kolmogorov_smirnov_law, kuiper_law
 from calkit.inference.floors import binned_law, drawn_law, normal_law, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits, neighbours
+from calkit.inference.label_bins import LabelBins
 from calkit.inference.laws import largest_tail, quantile, range_tail
 from calkit.inference.smooth import SmoothInference, smooth_error_and_law, smooth_law
 from calkit.inference.squares import squared_gaps, squared_limits
@@ -177,6 +178,43 @@ class TestFloors:
         assert law.mean == pytest.approx(np.mean(values), abs=4 * error + 0.003 * law.mean)
         assert law.floor.p95 == pytest.approx(np.quantile(values, 0.95), rel=0.02)
 
+    @pytest.mark.parametrize(("n", "k", "weighted"), [(300, 4, False), (60, 200, True)])
+    def test_sums_of_rows_of_one_label_are_those_of_a_plain_loop(self, n, k, weighted):
+        probs, y = softmax_rows(n, k, 0)
+        w = np.random.default_rng(1).uniform(0.5, 2, n) if weighted else None
+        rows = calkit.Predictions(probs, y, kind="probs", sample_weight=w)
+        statistic = LabelBins(UniformBins(15, Classwise()))
+        found = summarize(rows, [statistic], block_rows=37)[statistic]
+        with general_path():
+            slow = summarize(rows, [statistic])[statistic]
+        mass, squares, joint = np.zeros(15), np.zeros(15), np.zeros((15, 15))
+        for p, weight in zip(probs, np.ones(n) if w is None else w, strict=True):
+            q = [math.fsum(v for v in p if b < v * 15 <= b + 1 or (b == 0 and v == 0)) for b in range(15)]
+            mass += weight**2 * np.array(q)
+            squares += weight * np.square(q)
+            joint += weight**2 * np.outer(q, q)
+        for one in (found, slow):
+            np.testing.assert_allclose(one.mass, mass, rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(one.squares, squares, rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(one.joint, joint, rtol=1e-12, atol=1e-14)
+
+    @pytest.mark.parametrize(("n", "k", "more"), [(400, 5, 1.01), (400, 100, 1.1)])
+    def test_the_floor_of_pooled_classes_is_that_of_drawn_rows(self, n, k, more):
+        probs, y = softmax_rows(n, k, 0)
+        pooled = calkit.evaluate(y, probs, ["classwise_ece"], n_resamples=4000).judgement("classwise_ece").pooled
+        index, random = bin_index(probs, uniform_edges(15)), np.random.default_rng(2)
+        q = np.stack([(probs * (index == b)).sum(1) for b in range(15)], axis=1)
+        # The label's bin, which is all that the pooled gaps see of the label.
+        came = (random.random((4000, n, 1)) > q.cumsum(axis=1)[:, :-1]).sum(axis=2)
+        counts = np.stack([(came == b).sum(axis=1) for b in range(15)], axis=1)
+        drawn = np.abs(q.sum(axis=0) - counts).sum(axis=1) / n / k
+        # The mean of 4,000 draws is known to 1 %, the quantile to 2 %.
+        assert pooled.floor.mean == pytest.approx(drawn.mean(), rel=0.03)
+        assert pooled.floor.p95 == pytest.approx(np.quantile(drawn, 0.95), rel=0.06)
+        # Cells that were independent would have a larger floor, above which a calibrated model never comes.
+        independent = sum_of_gaps_law(classwise_cells(probs, y)[1].pooled(k), 1, one_label=True).mean / n / k
+        assert independent > more * drawn.mean()
+
     def test_floors_of_curves_are_those_of_drawn_rows(self):
         p, _ = binary(1500)
         random = np.random.default_rng(0)
@@ -238,7 +276,7 @@ class TestIntervals:
             folds = np.bincount(fold * len(sums.weight) + cell, gap, 64 * len(sums.weight)).reshape(64, -1)
             law = sum_of_gaps_law(sums, 1, one_label=True)
             pooled = sum_of_gaps_law(sums.pooled(k), 1, one_label=True)
-            held += keyed_limits(sums, folds, k, law, pooled).low == 0
+            held += keyed_limits(sums, folds, sums.pooled(k), law, pooled).low == 0
         assert held >= 17
 
     def test_neighbouring_bins_share_a_group(self):

@@ -317,8 +317,9 @@ class TestPage:
         parsed = Page(page)
         labels = [value for tag, name, value in parsed.attributes if (tag, name) == ("svg", "aria-label")]
         # Two diagrams and two saved epochs per run, six panels per run, ten of both; of both together
-        # two reliability diagrams, three comparisons and three differences.
-        assert len(labels) == 2 * (2 + 2 + 6) + 10 + 2 + 3 + 3
+        # two reliability diagrams, three comparisons and three differences; the classes of the run of sharp logits.
+        assert len(labels) == 2 * (2 + 2 + 6) + 10 + 2 + 3 + 3 + 1
+        assert sum(label.startswith("Classes that are miscalibrated") for label in labels) == 1
         assert any("by epoch. digits mlp ce: NLL from 0.1 at epoch 1 to 0.3 at epoch 3." in label for label in labels)
         roles = [value for tag, name, value in parsed.attributes if (tag, name) == ("svg", "role")]
         # The pictures of the sliders are named by the script.
@@ -594,6 +595,7 @@ def test_the_commands_of_the_guide_run(call, tmp_path, monkeypatch):
     np.savez(tmp_path / "logits.npz", **arrays)
     np.savez(tmp_path / "test.npz", logits=arrays["test_logits"], labels=arrays["test_labels"])
     (tmp_path / "pairs.csv").write_text("confidence,correct\n0.9,1\n0.6,0\n0.7,1\n")
+    (tmp_path / "scores.csv").write_text("probability,label,region\n0.9,1,n\n0.6,0,n\n0.7,1,s\n")
     for name, loss in (("ce", "ce"), ("focal", "FLA-53")):
         write_run(tmp_path / "runs" / name, loss)
     (template,) = re.findall(r"```html\n(.*?)```", guide, re.S)

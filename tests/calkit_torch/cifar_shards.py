@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import runpy
 import struct
 import tarfile
 from collections.abc import Mapping
@@ -12,23 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from calkit_torch.data.cifar import CifarFiles
 
-
-def load_shard(path: Path, n_blobs: int | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return images (n, 32, 32, 3) and labels: each blob is a picture of a grid of images."""
-    with np.load(path) as shard:
-        blob, ends, labels = shard["blob"], shard["ends"][:n_blobs], shard["labels"]
-    images, start = [], 0
-    for end in ends:
-        picture = np.asarray(Image.open(io.BytesIO(blob[start:end].tobytes())).convert("RGB"))
-        height, width, start = picture.shape[0] // 32, picture.shape[1] // 32, int(end)
-        grid = picture.reshape(height, 32, width, 32, 3).transpose(0, 2, 1, 3, 4)
-        images.append(grid.reshape(-1, 32, 32, 3))
-    found = np.concatenate(images)
-    return found, labels[: len(found)]
+#: Reads images and labels of a shard; see there.
+load_shard = runpy.run_path(str(Path(__file__).parents[2] / "examples/focal_calibration/cifar10.py"))["load_shard"]
 
 
 def some_images(n: int, n_classes: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -378,6 +378,12 @@ def test_devices_that_are_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_graphs_are_for_cuda_and_leave_no_folder_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cuda_graphs needs a CUDA device, but training is on 'cpu'; leave it out"):
+        run_of(tmp_path / "run", replace(PLAIN, cuda_graphs=True))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("options", [{"checkpoint_batches": 0}, {"checkpoint_seconds": -1.0}])
 def test_checkpoints_that_cannot_be_that_often(tmp_path: Path, options: dict[str, float]) -> None:
     with pytest.raises(InputError, match="must be positive"):

@@ -35,6 +35,7 @@ FULL = Recipe(
     pipeline="dataloader",
     workers=2,
     compile=True,
+    cuda_graphs=True,
     channels_last=True,
     save_epochs=(3, 17),
     embedding_optimiser="sgd:0.2",

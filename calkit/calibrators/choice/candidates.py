@@ -24,6 +24,7 @@ from calkit.calibrators.parametric.problem import Penalty, Problem
 from calkit.calibrators.parametric.totals import DataTotals
 from calkit.calibrators.prior_root import inverse_temperature_with_prior
 from calkit.predictions import Predictions
+from calkit.shards import Shards
 
 __all__ = ["Candidates", "binary_design", "cross_fitted", "design", "fit_candidates", "names_of"]
 
@@ -91,20 +92,22 @@ def design(logits: Floats, beta: float) -> Floats:
     return np.concatenate([centred, np.ones((len(logits), 1), centred.dtype)], axis=1)
 
 
-def fit_candidates(data: Predictions) -> Candidates:
+def fit_candidates(data: Predictions | Shards, weight: float) -> Candidates:
     """Fit all candidates.
 
     Parameters
     ----------
-    data : Predictions
-        Of kind "logits", finite, in memory.
+    data : Predictions or Shards
+        Of kind "logits", finite.
+    weight : float
+        Of all rows.
 
     Returns
     -------
     Candidates
     """
     beta, _, _ = inverse_temperature_with_prior(data, _SIGMA)
-    fit = _Fit(data, beta)
+    fit = _Fit(data, beta, weight)
     coef, thetas = fit.binary() if data.n_classes == 2 else fit.multiclass()
     return Candidates(beta, np.stack(coef), tuple(thetas))
 
@@ -173,9 +176,8 @@ Vectors = list[NDArray[np.float64]]
 class _Fit:
     """Rows at one inverse temperature."""
 
-    def __init__(self, data: Predictions, beta: float) -> None:
-        self._data, self._beta = data, beta
-        self._weight = float(data.n_samples if data.sample_weight is None else data.sample_weight.sum())
+    def __init__(self, data: Predictions | Shards, beta: float, weight: float) -> None:
+        self._data, self._beta, self._weight = data, beta, weight
 
     def binary(self) -> tuple[Vectors, Vectors]:
         """Return coefficients and parameters of the candidates of two classes."""

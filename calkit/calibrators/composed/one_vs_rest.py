@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
 from calkit.calibrators.base import Calibrator, Floats
-from calkit.calibrators.composed.parts import log_odds_pair, new_calibrator, supported_by, with_binary
+from calkit.calibrators.composed.parts import log_odds_pair, new_calibrator, supported_by, with_binary, with_log_proba
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.registration import register_calibrator
 from calkit.predictions import Predictions
@@ -65,9 +65,10 @@ class OneVsRest(Calibrator):
         return supported_by(self.calibrator, "weights", "shards")
 
     def _fit(self, data: Predictions | Shards) -> None:
+        data, normalised = with_log_proba(data)
         self.calibrators_ = [
             new_calibrator(self.calibrator).fit_predictions(
-                with_binary(data, partial(_against_rest, k=k), partial(_is_class, k=k))
+                with_binary(data, partial(_against_rest, k=k), partial(_is_class, k=k), normalised=normalised)
             )
             for k in range(data.n_classes or 0)
         ]
@@ -93,7 +94,7 @@ class OneVsRest(Calibrator):
 
 
 def _against_rest(log_proba: Floats, k: int) -> Floats:
-    return log_odds_pair(log_proba[:, k])
+    return log_odds_pair(log_proba, np.full(len(log_proba), k))
 
 
 def _is_class(predictions: Predictions, k: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 from sklearn.base import clone
 
 from calkit.calibrators.base import Calibrator, Floats
@@ -20,7 +20,7 @@ from calkit.lazy import Converted
 from calkit.predictions import Predictions
 from calkit.shards import Shards
 
-__all__ = ["log_odds_pair", "new_calibrator", "supported_by", "with_binary"]
+__all__ = ["log_odds_pair", "new_calibrator", "supported_by", "with_binary", "with_log_proba"]
 
 
 def new_calibrator(calibrator: str | Calibrator) -> Calibrator:
@@ -45,27 +45,46 @@ def supported_by(calibrator: str | Calibrator, *features: str) -> frozenset[str]
     return frozenset(features) & new_calibrator(calibrator).supports
 
 
-def log_odds_pair(log_proba: Floats) -> Floats:
-    """Return the logarithms of 1 - p and p as two columns, for the logarithms of some probabilities p.
+def log_odds_pair(log_proba: Floats, columns: NDArray[np.intp]) -> Floats:
+    """Return the logarithms of 1 - p and p as two columns, p being the probability of one class in each row.
+
+    Where p is above 1/2, 1 - p is the sum of the others: it keeps its digits where p is 1 but for rounding.
 
     Parameters
     ----------
-    log_proba : ndarray of shape (b,)
-        At most 0.
+    log_proba : ndarray of shape (b, K)
+        Normalised.
+    columns : ndarray of intp, shape (b,)
+        The class of each row.
 
     Returns
     -------
     ndarray of shape (b, 2)
     """
-    with np.errstate(divide="ignore"):
-        rest = np.where(log_proba > -np.log(2), np.log(-np.expm1(log_proba)), np.log1p(-np.exp(log_proba)))
-    return np.stack([rest.astype(log_proba.dtype), log_proba], axis=1)
+    rows = np.arange(len(log_proba))
+    pair = np.empty((len(log_proba), 2), log_proba.dtype)
+    own = pair[:, 1] = log_proba[rows, columns]
+    likely = np.flatnonzero(own > -np.log(2))
+    others = log_proba[likely]
+    others[np.arange(len(likely)), columns[likely]] = -np.inf
+    pair[:, 0] = np.log1p(-np.exp(np.minimum(own, -np.log(2))))
+    pair[likely, 0] = logsumexp(others, axis=1) if len(likely) else 0
+    return pair
+
+
+def with_log_proba(data: Predictions | Shards) -> tuple[Predictions | Shards, bool]:
+    """Return data with its logits normalised, where they are in memory, and whether they were."""
+    if not isinstance(data, Predictions) or type(data.scores) is not np.ndarray:
+        return data, False
+    return data.replace(scores=_log_proba(data.scores)), True
 
 
 def with_binary(
     data: Predictions | Shards,
     convert: Callable[[Floats], Floats],
     happened: Callable[[Predictions], NDArray[np.bool_]],
+    *,
+    normalised: bool = False,
 ) -> Predictions | Shards:
     """Return data of kind "logits" as forecasts of one event.
 
@@ -77,12 +96,22 @@ def with_binary(
         pickled.
     happened : callable
         Returns for each row whether the event happened.
+    normalised : bool, default=False
+        Whether the logits are log-probabilities in memory, of :func:`with_log_proba`.
     """
     if isinstance(data, Shards):
         return data.map(partial(with_binary, convert=convert, happened=happened))  # type: ignore[arg-type]
-    scores = Converted(data.scores, partial(_converted, convert=convert), (data.n_samples, 2), np.float64)
+    scores: Any = (
+        convert(data.scores)
+        if normalised
+        else Converted(data.scores, partial(_converted, convert=convert), (data.n_samples, 2), np.float64)
+    )
     return data.replace(scores=scores, y_true=TrueColumns(happened(data).astype(np.intp)), class_names=None)
 
 
 def _converted(rows: Any, convert: Callable[[Floats], Floats]) -> Floats:
-    return convert(log_softmax(as_logits(np.asarray(rows, dtype=np.float64)), axis=1))
+    return convert(_log_proba(rows))
+
+
+def _log_proba(rows: Any) -> Floats:
+    return np.asarray(log_softmax(as_logits(np.asarray(rows, dtype=np.float64)), axis=1))

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.composed.parts import log_odds_pair, new_calibrator, supported_by, with_binary
@@ -72,11 +72,11 @@ class TopLabel(Calibrator):
     def _log_proba(self, logits: Floats) -> Floats:
         log_proba = log_softmax(logits, axis=1)
         rows, top = np.arange(len(logits)), log_proba.argmax(axis=1)
-        calibrated = self.calibrator_._log_proba(log_odds_pair(log_proba[rows, top]))
+        calibrated = self.calibrator_._log_proba(log_odds_pair(log_proba, top))
         others = log_proba.copy()
         others[rows, top] = -np.inf
-        with np.errstate(invalid="ignore", divide="ignore"):
-            total = np.log(np.exp(others).sum(axis=1, keepdims=True))
+        with np.errstate(invalid="ignore"):
+            total = logsumexp(others, axis=1, keepdims=True)
             # Where nothing was left for the others, what is given back is shared equally.
             alike = others.dtype.type(-np.log(max(1, logits.shape[1] - 1)))
             equal = np.where(np.isneginf(total), alike, others - total)
@@ -87,11 +87,11 @@ class TopLabel(Calibrator):
     def describe(self) -> Description:
         """Return what the binary calibrator says."""
         inner = self.calibrator_.describe()
-        return Description(f"{inner.title} of the top label", inner.values, inner.curves)
+        return Description(f"{inner.title} of the top label", inner.values, inner.curves, equation=inner.equation)
 
 
 def _confidence(log_proba: Floats) -> Floats:
-    return log_odds_pair(log_proba.max(axis=1))
+    return log_odds_pair(log_proba, log_proba.argmax(axis=1))
 
 
 def _is_right(predictions: Predictions) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.description import Description, FittedValue, terms
 from calkit.calibrators.parametric.base import Parametric, as_ridge
 from calkit.calibrators.parametric.features import Block
 from calkit.calibrators.parametric.maps import LinearMap, PerRowMap
@@ -127,4 +127,9 @@ class AdaptiveTemperatureScaling(Parametric):
         names = ["1", *(f"x({j})" for j in range(len(self.coef_) - 2, 0, -1)), "-H"]
         values = [FittedValue("temperature", 1 / self.inverse_temperature_, "T")]
         values += [FittedValue(f"coef_{name}", float(c), name) for name, c in zip(names, self.coef_, strict=True)]
-        return Description(self._title, tuple(values), notes=self._notes())
+        sharpness = terms(self.coef_.tolist(), ["", *names[1:-1], "Σ exp(x) x"])
+        equation = (
+            f"p = softmax(w x), w = {sharpness}, x = log softmax(z / {1 / self.inverse_temperature_:.4g}), of which "
+            "x(1) is the largest"
+        )
+        return Description(self._title, tuple(values), notes=self._notes(), equation=equation)

@@ -36,6 +36,9 @@ DEFAULT_RIDGE = 1e-4
 # Rows from which a first temperature is found.
 _FIRST_ROWS = 500
 
+# Logits that ask for a larger factor leave log-probabilities that do not differ.
+_MOST_SHARP = 1e6
+
 # How many rows are mapped at a time.
 _PIECE_BYTES = 1 << 18
 
@@ -135,7 +138,8 @@ class Parametric(Calibrator):
         mapping = self._map(totals.n_classes)
         model = Model(mapping, self.inverse_temperature_, self.mix_, self._targets(totals), kept=kept)
         problem = Problem(data, model, totals, tol)
-        start = first.center if self._temperature_first or root.outcome != "converged" else first.center * beta
+        is_usable = root.outcome == "converged" and beta < _MOST_SHARP
+        start = first.center * beta if is_usable and not self._temperature_first else first.center
         start = start if first.free is None else np.where(first.free, start, first.center)
         solution = self._solve(problem, self._choose(problem, start), start)
         self.n_passes_ = problem.n_passes + (root.n_passes if sample is data else 0)
@@ -151,7 +155,7 @@ class Parametric(Calibrator):
             least = -np.inf if penalty.ridge.any() else np.log(2) * totals.least_weight / totals.weight
             solution = self._minimise(problem, penalty, start, least)
         if default and (solution is None or solution.outcome == "undetermined"):
-            why = _absent_classes(absent) if len(absent) else "the data can be separated"
+            why = _absent_classes(absent) if len(absent) else "the data can be separated, or their scores hardly differ"
             self._warn(
                 f"{why}, so the parameters of {self._title} are not determined; a ridge of {default:g} on them was "
                 "added. Fit on more data, or choose a penalty yourself."
@@ -288,7 +292,8 @@ def _softmax(u: Floats) -> Floats:
 
 
 def _log_softmax(u: Floats) -> Floats:
-    total = softmax_in_place(p := u.copy(order="K"))
-    del p
+    # The maximum goes first: beside a large one the logarithm of a sum would be lost.
+    u -= u.max(axis=1)[:, None]
+    total = softmax_in_place(u.copy(order="K"))
     u -= total[:, None]
     return u

@@ -88,4 +88,5 @@ class BiasCorrectedTemperatureScaling(LinearInverse, Parametric):
             FittedValue("scale", self.scale_, "1/T"),
             FittedValue("n_parameters", len(self.bias_) + 1, "parameters"),
         )
-        return Description(self._title, values, notes=self._notes())
+        equation = f"p = softmax({self.scale_:.4g} z + b)"
+        return Description(self._title, values, notes=self._notes(), equation=equation)

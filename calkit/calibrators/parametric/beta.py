@@ -92,6 +92,7 @@ class BetaCalibration(RisingInverse, Binary):
     keeps_order: ClassVar[bool] = False
     _title: ClassVar[str] = "beta calibration"
     _names: ClassVar[tuple[str, ...]] = ("c", "a", "b")
+    _symbols: ClassVar[tuple[str, ...]] = ("", "log p", "log(1 / (1 - p))")
 
     def _map(self, n_classes: int) -> LinearMap:
         return _BetaMap(n_classes)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.calibrators.description import Curve, Description, FittedValue
+from calkit.calibrators.description import Curve, Description, FittedValue, terms
 from calkit.calibrators.parametric.base import Parametric, as_ridge
 from calkit.calibrators.parametric.features import Block, log_probabilities
 from calkit.calibrators.parametric.maps import BinaryMap, Features
@@ -63,6 +63,8 @@ class Binary(Parametric):
     _state: ClassVar[tuple[str, ...]] = ("coef_", *Parametric._certificate)
     binary_only: ClassVar[bool] = True
     _names: ClassVar[tuple[str, ...]]
+    #: What the coefficients multiply.
+    _symbols: ClassVar[tuple[str, ...]] = ("", "s", "s²")
 
     coef_: NDArray[np.float64]
 
@@ -91,4 +93,6 @@ class Binary(Parametric):
         mapped = self._proba(np.stack([np.log1p(-p), np.log(p)], axis=1))[:, 1]
         curve = Curve("map", tuple(p.tolist()), tuple(mapped.tolist()))
         values = tuple(FittedValue(name, float(c), name) for name, c in zip(self._names, self.coef_, strict=True))
-        return Description(self._title, values, (curve,), self._notes())
+        logit = terms(self.coef_.tolist(), self._symbols[: len(self.coef_)])
+        equation = f"p' = 1 / (1 + exp(-({logit})))" + ", s = log(p / (1 - p))" * ("s" in self._symbols)
+        return Description(self._title, values, (curve,), self._notes(), equation=equation)

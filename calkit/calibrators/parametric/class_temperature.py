@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.calibrators.description import Description
 from calkit.calibrators.parametric.base import Parametric, as_strength
 from calkit.calibrators.parametric.maps import LinearMap, PerPredictionMap
 from calkit.calibrators.parametric.problem import Penalty, Problem
@@ -17,6 +19,9 @@ from calkit.calibrators.registration import register_calibrator
 __all__ = ["ClassTemperatureScaling"]
 
 _LEAST = 0.01
+
+# The most classes whose temperatures are listed.
+_SHOWN = 10
 
 
 @register_calibrator("class-temperature")
@@ -88,6 +93,16 @@ class ClassTemperatureScaling(Parametric):
         return super()._minimise(
             problem, Penalty(penalty.ridge, penalty.center, ~low), np.where(low, _LEAST, solution.theta), least
         )
+
+    def describe(self) -> Description:
+        """Return the temperature of all, and those of predicted classes: of few each, of many the range."""
+        found = super().describe()
+        each = 1 / (self.inverse_temperature_ * self.weights_)
+        if len(each) <= _SHOWN:
+            listed = ", ".join(f"T({name}) = {t:.4g}" for name, t in zip(self.classes_, each, strict=True))
+        else:
+            listed = f"T from {each.min():.4g} to {each.max():.4g}, median {np.median(each):.4g}"
+        return replace(found, equation=f"p = softmax(z / T(c)), c the predicted class, {listed}")
 
     def _unpack(self, theta: NDArray[np.float64]) -> None:
         self.weights_ = theta

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.base import Calibrator
-from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.description import Description, FittedValue, terms
 from calkit.calibrators.formula import Formula, with_bias
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.parametric.base import truth_is_possible
@@ -196,7 +196,10 @@ class EnsembleTemperatureScaling(Calibrator):
             FittedValue(f"weight_{name}", float(w), f"w({name})")
             for name, w in zip(_MEMBERS, self.weights_, strict=True)
         ]
-        return Description("ensemble temperature scaling", tuple(values))
+        scaled, own, share = self.weights_.tolist()
+        members = (f"softmax(z / {self.temperature_:.4g})", "softmax(z)", f"/ {self.n_features_in_}")
+        equation = f"p = {terms((scaled, own, share), members)}"
+        return Description("ensemble temperature scaling", tuple(values), equation=equation)
 
 
 _MEMBERS = ("scaled", "uncalibrated", "uniform")

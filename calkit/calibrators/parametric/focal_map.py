@@ -137,7 +137,9 @@ class FocalMap(Calibrator):
     def describe(self) -> Description:
         """Return γ and the temperature."""
         values = (FittedValue("gamma", float(self.gamma), "γ"), FittedValue("temperature", self.temperature_, "T"))
-        return Description("focal calibration map", values)
+        g, t = f"{self.gamma:.4g}", f"{self.temperature_:.4g}"
+        equation = f"p ∝ q / ((1 - q)^{g} - {g} q (1 - q)^{self.gamma - 1:.4g} log q), q = softmax(z / {t})"
+        return Description("focal calibration map", values, equation=equation)
 
 
 def _mapped(scores: Floats, beta: float, gamma: float, dtype: Any) -> tuple[Floats, Floats, Floats]:

@@ -32,7 +32,7 @@ _MAX_PRODUCTS = 250
 
 # Conjugate gradients end where the squared residual is less than this share of its first value.
 _FORCING = 1e-2
-_SMALLEST_STEP = 1e-6
+_SMALLEST_STEP = 1e-12
 
 # A step that leaves more than this share of what was to gain shows that the Hessian is not that of the point.
 _SLOW = 1e-2
@@ -170,7 +170,8 @@ class _DenseSteps:
             h = h + scale * self._null_space
         # Parameters may differ in their units; damping is relative to each.
         root = np.sqrt(np.maximum(h.diagonal(), 1e-30 * scale))
-        h = h / root / root[:, None]
+        with np.errstate(invalid="ignore"):
+            h = h / root / root[:, None]
         v = np.zeros_like(gradient)
         for damping in 10.0 ** np.arange(-14, 3, 2):
             try:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula, with_bias
-from calkit.calibrators.inputs import softmax
+from calkit.calibrators.inputs import divided, softmax
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import CalibrationWarning, InputError
 from calkit.predictions import Predictions
 from calkit.shards import Shards
+from calkit.stats import Rows, Statistic, summarize
 
 __all__ = ["TeacherTemperature"]
 
@@ -67,7 +70,7 @@ class TeacherTemperature(Calibrator):
     2.0
     """
 
-    supports: ClassVar[frozenset[str]] = frozenset({"weights", "soft"})
+    supports: ClassVar[frozenset[str]] = frozenset({"weights", "soft", "shards"})
     keeps_order: ClassVar[bool] = True
     _state: ClassVar[tuple[str, ...]] = ("temperature_", "agreement_")
 
@@ -75,20 +78,13 @@ class TeacherTemperature(Calibrator):
     agreement_: float
 
     def _fit(self, data: Predictions | Shards) -> None:
-        assert isinstance(data, Predictions)  # noqa: S101 - shards are not supported
-        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight.copy()
-        total = weight.sum()
-        everything = data.replace(sample_weight=None)
-        for rows in data.row_slices():
-            block = everything.block(rows)
-            block.check()
-            weight[rows] *= block.scores.argmax(axis=1) == block.require_labels()
-        self.agreement_ = float(weight.sum() / total)
+        agreeing, total = summarize(data, [_Agreement()])[_Agreement()].tolist()
+        self.agreement_ = agreeing / total
         if not self.agreement_ > 0:
             raise InputError(
                 "the teacher agrees with the scores in no row, so there is nothing to fit a temperature to."
             )
-        root = nll_root(data.replace(sample_weight=weight))
+        root = nll_root(data.map(_agreeing_rows) if isinstance(data, Shards) else _agreeing_rows(data))
         self.temperature_ = root.temperature
         if root.outcome != "converged":
             warnings.warn(
@@ -103,7 +99,7 @@ class TeacherTemperature(Calibrator):
             raise ValueError(f"temperature_ is {self.temperature_!r:.40}, but must be a positive number")
 
     def _logits(self, logits: Floats) -> Floats:
-        return logits / logits.dtype.type(self.temperature_)
+        return divided(logits, self.temperature_)
 
     def _log_proba(self, logits: Floats) -> Floats:
         return np.asarray(log_softmax(self._logits(logits), axis=1))
@@ -118,4 +114,35 @@ class TeacherTemperature(Calibrator):
     def describe(self) -> Description:
         """Return the temperature and the share of agreement."""
         values = (FittedValue("temperature", self.temperature_, "T"), FittedValue("agreement", self.agreement_))
-        return Description("temperature from a teacher", values, temperature=self.temperature_)
+        return Description(
+            "temperature from a teacher",
+            values,
+            temperature=self.temperature_,
+            equation=f"p = softmax(z / {self.temperature_:.4g})",
+        )
+
+
+@dataclass(frozen=True)
+class _Agreement(Statistic[Any]):
+    """Statistic: the weight of the rows on which scores and teacher agree, and that of all."""
+
+    needs_distribution = True
+
+    def measure(self, rows: Rows) -> NDArray[np.float64]:
+        rows.check()
+        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+        return np.array([weight @ (rows.scores.argmax(axis=1) == rows.y_true), weight.sum()])
+
+
+def _agreeing_rows(data: Predictions) -> Predictions:
+    """Return data whose rows count where scores and teacher agree."""
+    weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight.copy()
+    everything = data.replace(sample_weight=None)
+    for rows in data.row_slices():
+        block = everything.block(rows)
+        weight[rows] *= block.scores.argmax(axis=1) == block.require_labels()
+    if weight.any():
+        return data.replace(sample_weight=weight)
+    # Of a file in which none agrees, one row that says nothing of the temperature: equal logits have no slope in it.
+    nothing = np.zeros((1, int(data.n_classes or 0)))
+    return data.take(slice(0, 1)).replace(scores=nothing, sample_weight=None)

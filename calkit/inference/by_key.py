@@ -1,0 +1,129 @@
+"""The error of each key (class) by itself: many are looked at, so the far tail of its noise must be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit import special
+from calkit.inference.cells import CellSums, null_moments
+from calkit.inference.floors import NullLaw
+from calkit.inference.gaps import gap_limits
+from calkit.inference.judgement import Limits
+from calkit.inference.paired import holm
+
+__all__ = ["ErrorsByKey"]
+
+FloatArray = NDArray[np.float64]
+
+# Third central moment of |N(0, 1)|.
+_FOLDED_SKEW = 0.2180
+_TINY = 1e-300
+# Less skewed laws are as good as normal.
+_LEAST_SKEW = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorsByKey:
+    """ECE of each key of a view, and how likely noise alone is to give as much.
+
+    The law of Σ |gap| over the bins of a key is a gamma law that is moved and scaled to its mean and variance, and at
+    least as skewed: the third moment of a gap is that of a normal or of a Poisson variable, whichever is larger. So
+    p-values of the far tail, which a correction for many keys needs, are too large rather than too small; those of the
+    normal law would be too small by orders of magnitude.
+
+    Parameters
+    ----------
+    sums : CellSums
+        In the order of keys and bins.
+    n_keys : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p, y = np.array([0.2, 0.8, 0.1, 0.1]), np.array([0, 1, 1, 1])
+    >>> found = ErrorsByKey(CellSums.of(np.array([0, 1, 2, 2]), 4, p, y), 2)
+    >>> found.value.round(12).tolist(), found.p_adjusted.round(2).tolist()
+    ([0.2, 0.9], [1.0, 0.02])
+    """
+
+    sums: CellSums
+    n_keys: int
+
+    def _by_key(self, values: FloatArray) -> FloatArray:
+        return np.asarray(values.reshape(self.n_keys, -1).sum(axis=1))
+
+    @cached_property
+    def total(self) -> FloatArray:
+        """Sum of the weights, the same for all keys of a view of classes."""
+        return self._by_key(self.sums.weight)
+
+    @property
+    def frequency(self) -> FloatArray:
+        """Share of the rows whose event came about."""
+        return self._by_key(self.sums.outcome) / self.total
+
+    @property
+    def probability(self) -> FloatArray:
+        """Mean probability."""
+        return self._by_key(self.sums.probability) / self.total
+
+    @property
+    def value(self) -> FloatArray:
+        """ECE."""
+        return self._by_key(np.abs(self.sums.gap)) / self.total
+
+    @property
+    def floor(self) -> FloatArray:
+        """What a perfectly calibrated model with these predictions would show in the mean."""
+        return self._moments[0] / self.total
+
+    @cached_property
+    def _moments(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Mean, variance and third central moment of Σ |gap|, by key."""
+        mean, _ = null_moments(self.sums)
+        variance = self.sums.variance
+        third = np.maximum(_FOLDED_SKEW * variance**1.5, variance * self.sums.scale)
+        return self._by_key(mean), self._by_key(np.maximum(variance - mean**2, 0)), self._by_key(third)
+
+    @property
+    def p_value(self) -> FloatArray:
+        """Probability that a perfectly calibrated model would show as much."""
+        mean, variance, third = self._moments
+        shape, sd = _shape(variance, third), np.sqrt(variance)
+        z = (self.value * self.total - mean) / np.maximum(sd, _TINY)
+        tail = special.gammaincc(shape, np.maximum(z * np.sqrt(shape) + shape, 0))
+        return np.where(sd > 0, tail, self.value * self.total <= mean)
+
+    @cached_property
+    def p_adjusted(self) -> FloatArray:
+        """The same, corrected for the number of keys by Holm's method."""
+        return np.array(holm(self.p_value.tolist()))
+
+    def law(self, key: int) -> NullLaw:
+        """Return the law of Σ |gap| of a key."""
+        mean, variance, third = (float(moment[key]) for moment in self._moments)
+        shape, sd = float(_shape(variance, third)), variance**0.5
+        step = sd / shape**0.5 if sd > 0 else _TINY
+
+        def p_value(value: float) -> float:
+            return float(special.gammaincc(shape, max((value - mean) / step + shape, 0.0)))
+
+        return NullLaw(mean, p_value, lambda tail: mean + step * (float(special.gammainccinv(shape, tail)) - shape))
+
+    def limits(self, key: int, level: float) -> Limits:
+        """Return limits of the ECE of a key, which hold for all keys at once (Bonferroni)."""
+        own = self.sums.split(self.n_keys)[key].filled
+        group = np.zeros(len(own.weight), dtype=np.intp)
+        found = gap_limits(own, group, self.law(key), None, 1 - (1 - level) / self.n_keys)
+        total, value = float(self.total[key]), float(self.value[key])
+        return max(0.0, min(found.low / total, value)), min(1.0, max(found.high / total, value))
+
+
+def _shape(variance: FloatArray | float, third: FloatArray | float) -> FloatArray:
+    """Return the shape of the gamma law of this variance and third moment."""
+    skew = np.asarray(third) / np.maximum(variance, 1e-100) ** 1.5
+    return np.asarray(4 / np.maximum(skew, _LEAST_SKEW) ** 2)

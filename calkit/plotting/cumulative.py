@@ -1,0 +1,167 @@
+"""The curve of summed residuals, with the band that a perfect model's curve stays in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.curves import CumulativeCurve, cumulative_curve
+from calkit.inference.laws import largest_tail, quantile
+from calkit.plotting.base import PLOTS, CurveDisplay
+from calkit.plotting.ranked import thinned
+from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
+from calkit.plotting.style import COLOURS, DASHES, foreground, wrapped
+from calkit.stats import View
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["CumulativeDisplay"]
+
+_LEVEL = 0.95
+# Shares of the forecasts at which the upper axis tells their probability.
+_TICKS = (0, 20, 40, 60, 80, 100)
+
+
+@PLOTS.register("cumulative")
+class CumulativeDisplay(CurveDisplay):
+    """Outcomes minus probabilities, summed from the least probable forecast on: S(q), without bins.
+
+    The slope is the gap: the curve falls where probabilities are too high and rises where they are too low. Of a
+    perfectly calibrated model the whole curve stays in the band 95 times out of 100; the largest distance from 0 is the
+    metric ``ks``, and outside of the band its p-value is below 5 %. Made by :meth:`from_predictions`,
+    :meth:`from_curve` or ``from_estimator``.
+
+    Parameters
+    ----------
+    curve : CumulativeCurve
+    name : str, optional
+        What the legend calls the model.
+    band : float, optional
+        Half-width of the band; None for soft labels, whose noise the probabilities do not tell.
+
+    Attributes
+    ----------
+    curve : CumulativeCurve
+    band : float or None
+    band_ : matplotlib artist or None
+        After :meth:`plot`.
+
+    References
+    ----------
+    Arrieta-Ibarra, Gujral, Tannen, Tygert & Xu, "Metrics of calibration for probabilistic predictions", JMLR 2022.
+
+    Examples
+    --------
+    >>> from calkit.datasets import load_digits_logits
+    >>> from calkit.plotting import CumulativeDisplay
+    >>> display = CumulativeDisplay.from_predictions(load_digits_logits("test"), plot=False)
+    >>> round(display.curve.ks, 4), round(display.band, 4)
+    (0.1296, 0.0152)
+    """
+
+    x_label = "% of forecasts, least probable first"
+    y_label = "S: outcomes − probabilities, % of all"
+
+    def __init__(self, curve: CumulativeCurve, *, name: str | None = None, band: float | None = None) -> None:
+        self.curve = curve
+        self.name = name
+        self.band = band
+
+    @classmethod
+    @counts_predictions
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_proba: Any = None,
+        *,
+        target: str | View | None = None,
+        **shared: Unpack[DisplayArguments],
+    ) -> Self:
+        """Sum the residuals of predictions and draw the curve.
+
+        Returns
+        -------
+        CumulativeDisplay
+        """
+        predictions, shown = taken(y_true, y_proba, shared)
+        curve = cumulative_curve(predictions, target=target)
+        return shown(cls.from_curve(curve, band=predictions.votes is None, plot=False))
+
+    @classmethod
+    def from_curve(
+        cls,
+        curve: CumulativeCurve,
+        *,
+        band: bool = True,
+        name: str | None = None,
+        ax: Axes | None = None,
+        plot: bool = True,
+        curve_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw a curve that was computed elsewhere; ``from_pairs`` of its class takes summaries of parts of the rows.
+
+        Parameters
+        ----------
+        curve : CumulativeCurve
+            From :func:`calkit.curves.cumulative_curve`.
+        band : bool, default=True
+            Whether there is a band; of soft labels there must not be one.
+        name : str, optional
+            What the legend calls the model.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
+        plot : bool, default=True
+            Whether to draw now.
+        curve_kwargs : mapping, optional
+            For the line.
+
+        Returns
+        -------
+        CumulativeDisplay
+        """
+        width = quantile(largest_tail, 1 - _LEVEL) * curve.sd if band else None
+        display = cls(curve, name=name, band=width)
+        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+
+    def frame(self) -> dict[str, NDArray[np.float64]]:
+        """Return probability, share of the forecasts, S and the limits of the band as columns."""
+        band = np.full(len(self.curve.value), math.nan if self.band is None else self.band)
+        return {**self.curve.frame(), "low": -band, "high": band}
+
+    def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
+        style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
+        value, share = (np.append(0, part) * 100 for part in (self.curve.value, self.curve.share))
+        at = np.union1d(thinned(len(value)), [value.argmin(), value.argmax()])
+        label = f"{wrapped(self.name, 30)}: KS" if self.name else "KS"
+        (line,) = ax.plot(share[at], value[at], label=f"{label} {self.curve.ks * 100:.2f} %", clip_on=False, **style)
+        if not index:
+            ax.axhline(0, color=foreground(), linewidth=1, linestyle=(0, (1, 2)), zorder=1)
+            ax.set_xlim(0, 100)
+        self.band_ = self._draw_band(ax, index, style["color"])
+        _upper_axis(ax, self.curve if not index else None)
+        return line
+
+    def _draw_band(self, ax: Axes, index: int, colour: Any) -> Any:
+        if self.band is None:
+            return None
+        own = {"color": colour, "alpha": 0.15} if index else {"color": "#b5bcc8", "alpha": 0.5}
+        label = None if index else f"{_LEVEL * 100:.0f} % of perfect models stay inside"
+        return ax.axhspan(-self.band * 100, self.band * 100, linewidth=0, zorder=0, label=label, **own)
+
+
+def _upper_axis(ax: Axes, curve: CumulativeCurve | None) -> None:
+    """Tell the probabilities along the upper axis; of several curves, which have others, there is none."""
+    for axis in list(ax.child_axes):
+        axis.remove()
+    if curve is None:
+        return
+    upper = ax.secondary_xaxis("top")
+    places = np.searchsorted(curve.share * 100, np.array(_TICKS) - 1e-9)
+    words = [f"{curve.probability[min(place, len(curve.share) - 1)]:.3g}" for place in places]
+    upper.set_xticks(_TICKS, labels=words)
+    upper.set_xlabel("Their probability q")
