@@ -47,6 +47,7 @@ class DeviceRows(ABC):
 
     def __init__(self, batch: Batch, ignore_index: int) -> None:
         self.scores = batch.scores
+        self._stored = batch.scores.dtype if batch.stored is None else batch.stored
         self.dtype = working_dtype(batch.scores.device)
         # Labels are clamped so that a wrong one cannot address memory; clamping also tells which are wrong.
         self._y = batch.y.clamp(0, batch.n_classes - 1)
@@ -316,12 +317,12 @@ class ProbabilityRows(DeviceRows):
 
     @property
     def precision(self) -> torch.dtype:
-        """The precision of the scores."""
-        return self.scores.dtype
+        """The precision the scores were stored in."""
+        return self._stored
 
     def _possible(self) -> Tensor:
         # Every comparison is false for NaN.
-        tolerance = SUM_TOLERANCE if self.scores.dtype.itemsize > 2 else SUM_TOLERANCE_HALF
+        tolerance = SUM_TOLERANCE if self._stored.itemsize > 2 else SUM_TOLERANCE_HALF
         sums = self.scores.sum(dim=1, dtype=self.dtype)
         inside = (self.scores.amin(dim=1) >= -tolerance) & (self._top <= 1 + tolerance)
         return inside & ((sums - 1).abs() <= tolerance)
@@ -350,7 +351,7 @@ class ProbabilityRows(DeviceRows):
         return -self._minus_log(p), -self._minus_log(q if members.shape[1] == 2 else 1 - p)
 
     def _minus_log(self, p: Tensor) -> Tensor:
-        info = torch.finfo(self.scores.dtype)
+        info = torch.finfo(self._stored)
         return -torch.log(p.to(self.dtype).clamp(min=info.tiny * info.eps))
 
     @cached_property
