@@ -10,11 +10,15 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["escape_texts", "json_text", "markdown_table", "printable", "summary_of"]
+__all__ = ["escape_texts", "json_text", "markdown_cell", "markdown_table", "printable", "summary_of"]
 
 # What JSON leaves although terminals obey it; and the halves of pairs, in file names that are no text, which no file
 # can hold.
 _CONTROL = re.compile(r"[\ud800-\udfff\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+# The beginning of an element of HTML.
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def printable(text: str, *, lines: bool = False) -> str:
@@ -45,6 +49,17 @@ def _is_shown(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
+def markdown_cell(text: str) -> str:
+    r"""Return a text as a cell of a table in Markdown shows it: no column ends in it, and it holds no element of HTML.
+
+    Examples
+    --------
+    >>> print(markdown_cell("a|b <i>, p < .001"))
+    a\|b &lt;i>, p < .001
+    """
+    return _TAG.sub("&lt;", text.replace("|", r"\|"))
+
+
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     r"""Return a table in Markdown.
 
@@ -55,7 +70,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     | --- | --- |
     | ece | \|x\| |
     """
-    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    lines = [header, ["---"] * len(header), *(map(markdown_cell, row) for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

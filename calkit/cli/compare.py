@@ -10,14 +10,14 @@ import click
 
 from calkit.atomic import atomic_write
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
-from calkit.cli.outputs import check_output
+from calkit.cli.outputs import announce, check_output
 from calkit.cli.pictures import check_picture, picture_style, save_picture
 from calkit.cli.progress import computing
 from calkit.cli.tables import plain_table
 from calkit.comparison import Comparison, compare, difference_text
 from calkit.errors import UsageError
 from calkit.predictions import Predictions
-from calkit.printing import json_text, printable
+from calkit.printing import json_text, markdown_cell, printable
 from calkit.registry import Registry
 from calkit.specs import split_specs
 
@@ -92,7 +92,7 @@ def command(
 
         with picture_style():
             save_picture(ForestDisplay.from_comparison(found).figure_of(), plot)
-        click.echo(f"wrote {plot}", err=True)
+        announce(f"wrote {plot}")
     text = COMPARISON_FORMATS[form](found)
     if output is None:
         click.echo(text, nl=False)
@@ -182,7 +182,7 @@ def _csv_cell(value: Any) -> str:
 def _markdown(found: Comparison) -> str:
     header, rows = _rows(found)
     lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
-    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(map(markdown_cell, line)) + " |\n" for line in lines)
 
 
 _LATEX = str.maketrans(

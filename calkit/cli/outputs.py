@@ -66,6 +66,6 @@ def _files(word: str | Path | None) -> Iterator[Path]:
         yield path
 
 
-def announce(text: str, output: str | Path) -> None:
-    """Say what was written; on standard error where the output itself is on standard output."""
-    click.echo(printable(text), err=is_stdout(output))
+def announce(text: str, output: str | Path | None = None) -> None:
+    """Say what was written; on standard error where the output itself, None for another one, is on standard output."""
+    click.echo(printable(text), err=output is None or is_stdout(output))

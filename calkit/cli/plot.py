@@ -17,6 +17,7 @@ from calkit.cli.outputs import announce, check_output
 from calkit.cli.pictures import as_size, check_picture, picture_style, save_picture
 from calkit.errors import UsageError
 from calkit.specs import call_with_spec, parse_spec
+from calkit.stats.rows import CLASS_COLUMNS
 from calkit.stats.views import get_view
 
 if TYPE_CHECKING:
@@ -56,7 +57,11 @@ class _What(click.Option):
 @click.option(
     "--target", help="Which forecasts: top, positive:class=NAME, top-5; classwise for a diagram of each class."
 )
-@click.option("--by", metavar="COLUMN", help="A reliability diagram for each value of a column.")
+@click.option(
+    "--by",
+    metavar="COLUMN",
+    help="A reliability diagram for each value of a column, or for each 'predicted class' or 'true class'.",
+)
 @click.option(
     "--style", type=click.Choice(["line", "corp", "bars"]), help="Form of reliability diagrams.  [default: line]"
 )
@@ -137,10 +142,15 @@ def command(
             raise UsageError("--panels belongs to --history; add it, or leave --panels out.")
         elif _is_other(what):
             _refuse(f"--what {what}", **counting, **drawing)
-            figure = _other(what, files, title, size)
+            figure = _other(what, files, _to_the_letter(title), size)
         else:
             figure = _displays(
-                files, source, fit, what, _given(counting), {**_given(drawing), "title": title, "size": size}
+                files,
+                source,
+                fit,
+                what,
+                _given(counting),
+                {**_given(drawing), "title": _to_the_letter(title), "size": size},
             )
         save_picture(figure, output, dpi=dpi)
     announce(f"wrote {output}", output)
@@ -152,6 +162,12 @@ _OPTIONS = {"n_bins": "--bins", "n_columns": "--columns"}
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _to_the_letter(title: str | None) -> str | None:
+    from calkit.plotting.style import as_text
+
+    return None if title is None else as_text(title)
 
 
 def _refuse(what: str, **options: Any) -> None:
@@ -184,6 +200,7 @@ def _displays(
     drawing: dict[str, Any],
 ) -> Figure:
     from calkit.plotting import PLOTS
+    from calkit.plotting.style import as_text
 
     spec = parse_spec(what)
     kind = PLOTS[spec.name]
@@ -195,11 +212,12 @@ def _displays(
     for function, options in ((make, counting), (kind.figure, drawing)):
         for name in options.keys() - signature(function).parameters.keys():
             raise UsageError(f"{_OPTIONS.get(name, '--' + name)} does not apply to --what {spec.name}; leave it out.")
+    columns = [counting["by"]] if "by" in counting and counting["by"] not in CLASS_COLUMNS else None
     displays: dict[str, Any] = {}
     several = len(files) > 1
     for file in files:
         calibrators = fit.fitted(file, source)
-        predictions = source.load_preferred(file, "test", columns=[counting["by"]] if "by" in counting else None)
+        predictions = source.load_preferred(file, "test", columns=columns)
         split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
         heading = f"{Path(file).name}{split}"
         shown = [("uncalibrated" if calibrators else "", predictions)]
@@ -207,13 +225,15 @@ def _displays(
             values = calibrator.describe().text()
             shown.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
         for name, item in shown:
-            lines = [heading] * (several or not name) + [name] * bool(name)
             arguments = replace(spec, kwargs={**counting, **spec.kwargs})
             counted = call_with_spec(partial(make, item, **({} if each else {"plot": False})), arguments, "plot")
             for part, display in (counted if isinstance(counted, dict) else {"": counted}).items():
-                displays[_distinct("\n".join([*lines, *filter(None, [part])]), displays)] = display
+                lines = [heading] * (several or not (name or part)) + [name] * bool(name)
+                # File names are shown to the letter.
+                title = as_text("\n".join([*lines, *filter(None, [part])]))
+                displays[_distinct(title, displays)] = display
     if not several and len(displays) > 1:
-        drawing["title"] = drawing["title"] or heading
+        drawing["title"] = drawing["title"] or as_text(heading)
     in_a_row = len(displays) // len(files)
     if several and in_a_row > 1 and "n_columns" in signature(kind.figure).parameters:
         # What belongs to one file stands in one row.

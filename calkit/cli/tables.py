@@ -19,7 +19,7 @@ from rich.table import Table
 
 from calkit.evaluation import Evaluation, WorstGroup, fitted_text, p_text
 from calkit.metrics import Metric
-from calkit.printing import json_text, printable
+from calkit.printing import json_text, markdown_cell, printable
 from calkit.registry import Registry
 
 __all__ = ["RENDERERS", "plain_table", "print_table", "render"]
@@ -210,7 +210,7 @@ def _markdown(evaluations: Sequence[Evaluation]) -> str:
     for i, e in enumerate(evaluations):
         values = [_cell(e, metric, words="perfect model of this size:") for metric in metrics]
         lines.append([*(column[i] for column in labels.values()), str(e.n_samples), *values])
-    table = "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+    table = "".join("| " + " | ".join(map(markdown_cell, line)) + " |\n" for line in lines)
     return table + (f"\n{worst}" if worst else "")
 
 

@@ -13,7 +13,7 @@ from calkit.errors import InputError
 from calkit.evaluation import Evaluation
 from calkit.metrics import Metric
 from calkit.plotting.grid import panels
-from calkit.plotting.style import COLOURS, MARKERS, foreground, wrapped
+from calkit.plotting.style import COLOURS, MARKERS, as_text, foreground, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,8 +186,12 @@ class ForestDisplay:
         height = 1.1 + 0.35 * max(len(each) for each in self.lines.values())
         figure, axes = panels(len(self.metrics), (4.2, height), size=size)
         self.plot(axes)
+        if len({tuple(line.name for line in each) for each in self.lines.values()}) == 1:
+            for ax in axes:
+                place = ax.get_subplotspec()
+                ax.tick_params(labelleft=place is None or place.is_first_col())
         if self.baseline is not None:
-            figure.suptitle(wrapped(f"Difference from {self.baseline}", int(figure.get_figwidth() * 11)))
+            figure.suptitle(as_text(wrapped(f"Difference from {self.baseline}", int(figure.get_figwidth() * 11))))
         return figure
 
     def _draw(self, ax: Axes, metric: Metric) -> None:
@@ -203,7 +207,7 @@ class ForestDisplay:
             # Hollow where the difference may be chance.
             face = colour if clear or self.baseline is None else "none"
             ax.plot(line.value * scale, place, marker=marker, color=colour, markerfacecolor=face, markersize=7)
-        ax.set_yticks(range(len(lines)), [wrapped(line.name, 24) for line in lines])
+        ax.set_yticks(range(len(lines)), [as_text(wrapped(line.name, 24)) for line in lines])
         ax.set_ylim(len(lines) - 0.5, -0.5)
         ax.set_title(metric.heading)
         better = "more" if metric.higher_is_better else "less"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,7 @@ from calkit.plotting.reliability_styles import RANKED_STYLES, RELIABILITY_STYLES
 from calkit.predictions import Predictions
 from calkit.registry import unknown_name
 from calkit.stats import BinSums, Pairs, UniformBins, View, summarize
+from calkit.stats.rows import CLASS_COLUMNS, Rows, Workspace
 from calkit.stats.views import Only, default_view, get_view
 
 __all__ = ["Counted", "Counting", "parts_of"]
@@ -155,6 +156,19 @@ class Counting:
         }
 
 
+def _column_of(predictions: Predictions, by: str) -> tuple[NDArray[Any], Sequence[Any] | None]:
+    """Return the column that tells the groups; of classes their places, and what they are called."""
+    if by in predictions.columns:
+        return np.asarray(predictions.columns[by]), None
+    if by not in CLASS_COLUMNS:
+        raise unknown_name("column", by, [*predictions.columns, *CLASS_COLUMNS], of="the predictions")
+    # Blocks leave rows of weight 0 out.
+    workspace = Workspace()
+    blocks = predictions.replace(sample_weight=None).blocks()
+    places = np.concatenate([Rows(block, workspace).column(by) for block in blocks])
+    return places, predictions.class_names or range(predictions.n_classes or 0)
+
+
 def parts_of(
     predictions: Predictions, target: str | View | None, by: str | None
 ) -> Iterator[tuple[str, Predictions, View]]:
@@ -166,12 +180,10 @@ def parts_of(
         If `target` is one event and there is no `by`, or both are several.
     """
     if by is not None:
-        if by not in predictions.columns:
-            raise unknown_name("column", by, predictions.columns, of="the predictions")
-        column = np.asarray(predictions.columns[by])
+        column, names = _column_of(predictions, by)
         view = one_view(predictions, target)
-        for value in sorted(set(column.tolist()), key=str):
-            yield f"{by} = {value}", predictions.take(column == value), view
+        for value in sorted(set(column.tolist()), key=str if names is None else None):
+            yield f"{by} = {value if names is None else names[value]}", predictions.take(column == value), view
         return
     view = (default_view(predictions) if target is None else get_view(target)).bind(predictions)
     if view.name not in ("classwise", "multilabel"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from calkit.printing import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,9 +72,24 @@ def note_box() -> dict[str, Any]:
     return {"boxstyle": "round,pad=0.3", "facecolor": rcParams["axes.facecolor"], "edgecolor": "none", "alpha": 0.85}
 
 
+# Blanks, and the places after the punctuation of names.
+_CHUNKS = re.compile(r"([ \t]+)|(?<=[-_:=,/])(?=[^\s\d])")
+
+
 def wrapped(text: str, width: int) -> str:
-    """Return text in lines of at most `width` characters, long file names included."""
-    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
+    r"""Return text in lines of at most `width` characters; file names and specs end a line after their punctuation.
+
+    Examples
+    --------
+    >>> wrapped("temperature:objective=ece", 24)
+    'temperature:objective=\nece'
+    """
+    return "\n".join(_Wrapper(width).fill(line) for line in text.split("\n"))
+
+
+class _Wrapper(textwrap.TextWrapper):
+    def _split(self, text: str) -> list[str]:
+        return [chunk for chunk in _CHUNKS.split(text) if chunk]
 
 
 def draw_legend(ax: Axes, *, under: Axes | None = None, title: str = "") -> Any:
@@ -131,6 +149,9 @@ def _free_corner(points: NDArray[np.float64]) -> str:
 
 
 def as_text(name: str) -> str:
-    """Return a name as matplotlib shows it to the letter: no formula between dollars, no underscore in front."""
-    text = name.replace("$", r"\$")
+    """Return a name as matplotlib shows it to the letter: no formula between dollars, no underscore in front.
+
+    What cannot be printed is escaped here, since labels of ticks are made anew when a figure is drawn.
+    """
+    text = printable(name, lines=True).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

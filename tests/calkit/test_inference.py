@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pickle
 from dataclasses import fields
 
 import numpy as np
@@ -20,7 +21,7 @@ from calkit.inference.floors import binned_law, drawn_law, normal_law, sum_of_ga
 from calkit.inference.gaps import gap_limits, keyed_limits, neighbours
 from calkit.inference.label_bins import LabelBins
 from calkit.inference.laws import largest_tail, quantile, range_tail
-from calkit.inference.smooth import smooth_error_and_law, smooth_law
+from calkit.inference.smooth import SmoothInference, smooth_error_and_law, smooth_law
 from calkit.inference.squares import squared_gaps, squared_limits
 from calkit.inference.tests import DEFAULT_TESTS, TESTS, available_tests, run_tests
 from calkit.stats import UniformBins, summarize
@@ -400,3 +401,31 @@ class TestTests:
     def test_every_test_says_what_it_sees(self):
         assert set(available_tests()) == set(TESTS)
         assert all(": " in text for text in available_tests().values())
+
+
+def test_what_a_value_is_worth_is_found_when_it_is_asked_for(monkeypatch):
+    """The draws of floors take longer than the pass, and whoever wants the value alone does not wait for them."""
+    test = calkit.datasets.load_digits_logits("test")
+    asked = []
+    judge = SmoothInference.judge
+    monkeypatch.setattr(SmoothInference, "judge", lambda *args: asked.append(1) or judge(*args))
+    evaluation = calkit.evaluate(test, ["smece", "accuracy"])
+    assert evaluation["smece"] == calkit.smece(test.y_true, test.scores, from_logits=True)
+    assert not asked
+    assert list(evaluation.judgements) == ["smece", "accuracy"]
+    first = evaluation.judgement("smece").floor
+    assert evaluation.judgement("smece").floor is first
+    assert len(asked) == 1
+    judgements = pickle.loads(pickle.dumps(evaluation.judgements))
+    assert judgements["smece"].floor == first
+    with pytest.raises(KeyError):
+        evaluation.judgements["nll"]
+
+
+@pytest.mark.parametrize("n_bins", [15, 255, 256, 1000, 1024])
+@pytest.mark.parametrize("precision", [np.float16, np.float32, np.float64])
+def test_bins_of_any_number_are_those_of_a_search(n_bins, precision):
+    edges = uniform_edges(n_bins, precision)
+    near = np.concatenate([np.nextafter(edges, -1), edges, np.nextafter(edges, 2)])
+    values = np.concatenate([near, np.random.default_rng(0).random(1000).astype(precision).astype(float)])
+    np.testing.assert_array_equal(bin_index(values, edges), np.searchsorted(edges[1:-1], values, side="left"))
