@@ -45,6 +45,8 @@ class RowBlock:
         Shares of the classes, where the labels are soft; of multi-label rows, 1 where the label is there, else 0.
     columns : mapping of str to ndarray of shape (b,)
         Other columns of the data.
+    stored : dtype, optional
+        Precision the scores were stored in, where it is not that of `scores`.
     """
 
     scores: NDArray[Any]
@@ -59,9 +61,15 @@ class RowBlock:
     multilabel: bool = False
     votes: NDArray[np.float64] | None = None
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    stored: np.dtype[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def precision(self) -> np.dtype[Any]:
+        """Precision the scores were stored in."""
+        return self.scores.dtype if self.stored is None else self.stored
 
     def take(self, rows: NDArray[np.intp]) -> RowBlock:
         """Return some of the rows, given by their places in the block."""
@@ -95,9 +103,9 @@ def unlabelled(file: str | None) -> InputError:
     )
 
 
-def log_floored(p: NDArray[Any]) -> NDArray[np.float64]:
-    """Return log p in float64; a p of 0 counts as the smallest number above 0 of its own precision."""
-    return np.log(np.maximum(p.astype(np.float64), float(np.finfo(p.dtype).smallest_subnormal)))
+def log_floored(p: NDArray[Any], precision: np.dtype[Any]) -> NDArray[np.float64]:
+    """Return log p in float64; a p of 0 counts as the smallest number above 0 of the precision it was stored in."""
+    return np.log(np.maximum(p.astype(np.float64), float(np.finfo(precision).smallest_subnormal)))
 
 
 def block_of(predictions: Any, rows: slice, *, check: bool = True) -> RowBlock:
@@ -121,8 +129,10 @@ def block_of(predictions: Any, rows: slice, *, check: bool = True) -> RowBlock:
         check_scores(scores, predictions.kind, numbers, file, tolerance, sums_to_one=not predictions.multilabel)
     if scores.dtype.kind != "f":
         scores = scores.astype(np.float64)
+    stored = scores.dtype
     if scores.ndim == 1 and predictions.kind != "confidence":
-        first = np.zeros_like(scores) if predictions.kind == "logits" else 1 - scores
+        # In float64: half precision has no number for 1 - 0.0001.
+        first = np.zeros_like(scores) if predictions.kind == "logits" else 1 - scores.astype(np.float64)
         scores = np.stack([first, scores], axis=1)
     return RowBlock(
         scores,
@@ -137,6 +147,7 @@ def block_of(predictions: Any, rows: slice, *, check: bool = True) -> RowBlock:
         multilabel=predictions.multilabel,
         votes=None if votes is None else votes.astype(np.float64, copy=False),
         columns=columns,
+        stored=stored,
     )
 
 
@@ -149,12 +160,14 @@ class LogProbabilities(LazyArray):
         self._probs = predictions.replace(sample_weight=None)
 
     def _rows(self, start: int, stop: int) -> NDArray[Any]:
-        return log_floored(self._probs.block(slice(start, stop)).scores)
+        block = self._probs.block(slice(start, stop))
+        return log_floored(block.scores, block.precision)
 
     def _gather(self, numbers: NDArray[np.intp]) -> NDArray[Any]:
         # Some rows are a sample; a pass over all will check them, and know their places.
         rows = self._probs.take(numbers)
-        return log_floored(rows.block(slice(0, len(numbers)), check=False).scores)
+        block = rows.block(slice(0, len(numbers)), check=False)
+        return log_floored(block.scores, block.precision)
 
 
 def places(numbers: Any) -> NDArray[np.intp]:

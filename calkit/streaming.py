@@ -18,9 +18,8 @@ from calkit.metrics import Metric, get_metric
 from calkit.predictions import Kind, Predictions, as_kind
 from calkit.shards import Layout
 from calkit.stats import By, PairwiseSum, Statistic, get_view, summarize
-from calkit.stats.stored import from_arrays, to_arrays
 from calkit.stats.views import MultiLabel
-from calkit.stream_files import INTERVAL_OPTIONS, read_stream, reading_stream, write_stream
+from calkit.stream_files import INTERVAL_OPTIONS, one_row, read_stream, reading_stream, rebuilt, write_stream
 
 __all__ = ["StreamingEvaluation"]
 
@@ -339,12 +338,7 @@ class StreamingEvaluation:
             "n_classes": self.n_classes,
             "n_samples": self.n_samples,
         }
-        arrays: dict[str, Any] = {}
-        for number, total in enumerate(self._totals.values()):
-            summary = total.result()
-            if summary is not None:
-                arrays |= {f"{number}.{name}": value for name, value in to_arrays(summary).items()}
-        write_stream(path, header, arrays)
+        write_stream(path, header, [total.result() for total in self._totals.values()])
 
     @classmethod
     def load(cls, path: str | Path) -> StreamingEvaluation:
@@ -389,13 +383,6 @@ class StreamingEvaluation:
         """Return the summaries that arrays of a file stand for, after the pattern of the summaries of a single row."""
         if not arrays:
             return {}
-        n_classes = self.n_classes or 0
-        row: Any = [1.0] if self.kind == "confidence" else [[1.0] + [0.0] * (n_classes - 1)]
-        labels: Any = [[0] * n_classes] if self._multilabel else [0]
-        columns = {} if self.by is None else {self.by: [""]}
-        one_row = Predictions(row, labels, kind=self.kind, columns=columns, multilabel=self._multilabel)
-        patterns = summarize(one_row, self._totals)
-        return {
-            statistic: from_arrays(patterns[statistic], arrays, f"{number}.")
-            for number, statistic in enumerate(self._totals)
-        }
+        row = one_row(self.kind, self.n_classes or 0, self.by, multilabel=self._multilabel)
+        patterns = summarize(row, self._totals)
+        return rebuilt(arrays, {statistic: patterns[statistic] for statistic in self._totals})

@@ -26,6 +26,9 @@ _MAX_PASSES = 200
 # Passes in float32 serve as long as the steps are larger than this; what they leave is one float64 pass away.
 _SINGLE_STEP = 5e-2
 
+# So do steps that move the logits of a row by less than this: where labels are next to random, β is small beside them.
+_NEAR = 5e-2
+
 # About this many rows give the first guess when there are more; fewer where there are many classes.
 _SUBSAMPLE = 1000
 _SUBSAMPLE_SCORES = 1_000_000
@@ -126,7 +129,7 @@ class _Search:
         self.precise = precise
         self.exponent = round(gap) if abs(gap) > _PLAIN_EXPONENT else 0
         self.gap = 2.0 ** (gap - self.exponent)
-        self.low, self.high, self.reach, self.passes = 0.0, math.inf, 4.0, 0
+        self.low, self.high, self.reach, self.near, self.passes = 0.0, math.inf, 4.0, 0.0, 0
 
     def root(self, start: float | None) -> NllRoot:
         """Return the root, searched for from a temperature's inverse if there is one."""
@@ -146,6 +149,7 @@ class _Search:
         if outcome != "converged":
             scale = scale * _BOUND if outcome == "below chance" else min(scale, _LARGEST_SCALE * self.gap) / _BOUND
             return NllRoot(math.ldexp(scale, self.exponent), outcome, self.passes)
+        self.near = _NEAR / scale
         if beta is None:
             beta = self._from_zero(model)
             model, single = self._measure(beta, True), True
@@ -172,7 +176,7 @@ class _Search:
                 break
             # Beside logits far larger than the rest, what float32 makes of the rest vanishes: no curvature is left.
             single = single and derivatives[2] > 0
-            newton = single and self.precise and change <= _SINGLE_STEP
+            newton = single and self.precise and (change <= _SINGLE_STEP or abs(following - beta) <= self.near)
             single = single and not newton
             step = following - beta
             beta = self._rescaled(following)
@@ -198,6 +202,7 @@ class _Search:
             return beta
         self.exponent -= shift
         self.low, self.high = math.ldexp(self.low, -shift), math.ldexp(self.high, -shift)
+        self.near = math.ldexp(self.near, -shift)
         return math.ldexp(beta, -shift)
 
     def _next(self, derivatives: NDArray[np.float64], beta: float) -> float:
@@ -206,7 +211,8 @@ class _Search:
         proposal = beta + _cubic_step(derivatives)
         # A model of four derivatives is no good far away: a factor of four a pass at first, and its square, and so on.
         nearest, farthest = beta / self.reach, beta * self.reach
-        if math.isfinite(proposal) and nearest < proposal < farthest:
+        is_near = proposal > 0 and abs(proposal - beta) <= self.near
+        if math.isfinite(proposal) and (nearest < proposal < farthest or is_near):
             self.reach = 4.0
         else:
             if not math.isfinite(proposal):

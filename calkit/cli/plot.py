@@ -225,10 +225,10 @@ def _displays(
             values = calibrator.describe().text()
             shown.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
         for name, item in shown:
-            lines = [heading] * (several or not name) + [name] * bool(name)
             arguments = replace(spec, kwargs={**counting, **spec.kwargs})
             counted = call_with_spec(partial(make, item, **({} if each else {"plot": False})), arguments, "plot")
             for part, display in (counted if isinstance(counted, dict) else {"": counted}).items():
+                lines = [heading] * (several or not (name or part)) + [name] * bool(name)
                 # File names are shown to the letter.
                 title = as_text("\n".join([*lines, *filter(None, [part])]))
                 displays[_distinct(title, displays)] = display

@@ -37,9 +37,9 @@ class Evaluation(Mapping[str, float]):
         What was known of the predictions: file, split, calibrator.
     confidence_level : float or None
         That of the intervals; None where none were asked for.
-    judgements : dict of Judgement
-        What each value is worth, by spec: its interval if asked for, its floor (what a perfectly calibrated model with
-        these predictions would show) and p-value, where it is a calibration error.
+    judgements : mapping of str to Judgement
+        What each value is worth, by spec, found when it is first asked for: its interval if asked for, its floor (what
+        a perfectly calibrated model with these predictions would show) and p-value, where it is a calibration error.
     by : str or None
         The column that tells the groups; None where no groups were asked for.
     groups : dict of Evaluation

@@ -22,9 +22,6 @@ FloatArray = NDArray[np.float64]
 _LOGARITHM_ROWS = 16
 _LEAST = 1e-12
 
-# Sums over rows of what does not depend on the probabilities.
-_ROWS = ("count", "weight", "squared_weight")
-
 
 def class_cells(rows: Rows, n_bins: int) -> CellSums:
     """Return the sums over bins of equal width of the probabilities of each class, in the order of classes and bins.
@@ -51,9 +48,11 @@ def _cells(piece: Any, class_rows: ClassRows) -> CellSums:
     inside = np.ones(len(y), dtype=bool)
     inside[piece.row[hit]] = False
     lowest = _lowest(low, np.flatnonzero(inside), y, np.ones(len(y)) if weight is None else weight)
-    # What is in the list is 0 in the matrix, and its rows are not in the lowest bin.
-    for name in _ROWS:
-        lowest[name] -= getattr(above, name).reshape(k, m).sum(axis=1)
+    # Whole numbers can be taken from each other without loss.
+    lowest["count"] = len(y) - above.count.reshape(k, m).sum(axis=1)
+    unlisted = None if weight is None else piece.unlisted()
+    lowest["weight"] = lowest["count"] if weight is None else weight @ unlisted
+    lowest["squared_weight"] = lowest["count"] if weight is None else weight**2 @ unlisted
     return replace(above, **{name: _with(getattr(above, name), values, m) for name, values in lowest.items()})
 
 
@@ -73,9 +72,6 @@ def _lowest(low: FloatArray, hits: NDArray[np.intp], y: NDArray[np.intp], w: Flo
     place, own, square = y[hits], low[hits, y[hits]], low * low
     probability, squares = w @ low, squared @ square
     found = {
-        "count": np.full(k, float(n)),
-        "weight": np.full(k, w.sum()),
-        "squared_weight": np.full(k, squared.sum()),
         "probability": probability,
         "outcome": np.bincount(place, w[hits], k),
         "spread": probability - w @ square,

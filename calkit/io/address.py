@@ -51,23 +51,11 @@ def is_address(text: str | Path) -> bool:
 
 
 def shard_paths(path: Path) -> list[Path]:
-    """Return the files that a name which is no file stands for, in the order of their numbers.
+    """Return the files that a name which is no file stands for, in the order of their numbers; none if it is a file.
 
-    Parameters
-    ----------
-    path : Path
-        A pattern (``logits-*.npz``), or the name that numbered files have in common: ``logits.npz`` for
-        ``logits-00000-of-00002.npz`` and ``logits-00001-of-00002.npz``, or for ``logits_part0.npz`` and so on.
-
-    Returns
-    -------
-    list of Path
-        Empty if there are none, or the file itself exists.
-
-    Raises
-    ------
-    FileFormatError
-        If files say how many they are, and some are missing.
+    It is a pattern (``logits-*.npz``), or what numbered files have in common: ``logits.npz`` stands for
+    ``logits-00000-of-00002.npz`` and its like, or for ``logits_part0.npz`` and so on. Files that say how many they are
+    must all be there.
     """
     if _exists(path):
         return []
@@ -119,15 +107,7 @@ def _check_complete(path: Path, paths: list[Path]) -> None:
 
 
 def spool(path: Path, suffix: str = "") -> Path:
-    """Copy a stream, which can be read only once, to a temporary file that lasts as long as the process.
-
-    Parameters
-    ----------
-    path : Path
-        ``-`` for standard input, or a pipe.
-    suffix : str, optional
-        For the name of the file.
-    """
+    """Copy a stream (``-`` or a pipe), read only once, to a temporary file that lasts as long as the process."""
     try:
         folder = tempfile.mkdtemp(prefix="calkit-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)

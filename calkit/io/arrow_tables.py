@@ -1,9 +1,11 @@
-"""What Parquet, Arrow and Feather files have in common: record batches of typed columns."""
+"""What Parquet, Arrow and Feather files have in common: tables of record batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,36 +13,44 @@ from numpy.typing import NDArray
 
 from calkit.containers.container import printable
 from calkit.errors import FileFormatError
-from calkit.hardening.limits import check
-from calkit.io.tables import Column, text_array
+from calkit.hardening.limits import BLOCK_BYTES, check
+from calkit.io.tables import Column, Table, text_array
 
-__all__ = ["ArrowColumns"]
+__all__ = ["ArrowTable"]
 
 
-class ArrowColumns:
-    """Turns the columns of record batches into arrays.
+class ArrowTable(Table):
+    """Record batches of typed columns, in parts at which reading can begin; :meth:`_describe` is called first."""
 
-    Parameters
-    ----------
-    path : Path
-    schema : pyarrow.Schema
-    first : pyarrow.RecordBatch or None
-        The first rows, which tell how long lists are.
-    """
-
-    def __init__(self, path: Path, schema: Any, first: Any) -> None:
+    def _describe(self, schema: Any, first: Any, lengths: Sequence[int]) -> None:
+        """Note the columns, of whose lists the first rows tell the length, and the number of rows of each part."""
         import pyarrow as pa
 
         self._pa = pa
-        self._path = path
         names = list(schema.names)
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise FileFormatError(f"{path} names the column {printable(twice)!r} more than once; rename one of them.")
-        self.columns: dict[str, Column] = {
+            raise FileFormatError(
+                f"{self.path} names the column {printable(twice)!r} more than once; rename one of them."
+            )
+        self.columns = {
             item.name: self._column(item.name, item.type, None if first is None else first.column(index))
             for index, item in enumerate(schema)
         }
+        self.n_rows, self.starts = sum(lengths), [0, *accumulate(lengths[:-1])]
+
+    @abstractmethod
+    def _batches(self, part: int, names: Sequence[str], rows: int) -> Iterator[Any]:
+        """Yield batches of at most so many rows of some columns, from a part on."""
+
+    def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Yield columns of pieces of record batches."""
+        part = max(index for index, row in enumerate(self.starts) if row == start)
+        sizes = (self.columns[name].dtype.itemsize * math.prod(self.columns[name].shape) for name in names)
+        row = start
+        for batch in self._batches(part, names, max(1, BLOCK_BYTES // max(8, sum(sizes)))):
+            yield self._arrays(batch, names, row)
+            row += batch.num_rows
 
     def _column(self, name: str, kind: Any, first: Any) -> Column:
         types = self._pa.types
@@ -68,16 +78,8 @@ class ArrowColumns:
             return np.dtype(str)
         return None
 
-    def arrays(self, batch: Any, names: Sequence[str], row: int) -> dict[str, NDArray[Any]]:
-        """Return columns of a record batch.
-
-        Parameters
-        ----------
-        batch : pyarrow.RecordBatch
-        names : sequence of str
-        row : int
-            Number of its first row, for messages.
-        """
+    def _arrays(self, batch: Any, names: Sequence[str], row: int) -> dict[str, NDArray[Any]]:
+        """Return columns of a batch, of which `row` is the number of the first row."""
         # Offsets and indices of a damaged file may point anywhere; only this keeps what follows inside the file.
         batch = batch.select(list(names))
         batch.validate(full=True)
@@ -90,7 +92,7 @@ class ArrowColumns:
             values = values.storage
         if values.null_count and (column.shape or column.dtype.kind not in "biufU"):
             missing = row + values.is_null().index(True).as_py()
-            raise FileFormatError(f"{self._path}: row {missing} of the column {printable(name)!r} is missing (null).")
+            raise FileFormatError(f"{self.path}: row {missing} of the column {printable(name)!r} is missing (null).")
         if values.null_count:
             values = self._without_nulls(values, column)
         if column.shape:
@@ -114,7 +116,7 @@ class ArrowColumns:
         return number.cast(pa.float64()).fill_null(float("nan"))
 
     def _words(self, name: str, values: Any) -> NDArray[Any]:
-        where = f"{self._path}:{printable(name)}"
+        where = f"{self.path}:{printable(name)}"
         if self._pa.types.is_dictionary(values.type):
             words = self._words(name, values.dictionary)
             check(where, words=(len(values), words.dtype.itemsize // 4))
@@ -134,13 +136,13 @@ class ArrowColumns:
             odd = np.flatnonzero(lengths != width)
             if odd.size:
                 raise FileFormatError(
-                    f"{self._path}: the lists of the column {printable(name)!r} must be of one length, but row "
+                    f"{self.path}: the lists of the column {printable(name)!r} must be of one length, but row "
                     f"{row + int(odd[0])} has {int(lengths[odd[0]])} values and the first has {width}."
                 )
         flat = values.flatten()
         if flat.null_count:
             missing = row + flat.is_null().index(True).as_py() // max(width, 1)
-            raise FileFormatError(f"{self._path}: row {missing} of the column {printable(name)!r} has a missing value.")
+            raise FileFormatError(f"{self.path}: row {missing} of the column {printable(name)!r} has a missing value.")
         return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(values), width)
 
 

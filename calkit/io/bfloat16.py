@@ -18,15 +18,7 @@ _SINGLE = np.dtype(np.float32)
 
 
 def bfloat16_field(name: str, shape: tuple[int, ...], load: Callable[[], Any]) -> Field:
-    """Return the field of a bfloat16 array.
-
-    Parameters
-    ----------
-    name, shape
-        Of the array.
-    load : callable
-        Returns its bits, as 16-bit integers.
-    """
+    """Return the field of a bfloat16 array, whose bits `load` returns as 16-bit integers."""
     return Field(name, shape, _SINGLE, partial(_load, load), note="bfloat16", itemsize=2)
 
 

@@ -13,16 +13,6 @@ __all__ = ["about", "markdown"]
 def about(name: str) -> dict[str, str]:
     """Return what is to be known of a format, each item as text.
 
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    dict of str
-        ``name``, ``suffixes``, ``expected`` (what is in its files), ``use`` (read, or read and write), ``library`` and
-        ``extra``.
-
     Examples
     --------
     >>> about("npy")["expected"]

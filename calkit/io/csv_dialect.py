@@ -23,14 +23,7 @@ _QUOTED = re.compile(r'"[^"]*"')
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a text is delimited.
-
-    Attributes
-    ----------
-    delimiter : str
-    decimal_comma : bool
-        Whether its numbers have commas for decimal points.
-    """
+    """How a text is delimited, and whether its numbers have commas for decimal points."""
 
     delimiter: str
     decimal_comma: bool = False
@@ -85,13 +78,7 @@ class Dialect:
 
 
 def find_delimiter(line: str, usual: str) -> str:
-    """Return what separates the columns of a text, from its first line.
-
-    Parameters
-    ----------
-    line : str
-    usual : str
-        What the suffix of the file promises; taken if it is there.
+    """Return what separates the columns of a text, from its first line; `usual` if that is there.
 
     Examples
     --------

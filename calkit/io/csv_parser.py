@@ -34,25 +34,9 @@ _NUMPY_NUMBER = re.compile(r"np\.float\d+\(([^()]*)\)")
 
 
 class CsvParser:
-    """Parses blocks of whole rows.
+    """Parses blocks of whole rows, whose header has `data_start` bytes.
 
-    Parameters
-    ----------
-    path : Path
-    what : str
-        The format, for messages.
-    dialect : Dialect
-    names : sequence of str
-        Of the columns.
-    data_start : int
-        Bytes of the header, 0 if there is none.
-
-    Attributes
-    ----------
-    numeric : set of str
-        Columns whose words have to be numbers.
-    fast : bool
-        Whether pyarrow may parse.
+    Columns named in `numeric` have to be numbers. Where it is `fast`, pyarrow may parse.
     """
 
     def __init__(self, path: Path, what: str, dialect: Dialect, names: Sequence[str], data_start: int) -> None:

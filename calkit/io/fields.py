@@ -22,17 +22,10 @@ _OWN_ROLES: tuple[Role, ...] = ("labels", "correct", "sample_weight", "class_nam
 
 
 def fields_of(predictions: Predictions, *, text: bool = True) -> dict[str, Any]:
-    """Return the arrays of predictions under the names that :mod:`calkit.names` understands.
+    """Return the arrays of predictions under the names that :mod:`calkit.names` understands; scores come first.
 
-    Scores come first, then labels and weights, then the columns that travel with the rows, then the names of the
-    classes. The scores may be larger than memory: read them by :func:`row_blocks`.
-
-    Parameters
-    ----------
-    predictions : Predictions
-    text : bool, default=True
-        Whether the format can hold text. Without, labels are columns where names are text, and columns of text are left
-        out, with a warning.
+    The scores may be larger than memory: read them by :func:`row_blocks`. Where a format cannot hold `text`, labels are
+    columns, and columns of text are left out, with a warning.
     """
     fields: dict[str, Any] = {predictions.kind: predictions.scores}
     if predictions.y_true is not None:

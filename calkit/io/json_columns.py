@@ -50,17 +50,9 @@ class _Reader:
 
 
 class RecordColumns:
-    """Columns of records that are objects, or the one column of those that are not.
+    """Columns of records that are objects, or the one column, called `name`, of those that are not.
 
-    Parameters
-    ----------
-    path : Path
-    name : str
-        Of the column, where the records are lists, numbers or words.
-    first : object
-        The first record.
-    records : callable
-        Yields all of them, to find all options.
+    The first record tells what they are; `records` yields all of them, to find all options.
     """
 
     def __init__(self, path: Path, name: str, first: Any, records: Records) -> None:
@@ -80,15 +72,7 @@ class RecordColumns:
             self.columns[name] = Column(name, np.dtype(np.int64))
 
     def arrays(self, records: Sequence[Any], names: Sequence[str], row: int) -> dict[str, NDArray[Any]]:
-        """Return columns of some records.
-
-        Parameters
-        ----------
-        records : sequence
-        names : sequence of str
-        row : int
-            Number of the first of them, for messages.
-        """
+        """Return columns of some records, of which the first has the number `row`."""
         return {name: self._array(self._readers[name], records, row) for name in names}
 
     def _array(self, reader: _Reader, records: Sequence[Any], row: int) -> NDArray[Any]:

@@ -27,7 +27,7 @@ from calkit.roles.splits import choose_split
 from calkit.roles.truth import EVERY, Truth, file_classes, pairs, read_column, truth_of
 from calkit.score_rows import ClassAxis
 
-__all__ = ["load_predictions", "split_address"]
+__all__ = ["load_predictions", "load_unread"]
 
 
 def load_predictions(
@@ -183,19 +183,28 @@ def load_predictions(
         raise type(error)(f"{path}: {error}") from None
 
 
+def load_unread(path: Path, *, file_format: str, labelled: bool) -> Predictions:
+    """Return the predictions of a file, with labels and weights read, and of the scores only their shape and type."""
+    container, _ = choose_split(open_container(path, file_format=file_format), None, None)
+    found = resolve(container, kind=None, split=None, scores=None, said={})
+    reading = _Reading(container, replace(found, scores=_numbers(found.scores)), whole=False)
+    return reading.predictions({"file": str(path)}, None, labelled=labelled)
+
+
 @dataclass(frozen=True)
 class _Reading:
     """The arrays of a file that were chosen, and how they are to be read."""
 
     container: Container
     found: Resolved
-    names: tuple[Any, ...] | None
-    labels_from: int
-    ignore_label: Any
-    class_axis: int | None
-    positive: Any
-    percent: bool
-    normalize: bool
+    names: tuple[Any, ...] | None = None
+    labels_from: int = 0
+    ignore_label: Any = None
+    class_axis: int | None = None
+    positive: Any = None
+    percent: bool = False
+    normalize: bool = False
+    whole: bool = True
 
     def predictions(self, meta: dict[str, Any], columns: str | Sequence[str] | None, *, labelled: bool) -> Predictions:
         """Read labels, weights and other columns, and the scores if they are small."""
@@ -230,10 +239,8 @@ class _Reading:
     def _scores(self, item: Field) -> Any:
         source = item.load()
         # An array could not tell that its numbers were widened from something coarser.
-        once = (
-            isinstance(source, LazyArray) and source.nbytes <= WHOLE_BYTES and source.itemsize == source.dtype.itemsize
-        )
-        values = np.asarray(source) if once else source
+        small = isinstance(source, LazyArray) and source.nbytes <= WHOLE_BYTES
+        values = np.asarray(source) if self.whole and small and source.itemsize == source.dtype.itemsize else source
         if not self.percent:
             return values
         if self.found.kind == "logits":
@@ -288,8 +295,7 @@ def _note_classes(classes: Classes, meta: dict[str, Any]) -> None:
         names = ", ".join(listing) or "the others"
         warnings.warn(
             f"{meta['file']}: {', '.join(meta['left_out'])} is left out, as it is none of the classes {names}. If it "
-            "is "
-            "one, name all classes with class_names (--class-names).",
+            "is one, name all classes with class_names (--class-names).",
             CalibrationWarning,
             stacklevel=5,
         )
@@ -308,9 +314,8 @@ def _check_scores(container: Container, item: Field, class_axis: int | None) -> 
         shape = "×".join(map(str, item.shape)) or "no axis"
         raise InputError(
             f"{container.path}: the scores must have shape (n, K), or (n,) for two classes or confidences, but "
-            f"{printable(item.name)!r} has {shape}. Say which axis is that of the classes: class_axis=1 (--class-axis "
-            "1) "
-            "for pixels (N, C, H, W), class_axis=-1 (--class-axis -1) for tokens (N, T, C)."
+            f"{printable(item.name)!r} has {shape}. Say which axis is that of the classes: class_axis=1 "
+            "(--class-axis 1) for pixels (N, C, H, W), class_axis=-1 (--class-axis -1) for tokens (N, T, C)."
         )
     if len(item.shape) == 2:
         check(container.path, columns=item.shape[1])

@@ -23,12 +23,6 @@ _LISTS = ("doc_to_choice", "choices", "options")
 def option_names(record: Mapping[str, Any], n_options: int) -> list[list[str]]:
     """Return what a record calls its options: lists of different words, one for each score.
 
-    Parameters
-    ----------
-    record : mapping
-    n_options : int
-        Number of its scores.
-
     Examples
     --------
     >>> record = {"arguments": [["Is it?", " True"], ["Is it?", " False"]], "doc": {"choices": ["yes", "no"]}}
@@ -68,26 +62,9 @@ def right_options(
     *,
     places: bool = False,
 ) -> NDArray[np.int64]:
-    """Return the place of the right option in each record.
+    """Return the place of the right option in each record, of which the first has the number `row`.
 
-    Parameters
-    ----------
-    path : object
-        For messages.
-    records : sequence of mappings
-    scores : sequence of lists
-        Those of each record.
-    targets : sequence
-        What each record says is right: one of its options, by any of their names, or its place.
-    row : int
-        Number of the first record, for messages.
-    places : bool, default=False
-        Whether targets are places, whatever options are called.
-
-    Raises
-    ------
-    FileFormatError
-        If it is none of the options, or it is open which.
+    A target is one of the options, by any of their names, or its place; always a place if they are `places`.
     """
     find = _place if places else _right
     found = [find(record, len(own), target) for record, own, target in zip(records, scores, targets, strict=True)]

@@ -80,13 +80,7 @@ class Sandbox:
 
 
 def as_sandbox(sandbox: bool | Sandbox, *, trust_pickle: bool = False) -> Sandbox | None:
-    """Return the limits that an argument stands for, or None for no sandbox.
-
-    Raises
-    ------
-    UsageError
-        If pickles are to be trusted in it, or this platform has no limits of memory.
-    """
+    """Return the limits that an argument stands for, or None; refuse what they would not make safe."""
     if not sandbox:
         return None
     if trust_pickle:
@@ -123,13 +117,7 @@ def open_isolated(path: Path, file_format: str) -> Container | None:
 
 
 def open_sandboxed(path: Path, sandbox: Sandbox, file_format: str | None = None) -> Container:
-    """Open a file in a process of its own, as :func:`calkit.io.open_container` does in this one.
-
-    Raises
-    ------
-    CalkitError
-        What reading raised there; a FileFormatError if the process took too much or died.
-    """
+    """Open a file in a process of its own, as :func:`calkit.io.open_container` does in this one."""
     session = _Session(path, sandbox)
     found = session.ask({"open": str(path), "format": file_format})
     fields = [session.field(item) for item in found["fields"]]

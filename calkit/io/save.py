@@ -12,7 +12,7 @@ from calkit.atomic import atomic_write, is_stream
 from calkit.containers.container import printable
 from calkit.errors import CalibrationWarning, CalkitError, FileFormatError, UsageError
 from calkit.io.formats import FORMATS, Format, WritableFormat, check_libraries, format_of_suffix
-from calkit.io.load import load_predictions
+from calkit.io.load import load_unread
 from calkit.predictions import Predictions
 
 __all__ = ["save_predictions"]
@@ -75,7 +75,7 @@ def _check_read_back(written: Path, form: Format, predictions: Predictions, path
         with warnings.catch_warnings():
             # That columns are left out is seen from what is read.
             warnings.simplefilter("ignore", CalibrationWarning)
-            found = load_predictions(written, file_format=form.name, labelled=predictions.y_true is not None)
+            found = load_unread(written, file_format=form.name, labelled=predictions.y_true is not None)
         what = next((what for what in _COMPARED if not _alike(what, found, predictions)), None)
         why = "" if what is None else f"{what} would be {_shown(what, found)} instead of {_shown(what, predictions)}"
     except CalkitError as error:

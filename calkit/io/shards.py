@@ -29,13 +29,7 @@ _SERIAL = re.compile(r"[-_.]?(?:shard|part|rank|chunk)?[-_.]?\d+(?:[-_]of[-_]\d+
 
 
 def files_of_folder(path: Path) -> list[Path]:
-    """Return the files of a folder that can be read, which must be of one format.
-
-    Raises
-    ------
-    FileFormatError
-        If there are none, or they are of several formats.
-    """
+    """Return the files of a folder that can be read, which must be of one format."""
     found: dict[str, list[Path]] = {}
     for item in sorted(path.iterdir(), key=natural_order):
         form = format_of_suffix(item)
@@ -55,29 +49,11 @@ def files_of_folder(path: Path) -> list[Path]:
 
 
 def join_files(path: Path, paths: Sequence[Path], read: Callable[[Path], Container]) -> Container:
-    """Open several files as one.
+    """Open several files, which a folder or a pattern names, as one.
 
     Files that differ in a number only are parts of the same arrays, and so are all files that a pattern names if they
-    name their arrays themselves. Other files stand side by side: an array of ``test.npz`` is then ``test/logits``, and
-    the array of ``test_logits.npy`` is ``test_logits``.
-
-    Parameters
-    ----------
-    path : Path
-        What the user named: a folder or a pattern.
-    paths : sequence of Path
-        The files, in order.
-    read : callable
-        Opens one of them.
-
-    Returns
-    -------
-    Container
-
-    Warns
-    -----
-    CalibrationWarning
-        If files are joined whose names differ by more than a number.
+    name their arrays themselves; a warning says so where the names differ by more. Other files stand side by side: an
+    array of ``test.npz`` is then ``test/logits``, and the array of ``test_logits.npy`` is ``test_logits``.
     """
     containers = [(one, read(one)) for one in paths]
     named = all(container.named for _, container in containers)

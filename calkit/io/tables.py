@@ -46,19 +46,9 @@ _FLOAT = np.dtype(np.float64)
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
+    """A column of a table: name, type and shape of the value of one row; (K,) for a list, whose values may have names.
 
-    Attributes
-    ----------
-    name : str
-    dtype : numpy.dtype
-        Of its values.
-    shape : tuple of int
-        Of the value of one row: () for a number or a text, (K,) for a list.
-    columns : tuple of str
-        Names of the K values, where they have some.
-    note : str
-        What it holds, if that cannot be read.
+    The note says what it holds, if that cannot be read.
     """
 
     name: str
@@ -69,18 +59,7 @@ class Column:
 
 
 class Table(ABC):
-    """A file of rows.
-
-    Attributes
-    ----------
-    what : str
-        The format, for messages: ``".csv"``.
-    path : Path
-    columns : dict of str to Column
-    n_rows : int
-    starts : sequence of int
-        Rows at which reading can begin.
-    """
+    """A file of `n_rows` rows, that can be read from the rows of `starts` on; `what` is the format, for messages."""
 
     what: str
     path: Path
@@ -106,21 +85,7 @@ class Table(ABC):
 
 
 def join(path: Path, name: str, parts: Iterable[NDArray[Any]], empty: np.dtype[Any] = _FLOAT) -> NDArray[Any]:
-    """Concatenate the parts of a column; they must be all numbers or all text.
-
-    Parameters
-    ----------
-    path, name
-        For messages.
-    parts : iterable of arrays
-    empty : numpy.dtype
-        The type of the result if there are no parts.
-
-    Raises
-    ------
-    FileFormatError
-        If some are numbers and others text, or the text is too long for labels.
-    """
+    """Concatenate the parts of a column, all numbers or all text; `empty` is the type if there are none."""
     held = list(bounded(f"{path}:{printable(name)}", parts))
     if len({part.dtype.kind in "US" for part in held}) > 1:
         raise FileFormatError(f"{path}: the column {printable(name)!r} mixes numbers and text.")
@@ -138,13 +103,7 @@ def bounded(where: Path | str, parts: Iterable[NDArray[Any]]) -> Iterator[NDArra
 
 
 def table_fields(table: Table) -> dict[str, Field]:
-    """Return the arrays of a table: matrices read block by block, single columns whole.
-
-    Raises
-    ------
-    FileFormatError
-        If names repeat, or there are unreasonably many columns.
-    """
+    """Return the arrays of a table: matrices read block by block, single columns whole."""
     check(table.path, columns=len(table.columns))
     fields = []
     groups = group_columns(table.columns)
@@ -219,19 +178,6 @@ def from_words(
 ) -> NDArray[Any]:
     """Return integers if all words are, else floats if all are, else booleans, else text: the type, not the role.
 
-    Parameters
-    ----------
-    words : sequence of str
-    kind : numpy.dtype, optional
-        The type, if it is known already.
-    where : Path or str
-        The column, for messages.
-
-    Raises
-    ------
-    FileFormatError
-        If the text is too long for labels.
-
     Examples
     --------
     >>> from_words(["1", "2.5"]), from_words(["true", "False"]), from_words(["cat", "1"])
@@ -247,11 +193,6 @@ def exact_words(
     words: Sequence[str], kind: np.dtype[Any] | None = None, where: Path | str = "a column of text"
 ) -> NDArray[Any]:
     """Return numbers or booleans only if they are written in no other way than the words: else text, as ids are.
-
-    Parameters
-    ----------
-    words, kind, where
-        As for :func:`from_words`.
 
     Examples
     --------
@@ -269,11 +210,6 @@ def label_words(
     words: Sequence[str], kind: np.dtype[Any] | None = None, where: Path | str = "a column of text"
 ) -> NDArray[Any]:
     """Return labels: whole numbers only if they are written as such, 01 being another label; others however written.
-
-    Parameters
-    ----------
-    words, kind, where
-        As for :func:`from_words`.
 
     Examples
     --------
@@ -301,18 +237,6 @@ def _roles(name: str) -> set[str]:
 
 
 def text_array(words: Sequence[str], where: Path | str = "a column of text") -> NDArray[np.str_]:
-    """Return words as an array of text, without the spaces around them.
-
-    Parameters
-    ----------
-    words : sequence of str
-    where : Path or str
-        The column, for messages.
-
-    Raises
-    ------
-    FileFormatError
-        If they are too long to be labels.
-    """
+    """Return words as an array of text, without the spaces around them; they must be short enough to be labels."""
     check(where, words=(len(words), max(map(len, words), default=0)))
     return np.array([word.strip() for word in words], dtype=str)

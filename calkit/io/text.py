@@ -60,19 +60,7 @@ class _Bytes(Protocol):
 
 @contextmanager
 def open_bytes(path: Path, offset: int = 0) -> Iterator[_Bytes]:
-    """Open a file for reading bytes, unpacked if its suffix says that it is compressed.
-
-    Parameters
-    ----------
-    path : Path
-    offset : int, default=0
-        Where to begin; 0 for compressed files.
-
-    Raises
-    ------
-    FileFormatError
-        While reading, if the file unpacks to unreasonably much.
-    """
+    """Open a file for reading bytes from an offset on, or unpacked from 0 if its suffix says that it is compressed."""
     suffix = path.suffix.lower()
     with ExitStack() as stack:
         if suffix in _OPENERS:
@@ -102,17 +90,9 @@ class _Bounded:
 
 @dataclass(frozen=True)
 class LineBlock:
-    """Consecutive whole lines.
+    """Consecutive whole lines: where they begin, in the unpacked text, how many precede them and how many they are.
 
-    Attributes
-    ----------
-    data : bytes
-    offset : int
-        Where they begin, in the unpacked text.
-    row : int
-        Number of lines before them, blank ones not counted.
-    rows : int
-        Number of lines in them, blank ones not counted.
+    Blank lines are not counted.
     """
 
     data: bytes
@@ -138,20 +118,9 @@ def plain_lines(data: bytes) -> tuple[int, int]:
 
 
 def line_blocks(path: Path, records: Records = plain_lines, *, offset: int = 0, row: int = 0) -> Iterator[LineBlock]:
-    """Yield a text file in blocks of whole records.
+    """Yield a text file in blocks of whole records, by default lines, of up to 16 MiB each.
 
-    Parameters
-    ----------
-    path : Path
-    records : callable
-        Finds the records in text; by default every line is one.
-    offset, row : int, default=0
-        Where to begin: a place at which an earlier block did. Compressed files can only begin at 0.
-
-    Raises
-    ------
-    FileFormatError
-        If a record is longer than 16 MiB.
+    It begins at `offset` and `row`, a place at which an earlier block did; compressed files can only begin at 0.
     """
     with open_bytes(path, offset) as stream:
         held = b""

@@ -52,13 +52,7 @@ def _is_written_out(node: Any) -> bool:
 
 
 def check_tree(path: Path, tree: Any) -> None:
-    """Refuse a tree with more members than its file has bytes: the same ones meant over and over, without end.
-
-    Raises
-    ------
-    FileFormatError
-        If so, or if it holds a list of texts that are too long to be labels.
-    """
+    """Refuse a tree with more members than its file has bytes: the same ones meant over and over, without end."""
     stored = path.stat().st_size
     count, pending = 0, [tree]
     while pending:
@@ -73,15 +67,7 @@ def check_tree(path: Path, tree: Any) -> None:
 
 
 def object_fields(name: str, load: Callable[[], NDArray[Any]]) -> list[Field]:
-    """Return what an array of Python objects holds: words as they are, one object or several as a tree.
-
-    Parameters
-    ----------
-    name : str
-        Of the array; the names in the tree begin with it.
-    load : callable
-        Reads the array.
-    """
+    """Return what an array of Python objects holds: words as they are, one object or several as a tree."""
     values = load()
     if values.shape == ():
         found = tree_fields(values.item(), array_field, lambda: load().item())
@@ -95,17 +81,7 @@ def object_fields(name: str, load: Callable[[], NDArray[Any]]) -> list[Field]:
 
 
 def tree_fields(tree: Any, as_field: AsField, load: Callable[[], Any]) -> list[Field]:
-    """Return the arrays of a tree.
-
-    Parameters
-    ----------
-    tree : object
-        What the file holds.
-    as_field : callable
-        Makes fields of its leaves.
-    load : callable
-        Reads the tree again; fields do so rather than keep it in memory.
-    """
+    """Return the arrays of a tree, whose leaves `as_field` makes fields of; these `load` it again, and keep nothing."""
     return list(_Walk(as_field).fields(tree, load, "", 0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -33,6 +34,20 @@ def _with_cells(how: Binning, binning: Any) -> tuple[Statistic[Any], Callable[[A
     if how.cells is None or how.to_cells is None:
         raise UsageError(f"binning={binning!r} leaves rows out; choose another.")
     return how.cells, how.to_cells
+
+
+def _mean_over_keys(how: Binning, binning: Any, of_key: Callable[[CellSums], float]) -> Callable[[Any], float]:
+    """Return what turns the summary of cells into the mean over keys of a function of their bins that hold rows."""
+    cells, to_cells = _with_cells(how, binning)
+
+    def finish(summary: Any) -> float:
+        sums = to_cells(summary)
+        # Fixed bins of several keys come in one.
+        size = how.n_bins if cells.counts_keys and how.n_bins is not None else len(sums.weight)
+        starts = range(0, len(sums.weight), size)
+        return math.fsum(of_key(sums[i : i + size].filled) for i in starts) / len(starts)
+
+    return finish
 
 
 @metric(
@@ -86,13 +101,7 @@ def l2_debiased(
     how, divisor = get_binning(binning, n_bins), _DIVISORS[convention]
     cells, to_cells = _with_cells(how, binning)
 
-    def finish(summary: Any) -> float:
-        sums = to_cells(summary)
-        # Fixed bins of several keys come in one.
-        size = how.n_bins if cells.counts_keys and how.n_bins is not None else len(sums.weight)
-        starts = range(0, len(sums.weight), size)
-        return math.fsum(squared_gaps(sums[i : i + size].filled, divisor=divisor) for i in starts) / len(starts)
-
+    finish = _mean_over_keys(how, binning, partial(squared_gaps, divisor=divisor))
     return Recipe(cells, finish, SquareInference(cells, to_cells, divisor, how.n_bins))
 
 
@@ -122,7 +131,8 @@ def l1_debiased(
     Returns
     -------
     float
-        At most 1; may be below 0.
+        At most 1; may be below 0. With weights, a rate has the variance of as many rows as would tell as much,
+        (Σw)² / Σw².
 
     Examples
     --------
@@ -132,23 +142,15 @@ def l1_debiased(
     """
     how = get_binning(binning, n_bins)
     cells, to_cells = _with_cells(how, binning)
-
-    def finish(summary: Any) -> float:
-        bins = how.to_bins(summary)
-        parts = [part.reshape(-1, bins.n_bins) for part in (bins.confidence, bins.correct, bins.weight, bins.count)]
-        values = [_less_bias(*rows) for rows in zip(*parts, strict=True)]
-        return math.fsum(values) / len(values)
-
     same = GapInference(cells, to_cells, how.statistic, how.n_bins)
-    return Recipe(how.statistic, finish, SameTargetInference(same))
+    return Recipe(cells, _mean_over_keys(how, binning, _less_bias), SameTargetInference(same))
 
 
-def _less_bias(confidence: Any, correct: Any, weight: Any, count: Any) -> float:
-    """Return ``2 Σ w|g| - Σ w E|N(g, s²)|`` of one key, s² the variance of a bin's rate."""
-    filled = weight > 0
-    w, rate, n = weight[filled], correct[filled] / weight[filled], count[filled]
-    gap = confidence[filled] / w - rate
-    sd = np.sqrt(np.clip(rate * (1 - rate), 0, None) / n)
+def _less_bias(sums: CellSums) -> float:
+    """Return ``2 Σ w|g| - Σ w E|N(g, s²)|`` of the bins of one key, s² the variance of a bin's rate."""
+    w, rate = sums.weight, sums.outcome / sums.weight
+    gap = sums.probability / w - rate
+    sd = np.sqrt(np.clip(rate * (1 - rate), 0, None) * sums.squared_weight) / w
     safe = np.where(sd > 0, sd, 1)
     folded = safe * math.sqrt(2 / math.pi) * np.exp(-0.5 * (gap / safe) ** 2) + gap * (
         1 - 2 * special.ndtr(-gap / safe)

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["ReliabilityDisplay"]
 
 
+def _together(text: str) -> str:
+    """Return a text that no line break parts."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 @PLOTS.register("reliability")
 class ReliabilityDisplay(Counted, PredictionsDisplay):
     """Reliability diagram of one set of predictions; several can be drawn on the same Axes.
@@ -247,7 +252,7 @@ class ReliabilityDisplay(Counted, PredictionsDisplay):
     @property
     def label(self) -> str:
         """Line of the legend: the name, the calibration error and the number of samples."""
-        value = f"{self.measure} {self.ece * 100:.2f} %, {self._samples}"
+        value = _together(f"{self.measure} {self.ece * 100:.2f} %, {self._samples}")
         return wrapped(f"{self.name} ({value})" if self.name else value, 44)
 
     @property

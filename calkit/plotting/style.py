@@ -73,7 +73,7 @@ def note_box() -> dict[str, Any]:
 
 
 # Blanks, and the places after the punctuation of names.
-_CHUNKS = re.compile(r"(\s+)|(?<=[-_:=,/])(?=[^\s\d])")
+_CHUNKS = re.compile(r"([ \t]+)|(?<=[-_:=,/])(?=[^\s\d])")
 
 
 def wrapped(text: str, width: int) -> str:

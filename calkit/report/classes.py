@@ -1,4 +1,4 @@
-"""Which classes are miscalibrated for certain."""
+"""Which classes are miscalibrated beyond noise."""
 
 from __future__ import annotations
 

@@ -245,7 +245,9 @@ def diagram_of(predictions: Predictions, n_bins: int, view: View) -> Diagram:
 def _mistakes(predictions: Predictions, found: MistakeRows) -> tuple[Mistake, ...]:
     """Return the most confident mistakes, with the ids of their rows."""
     pairs, names = predictions.kind == "confidence", _names(predictions)
-    columns = dict(list(predictions.columns.items())[:_ID_COLUMNS])
+    # Fractions tell no row apart.
+    known = [(name, values) for name, values in predictions.columns.items() if np.dtype(values.dtype).kind != "f"]
+    columns = dict(known[:_ID_COLUMNS])
     return tuple(
         Mistake(
             row,

@@ -34,7 +34,7 @@ def class_pictures(subject: Subject, prefix: str, *, glyphs: Glyphs | None = Non
     ax.set_xlabel("ECE of the class %")
     ax.set_xlim(left=0)
     words = [f"{item.name}: {percent(item.ece.value, 2)}." for item in classes.worst]
-    alt = f"Classes that are miscalibrated for certain. {' '.join(words)}"
+    alt = f"Classes that are miscalibrated beyond noise. {' '.join(words)}"
     return [Picture("", inline_svg(figure, prefix=prefix, alt=alt, glyphs=glyphs), alt, (_FLOOR_KEY,))]
 
 

@@ -131,7 +131,7 @@ class Group:
 
 @dataclass(frozen=True)
 class WorstClass:
-    """A class whose probability is miscalibrated for certain.
+    """A class whose probability is miscalibrated beyond noise.
 
     Attributes
     ----------

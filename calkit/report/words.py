@@ -133,10 +133,10 @@ def _headline_of_many(subject: Subject) -> str:
 
 
 def worst_words(n_sure: int) -> str:
-    """Return how many classes or groups are miscalibrated for certain: ``2 are miscalibrated for certain``."""
+    """Return how many classes or groups are miscalibrated beyond noise: ``2 are miscalibrated beyond noise``."""
     if n_sure == 0:
-        return "none is miscalibrated for certain"
-    return f"{n_sure:,} {'is' if n_sure == 1 else 'are'} miscalibrated for certain"
+        return "none is miscalibrated beyond noise"
+    return f"{n_sure:,} {'is' if n_sure == 1 else 'are'} miscalibrated beyond noise"
 
 
 def brief(subject: Subject) -> str:
@@ -158,7 +158,7 @@ def subject_sentences(subject: Subject, level: float | None = None) -> list[str]
 
 
 def group_sentences(subject: Subject, level: float | None = None) -> list[str]:
-    """Return which groups are miscalibrated for certain; nothing where that cannot be known."""
+    """Return which groups are miscalibrated beyond noise; nothing where that cannot be known."""
     groups, spec = subject.before.groups, next((s for s in subject.before.values if parse_spec(s).name == "ece"), None)
     known = [(group, group.values[spec]) for group in groups if spec is not None and spec in group.values]
     if level is None or spec is None or any(measure.p_value is None for _, measure in known) or not known:

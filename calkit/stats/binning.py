@@ -15,8 +15,8 @@ from calkit.errors import InputError
 
 __all__ = ["as_n_bins", "bin_index", "uniform_edges"]
 
-# From this number of bins on, edges in half precision lie too close for a product to find the bin to within one.
-_SEARCHED_BINS = 256
+# Where edges are rounded by more than this share of a bin, a product does not find the bin to within one.
+_MOST_ROUNDING = 0.25
 
 
 def as_n_bins(n_bins: Any) -> int:
@@ -58,7 +58,7 @@ def bin_index(confidence: NDArray[np.float64], edges: NDArray[np.float64]) -> ND
     array([0, 0, 1, 3])
     """
     last = len(edges) - 2
-    if last >= _SEARCHED_BINS:
+    if np.abs(edges * (last + 1) - np.arange(last + 2)).max() > _MOST_ROUNDING:
         return np.searchsorted(edges[1:-1], confidence, side="left")
     index = (confidence * (last + 1)).astype(np.intp)
     np.minimum(index, last, out=index)

@@ -183,7 +183,7 @@ class UniformBins(ForecastStatistic[BinSums]):
     def index(self, forecasts: Forecasts) -> NDArray[np.intp]:
         """Return the bin of each forecast of one key."""
         edges = uniform_edges(self.n_bins, forecasts.precision)
-        probability = forecasts.probability
+        probability = forecasts.lowered
         if not forecasts.error or forecasts.exact is None:
             return bin_index(probability, edges)
         # Counts are those of float64 throughout: what float32 leaves open at an edge is computed again. Nothing is

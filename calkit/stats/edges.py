@@ -36,7 +36,7 @@ class EdgeBins(UniformBins):
         inner = np.asarray(self.inner, dtype=np.float64)
         if self.rounded:
             inner = inner.astype(forecasts.precision).astype(np.float64)
-        probability = forecasts.probability
+        probability = forecasts.raised if self.left_closed else forecasts.lowered
         if forecasts.error and forecasts.exact is not None:
             # What float32 leaves open at an edge is computed again.
             place = np.searchsorted(inner, probability)

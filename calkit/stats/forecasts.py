@@ -37,6 +37,9 @@ class Forecasts:
         Returns the probabilities of a few rows in float64; needed where there is an error.
     logs : callable, optional
         Returns the logarithms of the probability and of its complement, where they are known without loss.
+    excess : float or ndarray, optional
+        How far rounding may have put a probability above an edge that it stands for (or below a threshold); of keys,
+        one number for each.
     """
 
     probability: NDArray[np.float64]
@@ -47,6 +50,7 @@ class Forecasts:
     error: float = 0.0
     exact: Callable[[NDArray[np.intp]], NDArray[np.float64]] | None = None
     logs: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]] | None = None
+    excess: Any = None
 
     def __len__(self) -> int:
         return len(self.probability)
@@ -63,7 +67,18 @@ class Forecasts:
             probability=np.ascontiguousarray(self.probability[:, key]),
             outcome=np.ascontiguousarray(self.outcome[:, key]),
             logs=lambda: (self._logs[0][:, key], self._logs[1][:, key]),
+            excess=self.excess[key] if np.ndim(self.excess) else self.excess,
         )
+
+    @property
+    def lowered(self) -> NDArray[np.float64]:
+        """The probabilities, less what rounding may have added: what is compared with the upper edges of bins."""
+        return self.probability if self.excess is None else np.asarray(self.probability - self.excess)
+
+    @property
+    def raised(self) -> NDArray[np.float64]:
+        """The probabilities and what rounding may have taken off: what is compared with thresholds and lower edges."""
+        return self.probability if self.excess is None else np.asarray(self.probability + self.excess)
 
     def sum(self, values: NDArray[Any]) -> float:
         """Return the weighted sum of a quantity over the rows."""

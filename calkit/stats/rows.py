@@ -162,7 +162,17 @@ class Rows:
     @property
     def precision(self) -> np.dtype[Any]:
         """Precision the confidences were stored in; edges of bins are rounded to it before they are compared."""
-        return np.dtype(np.float64) if self.kind == "logits" else self.scores.dtype
+        return np.dtype(np.float64) if self.kind == "logits" else self._block.precision
+
+    @property
+    def excess(self) -> NDArray[np.float64] | None:
+        """How far rounding may have put the probability of each class above what it was; None where it may not.
+
+        The first of two classes has what one column of probabilities leaves: 1 - 0.7 is above 0.3 by its rounding.
+        """
+        if self.kind != "probs" or not self._block.one_column:
+            return None
+        return np.array([float(np.finfo(self.precision).epsneg), 0.0])
 
     @once
     def confidence(self) -> NDArray[np.float64]:
@@ -222,8 +232,8 @@ class Rows:
 
     @property
     def plain(self) -> bool:
-        """Whether one of the classes is true, as the kernels for all classes suppose."""
-        return self.votes is None and not self.multilabel
+        """Whether one of the classes is true and edges are compared exactly, as the kernels for all classes suppose."""
+        return self.votes is None and not self.multilabel and self.excess is None
 
     @once
     def one_hot(self) -> NDArray[np.bool_]:
@@ -250,7 +260,7 @@ class Rows:
     def log_probabilities(self) -> NDArray[np.float64]:
         """Logarithms of the probabilities of all classes, of shape (b, K); from logits without loss."""
         if self.kind == "probs":
-            return log_floored(self.scores)
+            return log_floored(self.scores, self.precision)
         if self.multilabel:
             return -np.logaddexp(0, -self._beta * self.scores.astype(np.float64))
         shift = self._beta * (self.scores.astype(np.float64) - self.scores.max(axis=1, keepdims=True))
@@ -265,7 +275,7 @@ class Rows:
             )
             return -terms.sum(axis=1)
         if self.kind == "probs":
-            return -log_floored(self._true)
+            return -log_floored(self._true, self.precision)
         return np.log1p(self._sums.rest) - self._beta * self._sums.true_shift
 
     @once
@@ -299,7 +309,7 @@ class Rows:
         """Entropy of the probabilities, in nats."""
         if self.kind == "probs":
             p = np.clip(self.scores, 0, None)
-            return -(p * log_floored(p)).sum(axis=1)
+            return -(p * log_floored(p, self.precision)).sum(axis=1)
         # log Σ e_j + β Σ p_j d_j. Differences of float64 logits are halved twice, so that none overflows.
         exponent = 2 if self.scores.dtype.itemsize > 4 else 0
         beta = self._beta * 2**exponent

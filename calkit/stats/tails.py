@@ -66,7 +66,7 @@ class Tail(ForecastStatistic[TailSums]):
     def count(self, forecasts: Forecasts) -> TailSums:
         """Return the :class:`TailSums` of one block."""
         threshold = float(np.asarray(self.threshold).astype(forecasts.precision))
-        sure = forecasts.probability >= threshold
+        sure = forecasts.raised >= threshold
         if forecasts.exact is not None:
             unsure = forecasts.near(threshold)
             sure[unsure] = forecasts.exact(unsure) >= threshold

@@ -121,6 +121,21 @@ def _outcome(rows: Rows) -> NDArray[Any]:
     return rows.votes if rows.votes is not None else rows.one_hot
 
 
+# What is kept of a sum of probabilities.
+_BITS = 46
+
+
+def _sums(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return sums of probabilities to 46 bits, so that 0.1 + 0.2 ties with 0.3; rounding may put them above 1."""
+    fraction, exponent = np.frexp(p)
+    return np.minimum(np.ldexp(np.rint(np.ldexp(fraction, _BITS)), exponent - _BITS), 1)
+
+
+def _excess_of_sums(rows: Rows) -> float:
+    """Return how far a sum of probabilities may lie above the sum of what was stored, rounded."""
+    return max(1e-13, float(np.finfo(rows.precision).epsneg) / 2)
+
+
 @VIEWS.register("top", aliases=("top-label", "confidence"))
 @dataclass(frozen=True)
 class TopLabel(View):
@@ -134,7 +149,8 @@ class TopLabel(View):
         error = rows.confidence_error
         exact = rows.exact_confidence if error else None
         logs = log_picker(rows) if rows.kind == "logits" else None
-        return Forecasts(rows.confidence, rows.hit, rows.weight, rows.precision, True, error, exact, logs)
+        excess = None if rows.excess is None else rows.excess[rows.predicted]
+        return Forecasts(rows.confidence, rows.hit, rows.weight, rows.precision, True, error, exact, logs, excess)
 
 
 #: The view of K columns, unless another is asked for.
@@ -195,7 +211,8 @@ class Positive(View):
         column = 1 if self.column is None else self.column
         p = np.ascontiguousarray(rows.probabilities[:, column])
         outcome = rows.y_true == column if rows.votes is None else np.ascontiguousarray(rows.votes[:, column])
-        return Forecasts(p, outcome, rows.weight, rows.precision, logs=log_picker(rows, column))
+        excess = None if rows.excess is None else rows.excess[column]
+        return Forecasts(p, outcome, rows.weight, rows.precision, logs=log_picker(rows, column), excess=excess)
 
 
 @VIEWS.register("classwise", aliases=("class-wise",))
@@ -209,7 +226,7 @@ class Classwise(View):
     def of(self, rows: Rows) -> Forecasts:
         """Return the forecasts of all classes, a column each."""
         logs = partial(class_logs, rows) if rows.kind == "logits" or rows.scores.shape[1] == 2 else None
-        return Forecasts(rows.probabilities, _outcome(rows), rows.weight, rows.precision, logs=logs)
+        return Forecasts(rows.probabilities, _outcome(rows), rows.weight, rows.precision, logs=logs, excess=rows.excess)
 
 
 @VIEWS.register("top-k", aliases=("topk",))
@@ -240,7 +257,7 @@ class TopK(View):
         """Return the forecasts of the k classes."""
         best = np.argsort(-rows.scores, axis=1, kind="stable")[:, : self.k]
         # From the most probable on, so that the sum depends on the row alone.
-        p = np.take_along_axis(rows.probabilities, best, axis=1).sum(axis=1)
+        p = _sums(np.take_along_axis(rows.probabilities, best, axis=1).sum(axis=1))
         if rows.votes is None:
             outcome = (best == rows.y_true[:, None]).any(axis=1)
         else:
@@ -251,7 +268,8 @@ class TopK(View):
             yes, no = ranked[:, : self.k], ranked[:, self.k :]
             return np.logaddexp.reduce(yes, axis=1), np.logaddexp.reduce(no, axis=1, initial=-np.inf)
 
-        return Forecasts(np.minimum(p, 1), outcome, rows.weight, np.dtype(np.float64), decided=True, logs=logs)
+        precision, excess = np.dtype(np.float64), _excess_of_sums(rows)
+        return Forecasts(p, outcome, rows.weight, precision, decided=True, logs=logs, excess=excess)
 
 
 @VIEWS.register("ordinal", aliases=("cumulative",))
@@ -264,7 +282,7 @@ class Ordinal(View):
 
     def of(self, rows: Rows) -> Forecasts:
         """Return the forecasts of the events, a column each."""
-        p = np.minimum(np.cumsum(rows.probabilities, axis=1)[:, :-1], 1)
+        p = _sums(np.cumsum(rows.probabilities, axis=1)[:, :-1])
         if rows.votes is None:
             outcome: NDArray[Any] = rows.y_true[:, None] <= np.arange(p.shape[1])
         else:
@@ -275,7 +293,8 @@ class Ordinal(View):
             yes = np.logaddexp.accumulate(each, axis=1)[:, :-1]
             return yes, np.logaddexp.accumulate(each[:, ::-1], axis=1)[:, ::-1][:, 1:]
 
-        return Forecasts(p, outcome, rows.weight, np.dtype(np.float64), logs=logs)
+        precision, excess = np.dtype(np.float64), _excess_of_sums(rows)
+        return Forecasts(p, outcome, rows.weight, precision, logs=logs, excess=excess)
 
 
 @VIEWS.register("multilabel", aliases=("multi-label",))

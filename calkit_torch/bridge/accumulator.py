@@ -16,7 +16,7 @@ from calkit.stats import ConfidencePairs, Statistic
 from calkit_torch.bridge.distributed import is_distributed, join_over_ranks, largest_over_ranks, sum_over_ranks
 from calkit_torch.bridge.rows import CHECKS, DeviceRows, rows_of, working_dtype
 from calkit_torch.bridge.shapes import as_score_kind, read_batch, transfer
-from calkit_torch.bridge.statistics import counter_of, keeps_pairs
+from calkit_torch.bridge.statistics import Counter, counter_of, keeps_pairs
 
 __all__ = ["Accumulator"]
 
@@ -58,6 +58,9 @@ class Accumulator:
     >>> accumulator.update(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])).summaries()
     {RowMean(quantity='correct', view=None): WeightedTotal(count=2, weight=2.0, total=1.0)}
     """
+
+    #: Whether the number of classes has to be known in the end.
+    _needs_classes = False
 
     def __init__(
         self,
@@ -138,7 +141,9 @@ class Accumulator:
         sums, pairs = self._widened(batch.n_classes), []
         for chunk in batch.chunks(_CHUNK.get(self.device.type, _ACCELERATOR_CHUNK)):
             rows = self._seen(rows_of(chunk, self.kind, self.ignore_index), scores)
-            sums = _added(sums, torch.cat([rows.checks, *(counter.measure(rows) for counter in self._counters)]))
+            sums = _added(
+                sums, torch.cat([rows.checks, *(self._measured(counter, rows) for counter in self._counters)])
+            )
             if self._keeps_pairs:
                 pairs.append(torch.stack([rows.confidence, rows.correct, rows.weight]))
         # Set only now, so that a batch that failed has left nothing behind.
@@ -149,6 +154,10 @@ class Accumulator:
     def _seen(self, rows: DeviceRows, scores: Tensor) -> Any:  # noqa: ARG002
         """Return the rows as the statistics are to see them."""
         return rows
+
+    def _measured(self, counter: Counter[Any, Any], rows: Any) -> Tensor:
+        """Return the sums of a counter over rows."""
+        return counter.measure(rows)
 
     def merge(self, *others: Self) -> Self:
         """Take in what other accumulators of the same statistics have counted.
@@ -228,7 +237,8 @@ class Accumulator:
         return int(values[len(CHECKS) - 1]), {statistic: found[statistic] for statistic in self._statistics}
 
     def _collect(self, sync: bool) -> NDArray[np.float64]:
-        if sync and is_distributed() and any(counter.per_class for counter in self._counters):
+        per_class = any(counter.per_class for counter in self._counters)
+        if sync and is_distributed() and (per_class or self._needs_classes):
             # A rank that has seen no batch does not know how many sums there are.
             n_classes = largest_over_ranks(self._n_classes or 0, self.device, self.process_group)
             self._sums, self._n_classes = self._widened(n_classes), n_classes or None

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from torch import Tensor
 
 from calkit.errors import InputError, UsageError
-from calkit.evaluation import Evaluation, choose_metrics
+from calkit.evaluation import Evaluation, asked_metrics
 from calkit.metrics import Metric, get_metric
 from calkit.shards import Layout
+from calkit.stats import Statistic, View, get_view
 from calkit_torch.bridge.accumulator import Accumulator
-from calkit_torch.bridge.event_rows import EventRows
+from calkit_torch.bridge.event_rows import EVENTS, rows_for
 from calkit_torch.bridge.rows import DeviceRows
 from calkit_torch.bridge.shapes import ScoreKind, as_score_kind
-from calkit_torch.bridge.statistics import check_countable, is_summable
+from calkit_torch.bridge.statistics import Counter, check_countable, is_summable, keeps_pairs
 
 __all__ = ["CalibrationError", "DeviceMetrics"]
 
 
 class _Judging(Accumulator):
-    """What metrics on devices have in common: one dimension of scores is the forecast of one event, class 1."""
+    """What metrics on devices have in common: what they judge, one event a row.
+
+    Parameters
+    ----------
+    metrics : sequence of Metric
+    target : str or View, optional
+        What is judged by metrics that do not say it themselves.
+    **how
+        As for :class:`Accumulator`.
+    """
 
     _one_column: bool | None = None
+    # What is judged, once a batch has told; None for whole rows.
+    _view: View | None = None
+    # Statistics of metrics that judge whole rows, whatever the others judge.
+    _whole: frozenset[Statistic[Any]] = frozenset()
 
-    def _judged(self) -> tuple[Metric, ...]:
-        """Return the metrics."""
-        raise NotImplementedError
+    def __init__(self, metrics: Sequence[Metric], target: str | View | None, **how: Any) -> None:
+        self._judged = tuple(metrics)
+        self._target = _one_target(metrics, target)
+        self._needs_classes = self._target is not None
+        super().__init__([metric.statistic for metric in metrics], **how)
 
     def reset(self) -> Self:
         """Forget all batches."""
@@ -40,18 +56,53 @@ class _Judging(Accumulator):
             raise InputError(
                 "this batch and those before differ: one dimension of scores is the forecast of one event."
             )
-        asked = next((metric.spec for metric in self._judged() if metric.target is not None), None)
-        if one_column and asked is not None:
+        if one_column and self._target is not None:
             raise UsageError(
-                f"{asked} of scores of one dimension: give the scores of both classes, or leave target out."
+                f"{self._judged[0].name}:target={self._target.spec} of scores of one dimension: give the scores of "
+                "both classes, or leave target out."
             )
+        if self._one_column is None:
+            self._bind(Layout(self.kind, rows.scores.shape[1], None, one_column))
         self._one_column = one_column
-        return EventRows(rows) if one_column else rows
+        return rows if self._view is None else rows_for(rows, self._view)
+
+    def _bind(self, layout: Layout) -> None:
+        bound = [(metric.statistic, metric.bind(layout, self._target).view) for metric in self._judged]
+        self._view = next((view for _, view in bound if view is not None), None)
+        self._whole = frozenset(statistic for statistic, view in bound if view is None)
+        mixed = self._whole & {statistic for statistic, view in bound if view is not None}
+        if self._view is not None and (mixed or any(map(keeps_pairs, self._whole))):
+            raise UsageError(
+                f"some of these metrics are not defined for target {self._view.spec!r}, and are made of the same sums "
+                "as others; make an object for each."
+            )
+
+    def _measured(self, counter: Counter[Any, Any], rows: Any) -> Tensor:
+        return super()._measured(counter, rows.whole if counter.statistic in self._whole else rows)
 
     def _bound(self) -> tuple[Metric, ...]:
         """Return the metrics as they apply to the batches, for headings."""
         layout = Layout(self.kind, self.n_classes, None, bool(self._one_column))
-        return tuple(metric.bind(layout) for metric in self._judged())
+        return tuple(metric.bind(layout, self._target) for metric in self._judged)
+
+    def _layout(self) -> dict[str, Any]:
+        return {**super()._layout(), "target": None if self._target is None else self._target.spec}
+
+
+def _one_target(metrics: Sequence[Metric], target: str | View | None) -> View | None:
+    """Return what all metrics judge; None if nothing was asked for."""
+    asked = {None if word is None else get_view(word) for word in (metric.target or target for metric in metrics)}
+    if len(asked) > 1:
+        specs = ", ".join(sorted("top label" if view is None else view.spec for view in asked))
+        raise UsageError(f"metrics on a device judge the same, but these judge {specs}; make an object for each.")
+    view = asked.pop() if asked else None
+    if view is not None and type(view) not in EVENTS:
+        raise UsageError(
+            f"target={view.spec!r} is not counted on a device, only 'top', 'positive:class=…' and 'top-5'; "
+            "'classwise_ece' is. Bring the rows to the host: "
+            f"calkit.evaluate(calkit_torch.bridge.predict(model, loader), target={view.spec!r})."
+        )
+    return view
 
 
 class DeviceMetrics(_Judging):
@@ -62,6 +113,9 @@ class DeviceMetrics(_Judging):
     metrics : iterable of str or Metric, optional
         Names with parameters if any (``"ece:n_bins=25"``); by default those of the paper that are functions of sums:
         accuracy, error, ECE, MCE, NLL, Brier, S99. With ``"adaece"`` 24 bytes a row are kept on the device.
+    target : str or View, optional
+        What is judged, one event a row: ``"top"``, ``"positive:class=2"`` or ``"top-5"``. By default the top label of K
+        scores, and of one dimension the event itself.
     kind : {"logits", "probs"}, default="logits"
         What the scores will be. Never guessed.
     ignore_index : int, default=-100
@@ -74,7 +128,7 @@ class DeviceMetrics(_Judging):
     NotFoundError
         If a metric is unknown.
     UsageError
-        If a metric is made of something that is not counted on devices.
+        If a metric is made of something that is not counted on devices, or `target` is several events a row.
 
     Examples
     --------
@@ -90,19 +144,16 @@ class DeviceMetrics(_Judging):
         self,
         metrics: Iterable[str | Metric] | None = None,
         *,
+        target: str | View | None = None,
         kind: str = "logits",
         ignore_index: int = -100,
         process_group: Any = None,
     ) -> None:
         self.metrics = _chosen(metrics, as_score_kind(kind))
-        statistics = [metric.statistic for metric in self.metrics]
-        super().__init__(statistics, kind=kind, ignore_index=ignore_index, process_group=process_group)
+        super().__init__(self.metrics, target, kind=kind, ignore_index=ignore_index, process_group=process_group)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({[metric.spec for metric in self.metrics]})"
-
-    def _judged(self) -> tuple[Metric, ...]:
-        return self.metrics
 
     def compute(self, *, sync: bool = True) -> Evaluation:
         """Return the values over all batches, of all ranks: one all-reduce and one transfer to the host.
@@ -135,6 +186,9 @@ class CalibrationError(_Judging):
     metric : str or Metric, default="ece"
         Any metric of calkit, by its spec: ``"ece:n_bins=25"``, ``"smece"``, ``"nll"``. Those of bins of equal mass
         (``"adaece"``) keep 24 bytes a row on the device, all others a fixed number of sums.
+    target : str or View, optional
+        What is judged, one event a row: ``"top"``, ``"positive:class=2"`` or ``"top-5"``. By default the top label of K
+        scores, and of one dimension the event itself.
     kind : {"logits", "probs"}, default="logits"
         What the scores will be. Never guessed.
     ignore_index : int, default=-100
@@ -147,7 +201,7 @@ class CalibrationError(_Judging):
     NotFoundError
         If the metric is unknown.
     UsageError
-        If the metric is made of something that is not counted on devices.
+        If the metric is made of something that is not counted on devices, or `target` is several events a row.
 
     See Also
     --------
@@ -169,18 +223,16 @@ class CalibrationError(_Judging):
         self,
         metric: str | Metric = "ece",
         *,
+        target: str | View | None = None,
         kind: str = "logits",
         ignore_index: int = -100,
         process_group: Any = None,
     ) -> None:
         self.metric = check_countable(get_metric(metric))
-        super().__init__([self.metric.statistic], kind=kind, ignore_index=ignore_index, process_group=process_group)
+        super().__init__([self.metric], target, kind=kind, ignore_index=ignore_index, process_group=process_group)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.metric.spec!r})"
-
-    def _judged(self) -> tuple[Metric, ...]:
-        return (self.metric,)
 
     def compute(self, *, sync: bool = True) -> float:
         """Return the value over all batches, of all ranks: one all-reduce and one transfer to the host.
@@ -204,7 +256,5 @@ class CalibrationError(_Judging):
 
 
 def _chosen(metrics: Iterable[str | Metric] | None, kind: ScoreKind) -> tuple[Metric, ...]:
-    layout = Layout(kind, None, None)
-    if metrics is None:
-        return tuple(metric for metric in choose_metrics(None, layout) if is_summable(metric))
-    return tuple(check_countable(metric) for metric in choose_metrics(metrics, layout))
+    chosen = asked_metrics(metrics, kind)
+    return tuple(filter(is_summable, chosen) if metrics is None else map(check_countable, chosen))

@@ -13,6 +13,7 @@ from calkit.evaluation import Evaluation
 from calkit.labels import TrueColumns
 from calkit.metrics import Metric
 from calkit.predictions import Predictions
+from calkit.stats import View
 from calkit_torch.bridge.batches import BatchReader
 from calkit_torch.bridge.loop import Run
 from calkit_torch.bridge.metrics import DeviceMetrics
@@ -123,6 +124,7 @@ def evaluate_model(
     loader: Iterable[Any],
     metrics: Iterable[str | Metric] | None = None,
     *,
+    target: str | View | None = None,
     batch: BatchReader = None,
     output: Callable[[Any], Tensor] | None = None,
     kind: str = "logits",
@@ -143,6 +145,8 @@ def evaluate_model(
         As for :func:`predict`.
     metrics : iterable of str or Metric, optional
         As for :class:`DeviceMetrics`; by default those of the paper but AdaECE, which keeps something of each row.
+    target : str or View, optional
+        What is judged, as for :class:`DeviceMetrics`.
     process_group : ProcessGroup, optional
         The processes to sum over; by default all of them, if torch.distributed is initialised.
 
@@ -169,7 +173,8 @@ def evaluate_model(
     >>> evaluate_model(model, loader, ["accuracy", "ece"]).to_dict()["metrics"]
     {'accuracy': 1.0, 'ece': 0.5}
     """
-    found = DeviceMetrics(metrics, kind=kind, ignore_index=ignore_index, process_group=process_group)
+    how: dict[str, Any] = {"kind": kind, "ignore_index": ignore_index, "process_group": process_group}
+    found = DeviceMetrics(metrics, target=target, **how)
     run = Run(model, batch, output, device, autocast, progress)
     found.to(run.target)
     run.over(loader, found.update)

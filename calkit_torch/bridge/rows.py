@@ -47,6 +47,7 @@ class DeviceRows(ABC):
 
     def __init__(self, batch: Batch, ignore_index: int) -> None:
         self.scores = batch.scores
+        self._stored = batch.scores.dtype if batch.stored is None else batch.stored
         self.dtype = working_dtype(batch.scores.device)
         # Labels are clamped so that a wrong one cannot address memory; clamping also tells which are wrong.
         self._y = batch.y.clamp(0, batch.n_classes - 1)
@@ -102,6 +103,10 @@ class DeviceRows(ABC):
         """Probability of each class, in :func:`working_dtype` and of the shape of the scores; unmasked."""
 
     @abstractmethod
+    def event_logs(self, members: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of the probability of some classes together and of the others, shape (n, s)."""
+
+    @abstractmethod
     def _possible(self) -> Tensor:
         """Return whether the scores of a row are what they can be, shape (n, s)."""
 
@@ -130,9 +135,17 @@ class DeviceRows(ABC):
         """As `right`; with soft labels, the share of the predicted class."""
         if self._votes is None:
             return self.right
-        # Rows with a NaN have no largest score.
-        predicted = self._predicted.clamp(0, self.scores.shape[1] - 1)
-        return self._values(self._votes.gather(1, predicted.unsqueeze(1)).squeeze(1))
+        return self._values(self._votes.gather(1, self.predicted.unsqueeze(1)).squeeze(1))
+
+    @property
+    def whole(self) -> DeviceRows:
+        """The rows themselves, of which forecasts of single events are a part."""
+        return self
+
+    @property
+    def predicted(self) -> Tensor:
+        """The predicted class, the first of the largest scores, shape (n, s); any for rows that do not count."""
+        return self._predicted.clamp(0, self.scores.shape[1] - 1)
 
     @property
     def hit(self) -> Tensor:
@@ -253,6 +266,13 @@ class LogitRows(DeviceRows):
         mean = (self._exponentials * distance).sum(dim=1) / (1 + self._rest)
         return self._values(torch.log1p(self._rest) + mean)
 
+    def event_logs(self, members: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of the probability of some classes together and of the others, shape (n, s)."""
+        logits = self.scores.to(self.dtype)
+        event, other = (logits.masked_fill(~part, -math.inf).logsumexp(1) for part in (members, ~members))
+        certain = torch.zeros_like(event)
+        return -torch.logaddexp(certain, other - event), -torch.logaddexp(certain, event - other)
+
     def distances(self, exponent: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Return how far each logit is below the top one, times 2^-exponent.
 
@@ -297,12 +317,12 @@ class ProbabilityRows(DeviceRows):
 
     @property
     def precision(self) -> torch.dtype:
-        """The precision of the scores."""
-        return self.scores.dtype
+        """The precision the scores were stored in."""
+        return self._stored
 
     def _possible(self) -> Tensor:
         # Every comparison is false for NaN.
-        tolerance = SUM_TOLERANCE if self.scores.dtype.itemsize > 2 else SUM_TOLERANCE_HALF
+        tolerance = SUM_TOLERANCE if self._stored.itemsize > 2 else SUM_TOLERANCE_HALF
         sums = self.scores.sum(dim=1, dtype=self.dtype)
         inside = (self.scores.amin(dim=1) >= -tolerance) & (self._top <= 1 + tolerance)
         return inside & ((sums - 1).abs() <= tolerance)
@@ -324,8 +344,14 @@ class ProbabilityRows(DeviceRows):
         """Negative log-likelihood, if the predicted class is the true one."""
         return self._values(self._minus_log(self._top))
 
+    def event_logs(self, members: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of the probability of some classes together and of the others, shape (n, s)."""
+        p, q = (torch.where(part, self.probabilities, 0).sum(dim=1).clamp(0, 1) for part in (members, ~members))
+        # Of two classes both are stored, of more the complement is what the event's own probability leaves.
+        return -self._minus_log(p), -self._minus_log(q if members.shape[1] == 2 else 1 - p)
+
     def _minus_log(self, p: Tensor) -> Tensor:
-        info = torch.finfo(self.scores.dtype)
+        info = torch.finfo(self._stored)
         return -torch.log(p.to(self.dtype).clamp(min=info.tiny * info.eps))
 
     @cached_property

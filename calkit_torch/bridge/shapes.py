@@ -32,12 +32,15 @@ class Batch:
         On the device of the scores; values unchecked.
     votes : Tensor of floats, shape (n, K, s), or None
         The share of each class in a label, where labels are soft; a NaN in labels that are impossible.
+    stored : dtype, optional
+        Precision the scores were stored in, where it is not that of `scores`.
     """
 
     scores: Tensor
     y: Tensor
     weight: Tensor | None
     votes: Tensor | None = None
+    stored: torch.dtype | None = None
 
     @property
     def n_classes(self) -> int:
@@ -57,6 +60,7 @@ class Batch:
                     self.y[i, j],
                     None if self.weight is None else self.weight[i, j],
                     None if self.votes is None else self.votes[i, :, j],
+                    self.stored,
                 )
 
 
@@ -112,12 +116,12 @@ def read_batch(scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *
         refuse_meta(name, value)
     if not scores.is_floating_point():
         raise InputError(f"the scores must be floating-point numbers, but have dtype {scores.dtype}.")
-    scores = _with_classes(scores, kind)
+    stored, scores = scores.dtype, _with_classes(scores, kind)
     labels = (scores.shape[0], *scores.shape[2:])
     device = scores.device
     weight = None if sample_weight is None else transfer(_spread(sample_weight, labels), device)
     columns, votes = _truth(y, scores, labels)
-    return Batch(_as_matrix(scores), columns, None if weight is None else _as_columns(weight), votes)
+    return Batch(_as_matrix(scores), columns, None if weight is None else _as_columns(weight), votes, stored)
 
 
 def _truth(y: Tensor, scores: Tensor, labels: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
@@ -154,7 +158,11 @@ def _shares(y: Tensor, dtype: torch.dtype) -> Tensor:
 def _with_classes(scores: Tensor, kind: ScoreKind) -> Tensor:
     shape = tuple(scores.shape)
     if scores.ndim == 1:
-        return torch.stack([torch.zeros_like(scores) if kind == "logits" else 1 - scores, scores], dim=1)
+        if kind == "logits":
+            return torch.stack([torch.zeros_like(scores), scores], dim=1)
+        # Half precision has no number for 1 - 0.0001.
+        wide = scores.to(working_dtype(scores.device))
+        return torch.stack([1 - wide, wide], dim=1)
     if scores.ndim == 0 or 0 in shape[1:]:
         raise InputError(f"the scores must have shape (n, K), or (n, K, ...) for pixels, but have shape {shape}.")
     if shape[1] == 1:

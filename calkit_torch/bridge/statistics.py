@@ -187,6 +187,7 @@ class _OutcomeTotal(Counter[OutcomeTotal, OutcomeTotals]):
         return 6
 
     def measure(self, rows: DeviceRows) -> Tensor:
+        rows = rows.whole
         count, share = (torch.stack([part, rows.counted - part]) for part in (rows.right, rows.hit))
         quantity = self.statistic.quantity
         values = getattr(rows, quantity)

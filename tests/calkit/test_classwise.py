@@ -70,6 +70,25 @@ def test_sums_equal_loops(n, k, n_bins, weighted):
 
 
 @pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("k", [2, 3])
+def test_weights_far_apart_are_summed_row_by_row(k):
+    # A difference of sums would leave rounding in a lowest bin without rows, which ace and mce would take for a bin.
+    rng = np.random.default_rng(k)
+    probs, y = rng.dirichlet(np.full(k, 4.0), 60), rng.integers(0, k, 60)
+    weights = 10.0 ** rng.uniform(-9, 9, 60)
+    expected = table(probs, y, 15, weights)
+    for scores, kind in ((np.log(probs), "logits"), (probs, "probs")):
+        found = sums_of(scores, y, kind, weights=weights)
+        assert (found.weight[found.count == 0] == 0).all()
+        np.testing.assert_allclose(found.weight, expected[1], rtol=1e-12)
+    gaps = np.divide(
+        np.abs(expected[2] - expected[3]), expected[1], where=expected[1] > 0, out=np.full((k, 15), np.nan)
+    )
+    mean = np.nanmean(gaps, axis=1).mean()
+    assert calkit.metrics.ace(y, probs, sample_weight=weights, target="classwise") == pytest.approx(mean, rel=1e-12)
+
+
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_counts_of_single_precision_logits_are_those_of_float64(dtype):
     # log-odds of k/15 and its neighbours: probabilities of both classes within a few roundings of every edge.

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pickle
 from dataclasses import fields
 
 import numpy as np
@@ -20,7 +21,7 @@ from calkit.inference.floors import binned_law, drawn_law, normal_law, sum_of_ga
 from calkit.inference.gaps import gap_limits, keyed_limits, neighbours
 from calkit.inference.label_bins import LabelBins
 from calkit.inference.laws import largest_tail, quantile, range_tail
-from calkit.inference.smooth import smooth_error_and_law, smooth_law
+from calkit.inference.smooth import SmoothInference, smooth_error_and_law, smooth_law
 from calkit.inference.squares import squared_gaps, squared_limits
 from calkit.inference.tests import DEFAULT_TESTS, TESTS, available_tests, run_tests
 from calkit.stats import UniformBins, summarize
@@ -120,6 +121,16 @@ class TestCells:
         assert (np.abs(draws.mean(axis=0)) < 5 * np.sqrt(sums.variance / 20_000) + 1e-12).all()
         assert draws.var(axis=0) == pytest.approx(sums.variance, rel=0.1)
 
+    @pytest.mark.parametrize("p", [1e-300, 1e-20, 1e-9, 0.019, 0.021, 0.5, 1 - 1e-9])
+    def test_draws_of_few_rows_follow_the_law_of_their_number(self, p):
+        sums = uniform_cells(np.full(20, p), np.zeros(20), n_bins=1)
+        drawn = 20 * p - draw_gaps(sums, 20_000, np.random.default_rng(0)).ravel()
+        # Numbers of positives, whose mean of 20,000 draws is within five standard deviations.
+        assert drawn == pytest.approx(np.rint(drawn), abs=1e-9)
+        assert drawn.min() > -0.5
+        assert drawn.mean() == pytest.approx(20 * p, abs=5 * (20 * p * (1 - p) / 20_000) ** 0.5 + 1e-12)
+        assert drawn.var() == pytest.approx(20 * p * (1 - p), rel=0.1, abs=1e-3)
+
     def test_the_scale_of_the_weights_does_not_matter(self):
         p, y = binary(800, shift=0.05)
         once, thrice = uniform_cells(p, y).filled, uniform_cells(p, y, np.full(800, 3.0)).filled
@@ -213,6 +224,22 @@ class TestFloors:
         # Cells that were independent would have a larger floor, above which a calibrated model never comes.
         independent = sum_of_gaps_law(classwise_cells(probs, y)[1].pooled(k), 1, one_label=True).mean / n / k
         assert independent > more * drawn.mean()
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_classes_that_share_a_bin_have_no_noise_and_no_gap_together(self, weighted):
+        w = np.random.default_rng(0).uniform(0.5, 2, 99) if weighted else None
+        rows = calkit.Predictions(np.full((99, 3), 1 / 3), np.arange(99) % 2, kind="probs", sample_weight=w)
+        pooled = calkit.evaluate(rows, ["classwise_ece"], confidence_level=0.9).judgement("classwise_ece").pooled
+        assert pooled.value == pytest.approx(0, abs=1e-12)
+        assert pooled.floor.p95 == pytest.approx(0, abs=1e-12)
+        assert pooled.p_value == 1
+
+    def test_who_is_sure_and_wrong_is_refuted(self):
+        probs = np.eye(3)[[0] * 50]
+        found = calkit.evaluate([0] * 45 + [1] * 5, probs, ["classwise_ece"]).judgement("classwise_ece").pooled
+        assert found.value == pytest.approx(2 * 5 / 50 / 3, abs=1e-12)
+        assert found.floor.mean == pytest.approx(0, abs=1e-12)
+        assert found.p_value < 0.01
 
     def test_floors_of_curves_are_those_of_drawn_rows(self):
         p, _ = binary(1500)
@@ -374,3 +401,31 @@ class TestTests:
     def test_every_test_says_what_it_sees(self):
         assert set(available_tests()) == set(TESTS)
         assert all(": " in text for text in available_tests().values())
+
+
+def test_what_a_value_is_worth_is_found_when_it_is_asked_for(monkeypatch):
+    """The draws of floors take longer than the pass, and whoever wants the value alone does not wait for them."""
+    test = calkit.datasets.load_digits_logits("test")
+    asked = []
+    judge = SmoothInference.judge
+    monkeypatch.setattr(SmoothInference, "judge", lambda *args: asked.append(1) or judge(*args))
+    evaluation = calkit.evaluate(test, ["smece", "accuracy"])
+    assert evaluation["smece"] == calkit.smece(test.y_true, test.scores, from_logits=True)
+    assert not asked
+    assert list(evaluation.judgements) == ["smece", "accuracy"]
+    first = evaluation.judgement("smece").floor
+    assert evaluation.judgement("smece").floor is first
+    assert len(asked) == 1
+    judgements = pickle.loads(pickle.dumps(evaluation.judgements))
+    assert judgements["smece"].floor == first
+    with pytest.raises(KeyError):
+        evaluation.judgements["nll"]
+
+
+@pytest.mark.parametrize("n_bins", [15, 255, 256, 1000, 1024])
+@pytest.mark.parametrize("precision", [np.float16, np.float32, np.float64])
+def test_bins_of_any_number_are_those_of_a_search(n_bins, precision):
+    edges = uniform_edges(n_bins, precision)
+    near = np.concatenate([np.nextafter(edges, -1), edges, np.nextafter(edges, 2)])
+    values = np.concatenate([near, np.random.default_rng(0).random(1000).astype(precision).astype(float)])
+    np.testing.assert_array_equal(bin_index(values, edges), np.searchsorted(edges[1:-1], values, side="left"))

@@ -94,7 +94,8 @@ def l1_debiased(pairs, w):
         mass = math.fsum(w for _, _, w in rows)
         rate = math.fsum(w * a for _, a, w in rows) / mass
         gap = math.fsum(w * c for c, _, w in rows) / mass - rate
-        sd = math.sqrt(max(rate * (1 - rate), 0) / len(rows))
+        # A weighted mean varies as that of (Σw)² / Σw² rows.
+        sd = math.sqrt(max(rate * (1 - rate), 0) * math.fsum(w * w for _, _, w in rows)) / mass
         redrawn = norm(gap, sd).expect(abs, epsabs=1e-13, limit=500) if sd > 1e-9 else abs(gap)
         total += mass
         found += mass * (2 * abs(gap) - redrawn)

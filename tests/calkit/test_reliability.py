@@ -192,7 +192,7 @@ def test_lines_show_what_was_counted(no_pyplot_windows):
     pairs = calkit.Predictions.from_confidence([0.4, 0.4, 0.9, 0.9, 0.9], [1, 0, 1, 0, 0])
     display = ReliabilityDisplay.from_predictions(pairs, n_bins=4, name="m")
     np.testing.assert_allclose(display.line_.get_xydata(), [[0.4, 0.5], [0.9, 1 / 3]])
-    assert display.line_.get_label() == "m (ECE 38.00 %, n\xa0=\xa05)"
+    assert display.line_.get_label() == "m (ECE\xa038.00\xa0%,\xa0n\xa0=\xa05)"
     # Clopper-Pearson, by SciPy's exact interval of a proportion.
     limits = [binomtest(k, n).proportion_ci(0.95, "exact") for k, n in ((1, 2), (1, 3))]
     segments = display.errorbar_.lines[2][0].get_segments()

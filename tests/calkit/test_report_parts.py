@@ -19,7 +19,11 @@ METRICS = ["ece", "nll", "error"]
 @pytest.fixture(scope="module")
 def test_split():
     test = load_digits_logits("test")
-    columns = {"id": np.char.add("img-", np.arange(899).astype(str)), "half": np.where(np.arange(899) < 450, "a", "b")}
+    columns = {
+        "mass": np.linspace(0, 1, 899),
+        "id": np.char.add("img-", np.arange(899).astype(str)),
+        "half": np.where(np.arange(899) < 450, "a", "b"),
+    }
     return test.replace(columns=columns)
 
 
@@ -97,7 +101,7 @@ class TestGroups:
         report = report_of(test_split, by="half")
         page = render_report(report)
         assert "By half" in page
-        assert "Of the 2 groups by half, 2 are miscalibrated for certain" in page.replace("\xa0", " ")
+        assert "Of the 2 groups by half, 2 are miscalibrated beyond noise" in page.replace("\xa0", " ")
         data = report.to_dict()["subjects"][0]
         assert data["by"] == "half"
         assert [group["label"] for group in data["results"][0]["groups"]] == ["a", "b"]
@@ -110,7 +114,7 @@ class TestGroups:
         group = random.integers(0, 60, 2000)
         predictions = calkit.Predictions(p, y, kind="probs", columns={"group": group})
         page = render_report(make_report([Entry("fair", predictions)], metrics=["ece"], by="group", target="positive"))
-        assert "Of the 60 groups by group, none is miscalibrated for certain." in page
+        assert "Of the 60 groups by group, none is miscalibrated beyond noise." in page
         assert "The 30 of 60 groups" in page
 
     def test_too_many_groups_and_unknown_columns(self, test_split):
@@ -140,8 +144,8 @@ class TestWorstClasses:
         assert 0 < by_name["7"].ece.low < by_name["7"].ece.value <= by_name["7"].ece.high
         assert len(classes.p_value) == 40
         page = render_report(report)
-        assert "Of 40 classes, 2 are miscalibrated for certain" in page
-        assert "Classes that are miscalibrated for certain. " in page
+        assert "Of 40 classes, 2 are miscalibrated beyond noise" in page
+        assert "Classes that are miscalibrated beyond noise. " in page
 
     def test_errors_are_those_of_the_metric(self, test_split):
         (subject,) = report_of(test_split).subjects

@@ -26,9 +26,11 @@ from calkit.calibrators import (
     temperature_curve,
 )
 from calkit.calibrators.grid_search import pruned_minimum
+from calkit.calibrators.nll_root import nll_root
 from calkit.datasets import load_digits_logits
 from calkit.errors import CalibrationWarning, FileFormatError, InputError, UsageError
 from calkit.io import watch
+from calkit.stats import NllDerivatives, summarize
 from tests import reference as ref
 
 
@@ -449,3 +451,16 @@ def test_the_shipped_logits_are_visibly_over_confident():
     assert calibrator.temperature_ > 2
     assert before["ece"] > 0.1 > 0.05 > after["ece"]
     assert before["accuracy"] == after["accuracy"]
+
+
+def test_labels_next_to_random_take_no_more_passes():
+    """The root lies far below the first guess there, and near it beside the size of the logits."""
+    rng = np.random.default_rng(1)
+    scores = rng.standard_normal((50_000, 100), dtype=np.float32) * 3
+    predictions = calkit.Predictions(scores, rng.integers(0, 100, 50_000), kind="logits")
+    root = nll_root(predictions)
+    assert root.outcome == "converged"
+    assert root.n_passes <= 3
+    loss = NllDerivatives(1 / root.temperature, 0, False, 4)
+    _, slope, curvature, *_ = summarize(predictions, [loss])[loss].derivatives
+    assert abs(slope / curvature) < 1e-9 / root.temperature

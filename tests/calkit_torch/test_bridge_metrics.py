@@ -267,6 +267,44 @@ def test_one_score_is_that_of_class_one():
         DeviceMetrics(["ece:target=top"]).update(margin, y)
 
 
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("kind", ["logits", "probs"])
+@pytest.mark.parametrize("target", ["top", "positive:class=2", "top-2", "top-4"])
+def test_targets_are_those_of_the_core(target, kind, soft):
+    logits, y, weight = example(200, 4, seed=12, dtype=torch.float64)
+    scores = logits if kind == "logits" else logits.softmax(1)
+    labels = torch.from_numpy(np.random.default_rng(5).multinomial(3, [0.25] * 4, 200)) if soft else y
+    specs = [*SUMMABLE, "adaece"]
+    predictions = calkit.Predictions(scores.numpy(), labels.numpy(), kind=kind, sample_weight=weight.numpy())
+    expected = calkit.evaluate(predictions, specs, target=target, floors=False)
+    found = DeviceMetrics(specs, target=target, kind=kind)
+    for rows in (slice(50), slice(50, 200)):
+        found.update(scores[rows], labels[rows], weight[rows])
+    found = found.compute()
+    assert [m.heading for m in found.metrics] == [m.heading for m in expected.metrics]
+    for spec in specs:
+        assert found[spec] == pytest.approx(expected[spec], rel=1e-11, abs=1e-13, nan_ok=True), spec
+    said = CalibrationError(f"brier:target={target}", kind=kind).update(scores, labels, weight).compute()
+    assert said == pytest.approx(expected["brier"], rel=1e-11)
+
+
+def test_what_is_not_counted_on_a_device_is_refused_and_not_counted_as_something_else():
+    for target in ("classwise", "ordinal", "multilabel"):
+        with pytest.raises(UsageError, match=f"target='{target}' is not counted on a device"):
+            CalibrationError(f"ece:target={target}")
+    with pytest.raises(UsageError, match="judge the same, but these judge top label, top-2"):
+        DeviceMetrics(["ece", "ece:target=top-2"])
+    logits, y, _ = example(20, 3)
+    with pytest.raises(InputError, match="which of the 3 classes is meant"):
+        CalibrationError(target="positive").update(logits, y)
+    with pytest.raises(UsageError, match="have target top-2, but the others have None"):
+        CalibrationError(target="top-2").merge(CalibrationError())
+    # The metric is that of the predicted class, also where scores have one dimension.
+    margin = torch.tensor([-2.0, 0.5])
+    confidence = CalibrationError("confidence").update(margin, torch.tensor([0, 1])).compute()
+    assert confidence == pytest.approx(1 / 2 / (1 + math.exp(-2)) + 1 / 2 / (1 + math.exp(-0.5)))
+
+
 def test_default_metrics_are_those_of_the_paper_that_are_sums():
     logits, y, _ = example()
     assert list(DeviceMetrics().update(logits, y).compute()) == [m for m in DEFAULT_METRICS if m != "adaece"]
@@ -762,3 +800,13 @@ class TestSoftLabels:
         for y in (SHARES, COUNTS):
             everything.reset().update(*on_meta(torch.tensor(SOFT_LOGITS), torch.tensor(y)))
         assert everything.device.type == "meta"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_one_dimension_of_low_precision_keeps_the_other_class_in_float64(dtype):
+    # 1 - 0.0001 has no number in half precision; a stored 1 leaves 0, the smallest number of the stored precision.
+    p, y = torch.tensor([0.7, 1e-4, 0.3, 1.0], dtype=dtype), torch.tensor([1, 0, 0, 0])
+    predictions = calkit.Predictions(p.numpy(), y.numpy(), kind="probs")
+    for spec in ("nll", "brier", "ece:n_bins=10"):
+        found = DeviceMetrics([spec], kind="probs").update(p, y).compute()[spec]
+        assert found == pytest.approx(calkit.evaluate(predictions, [spec], floors=False)[spec], rel=1e-12)

@@ -8,7 +8,7 @@ from pathlib import Path
 from calkit.errors import FileFormatError
 from calkit.hardening.guard import need
 from calkit.io.csv_dialect import find_delimiter
-from calkit.io.formats import (
+from calkit.io.formats import (  # noqa: F401 - imported for what they register
     arrow,
     delimited,
     hdf5,
@@ -38,22 +38,6 @@ __all__ = [
     "format_of_suffix",
 ]
 
-# The modules are imported for what they register.
-_READERS = (
-    arrow,
-    delimited,
-    hdf5,
-    json_file,
-    matlab,
-    npy,
-    npz,
-    parquet,
-    pickle_file,
-    safetensors,
-    torch_file,
-    zarr_folder,
-)
-
 #: How much of the beginning of a file tells its format.
 HEAD_BYTES = 1024
 
@@ -82,25 +66,13 @@ def format_of_suffix(path: str | Path) -> Format | None:
 
 
 def check_libraries(form: Format, path: str | Path) -> None:
-    """Import the libraries that a format needs for a file.
-
-    Raises
-    ------
-    MissingDependencyError
-        If one is not installed; the message names the file and the pip extra.
-    """
+    """Import the libraries that a format needs for a file, or say which is missing."""
     for module in form.requires:
         need(module, path, form.what)
 
 
 def find_format(path: str | Path) -> Format:
-    """Return the format that the suffix of a file stands for.
-
-    Raises
-    ------
-    FileFormatError
-        If no format has that suffix; the message lists those that are known.
-    """
+    """Return the format that the suffix of a file stands for, or say which suffixes are known."""
     form = format_of_suffix(path)
     if form is None:
         known = ", ".join(suffix for word in FORMATS for suffix in FORMATS[word].suffixes if not _is_packed(suffix))
@@ -112,13 +84,7 @@ def find_format(path: str | Path) -> Format:
 
 
 def format_of_file(path: Path) -> Format:
-    """Return the format of a file that exists: by its suffix, or by its first bytes if the suffix says nothing.
-
-    Raises
-    ------
-    FileFormatError
-        If neither tells, or the first bytes are those of another format.
-    """
+    """Return the format of a file that exists: by its suffix, or by its first bytes if the suffix says nothing."""
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     by_suffix = format_of_suffix(path)
@@ -137,13 +103,7 @@ def format_of_file(path: Path) -> Format:
 
 
 def format_of_stream(path: Path) -> Format:
-    """Return the format of data that came without a name: by the first bytes, or for text by its separators.
-
-    Raises
-    ------
-    FileFormatError
-        If neither tells.
-    """
+    """Return the format of data that came without a name: by the first bytes, or for text by its separators."""
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     found = next((FORMATS[word] for word in FORMATS if FORMATS[word].matches(head)), None)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field, by_name
 from calkit.errors import FileFormatError
 from calkit.hardening.guard import reading
-from calkit.hardening.limits import BLOCK_BYTES, MAX_HEADER_BYTES, check
-from calkit.io.arrow_tables import ArrowColumns
+from calkit.hardening.limits import MAX_HEADER_BYTES, check
+from calkit.io.arrow_tables import ArrowTable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.tables import Table, stack_columns, table_fields
+from calkit.io.tables import stack_columns, table_fields
 from calkit.names import read_name
 
 __all__ = ["Arrow", "HuggingFace"]
@@ -75,51 +73,34 @@ class HuggingFace(Format):
         return fields
 
 
-class _ArrowTable(Table):
+class _ArrowTable(ArrowTable):
     what = _WHAT
 
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         self.path = path
         self._files = files
-        schema, first = self._beginning()
-        check(path, columns=len(schema))
-        self._indices = {name: index for index, name in enumerate(schema.names)}
-        self._arrow = ArrowColumns(path, schema, first)
-        self.columns = self._arrow.columns
-        # The first column is enough to count rows, and in compressed files all that is unpacked for it.
-        lengths = [sum(batch.num_rows for batch in self._batches(file, [0])) for file in files]
-        self.n_rows = sum(lengths)
-        self.starts = [0, *accumulate(lengths[:-1])]
-
-    def _row_bytes(self, names: Iterable[str]) -> int:
-        columns = [self.columns[name] for name in names]
-        return sum(column.dtype.itemsize * int(np.prod(column.shape)) for column in columns)
-
-    def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
-        """Yield pieces of the record batches of the files from ``start`` on."""
-        first = max(index for index, row in enumerate(self.starts) if row == start)
-        step = max(1, BLOCK_BYTES // max(8, self._row_bytes(names)))
-        row = start
-        for file in self._files[first:]:
-            for batch in self._batches(file, sorted(self._indices[name] for name in names)):
-                for piece in range(0, batch.num_rows, step):
-                    yield self._arrow.arrays(batch.slice(piece, step), names, row + piece)
-                row += batch.num_rows
-
-    def _beginning(self) -> tuple[Any, Any]:
-        with reading(self._files[0], _WHAT):
-            schema = self._reader(self._files[0], None).schema
-            first = next(self._batches(self._files[0], None), None)
+        with reading(files[0], _WHAT):
+            schema = self._reader(files[0], None).schema
+            first = next(self._read(files[0], None), None)
             if first is not None:
                 first.validate(full=True)
-        return schema, first
+        check(path, columns=len(schema))
+        self._indices = {name: index for index, name in enumerate(schema.names)}
+        # The first column is enough to count rows, and in compressed files all that is unpacked for it.
+        lengths = [sum(batch.num_rows for batch in self._read(file, [0])) for file in files]
+        self._describe(schema, first, lengths)
 
-    def _batches(self, file: Path, included: list[int] | None) -> Iterator[Any]:
+    def _batches(self, part: int, names: Sequence[str], rows: int) -> Iterator[Any]:
+        included = sorted(self._indices[name] for name in names)
+        for file in self._files[part:]:
+            for batch in self._read(file, included):
+                yield from (batch.slice(start, rows) for start in range(0, batch.num_rows, rows))
+
+    def _read(self, file: Path, included: list[int] | None) -> Iterator[Any]:
         with reading(file, _WHAT):
             reader = self._reader(file, included)
             if hasattr(reader, "num_record_batches"):
-                for index in range(reader.num_record_batches):
-                    yield reader.get_batch(index)
+                yield from map(reader.get_batch, range(reader.num_record_batches))
             else:
                 yield from reader
 

@@ -10,7 +10,7 @@ from calkit.containers.container import Container
 from calkit.predictions import Predictions
 from calkit.registry import Registry
 
-__all__ = ["FORMATS", "Format", "WritableFormat"]
+__all__ = ["FORMATS", "Format", "PicklingFormat", "WritableFormat"]
 
 
 class Format(ABC):
@@ -62,6 +62,22 @@ class Format(ABC):
     def read_trusted(self, path: Path) -> Container:
         """Open a file whose pickles the user trusts to run code."""
         return self.read(path)
+
+
+class PicklingFormat(Format):
+    """A format whose files may hold pickled objects, which are read only where the user trusts them."""
+
+    @abstractmethod
+    def _open(self, path: Path, *, trusted: bool) -> Container:
+        """Open a file; what is pickled in it is refused unless trusted."""
+
+    def read(self, path: Path) -> Container:
+        """Open a file without unpickling anything."""
+        return self._open(path, trusted=False)
+
+    def read_trusted(self, path: Path) -> Container:
+        """Open a file whose pickles the user trusts to run code."""
+        return self._open(path, trusted=True)
 
 
 class WritableFormat(Format):

@@ -43,16 +43,7 @@ class Hdf5(Format):
 
 
 def hdf5_fields(path: Path, what: str, *, transposed: bool = False) -> list[Field]:
-    """Return the data sets of an HDF5 file.
-
-    Parameters
-    ----------
-    path : Path
-    what : str
-        The format, for messages.
-    transposed : bool, default=False
-        Whether the axes are in reverse order, as MATLAB writes them.
-    """
+    """Return the data sets of an HDF5 file, of axes in reverse order if MATLAB wrote them."""
     with _open(path) as file:
         return [_field(path, what, name, dataset, transposed=transposed) for name, dataset in _datasets(file)]
 

@@ -155,8 +155,15 @@ class _Records(Table):
         self.columns = self._records.columns
 
     @abstractmethod
+    def _pieces(self, start: int) -> Iterator[tuple[int, list[Any]]]:
+        """Yield some records at a time from ``start`` on, with the number of the first of them."""
+
     def _all(self) -> Iterator[Any]:
-        """Yield all records."""
+        return (record for _, records in self._pieces(0) for record in records)
+
+    def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Yield columns of some records at a time."""
+        return (self._records.arrays(records, names, row) for row, records in self._pieces(start))
 
     def take_for_numbers(self, names: Sequence[str]) -> None:
         """Note that columns are floats: the first record may hold integers by chance."""
@@ -180,13 +187,8 @@ class _JsonRows(_Records):
         self.starts = range(0, len(rows), _RECORDS)
         self._describe(name, rows[0])
 
-    def _all(self) -> Iterator[Any]:
-        return iter(self._rows)
-
-    def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
-        """Yield the elements of the list."""
-        for first in range(start, self.n_rows, _RECORDS):
-            yield self._records.arrays(self._rows[first : first + _RECORDS], names, first)
+    def _pieces(self, start: int) -> Iterator[tuple[int, list[Any]]]:
+        return ((first, self._rows[first : first + _RECORDS]) for first in range(start, self.n_rows, _RECORDS))
 
 
 class _JsonLines(_Records):
@@ -211,20 +213,13 @@ class _JsonLines(_Records):
         self.starts, self._offsets = (starts, offsets) if not compressed(path) else ([0], [0])
         self._describe("", first)
 
-    def _all(self) -> Iterator[Any]:
-        for block in line_blocks(self.path):
-            lines = [line for line in block.data.splitlines() if line.strip()]
-            yield from (self._decode(line, block.row + index) for index, line in enumerate(lines))
-
-    def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
-        """Yield the records of whole blocks of lines."""
+    def _pieces(self, start: int) -> Iterator[tuple[int, list[Any]]]:
         index = bisect_right(self.starts, start) - 1
         for block in line_blocks(self.path, offset=self._offsets[index], row=self.starts[index]):
             lines = [line for line in block.data.splitlines() if line.strip()]
             for first in range(0, len(lines), _RECORDS):
                 row = block.row + first
-                records = [self._decode(line, row + i) for i, line in enumerate(lines[first : first + _RECORDS])]
-                yield self._records.arrays(records, names, row)
+                yield row, [self._decode(line, row + i) for i, line in enumerate(lines[first : first + _RECORDS])]
 
     def _decode(self, line: bytes, row: int) -> Any:
         try:

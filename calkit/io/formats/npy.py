@@ -18,7 +18,7 @@ from calkit.errors import FileFormatError
 from calkit.hardening.guard import damaged
 from calkit.hardening.limits import format_bytes
 from calkit.io.bfloat16 import bfloat16_field
-from calkit.io.formats.base import FORMATS, Format
+from calkit.io.formats.base import FORMATS, PicklingFormat
 from calkit.io.tree import object_fields
 from calkit.lazy import Converted, LazyArray
 
@@ -32,17 +32,7 @@ _PARSERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_ar
 
 @dataclass(frozen=True)
 class NpyHeader:
-    """What an array in .npy format says of itself.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    dtype : numpy.dtype
-    column_major : bool
-        Whether the first axis runs fastest.
-    size : int
-        Bytes of the header.
-    """
+    """What an array in .npy format says of itself, in `size` bytes."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -56,13 +46,7 @@ class NpyHeader:
 
 
 def read_header(stream: IO[bytes], where: Path | str) -> NpyHeader:
-    """Read the header of an array in .npy format.
-
-    Raises
-    ------
-    FileFormatError
-        If it is damaged.
-    """
+    """Read the header of an array in .npy format."""
     try:
         version = npy_format.read_magic(stream)
         if version not in _PARSERS:
@@ -114,20 +98,12 @@ def pickled(where: Path | str, name: str, shape: tuple[int, ...]) -> Field:
     )
 
 
-class Npy(Format):
+class Npy(PicklingFormat):
     """One array, named after its file; mapped into memory."""
 
     name = "npy"
     suffixes = (".npy",)
     magic: ClassVar[tuple[bytes, ...]] = (b"\x93NUMPY",)
-
-    def read(self, path: Path) -> Container:
-        """Read the header; the array is mapped when loaded."""
-        return self._open(path, trusted=False)
-
-    def read_trusted(self, path: Path) -> Container:
-        """Read the header; arrays of Python objects are unpickled when loaded."""
-        return self._open(path, trusted=True)
 
     def _open(self, path: Path, *, trusted: bool) -> Container:
         with path.open("rb") as stream:

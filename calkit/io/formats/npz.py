@@ -21,7 +21,7 @@ from calkit.errors import FileFormatError
 from calkit.hardening.guard import damaged
 from calkit.hardening.limits import check, format_bytes
 from calkit.io.fields import fields_of, row_blocks
-from calkit.io.formats.base import FORMATS, WritableFormat
+from calkit.io.formats.base import FORMATS, PicklingFormat, WritableFormat
 from calkit.io.formats.npy import NpyHeader, mapped, number_field, pickled, read_header
 from calkit.io.tree import object_fields
 from calkit.lazy import block_rows
@@ -37,7 +37,7 @@ _COPY_BYTES = 1 << 20
 _WORKBOOK = "xl/workbook.xml"
 
 
-class Npz(WritableFormat):
+class Npz(PicklingFormat, WritableFormat):
     """Arrays by name, mapped into memory unless they are compressed."""
 
     name = "npz"
@@ -47,14 +47,6 @@ class Npz(WritableFormat):
     def matches(self, head: bytes) -> bool:
         """Tell an archive of arrays from those that torch writes."""
         return head.startswith(self.magic) and b"/data.pkl" not in head[:256]
-
-    def read(self, path: Path) -> Container:
-        """Read the headers of all arrays; each is mapped or unpacked when loaded."""
-        return self._open(path, trusted=False)
-
-    def read_trusted(self, path: Path) -> Container:
-        """Read the headers of all arrays; those of Python objects are unpickled when loaded."""
-        return self._open(path, trusted=True)
 
     def _open(self, path: Path, *, trusted: bool) -> Container:
         with zipfile.ZipFile(path) as archive:
@@ -178,7 +170,7 @@ def _write_member(archive: zipfile.ZipFile, offset: int, name: str, values: Any)
             stream, {"descr": descr, "fortran_order": False, "shape": tuple(values.shape)}
         )
         for block in row_blocks(values):
-            stream.write(block.tobytes())
+            stream.write(np.ascontiguousarray(block).data)
 
 
 FORMATS.register("npz")(Npz())

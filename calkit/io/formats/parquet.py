@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calkit.containers.container import Container
-from calkit.hardening.limits import BLOCK_BYTES, MAX_COLUMNS, check
-from calkit.io.arrow_tables import ArrowColumns
+from calkit.hardening.limits import MAX_COLUMNS, check
+from calkit.io.arrow_tables import ArrowTable
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.tables import Table, stack_columns, table_fields
+from calkit.io.tables import stack_columns, table_fields
 from calkit.predictions import Predictions
 
 __all__ = ["Parquet"]
@@ -53,7 +52,7 @@ class Parquet(WritableFormat):
                 writer.write_batch(batch)
 
 
-class _ParquetTable(Table):
+class _ParquetTable(ArrowTable):
     what = _WHAT
 
     def __init__(self, path: Path) -> None:
@@ -67,22 +66,13 @@ class _ParquetTable(Table):
             lengths = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
             if min(lengths, default=0) < 0 or sum(lengths) != metadata.num_rows:
                 raise ValueError("the row groups do not add up to the rows announced")
-            self.n_rows = metadata.num_rows
-            self._arrow = ArrowColumns(path, file.schema_arrow, self._first(file) if self.n_rows else None)
-        self.columns = self._arrow.columns
-        self.starts = [0, *np.cumsum(lengths).tolist()[:-1]] if lengths else [0]
+            first = next(file.iter_batches(1, use_threads=False), None) if metadata.num_rows else None
+            self._describe(file.schema_arrow, first, lengths)
 
-    def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
-        """Yield batches of the row groups from ``start`` on."""
+    def _batches(self, part: int, names: Sequence[str], rows: int) -> Iterator[Any]:
         with self._open() as file:
-            group = max(index for index, row in enumerate(self.starts) if row == start)
-            rows = max(1, BLOCK_BYTES // self._row_bytes(names))
-            groups = range(group, file.metadata.num_row_groups)
-            batches = file.iter_batches(rows, row_groups=groups, columns=list(names), use_threads=False)
-            row = start
-            for batch in batches:
-                yield self._arrow.arrays(batch, names, row)
-                row += batch.num_rows
+            groups = range(part, file.metadata.num_row_groups)
+            yield from file.iter_batches(rows, row_groups=groups, columns=list(names), use_threads=False)
 
     def _open(self) -> Any:
         from pyarrow.parquet import ParquetFile
@@ -98,13 +88,6 @@ class _ParquetTable(Table):
             # A text that is stored once and meant many times stays so.
             read_dictionary=self._texts,
         )
-
-    def _first(self, file: Any) -> Any:
-        return next(file.iter_batches(1, use_threads=False), None)
-
-    def _row_bytes(self, names: Sequence[str]) -> int:
-        columns = [self.columns[name] for name in names]
-        return sum(column.dtype.itemsize * int(np.prod(column.shape)) or 8 for column in columns) or 8
 
 
 FORMATS.register("parquet")(Parquet())

@@ -94,7 +94,8 @@ class Safetensors(WritableFormat):
             stream.write(len(text).to_bytes(8, "little") + text)
             for values in fields.values():
                 for block in row_blocks(values):
-                    stream.write(block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes())
+                    little = block.astype(block.dtype.newbyteorder("<"), copy=False)
+                    stream.write(np.ascontiguousarray(little).data)
 
 
 def _field(path: Path, name: str, entry: Any, offset: int, size: int) -> Field:

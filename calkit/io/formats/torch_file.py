@@ -16,7 +16,7 @@ from calkit.containers.container import Container, Field, by_name, unreadable
 from calkit.errors import FileFormatError, MissingDependencyError
 from calkit.hardening.guard import damaged
 from calkit.io.bfloat16 import bfloat16_field
-from calkit.io.formats.base import FORMATS, Format
+from calkit.io.formats.base import FORMATS, PicklingFormat
 from calkit.io.tree import array_field, check_tree, tree_fields
 
 __all__ = ["Torch"]
@@ -30,7 +30,7 @@ _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _SAFE_VERSION = (2, 10)
 
 
-class Torch(Format):
+class Torch(PicklingFormat):
     """Tensors in dictionaries, lists and tuples, as ``torch.save`` writes them."""
 
     name = "torch"
@@ -40,14 +40,6 @@ class Torch(Format):
     def matches(self, head: bytes) -> bool:
         """Tell by the first member of the archive, or by the number that older files begin with."""
         return (head.startswith(_ZIP) and b"/data.pkl" in head[:256]) or head.startswith(_LEGACY)
-
-    def read(self, path: Path) -> Container:
-        """Read the tree of tensors; their data are mapped."""
-        return self._open(path, trusted=False)
-
-    def read_trusted(self, path: Path) -> Container:
-        """Read a file that holds other objects too, which may run any code."""
-        return self._open(path, trusted=True)
 
     def _open(self, path: Path, *, trusted: bool) -> Container:
         import torch

@@ -97,6 +97,16 @@ class _Piece(NamedTuple):
     unsure: NDArray[np.intp]
     finite: bool
 
+    def unlisted(self) -> NDArray[np.float64]:
+        """Return 1 where a probability is not in the list, else 0, of the shape of `low`.
+
+        Weights are summed by it: a difference of sums leaves rounding where no row is, and loses small weights.
+        """
+        mask = np.ones(self.low.shape)
+        mask[self.row, self.column] = 0
+        mask[self.unsure] = 0
+        return mask
+
 
 def class_pieces(rows: ClassRows, workspace: Workspace) -> Iterator[_Piece]:
     """Yield the rows in pieces that fit the cache; `row` and `unsure` count from the start of the piece."""
@@ -158,13 +168,15 @@ def _unsure(value: NDArray[np.float64], rows: ClassRows, row: NDArray[np.intp], 
 def class_sums(rows: ClassRows, workspace: Workspace) -> ClassSums:
     """Return the sums over all rows but those that are unsure."""
     k, m = rows.shape
-    low = np.zeros(k)
+    low, low_weight = np.zeros(k), np.zeros(k)
     places, values, owners, truths, unsure, finite = [], [], [], [], [], True
     for piece in class_pieces(rows, workspace):
         start = piece.rows.start
         weight = 1.0 if rows.weight is None else rows.weight[piece.rows]
         # A product with vectors of float64, so that splitting the rows otherwise changes nothing that could be seen.
         low += (weight / piece.total) @ piece.low.astype(np.float64, copy=False)
+        if rows.weight is not None:
+            low_weight += rows.weight[piece.rows] @ piece.unlisted()
         places.append(piece.column * m + piece.bin)
         values.append(piece.value)
         owners.append(piece.row + start)
@@ -177,6 +189,7 @@ def class_sums(rows: ClassRows, workspace: Workspace) -> ClassSums:
     return finished(
         rows,
         low,
+        low_weight,
         np.concatenate(places),
         np.concatenate(values),
         np.concatenate(owners),
@@ -189,6 +202,7 @@ def class_sums(rows: ClassRows, workspace: Workspace) -> ClassSums:
 def finished(
     rows: ClassRows,
     low: NDArray[np.float64],
+    low_weight: NDArray[np.float64],
     place: NDArray[np.intp],
     value: NDArray[np.float64],
     owner: NDArray[np.intp],
@@ -203,6 +217,8 @@ def finished(
     rows : ClassRows
     low : ndarray of float64, shape (K,)
         Weighted sums of the probabilities that are not in the list.
+    low_weight : ndarray of float64, shape (K,)
+        Sums of the weights of the rows of those, where rows have weights.
     place, value, owner : ndarray
         The list: ``class * n_bins + bin``, probability and row.
     truth : ndarray of intp, shape (b,)
@@ -225,5 +241,5 @@ def finished(
     confidence[:, 0] += low
     count, total, correct = np.bincount(place, minlength=k * m).reshape(k, m), sums(place, listed), sums(truth, weight)
     count[:, 0] += len(truth) - count.sum(axis=1)
-    total[:, 0] += (len(truth) if weight is None else weight.sum()) - total.sum(axis=1)
-    return ClassSums(count, total, confidence, correct, unsure, finite)
+    total[:, 0] += low_weight
+    return ClassSums(count, count.astype(np.float64) if weight is None else total, confidence, correct, unsure, finite)

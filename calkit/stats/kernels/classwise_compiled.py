@@ -86,7 +86,9 @@ def _is_unsure(e: Any, large: Any, total: Any, n_bins: Any, error: Any) -> Any:
 
 
 @nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
-def _add_row(e: Any, large: Any, total: Any, weight: Any, edges: Any, low: Any, count: Any, sums: Any) -> None:
+def _add_row(
+    e: Any, large: Any, total: Any, weight: Any, edges: Any, low: Any, low_weight: Any, count: Any, sums: Any
+) -> None:
     """Add a row's probabilities: the large ones to their bins, the others to the sum of their column."""
     for j in large:
         value = np.float64(e[j]) / total
@@ -94,6 +96,10 @@ def _add_row(e: Any, large: Any, total: Any, weight: Any, edges: Any, low: Any, 
         count[j, b] += 1
         sums[0, j, b] += weight
         sums[1, j, b] += weight * value
+        e[j] = -1
+    for j in range(low_weight.size):
+        low_weight[j] += weight if e[j] >= 0 else 0.0
+    for j in large:
         e[j] = 0
     scale = weight / total
     for j in range(e.size):
@@ -103,7 +109,7 @@ def _add_row(e: Any, large: Any, total: Any, weight: Any, edges: Any, low: Any, 
 @nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
 def _add_rows(
     z: Any, y: Any, weight: Any, is_logits: Any, beta: Any, one: Any, edges: Any, error: Any, e: Any, limit: Any,
-    large: Any, low: Any, count: Any, sums: Any, unsure: Any,
+    large: Any, low: Any, low_weight: Any, count: Any, sums: Any, unsure: Any,
 ) -> Any:  # fmt: skip
     """Add all rows to ``count`` and to ``sums``: weight, confidence and correct. Return whether all are finite.
 
@@ -128,7 +134,7 @@ def _add_rows(
             continue
         w = weight[i] if weight.size else 1.0
         sums[2, y[i], _bin(np.float64(e[y[i]]) / total, edges)] += w
-        _add_row(e, found, total, w, edges, low, count, sums)
+        _add_row(e, found, total, w, edges, low, low_weight, count, sums)
     return odd == zero
 
 
@@ -144,14 +150,16 @@ def class_sums(rows: ClassRows, workspace: Workspace) -> ClassSums:
         workspace.array("limit", (2,), precision),
         workspace.array("large", (k,), np.intp),
     )
-    low, count, sums, unsure = np.zeros(k), np.zeros((k, m), np.int64), np.zeros((3, k, m)), np.zeros(n, np.bool_)
+    low, low_weight = np.zeros(k), np.zeros(0 if rows.weight is None else k)
+    count, sums, unsure = np.zeros((k, m), np.int64), np.zeros((3, k, m)), np.zeros(n, np.bool_)
     weight = np.empty(0) if rows.weight is None else rows.weight
-    finite = _add_rows(
-        z, rows.y_true, weight, is_logits, *factors, rows.edges, rows.error, *scratch, low, count, sums, unsure
-    )
+    totals = low, low_weight, count, sums, unsure
+    finite = _add_rows(z, rows.y_true, weight, is_logits, *factors, rows.edges, rows.error, *scratch, *totals)
     present = ~unsure
     count[:, 0] += int(present.sum()) - count.sum(axis=1)
-    all_weight = float(present.sum()) if rows.weight is None else float(rows.weight[present].sum())
-    sums[0, :, 0] += all_weight - sums[0].sum(axis=1)
+    if rows.weight is None:
+        sums[0] = count
+    else:
+        sums[0, :, 0] += low_weight
     sums[1, :, 0] += low
     return ClassSums(count, sums[0], sums[1], sums[2], np.flatnonzero(unsure), bool(finite))
