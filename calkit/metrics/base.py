@@ -103,6 +103,9 @@ class MetricDefinition:
         own = [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in split_arguments(self.declared).values()]
         return inspect.Signature([*own, inspect.Parameter("target", inspect.Parameter.KEYWORD_ONLY, default=None)])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return METRICS.__getitem__, (self.name,)
+
     def recipe(self, parameters: Mapping[str, Any]) -> Recipe:
         """Return the recipe for some parameters, the others at their defaults."""
         found: Recipe = self.declared(None, None, **parameters)
