@@ -806,7 +806,7 @@ class TestSoftLabels:
 def test_one_dimension_of_low_precision_keeps_the_other_class_in_float64(dtype):
     # 1 - 0.0001 has no number in half precision; a stored 1 leaves 0, the smallest number of the stored precision.
     p, y = torch.tensor([0.7, 1e-4, 0.3, 1.0], dtype=dtype), torch.tensor([1, 0, 0, 0])
-    predictions = Predictions(p.numpy(), y.numpy(), kind="probs")
+    predictions = calkit.Predictions(p.numpy(), y.numpy(), kind="probs")
     for spec in ("nll", "brier", "ece:n_bins=10"):
         found = DeviceMetrics([spec], kind="probs").update(p, y).compute()[spec]
-        assert found == pytest.approx(evaluate(predictions, [spec], floors=False)[spec], rel=1e-12)
+        assert found == pytest.approx(calkit.evaluate(predictions, [spec], floors=False)[spec], rel=1e-12)
