@@ -272,7 +272,7 @@ def _draw_counts(
     """
     reach = 7 * np.sqrt(variance) + 7
     count = np.maximum(np.floor(mean - reach), 0)[:, None] + np.arange(int(2 * reach.max()) + 2)
-    trials = np.maximum(np.rint(mean / q), np.ceil(mean))[:, None]
+    trials = np.maximum(np.rint(mean / np.maximum(q, _DRAWN_RARE)), np.ceil(mean))[:, None]
     left, p = trials - count, mean[:, None] / trials
     binomial = special.gammaln(trials + 1) - special.gammaln(np.maximum(left, 0) + 1)
     binomial += special.xlogy(count, p) + special.xlog1py(np.maximum(left, 0), -p)
