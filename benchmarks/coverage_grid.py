@@ -261,9 +261,16 @@ def table_of(shares):
             f"{min(share for share, _ in each):.1f}–{max(share for share, _ in each):.1f}" if each else ""
             for each in found
         ]
-        samples = sorted({n for each in found for _, n in each})
-        counts = f"{samples[0]:,}" if len(samples) == 1 else f"{samples[0]:,} to {samples[-1]:,}"
-        yield f"| `{metric}` | {' | '.join(words)} | {counts} |"
+        counts = [counted({n for _, n in each}) for each in found]
+        if len({count for count in counts if count}) > 1:
+            words = [f"{word} ({count})" if word else "" for word, count in zip(words, counts, strict=True)]
+        yield f"| `{metric}` | {' | '.join(words)} | {counted({n for each in found for _, n in each})} |"
+
+
+def counted(samples):
+    """Return how many samples cells had."""
+    least, most = min(samples, default=0), max(samples, default=0)
+    return "" if not most else f"{most:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def tables():
@@ -284,7 +291,8 @@ def tables():
         elif world == "calibrated":
             name = metric.removeprefix("test ") if metric != "pooled" else "classwise_ece, classes pooled"
             levels.setdefault((name, k), []).append((100 * row["rejected"], row["samples"]))
-    yield "How often 95 % intervals cover, in percent: the least and the most over the rows and the worlds.\n"
+    yield "How often 95 % intervals cover, in percent: the least and the most over the rows and the worlds; in"
+    yield "parentheses samples a cell, where they differ.\n"
     yield from table_of(shares)
     for clear, text in (
         (True, "Less than 93 %, by more than chance"),

@@ -272,12 +272,13 @@ def _draw_counts(
     """
     reach = 7 * np.sqrt(variance) + 7
     count = np.maximum(np.floor(mean - reach), 0)[:, None] + np.arange(int(2 * reach.max()) + 2)
+    rare = (q < _DRAWN_RARE)[:, None]
     trials = np.maximum(np.rint(mean / np.maximum(q, _DRAWN_RARE)), np.ceil(mean))[:, None]
     left, p = trials - count, mean[:, None] / trials
     binomial = special.gammaln(trials + 1) - special.gammaln(np.maximum(left, 0) + 1)
     binomial += special.xlogy(count, p) + special.xlog1py(np.maximum(left, 0), -p)
     poisson = special.xlogy(count, mean[:, None]) - mean[:, None]
-    chance = np.exp(np.where((q < _DRAWN_RARE)[:, None], poisson, binomial) - special.gammaln(count + 1))
-    chance[(left < 0) & (q >= _DRAWN_RARE)[:, None]] = 0
+    chance = np.exp(np.where(rare, poisson, binomial) - special.gammaln(count + 1))
+    chance[(left < 0) & ~rare] = 0
     often = random.multinomial(n, chance / chance.sum(axis=1, keepdims=True))
     return random.permuted(np.repeat(count.ravel(), often.ravel()).reshape(len(mean), n), axis=1)

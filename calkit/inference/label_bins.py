@@ -30,6 +30,7 @@ __all__ = ["LabelBins", "LabelSums"]
 FloatArray = NDArray[np.float64]
 
 _FOLD = float(np.sqrt(2 / np.pi))
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,18 +60,25 @@ class LabelSums:
 
     def pooled(self, sums: CellSums) -> CellSums:
         """Return cells whose classes are pooled with the variance that rows of one label have."""
-        variance = np.maximum(self.mass - np.diag(self.joint), 0)
-        return replace(sums, spread=np.maximum(sums.probability - self.squares, 0), variance=variance)
+        variance, spread = self.mass - np.diag(self.joint), sums.probability - self.squares
+        # Where all of a row's classes lie in one bin there is no noise, and no gap, but that of rounding.
+        sure, even = variance <= _ROUNDING * self.mass, np.abs(sums.gap) <= _ROUNDING * sums.weight
+        return replace(
+            sums,
+            outcome=np.where(even, sums.probability, sums.outcome),
+            spread=np.where(sure, 0, np.maximum(spread, 0)),
+            variance=np.where(sure, 0, variance),
+        )
 
     def law(self, sums: CellSums, resampling: Resampling) -> NullLaw:
         """Return the law of Σ |gap| over the pooled cells, if the model is calibrated.
 
         The gaps are drawn from the normal law of their covariance; the mean is then moved to that of sums of few rows.
         """
-        covariance = np.diag(self.mass) - self.joint
-        size, axes = np.linalg.eigh(covariance)
+        size, axes = np.linalg.eigh(np.diag(self.mass) - self.joint)
+        size[size <= _ROUNDING * self.mass.sum()] = 0
         normal = resampling.random.standard_normal((resampling.n_resamples, len(size)))
-        drawn = np.abs(normal * np.sqrt(np.maximum(size, 0)) @ axes.T).sum(axis=1)
+        drawn = np.abs(normal * np.sqrt(size) @ axes.T).sum(axis=1)
         filled = sums.filled
         shift = null_moments(filled)[0].sum() - _FOLD * np.sqrt(filled.variance).sum()
         return drawn_law(np.maximum(drawn + shift, 0))

@@ -121,6 +121,16 @@ class TestCells:
         assert (np.abs(draws.mean(axis=0)) < 5 * np.sqrt(sums.variance / 20_000) + 1e-12).all()
         assert draws.var(axis=0) == pytest.approx(sums.variance, rel=0.1)
 
+    @pytest.mark.parametrize("p", [1e-300, 1e-20, 1e-9, 0.019, 0.021, 0.5, 1 - 1e-9])
+    def test_draws_of_few_rows_follow_the_law_of_their_number(self, p):
+        sums = uniform_cells(np.full(20, p), np.zeros(20), n_bins=1)
+        drawn = 20 * p - draw_gaps(sums, 20_000, np.random.default_rng(0)).ravel()
+        # Numbers of positives, whose mean of 20,000 draws is within five standard deviations.
+        assert drawn == pytest.approx(np.rint(drawn), abs=1e-9)
+        assert drawn.min() > -0.5
+        assert drawn.mean() == pytest.approx(20 * p, abs=5 * (20 * p * (1 - p) / 20_000) ** 0.5 + 1e-12)
+        assert drawn.var() == pytest.approx(20 * p * (1 - p), rel=0.1, abs=1e-3)
+
     def test_the_scale_of_the_weights_does_not_matter(self):
         p, y = binary(800, shift=0.05)
         once, thrice = uniform_cells(p, y).filled, uniform_cells(p, y, np.full(800, 3.0)).filled
@@ -214,6 +224,22 @@ class TestFloors:
         # Cells that were independent would have a larger floor, above which a calibrated model never comes.
         independent = sum_of_gaps_law(classwise_cells(probs, y)[1].pooled(k), 1, one_label=True).mean / n / k
         assert independent > more * drawn.mean()
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_classes_that_share_a_bin_have_no_noise_and_no_gap_together(self, weighted):
+        w = np.random.default_rng(0).uniform(0.5, 2, 99) if weighted else None
+        rows = calkit.Predictions(np.full((99, 3), 1 / 3), np.arange(99) % 2, kind="probs", sample_weight=w)
+        pooled = calkit.evaluate(rows, ["classwise_ece"], confidence_level=0.9).judgement("classwise_ece").pooled
+        assert pooled.value == pytest.approx(0, abs=1e-12)
+        assert pooled.floor.p95 == pytest.approx(0, abs=1e-12)
+        assert pooled.p_value == 1
+
+    def test_who_is_sure_and_wrong_is_refuted(self):
+        probs = np.eye(3)[[0] * 50]
+        found = calkit.evaluate([0] * 45 + [1] * 5, probs, ["classwise_ece"]).judgement("classwise_ece").pooled
+        assert found.value == pytest.approx(2 * 5 / 50 / 3, abs=1e-12)
+        assert found.floor.mean == pytest.approx(0, abs=1e-12)
+        assert found.p_value < 0.01
 
     def test_floors_of_curves_are_those_of_drawn_rows(self):
         p, _ = binary(1500)
