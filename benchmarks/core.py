@@ -199,9 +199,8 @@ def main():
             found = race(contestants, options.repeats, clock=CLOCKS[options.clock])
             for name, (seconds, result) in found.items():
                 ratio = seconds / found["calkit"][0]
-                rows.append(
-                    {"size": size, "job": job, "who": name, "seconds": seconds, "ratio": ratio, "found": result}
-                )
+                row = {"size": size, "job": job, "who": name, "clock": options.clock}
+                rows.append({**row, "seconds": seconds, "ratio": ratio, "found": result})
                 print(f"{size:>15}  {job:34} {name:13} {seconds * 1e3:10.2f} ms {ratio:8.2f} x   {result:.12g}")
     if options.json:
         with open(options.json, "w", encoding="utf-8") as stream:  # noqa: PTH123
