@@ -165,6 +165,7 @@ class ForestDisplay:
         InputError
             If there are fewer Axes than metrics.
         """
+        own = ax is None
         if ax is None:
             from matplotlib import pyplot as plt
 
@@ -179,6 +180,8 @@ class ForestDisplay:
         self.figure_ = self.axes_[0].figure
         for metric, each in zip(self.metrics, self.axes_, strict=True):
             self._draw(each, metric)
+        if own:
+            self._name_once()
         return self
 
     def figure_of(self, *, size: tuple[float, float] | None = None) -> Figure:
@@ -186,13 +189,17 @@ class ForestDisplay:
         height = 1.1 + 0.35 * max(len(each) for each in self.lines.values())
         figure, axes = panels(len(self.metrics), (4.2, height), size=size)
         self.plot(axes)
-        if len({tuple(line.name for line in each) for each in self.lines.values()}) == 1:
-            for ax in axes:
-                place = ax.get_subplotspec()
-                ax.tick_params(labelleft=place is None or place.is_first_col())
+        self._name_once()
         if self.baseline is not None:
             figure.suptitle(as_text(wrapped(f"Difference from {self.baseline}", int(figure.get_figwidth() * 11))))
         return figure
+
+    def _name_once(self) -> None:
+        """Leave the names of lines out that stand in the same row already."""
+        if len({tuple(line.name for line in each) for each in self.lines.values()}) == 1:
+            for ax in self.axes_:
+                place = ax.get_subplotspec()
+                ax.tick_params(labelleft=place is None or place.is_first_col())
 
     def _draw(self, ax: Axes, metric: Metric) -> None:
         lines = self.lines[metric.spec]

@@ -3,12 +3,14 @@
 import ast
 from pathlib import Path
 
+from docutils import nodes
+
 #: Where pictures go, below the folder of the documentation.
 PICTURES = "_static/gallery"
 
 
 def run_script(path, out):
-    """Run a script and save its figures, a dictionary by name; return the part of the page on it."""
+    """Run a script and save its figures, a dictionary by name; return a link to and the part of the page on it."""
     text = path.read_text(encoding="utf-8")
     title, _, told = ast.get_docstring(ast.parse(text)).partition("\n\n")
     names = {}
@@ -18,7 +20,9 @@ def run_script(path, out):
         figure.savefig(out / f"{name}.png", dpi=110)
         parts.append(f"![{name.replace('-', ' ')}](../{PICTURES}/{name}.png)")
     code = text.split('"""', 2)[2].strip()
-    return "\n\n".join([*parts, f"```python\n{code}\n```"])
+    image = f'<img src="../{PICTURES}/{next(iter(names["figures"]))}.png" alt="" style="height: 8rem">'
+    link = f'<a href="#{nodes.make_id(title)}" title="{title}">{image}</a>'
+    return link, "\n\n".join([*parts, f"```python\n{code}\n```"])
 
 
 def write_gallery(folder):
@@ -28,8 +32,10 @@ def write_gallery(folder):
     mpl.use("Agg")
     out = Path(folder, PICTURES)
     out.mkdir(parents=True, exist_ok=True)
-    parts = [run_script(path, out) for path in sorted(Path(folder, "gallery").glob("*.py"))]
-    page = "\n\n".join(["# Gallery", "Each picture with the code that draws it.", *parts])
+    links, parts = zip(*(run_script(path, out) for path in sorted(Path(folder, "gallery").glob("*.py"))), strict=True)
+    # One paragraph, which HTML alone shows.
+    thumbnails = "```{raw} html\n<p>" + "\n".join(links) + "</p>\n```"
+    page = "\n\n".join(["# Gallery", "Each picture with the code that draws it.", thumbnails, *parts])
     Path(folder, "user_guide", "gallery.md").write_text(page + "\n", encoding="utf-8")
 
 

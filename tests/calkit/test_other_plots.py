@@ -127,3 +127,9 @@ def test_the_command_draws_gradient_norms_of_runs(calkit_cli, tmp_path):
     assert "name at least one folder" in err
     with pytest.raises(UsageError, match="no parameters"):
         GradientNormsDisplay.from_words([str(run)], 3)
+
+
+def test_names_of_a_forest_stand_once_a_row(no_pyplot_windows):
+    evaluation = calkit.evaluate(load_digits_logits("test"), ["ece", "nll"])
+    figure = ForestDisplay.from_evaluations({"digits": evaluation}).figure_of()
+    assert [ax.yaxis.get_tick_params()["labelleft"] for ax in figure.axes] == [True, False]
