@@ -13,7 +13,7 @@ from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF, Kind, check_scores
 from calkit.errors import InputError
 from calkit.lazy import LazyArray
 
-__all__ = ["LogProbabilities", "RowBlock", "block_of", "log_floored", "unlabelled"]
+__all__ = ["LogProbabilities", "RowBlock", "block_of", "log_floored", "places", "unlabelled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class RowBlock:
             scores=self.scores[rows],
             y_true=None if self.y_true is None else self.y_true[rows],
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
-            numbers=_places(self.numbers)[rows],
+            numbers=places(self.numbers)[rows],
             votes=None if self.votes is None else self.votes[rows],
             columns={name: values[rows] for name, values in self.columns.items()},
         )
@@ -170,7 +170,7 @@ class LogProbabilities(LazyArray):
         return log_floored(block.scores, block.precision)
 
 
-def _places(numbers: Any) -> NDArray[np.intp]:
+def places(numbers: Any) -> NDArray[np.intp]:
     """Return numbers of rows as an array; those of a range at once, since groups of rows ask often."""
     if isinstance(numbers, range):
         return np.arange(numbers.start, numbers.stop, numbers.step, dtype=np.intp)

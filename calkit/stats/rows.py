@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.blocks import log_floored
+from calkit.blocks import log_floored, places
 from calkit.errors import InputError
 from calkit.predictions import RowBlock
 from calkit.registry import unknown_name
@@ -82,7 +82,7 @@ class Rows:
     @property
     def numbers(self) -> NDArray[np.intp]:
         """Places of the rows among all rows, of all files."""
-        return np.asarray(self._block.numbers, dtype=np.intp) + self._first_row
+        return places(self._block.numbers) + self._first_row
 
     def forecasts(self, view: View) -> Forecasts:
         """Return the forecasts that a view sees; they are made once."""
