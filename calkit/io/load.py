@@ -16,6 +16,7 @@ from calkit.hardening.limits import WHOLE_BYTES, check
 from calkit.io.address import is_address, split_address
 from calkit.io.formats import format_of_suffix
 from calkit.io.opening import open_container
+from calkit.io.row_ids import in_order_of_ids
 from calkit.io.sandbox import Sandbox
 from calkit.lazy import Converted, LazyArray
 from calkit.names import Role, read_name
@@ -350,10 +351,10 @@ def _named(container: Container, name: str | Path, role: Role, how: Mapping[str,
         raise unknown_name("array", text, map(printable, columns), of=container.path)
     other = open_container(path, **how)
     if member is not None:
-        return other.find(member)
+        return in_order_of_ids(other.find(member), other, container)
     if len(other.fields) == 1:
         return next(iter(other.fields.values()))
     fitting = [item for item in other.fields.values() if (m := read_name(item.name)) and m.role == role]
     if len(fitting) != 1:
         raise UsageError(f"{path} holds {other.listing()}. Say which one is meant: '{path}:NAME'.")
-    return fitting[0]
+    return in_order_of_ids(fitting[0], other, container)

@@ -103,6 +103,9 @@ class MetricDefinition:
         own = [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in split_arguments(self.declared).values()]
         return inspect.Signature([*own, inspect.Parameter("target", inspect.Parameter.KEYWORD_ONLY, default=None)])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _definition_of, (self.name,)
+
     def recipe(self, parameters: Mapping[str, Any]) -> Recipe:
         """Return the recipe for some parameters, the others at their defaults."""
         found: Recipe = self.declared(None, None, **parameters)
@@ -141,6 +144,10 @@ class MetricDefinition:
 
 #: The definitions of metrics by name; each is called with a metric's parameters and returns a :class:`Metric`.
 METRICS: Registry[MetricDefinition] = Registry("metric", entry_points="calkit.metrics")
+
+
+def _definition_of(name: str) -> MetricDefinition:
+    return METRICS[name]
 
 
 def metric(title: str, *, name: str | None = None, **about: Any) -> Callable[[Callable[P, Recipe]], Callable[P, float]]:

@@ -159,6 +159,10 @@ class Metric:
         if not possible:
             known = " or ".join(allowed or (TOP.name,))
             raise UsageError(f"{self.name} is defined for target {known}, not for {view.spec!r}.")
+        return self._judging(view, shown=view != TOP or bool(layout.one_column))
+
+    def _judging(self, view: View, *, shown: bool) -> Metric:
+        """Return the metric of a view's forecasts."""
         event_bounds = None if self.definition is None else self.definition.recipe(self.parameters).event_bounds
         return replace(
             self,
@@ -167,8 +171,14 @@ class Metric:
             bounds=event_bounds or self.bounds,
             bounded_by_gap=self.bounded_by_gap and view == TOP,
             view=view,
-            view_shown=view != TOP or bool(layout.one_column),
+            view_shown=shown,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What makes up a metric are functions that no pickle holds: another process makes it of its declaration.
+        if self.definition is None:
+            return super().__reduce__()  # type: ignore[return-value]
+        return _declared, (self.definition, self.parameters, self.target, self.view, self.view_shown)
 
     def value(self, summary: Any) -> float:
         """Return the value, given what was counted."""
@@ -182,6 +192,13 @@ class Metric:
             return "–"
         digits = decimals if decimals is not None else (2 if self.percent else 4)
         return f"{value * 100 if self.percent else value:.{digits}f}"
+
+
+def _declared(
+    definition: MetricDefinition, parameters: dict[str, Any], target: str | None, view: View | None, shown: bool
+) -> Metric:
+    metric = definition(**parameters, target=target)
+    return metric if view is None else metric._judging(view, shown=shown)
 
 
 class GroupedValue(float):

@@ -124,7 +124,9 @@ class EqualMassFolds(ForecastStatistic[Any]):
             return summary
         if isinstance(summary, Parts):
             found = summary.map(self.to_folds)
-            return FoldSums(found[0].weight, np.concatenate([sums.total for sums in found], axis=1), len(found))
+            # Ties leave keys with fewer bins, after which empty ones stand, as among the cells.
+            padded = [np.pad(sums.total, ((0, 0), (0, self.n_bins - sums.total.shape[1]))) for sums in found]
+            return FoldSums(found[0].weight, np.concatenate(padded, axis=1), len(found))
         bins = equal_mass_bins(summary, self.n_bins)
         upper = bins.edges[1][bins.count > 0]
         index = np.searchsorted(upper, summary.confidence)

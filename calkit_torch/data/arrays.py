@@ -34,7 +34,12 @@ def labels_tensor(y: Any, split: str) -> Tensor:
     """Return labels as int64."""
     labels = _tensor(y, f"{split} labels")
     if labels.ndim != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise InputError(f"{split} labels must be whole numbers of shape (n,), but are {described(labels)}.")
+        remedy = ""
+        if labels.ndim == 2:
+            remedy = (
+                " Train on labels.argmax(axis=1); calkit.evaluate(votes, logits, from_logits=True) judges by votes."
+            )
+        raise InputError(f"{split} labels must be whole numbers of shape (n,), but are {described(labels)}.{remedy}")
     return labels.to(torch.int64)
 
 

@@ -113,7 +113,8 @@ class CalibrationRecord:
     def _write_logits(self, path: Path) -> None:
         arrays: dict[str, Any] = {}
         for split, found in self.predictions.items():
-            arrays |= {f"{split}_logits": found.scores, f"{split}_labels": found.named_labels}
+            labels = found.named_labels if found.votes is None else found.votes
+            arrays |= {f"{split}_logits": found.scores, f"{split}_labels": labels}
         if self.class_names is not None:
             arrays["class_names"] = np.array([str(name) for name in self.class_names])
         with atomic_write(path) as temporary, temporary.open("wb") as file:

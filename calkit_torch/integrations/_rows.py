@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.nn.functional import one_hot
 
 from calkit.errors import InputError
 from calkit.labels import TrueColumns
 from calkit.predictions import Predictions
-from calkit_torch.bridge.distributed import Share, is_distributed
+from calkit_torch.bridge.distributed import Share, is_distributed, largest_over_ranks
 from calkit_torch.bridge.shapes import read_batch
 
 __all__ = ["RowCollector", "gather_rows"]
@@ -37,6 +39,7 @@ class RowCollector:
         self.ignore_index = ignore_index
         self._scores: list[Tensor] = []
         self._y: list[Tensor] = []
+        self._votes: list[Tensor | None] = []
 
     def add(self, logits: Tensor, y: Tensor, share: Share = None) -> None:
         """Take in a batch.
@@ -46,6 +49,7 @@ class RowCollector:
         logits : Tensor of floats, shape (n, K), (n, K, ...) or (n,)
             As for :meth:`calkit_torch.bridge.Accumulator.update`. Half precision is widened to float32.
         y : Tensor of integers, shape (n,) or (n, ...)
+            Or soft labels, of the shape of the logits of all classes.
         share : tuple of int, optional
             Size of the batch, and how many of its first samples are no padding.
 
@@ -57,14 +61,21 @@ class RowCollector:
         real = slice(None) if share is None else slice(share[1])
         with torch.no_grad():
             rows = read_batch(logits[real], y[real])
-            if rows.votes is not None:
-                raise InputError("y holds a value per class here; pass one class a label: y.argmax(dim=1).")
             scores = rows.scores.movedim(1, 2).flatten(0, 1)
             labels = rows.y.flatten()
-            keep = labels != self.ignore_index
+            keep = torch.ones_like(labels, dtype=torch.bool)
+            if rows.votes is None:
+                keep = labels != self.ignore_index
+            elif rows.votes.isnan().any():
+                raise InputError(
+                    "y has the shape of the logits, so it holds soft labels, but a row holds neither shares of the "
+                    "classes that sum to 1 nor whole numbers of votes; where several classes of a row are true, use "
+                    "calkit.Predictions(logits, y, kind='logits', multilabel=True)."
+                )
             scores = scores.float() if scores.dtype.itemsize < 4 else scores
             self._scores.append(scores[keep].cpu())
             self._y.append(labels[keep].cpu())
+            self._votes.append(None if rows.votes is None else rows.votes.movedim(1, 2).flatten(0, 1).cpu().double())
 
     def predictions(self, device: torch.device | str = "cpu", class_names: Sequence[str] | None = None) -> Predictions:
         """Return the rows of all ranks, those of rank 0 first.
@@ -86,10 +97,21 @@ class RowCollector:
             raise InputError(f"batches differ in their number of classes: {', '.join(map(str, widths))}.")
         scores = torch.cat(self._scores) if self._scores else torch.zeros(0, 0)
         y = torch.cat(self._y) if self._y else torch.zeros(0, dtype=torch.long)
+        votes = self._all_votes(scores.shape[1], torch.device(device))
         scores, y = gather_rows(scores, device), gather_rows(y, device)
         if not len(y):
             raise InputError("there are no rows with a label.")
-        return Predictions(scores.numpy(), TrueColumns(y.numpy()), kind="logits", class_names=class_names)
+        return Predictions(scores.numpy(), TrueColumns(y.numpy(), votes), kind="logits", class_names=class_names)
+
+    def _all_votes(self, n_classes: int, device: torch.device) -> Any:
+        """Return the soft labels of all ranks, those of one class among them; None where no label is soft."""
+        if not largest_over_ranks(int(any(part is not None for part in self._votes)), device):
+            return None
+        parts = [
+            one_hot(y, n_classes).double() if votes is None else votes
+            for y, votes in zip(self._y, self._votes, strict=True)
+        ]
+        return gather_rows(torch.cat(parts) if parts else torch.zeros(0, 0, dtype=torch.double), device).numpy()
 
 
 def gather_rows(rows: Tensor, device: torch.device | str = "cpu") -> Tensor:

@@ -153,7 +153,9 @@ class CalibrationCallback(TrainerCallback):  # type: ignore[misc]
             return {}
         logits, y = (np.concatenate(part) for part in zip(*self._batches, strict=True))
         self._batches = []
-        self._latest = Predictions(logits, TrueColumns(y), kind="logits", class_names=self._record.class_names)
+        # Labels of one class each are columns of the logits; votes are checked.
+        truth = TrueColumns(y) if y.ndim == 1 else y
+        self._latest = Predictions(logits, truth, kind="logits", class_names=self._record.class_names)
         own = {} if self._others is None else dict(self._others(found))
         return own | dict(self._record.measure(self._latest))
 
@@ -224,12 +226,16 @@ class CalibrationCallback(TrainerCallback):  # type: ignore[misc]
                 "example CalibrationCallback(output=lambda found: found[0])."
             )
         scores, labels = to_numpy(logits), to_numpy(found.label_ids)
-        if scores.ndim < 2 or labels.shape != scores.shape[:-1]:
+        soft = labels.shape == scores.shape
+        if scores.ndim < 2 or not (soft or labels.shape == scores.shape[:-1]):
             raise InputError(
-                f"labels must have the shape of the logits but for the classes, which are the last axis, but have "
-                f"shape {labels.shape} for logits of shape {scores.shape}."
+                f"labels must have the shape of the logits but for the classes, which are the last axis, or, if they "
+                f"are soft, that of the logits, but have shape {labels.shape} for logits of shape {scores.shape}."
             )
         if scores.dtype.itemsize < 4:
             scores = scores.astype(np.float32)
-        keep = labels.reshape(-1) != self.ignore_index
-        return scores.reshape(-1, scores.shape[-1])[keep], labels.reshape(-1)[keep]
+        scores = scores.reshape(-1, scores.shape[-1])
+        labels = labels.reshape(scores.shape if soft else -1)
+        ignored = labels == self.ignore_index
+        keep = ~(ignored.all(axis=-1) if soft else ignored)
+        return scores[keep], labels[keep]

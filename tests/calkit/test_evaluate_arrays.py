@@ -1,5 +1,8 @@
 """evaluate(y_true, y_proba, metrics): the same numbers as of predictions, one clear error else."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -65,3 +68,13 @@ def test_what_is_neither_is_one_error(test, arguments, options, message):
     known = {"test": test, "scores": test.scores, "labels": test.y_true}
     with pytest.raises(InputError, match=message):
         calkit.evaluate(*(known[a] if isinstance(a, str) and a in known else a for a in arguments), **options)
+
+
+@pytest.mark.parametrize("target", [None, "classwise", "positive:class=1"])
+def test_evaluations_go_from_process_to_process(test, target):
+    evaluation = calkit.evaluate(test, ["ece:n_bins=7", "adaece", "smece", "brier"], target=target, by="true class")
+    again = pickle.loads(pickle.dumps(evaluation))
+    assert again == evaluation
+    assert str(again) == str(evaluation)
+    assert again.to_dict() == evaluation.to_dict()
+    assert copy.deepcopy(evaluation) == evaluation

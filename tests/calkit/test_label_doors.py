@@ -434,3 +434,34 @@ def test_calibrators_find_their_classes_in_predictions(name):
     assert fitted.apply(turned).y_true.tolist() == COLUMN.tolist()
     with pytest.raises(InputError, match="the classes are .* and not"):
         fitted.apply(Predictions(LOGITS, kind="logits", class_names=["x", "z"]))
+
+
+class TestRowsOfTwoFiles:
+    """Labels (weights, answers) of another file belong to the rows of the same id, in whatever order they stand."""
+
+    def scores(self, folder):
+        (folder / "scores.csv").write_text("id,prob_no,prob_yes\na,.9,.1\nb,.2,.8\nc,.3,.7\n")
+        return folder / "scores.csv"
+
+    @pytest.mark.parametrize("member", ["", ":label"])
+    def test_they_are_matched_by_their_ids(self, tmp_path, member):
+        # By hand: a is no (right), b is yes (right), c is no (wrong). In the order of the file it would be 1 of 3.
+        (tmp_path / "labels.csv").write_text("id,label,weight\nc,no,2\nx,yes,9\na,no,1\nb,yes,1\n")
+        labels = f"{tmp_path / 'labels.csv'}{member}"
+        found = calkit.load_predictions(self.scores(tmp_path), labels=labels, sample_weight=tmp_path / "labels.csv")
+        assert found.y_true.tolist() == [0, 1, 0]
+        assert found.sample_weight.tolist() == [1, 1, 2]
+        assert calkit.evaluate(found, ["accuracy"])["accuracy"] == 0.5
+
+    @pytest.mark.parametrize(
+        ("text", "found"), [("a,no\nb,yes\nd,no", "not at all"), ("a,no\nb,yes\nc,no\nc,yes", "more than once")]
+    )
+    def test_an_id_that_is_not_one_is_an_error(self, tmp_path, text, found):
+        (tmp_path / "labels.csv").write_text(f"id,label\n{text}\n")
+        with pytest.raises(InputError, match=rf"the id 'c', of row 2 of .*scores\.csv, is there {found}"):
+            calkit.load_predictions(self.scores(tmp_path), labels=tmp_path / "labels.csv")
+
+    def test_without_ids_they_are_in_the_same_order(self, tmp_path):
+        (tmp_path / "labels.csv").write_text("label\nno\nyes\nno\n")
+        found = calkit.load_predictions(self.scores(tmp_path), labels=tmp_path / "labels.csv")
+        assert found.y_true.tolist() == [0, 1, 0]

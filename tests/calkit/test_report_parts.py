@@ -218,3 +218,14 @@ def test_the_command_has_target_and_by(calkit_cli, tmp_path):
     code, _, err = calkit_cli(*words[:-4], "--by", "nothing", "--format", "json")
     assert code in (1, 2)
     assert "nothing" in err
+
+
+@pytest.mark.parametrize("target", ["classwise", "ordinal"])
+def test_adaptive_bins_of_classes_whose_probabilities_are_all_alike(target):
+    # Ties leave one bin of 15: intervals and reports used to end in an IndexError.
+    predictions = calkit.Predictions(np.full((30, 3), 1 / 3), np.arange(30) % 3, kind="probs")
+    report = make_report([Entry("alike", predictions)], metrics=["adaece", "ece"], target=target)
+    values = report.subjects[0].before.values
+    assert values["adaece"].value == pytest.approx(values["ece"].value, abs=1e-12)
+    assert values["adaece"].low == pytest.approx(values["ece"].low, abs=1e-9)
+    assert values["adaece"].high == pytest.approx(values["ece"].high, abs=0.05)

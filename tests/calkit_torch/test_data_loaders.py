@@ -429,3 +429,10 @@ def test_a_data_set_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(found.test) == 4
     assert found.spec == "mine:size=4"
     assert "mine" in available_datasets()
+
+
+def test_votes_to_train_on_are_refused_with_a_remedy():
+    from calkit_torch.data.arrays import labels_tensor
+
+    with pytest.raises(InputError, match=r"labels\.argmax\(axis=1\); calkit\.evaluate"):
+        labels_tensor(np.full((4, 2), 0.5), "train")

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import calkit
 from calkit.calibrators import TemperatureScaling
-from calkit.errors import MissingDependencyError, NotFoundError, UsageError
+from calkit.errors import InputError, MissingDependencyError, NotFoundError, UsageError
+from calkit_torch.integrations._rows import RowCollector
 from tests.calkit_torch.ranks import run_on_two_ranks
 
 LIBRARIES = {"lightning": "lightning.pytorch", "pytorch_lightning": "pytorch_lightning"}
@@ -277,3 +278,37 @@ def test_two_ranks_see_the_rows_of_one(tmp_path, monkeypatch):
     logged = float((tmp_path / "logged.txt").read_text())
     # Lightning keeps what is logged in float32.
     assert logged == pytest.approx(calkit.adaece(saved.y_true, saved.scores, from_logits=True), rel=1e-6)
+
+
+def test_soft_labels_are_judged_and_saved_as_such(library, tmp_path):
+    """What is logged, fitted and saved is what calkit makes of the votes; a batch of one class each is one-hot."""
+    module, pl = library
+    sharp = torch.nn.functional.one_hot(torch.arange(50) % 3, 3).double()
+
+    def soft(logits, labels):
+        hard = torch.nn.functional.one_hot(labels, 3).double()
+        votes = 0.75 * hard + 0.25 * sharp[: len(labels)]
+        return both(logits, votes if len(labels) == 16 else labels)
+
+    callback = module.CalibrationCallback(tmp_path, metrics=METRICS)
+    trainer = make_trainer(pl, tmp_path, callback)
+    trainer.fit(make_module(pl, soft), loader(64, 0), loader(40, 1))
+    found = callback.predictions["val"]
+    labels = data(40, 1).tensors[1]
+    expected = torch.nn.functional.one_hot(labels, 3).double()
+    expected[:32] = 0.75 * expected[:32] + 0.25 * torch.cat([sharp[:16], sharp[:16]])
+    np.testing.assert_allclose(found.votes, expected.numpy(), rtol=1e-15)
+    again = calkit.evaluate(calkit.Predictions(found.scores, expected.numpy(), kind="logits"), METRICS)
+    logged = {name: float(trainer.callback_metrics[f"val_{name}"]) for name in METRICS}
+    assert logged == pytest.approx(dict(again), rel=1e-6)
+    saved = calkit.load_predictions(tmp_path / "logits.npz", split="val")
+    np.testing.assert_allclose(saved.votes, expected.numpy(), rtol=1e-15)
+    assert calkit.load_calibrator(tmp_path / "calibrator.json").temperature_ == pytest.approx(
+        TemperatureScaling().fit(found.scores, expected.numpy()).temperature_
+    )
+
+
+def test_labels_that_are_no_shares_are_refused():
+    rows = RowCollector()
+    with pytest.raises(InputError, match="neither shares of the classes that sum to 1"):
+        rows.add(torch.zeros(2, 3), torch.tensor([[1.0, 1.0, 0.0], [0.5, 0.5, 0.0]]))

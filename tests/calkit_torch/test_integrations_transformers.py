@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from transformers import BertConfig, BertForSequenceClassification, EvalPrediction, Trainer, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 import calkit
@@ -295,8 +295,8 @@ def test_a_trainer_that_does_not_call_it(tmp_path):
 
 
 def test_labels_that_do_not_fit():
-    with pytest.raises(InputError, match=r"\(4, 3\) for logits of shape \(4, 3\)"):
-        CalibrationCallback().compute_metrics(FakeEvaluation(np.zeros((4, 3)), np.zeros((4, 3))))
+    with pytest.raises(InputError, match=r"\(4, 2\) for logits of shape \(4, 3\)"):
+        CalibrationCallback().compute_metrics(FakeEvaluation(np.zeros((4, 3)), np.zeros((4, 2))))
 
 
 def test_a_missing_library_is_one_clear_error(monkeypatch):
@@ -339,3 +339,17 @@ def test_the_loss_of_the_example_does_not_depend_on_the_accumulation(tmp_path, s
     Trainer(model=model, args=arguments, train_dataset=rows, compute_loss_func=example["loss_of"]).train()
     for old, new, gradient in zip(before, model.parameters(), expected, strict=True):
         torch.testing.assert_close(old - new.detach(), 0.5 * gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_soft_labels_are_judged_as_votes():
+    rng = np.random.default_rng(0)
+    logits, votes = rng.normal(size=(30, 3)), rng.dirichlet(np.ones(3), 30)
+    expected = calkit.evaluate(calkit.Predictions(logits, votes, kind="logits"), METRICS)
+    found = CalibrationCallback(metrics=METRICS).compute_metrics(EvalPrediction(logits, votes))
+    assert found == dict(expected)
+    # Rows of padding: every share is the label to be left out.
+    padded = np.concatenate([votes, np.full((2, 3), -100.0)])
+    logits = np.concatenate([logits, np.zeros((2, 3))])
+    assert CalibrationCallback(metrics=METRICS).compute_metrics(EvalPrediction(logits, padded)) == dict(expected)
+    with pytest.raises(InputError, match="single 1 and else zeros"):
+        CalibrationCallback().compute_metrics(EvalPrediction(logits[:30], np.zeros((30, 3))))
