@@ -153,7 +153,9 @@ def _mapped(scores: Floats, beta: float, gamma: float, dtype: Any) -> tuple[Floa
     others = q.copy()
     others[rows, top] = 0
     rest = 1 - q
-    rest[rows, top] = np.maximum(others.sum(axis=1), np.finfo(dtype).tiny)
+    # Up to one half 1 - q has them anyhow, and classes that are equal stay so.
+    least = np.maximum(others.sum(axis=1), np.finfo(dtype).tiny)
+    rest[rows, top] = np.where(q[rows, top] > 0.5, least, rest[rows, top])
     log_rest = np.log(rest)
     near, away = rest <= _NEAR_ONE, np.maximum(rest, _NEAR_ONE)
     shrinkage = q * np.where(near, 1 + rest / 2, -x / away)
