@@ -241,4 +241,4 @@ def test_files_whose_ids_are_in_another_order_are_not_of_the_same_rows(tmp_path)
         (tmp_path / name).write_text("\n".join(["row_id,prob_x,prob_y,label", *order]) + "\n")
     found = CliRunner().invoke(cli, ["compare", str(tmp_path / "p.csv"), str(tmp_path / "q.csv")])
     assert found.exit_code == 1
-    assert "row_id differs in row 0" in found.output
+    assert "row_id differs in row 0" in str(found.exception)
