@@ -71,9 +71,9 @@ def _lowest(low: FloatArray, hits: NDArray[np.intp], y: NDArray[np.intp], w: Flo
     (n, k), squared = low.shape, w**2
     place, own, square = y[hits], low[hits, y[hits]], low * low
     probability, squares = w @ low, squared @ square
-    found = {
+    found: dict[str, FloatArray] = {
         "probability": probability,
-        "outcome": np.bincount(place, w[hits], k),
+        "outcome": np.bincount(place, w[hits], k).astype(np.float64),
         "spread": probability - w @ square,
         "variance": squared @ low - squares,
         "residual": squares + np.bincount(place, squared[hits] * (1 - 2 * own), k),
