@@ -15,6 +15,7 @@ from calkit.inference.judgement import Judgement
 from calkit.inference.paired import Difference, OneSided, holm, mean_difference, square_and_add
 from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric
+from calkit.names import is_id
 from calkit.predictions import Predictions, not_predictions
 from calkit.registry import unknown_name
 from calkit.stats import FoldSums, Statistic, Summaries, View, summarize
@@ -338,10 +339,10 @@ def why_not_same_rows(one: Predictions, two: Predictions) -> str:
     weights = [np.ones(1) if each.sample_weight is None else np.asarray(each.sample_weight) for each in (one, two)]
     if not (weights[0] == weights[1]).all():
         return "their weights differ"
-    if "id" in one.columns and "id" in two.columns:
-        differ = np.flatnonzero(np.asarray(one.columns["id"]).astype(str) != np.asarray(two.columns["id"]).astype(str))
+    for name in (name for name in one.columns if name in two.columns and is_id(name)):
+        differ = np.flatnonzero(np.asarray(one.columns[name]).astype(str) != np.asarray(two.columns[name]).astype(str))
         if len(differ):
-            return f"id differs in row {differ[0]}"
+            return f"{name} differs in row {differ[0]}"
     if one.kind == "confidence":
         # Whether an answer is right differs from model to model; nothing else tells rows apart.
         return ""

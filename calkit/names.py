@@ -27,6 +27,7 @@ __all__ = [
     "canonical_split",
     "class_words",
     "column_classes",
+    "is_id",
     "is_reversed",
     "is_split",
     "is_whole_number",
@@ -374,3 +375,9 @@ def canonical_split(split: str) -> str:
 def role_table() -> list[tuple[Role, tuple[str, ...], str]]:
     """Return each role with its words and what it is taken for, for the documentation."""
     return [(role, ROLES[role], _TAKEN_FOR[role]) for role in get_args(Role)]
+
+
+def is_id(name: str) -> bool:
+    """Return whether a column names its rows, of no split."""
+    meaning = read_name(name)
+    return meaning is not None and meaning.role == "id" and not meaning.split

@@ -110,7 +110,7 @@ def _models(files: tuple[str, ...], source: InputOptions, fit: FitOptions) -> di
     models: dict[str, Predictions] = {}
     for name, file in zip(names, files, strict=True):
         calibrators = fit.fitted(file, source)
-        predictions = source.load_preferred(file, "test")
+        predictions = source.load_preferred(file, "test", columns="all")
         models[name] = predictions
         for label, calibrator in calibrators:
             models[f"{name}, {label}" if len(files) > 1 else label] = calibrator.apply(predictions)

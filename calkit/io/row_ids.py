@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field
 from calkit.errors import InputError
-from calkit.names import read_name
+from calkit.names import is_id
 
 __all__ = ["in_order_of_ids"]
 
@@ -53,9 +53,5 @@ def in_order_of_ids(item: Field, of: Container, container: Container) -> Field:
 
 def _ids(container: Container) -> NDArray[Any] | None:
     """Return the ids of a file's rows as text; None if it has no such column, or several."""
-    found = [
-        item
-        for name, item in container.columns().items()
-        if len(item.shape) == 1 and (meaning := read_name(name)) and meaning.role == "id" and not meaning.split
-    ]
+    found = [item for name, item in container.columns().items() if len(item.shape) == 1 and is_id(name)]
     return found[0].read().astype(str) if len(found) == 1 and found[0].dtype.kind != "O" else None

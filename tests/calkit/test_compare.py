@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy.stats import norm
 
 import calkit
 from calkit.calibrators import get_calibrator
+from calkit.cli.app import cli
 from calkit.datasets import digits_path, load_digits_logits
 from calkit.errors import InputError, NotFoundError
 from calkit.inference.paired import OneSided, holm, mean_difference, square_and_add
@@ -230,3 +232,13 @@ def test_the_forest_shows_the_differences(models, no_pyplot_windows):
     assert (values.frame()["low"][0], values.frame()["high"][0]) == evaluation.intervals["ece"]
     with pytest.raises(InputError, match="is empty"):
         ForestDisplay.from_evaluations({})
+
+
+def test_files_whose_ids_are_in_another_order_are_not_of_the_same_rows(tmp_path):
+    # Every label is the same, so that nothing else tells the rows apart.
+    rows = [f"r{i},{0.4 + i / 10:.1f},{0.6 - i / 10:.1f},x" for i in range(5)]
+    for name, order in (("p.csv", rows), ("q.csv", rows[::-1])):
+        (tmp_path / name).write_text("\n".join(["row_id,prob_x,prob_y,label", *order]) + "\n")
+    found = CliRunner().invoke(cli, ["compare", str(tmp_path / "p.csv"), str(tmp_path / "q.csv")])
+    assert found.exit_code == 1
+    assert "row_id differs in row 0" in str(found.exception)

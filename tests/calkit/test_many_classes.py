@@ -10,7 +10,7 @@ from calkit.errors import CalibrationWarning
 
 K, ROWS = 1000, 500
 
-#: Those that take well below a second here; the others pass the same way, in up to minutes.
+#: Those that take well below a second here.
 QUICK = [
     "histogram",
     "isotonic",
