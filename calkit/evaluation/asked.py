@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from calkit.errors import InputError
 from calkit.metrics import Metric, get_metric
 from calkit.stats import View
-from calkit.stats.views import Layout
+from calkit.stats.layout import Layout
 
 __all__ = ["DEFAULT_METRICS", "asked_metrics", "choose_metrics"]
 

@@ -14,8 +14,8 @@ from calkit.evaluation.worst import WorstGroup, among, corrected
 from calkit.inference.resampling import Resampling
 from calkit.metrics.base import worst_group
 from calkit.stats import By, Statistic
+from calkit.stats.layout import Layout
 from calkit.stats.rows import CLASS_COLUMNS
-from calkit.stats.views import Layout
 
 __all__ = ["with_groups", "with_label_errors"]
 

@@ -14,7 +14,7 @@ from calkit.inference.judgement import Inference, Judgement
 from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric
 from calkit.stats import BinSums, Statistic
-from calkit.stats.views import Layout
+from calkit.stats.layout import Layout
 
 __all__ = ["Judgements", "as_resampling", "evaluation_of", "judgements_of", "statistics_of"]
 

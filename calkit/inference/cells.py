@@ -34,6 +34,9 @@ _RARE, _DRAWN_RARE = 1e-4, 0.02
 
 _TINY = 1e-300
 
+# log n! of n below 20.
+_LOG_FACTORIALS = np.array([math.lgamma(n + 1) for n in range(20)])
+
 
 @dataclass(frozen=True, eq=False)
 class CellSums:
@@ -263,6 +266,20 @@ def draw_gaps(sums: CellSums, n_draws: int, random: np.random.Generator) -> Floa
     return gaps.T
 
 
+def _log_factorial(n: FloatArray) -> FloatArray:
+    """Return log n! of whole numbers, by Stirling's series from 20 on: SciPy takes long to load."""
+    large = np.maximum(n, 20.0)
+    series = (large + 0.5) * np.log(large) - large + 0.5 * math.log(2 * math.pi)
+    series += 1 / (12 * large) - 1 / (360 * large**3)
+    return np.where(n < 20, _LOG_FACTORIALS[np.minimum(n, 19).astype(np.intp)], series)
+
+
+def _times_log(factor: FloatArray, value: FloatArray) -> FloatArray:
+    """Return ``factor log(value)``, 0 where the factor is 0, -inf where only the value is."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(factor * np.log(np.where(factor == 0, 1.0, value)))
+
+
 def _draw_counts(
     mean: FloatArray, q: FloatArray, variance: FloatArray, n: int, random: np.random.Generator
 ) -> FloatArray:
@@ -275,10 +292,10 @@ def _draw_counts(
     rare = (q < _DRAWN_RARE)[:, None]
     trials = np.maximum(np.rint(mean / np.maximum(q, _DRAWN_RARE)), np.ceil(mean))[:, None]
     left, p = trials - count, mean[:, None] / trials
-    binomial = special.gammaln(trials + 1) - special.gammaln(np.maximum(left, 0) + 1)
-    binomial += special.xlogy(count, p) + special.xlog1py(np.maximum(left, 0), -p)
-    poisson = special.xlogy(count, mean[:, None]) - mean[:, None]
-    chance = np.exp(np.where(rare, poisson, binomial) - special.gammaln(count + 1))
+    binomial = _log_factorial(trials) - _log_factorial(np.maximum(left, 0))
+    binomial += _times_log(count, p) + _times_log(np.maximum(left, 0), 1 - p)
+    poisson = _times_log(count, mean[:, None]) - mean[:, None]
+    chance = np.exp(np.where(rare, poisson, binomial) - _log_factorial(count))
     chance[(left < 0) & ~rare] = 0
     often = random.multinomial(n, chance / chance.sum(axis=1, keepdims=True))
     return random.permuted(np.repeat(count.ravel(), often.ravel()).reshape(len(mean), n), axis=1)

@@ -11,7 +11,8 @@ from calkit.errors import UsageError
 from calkit.inference.judgement import Inference
 from calkit.specs import Spec
 from calkit.stats import Statistic, View, default_view, get_view
-from calkit.stats.views import TOP, Layout
+from calkit.stats.layout import Layout
+from calkit.stats.views import TOP
 
 if TYPE_CHECKING:
     from calkit.metrics.base import MetricDefinition

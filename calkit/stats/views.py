@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from calkit.labels import ClassIndex
 from calkit.registry import Registry
 from calkit.specs import call_with_spec, parse_spec
 from calkit.stats.forecasts import Forecasts
+from calkit.stats.layout import Layout
 from calkit.stats.logs import Logs, class_logs, log_picker
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ __all__ = [
     "TOP",
     "VIEWS",
     "Classwise",
-    "Layout",
     "MultiLabel",
     "Only",
     "Ordinal",
@@ -40,30 +40,6 @@ __all__ = [
     "default_view",
     "get_view",
 ]
-
-
-class Layout(Protocol):
-    """What a view has to know of predictions: :class:`~calkit.Predictions` and shards have it."""
-
-    @property
-    def kind(self) -> Any:
-        """``"logits"``, ``"probs"`` or ``"confidence"``."""
-
-    @property
-    def n_classes(self) -> int | None:
-        """Number of classes; None if it is not known."""
-
-    @property
-    def class_names(self) -> Any:
-        """Name of each column, or None."""
-
-    @property
-    def one_column(self) -> bool | None:
-        """Whether the scores are one column, P(y = 1)."""
-
-    @property
-    def multilabel(self) -> bool:
-        """Whether each column is a forecast of an event of its own."""
 
 
 class View(ABC):
