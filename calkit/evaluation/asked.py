@@ -55,7 +55,9 @@ def asked_metrics(metrics: Iterable[str | Metric] | None, kind: str) -> list[Met
 def _check_kind(metrics: Iterable[Metric], kind: str) -> None:
     for metric in metrics:
         if kind == "confidence" and metric.needs_distribution:
+            view = metric.view
+            who = metric.name if view is None or not view.needs_distribution else f"target {view.spec!r}"
             raise InputError(
-                f"{metric.name} needs the scores of all classes, but (confidence, correct) pairs hold one number per "
+                f"{who} needs the scores of all classes, but (confidence, correct) pairs hold one number per "
                 "answer; leave it out, or pass logits or probabilities."
             )

@@ -126,6 +126,11 @@ class Metric:
         return self.title + (f" ({', '.join(words)})" if words else "") + (" %" if self.percent else "")
 
     @property
+    def is_descriptive(self) -> bool:
+        """Whether neither a high nor a low value is better."""
+        return self.definition is not None and self.definition.descriptive
+
+    @property
     def needs_distribution(self) -> bool:
         """Whether the scores of all classes are needed, not only confidence and correctness."""
         return self.statistic.needs_distribution

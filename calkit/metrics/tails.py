@@ -102,6 +102,7 @@ documented(high_confidence, high_confidence, without=("by",))
     "|S99|",
     formula="share of p ≥ threshold",
     higher_is_better=True,
+    descriptive=True,
     reference=_PAPER,
     trust="any n; the interval is exact",
 )

@@ -217,6 +217,6 @@ class ForestDisplay:
         ax.set_yticks(range(len(lines)), [as_text(wrapped(line.name, 24)) for line in lines])
         ax.set_ylim(len(lines) - 0.5, -0.5)
         ax.set_title(metric.heading)
-        better = "more" if metric.higher_is_better else "less"
-        ax.set_xlabel(f"{better} is better", fontsize="small")
+        better = "more is" if metric.higher_is_better else "less is"
+        ax.set_xlabel(f"{'neither end is' if metric.is_descriptive else better} better", fontsize="small")
         ax.grid(axis="x", alpha=0.25)

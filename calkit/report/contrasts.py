@@ -16,9 +16,6 @@ from calkit.specs import parse_spec
 
 __all__ = ["COMPARED", "Measured", "changed", "contrasts_of", "differences_of", "distinct_of"]
 
-# Being sure is no virtue by itself: no value of these stands out as the best.
-_NEITHER = frozenset({"s99"})
-
 # Of fewer rows than this no value stands out.
 _FEWEST_ROWS = 30
 
@@ -89,7 +86,7 @@ def _best(
             for place, paired in places.items()
             if paired is not None and not math.isnan(paired.values.get(metric.spec, math.nan))
         }
-        if len(known) < 2 or parse_spec(metric.spec).name in _NEITHER:
+        if len(known) < 2 or metric.is_descriptive:
             continue
         best = min(known, key=lambda place: sign * known[place].values[metric.spec])
         others = [paired for place, paired in known.items() if place != best]
