@@ -8,13 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
-from calkit.calibrators.base import Calibrator, Floats
+from calkit.calibrators.base import Floats
 from calkit.calibrators.description import Description, FittedValue
-from calkit.calibrators.formula import Formula, with_bias
+from calkit.calibrators.division import DividingCalibrator
 from calkit.calibrators.grid_search import GridMinimum, grid_minimum
-from calkit.calibrators.inputs import divided, softmax
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.prior_root import inverse_temperature_with_prior
 from calkit.calibrators.registration import register_calibrator
@@ -46,7 +44,7 @@ _WARNINGS = {
 
 
 @register_calibrator("temperature")
-class TemperatureScaling(Calibrator):
+class TemperatureScaling(DividingCalibrator):
     """Divide the logits by a temperature.
 
     Parameters
@@ -169,10 +167,6 @@ class TemperatureScaling(Calibrator):
                 stacklevel=5,
             )
 
-    def _check_state(self) -> None:
-        if not (isinstance(self.temperature_, float) and self.temperature_ > 0):
-            raise ValueError(f"temperature_ is {self.temperature_!r:.40}, but must be a positive number")
-
     def describe(self) -> Description:
         """Return the temperature, and what it does."""
         notes = []
@@ -185,12 +179,8 @@ class TemperatureScaling(Calibrator):
             (value,),
             notes=tuple(notes),
             temperature=self.temperature_,
-            equation=f"p = softmax(z / {self.temperature_:.4g})",
+            equation=self._equation,
         )
-
-    def formula(self) -> Formula:
-        """Return the map as a formula."""
-        return Formula(with_bias(np.eye(self.n_features_in_)), inverse_temperature=1 / self.temperature_)
 
     def inverse_transform(self, X: Any) -> Floats:
         """Return logits that :meth:`transform` maps to ``X``, up to a constant per row.
@@ -206,16 +196,6 @@ class TemperatureScaling(Calibrator):
         """
         logits = self._checked(X)
         return logits * logits.dtype.type(self.temperature_)
-
-    def _logits(self, logits: Floats) -> Floats:
-        # The result stays in the precision of the logits; dividing keeps a temperature of 1 exact.
-        return divided(logits, self.temperature_)
-
-    def _log_proba(self, logits: Floats) -> Floats:
-        return np.asarray(log_softmax(self._logits(logits), axis=1))
-
-    def _proba(self, logits: Floats) -> Floats:
-        return softmax(self._logits(logits))
 
 
 def as_grid(grid: Any) -> NDArray[np.float64]:

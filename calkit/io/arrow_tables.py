@@ -41,7 +41,7 @@ class ArrowTable(Table):
 
     @abstractmethod
     def _batches(self, part: int, names: Sequence[str], rows: int) -> Iterator[Any]:
-        """Yield batches of at most so many rows of some columns, from a part on."""
+        """Yield batches of at most `rows` rows of some columns, from a part on."""
 
     def blocks(self, start: int, names: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Yield columns of pieces of record batches."""

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
-from calkit.evaluation import Evaluation
 from calkit.plotting.base import PLOTS, PredictionsDisplay, labels_of, one_view
-from calkit.plotting.shared import DisplayArguments, bins_of, counts_predictions, taken
+from calkit.plotting.shared import DisplayArguments, FromEvaluation, counts_predictions, taken
 from calkit.plotting.style import draw_legend, wrapped
 from calkit.stats import BinSums, UniformBins, View, summarize
 from calkit.stats.binning import as_n_bins
@@ -27,7 +26,7 @@ _RIGHT, _WRONG = "#4878a8", "#d9622b"
 
 
 @PLOTS.register("confidence")
-class ConfidenceDisplay(PredictionsDisplay):
+class ConfidenceDisplay(FromEvaluation, PredictionsDisplay):
     """How sure a classifier is where it is right and where it is wrong, as densities.
 
     Made by :meth:`from_predictions`, :meth:`from_evaluation`, :meth:`from_bins` or ``from_estimator``.
@@ -131,33 +130,6 @@ class ConfidenceDisplay(PredictionsDisplay):
         display.x_label, _ = labels_of(target)
         display.words = ("right", "wrong") if display.x_label == cls.x_label else ("y = 1", "y = 0")
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
-
-    @classmethod
-    def from_evaluation(cls, evaluation: Evaluation, *, metric: str = "ece", **drawing: Any) -> Self:
-        """Draw the bins behind a metric of an evaluation, or of one of its groups; no rows are read again.
-
-        Parameters
-        ----------
-        evaluation : Evaluation
-            From :func:`calkit.evaluate`.
-        metric : str, default="ece"
-            Spec of one of its metrics that is computed from bins of equal width.
-        **drawing
-            `name`, `ax`, `plot`, `curve_kwargs`, as for :meth:`from_bins`.
-
-        Returns
-        -------
-        ConfidenceDisplay
-
-        Raises
-        ------
-        NotFoundError
-            If the evaluation has no such metric.
-        InputError
-            If its value does not come from bins of one event.
-        """
-        bins, target = bins_of(evaluation, metric)
-        return cls.from_bins(bins, target=target, **drawing)
 
     def frame(self) -> dict[str, NDArray[Any]]:
         """Return edges and the weight of right and wrong answers of each bin as columns."""

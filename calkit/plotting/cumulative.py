@@ -14,7 +14,7 @@ from calkit.inference.laws import largest_tail, quantile
 from calkit.plotting.base import PLOTS, CurveDisplay
 from calkit.plotting.ranked import thinned
 from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
-from calkit.plotting.style import COLOURS, DASHES, foreground, wrapped
+from calkit.plotting.style import foreground, line_style, wrapped
 from calkit.stats import View
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class CumulativeDisplay(CurveDisplay):
         return {**self.curve.frame(), "low": -band, "high": band}
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
-        style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
+        style = {**line_style(index), **curve_kwargs}
         value, share = (np.append(0, part) * 100 for part in (self.curve.value, self.curve.share))
         at = np.union1d(thinned(len(value)), [value.argmin(), value.argmax()])
         label = f"{wrapped(self.name, 30)}: KS" if self.name else "KS"

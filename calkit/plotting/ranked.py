@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calkit.curves import HighConfidenceCurve, RiskCoverageCurve, high_confidence_curve
 from calkit.plotting.base import PLOTS, CurveDisplay
 from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
-from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
+from calkit.plotting.style import COLOURS, MARKERS, foreground, line_style, wrapped
 from calkit.stats import View
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class RiskCoverageDisplay(_RankedDisplay):
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
         at = thinned(len(self.threshold))
-        style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
+        style = {**line_style(index), **curve_kwargs}
         label = wrapped(self.name, 40) if self.name else "most confident first"
         # A line of few points is marked: it may be a single one.
         marker = {"marker": MARKERS[index % len(MARKERS)], "markersize": 5} if len(at) < _MARKED else {}

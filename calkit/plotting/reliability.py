@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from calkit.estimators.corp import corp_decomposition
 from calkit.estimators.ranked import Ranked
-from calkit.evaluation import Evaluation
 from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, labels_of, next_index, one_view
 from calkit.plotting.reliability_bands import band_name
 from calkit.plotting.reliability_counts import Counted, Counting, parts_of
 from calkit.plotting.reliability_styles import RELIABILITY_STYLES
-from calkit.plotting.shared import DisplayArguments, bins_of, counts_predictions, taken
+from calkit.plotting.shared import DisplayArguments, FromEvaluation, counts_predictions, taken
 from calkit.plotting.shares import draw_shares, histogram_axes
 from calkit.plotting.style import wrapped
 from calkit.predictions import Predictions
@@ -32,7 +31,7 @@ def _together(text: str) -> str:
 
 
 @PLOTS.register("reliability")
-class ReliabilityDisplay(Counted, PredictionsDisplay):
+class ReliabilityDisplay(Counted, FromEvaluation, PredictionsDisplay):
     """Reliability diagram of one set of predictions; several can be drawn on the same Axes.
 
     Make one with :meth:`from_predictions`, :meth:`from_estimator`, :meth:`from_evaluation` or :meth:`from_bins`.
@@ -212,42 +211,6 @@ class ReliabilityDisplay(Counted, PredictionsDisplay):
         if plot:
             display.plot(ax, **plot_kwargs)
         return display
-
-    @classmethod
-    def from_evaluation(cls, evaluation: Evaluation, *, metric: str = "ece", **drawing: Any) -> Self:
-        """Draw the bins behind a metric of an evaluation, or of one of its groups; no rows are read again.
-
-        Parameters
-        ----------
-        evaluation : Evaluation
-            From :func:`calkit.evaluate`.
-        metric : str, default="ece"
-            Spec of one of its metrics that is computed from bins of equal width.
-        **drawing
-            `name`, `ax`, `plot`, `style`, `band`, `curve_kwargs`, as for :meth:`from_bins`.
-
-        Returns
-        -------
-        ReliabilityDisplay
-
-        Raises
-        ------
-        NotFoundError
-            If the evaluation has no such metric.
-        InputError
-            If its value does not come from bins of one event.
-
-        Examples
-        --------
-        >>> import calkit
-        >>> from calkit.datasets import load_digits_logits
-        >>> evaluation = calkit.evaluate(load_digits_logits("test"), ["ece:n_bins=10"])
-        >>> display = calkit.ReliabilityDisplay.from_evaluation(evaluation, metric="ece:n_bins=10", plot=False)
-        >>> display.ece == evaluation["ece:n_bins=10"]
-        True
-        """
-        bins, target = bins_of(evaluation, metric)
-        return cls.from_bins(bins, target=target, **drawing)
 
     @property
     def label(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from calkit.curves import taken_predictions
 from calkit.errors import InputError
@@ -18,7 +18,7 @@ from calkit.stats.views import TOP
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["DISPLAY_ARGUMENTS", "DisplayArguments", "bins_of", "counts_predictions", "taken"]
+__all__ = ["DISPLAY_ARGUMENTS", "DisplayArguments", "FromEvaluation", "counts_predictions", "taken"]
 
 
 class DisplayArguments(ArrayArguments, total=False):
@@ -61,6 +61,48 @@ def bins_of(evaluation: Evaluation, metric: str) -> tuple[BinSums, View]:
             "target='positive:class=NAME', or use ReliabilityDisplay.each(predictions)."
         )
     return bins, own.view or TOP
+
+
+class FromEvaluation:
+    """What displays of sums over bins, which have ``from_bins``, make of an evaluation."""
+
+    from_bins: ClassVar[Callable[..., Self]]
+
+    @classmethod
+    def from_evaluation(cls, evaluation: Evaluation, *, metric: str = "ece", **drawing: Any) -> Self:
+        """Draw the bins behind a metric of an evaluation, or of one of its groups; no rows are read again.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+            From :func:`calkit.evaluate`.
+        metric : str, default="ece"
+            Spec of one of its metrics that is computed from bins of equal width.
+        **drawing
+            `name`, `ax`, `plot` and what else :meth:`from_bins` takes.
+
+        Returns
+        -------
+        display
+
+        Raises
+        ------
+        NotFoundError
+            If the evaluation has no such metric.
+        InputError
+            If its value does not come from bins of one event.
+
+        Examples
+        --------
+        >>> import calkit
+        >>> from calkit.datasets import load_digits_logits
+        >>> evaluation = calkit.evaluate(load_digits_logits("test"), ["ece:n_bins=10"])
+        >>> display = calkit.ReliabilityDisplay.from_evaluation(evaluation, metric="ece:n_bins=10", plot=False)
+        >>> display.ece == evaluation["ece:n_bins=10"]
+        True
+        """
+        bins, target = bins_of(evaluation, metric)
+        return cls.from_bins(bins, target=target, **drawing)
 
 
 F = TypeVar("F", bound=Callable[..., Any])

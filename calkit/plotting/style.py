@@ -49,13 +49,14 @@ _BELOW: dict[str, Any] = {
 _PER_INCH, _HANDLE = 14.0, 7
 
 
+def line_style(index: int) -> dict[str, Any]:
+    """Return colour and dashes of the line that is drawn as number `index` (from 0) on an Axes."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)]}
+
+
 def curve_style(index: int) -> dict[str, Any]:
-    """Return colour, marker and dashes of the curve that is drawn as number `index` (from 0) on an Axes."""
-    return {
-        "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "linestyle": DASHES[index % len(DASHES)],
-    }
+    """Return colour, dashes and marker of the curve that is drawn as number `index` (from 0) on an Axes."""
+    return {**line_style(index), "marker": MARKERS[index % len(MARKERS)]}
 
 
 def foreground(alpha: float = 0.75) -> tuple[str, float]:

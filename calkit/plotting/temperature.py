@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calkit.metrics import Metric, get_metric
 from calkit.plotting.base import PLOTS, CurveDisplay
 from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
-from calkit.plotting.style import COLOURS, DASHES, MARKERS, foreground, wrapped
+from calkit.plotting.style import MARKERS, foreground, line_style, wrapped
 from calkit.registry import unknown_name
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class TemperatureDisplay(CurveDisplay):
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
         scale = 100 if self.metric.percent else 1
         values = self.values * scale
-        style = {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)], **curve_kwargs}
+        style = {**line_style(index), **curve_kwargs}
         best = self.best_index
         name = f"{wrapped(self.name, 30)}, " if self.name else ""
         value = self.metric.format(float(values[best]) / scale)

@@ -214,7 +214,7 @@ def _groups(predictions: Predictions, asked: Asked, by: str, summaries: Mapping[
 
 
 def _enough(resampling: Resampling | None, n_groups: int) -> Resampling | None:
-    """Return so many draws that a p-value can be small enough for one of many groups."""
+    """Return enough draws for the p-value of one of many groups to be significant."""
     if resampling is None or resampling.confidence_level is None:
         return resampling
     n = math.ceil(2 * n_groups / (1 - resampling.confidence_level))

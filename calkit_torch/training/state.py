@@ -18,6 +18,7 @@ from calkit.metrics import Metric, get_metric
 from calkit.predictions import Predictions
 from calkit_torch.bridge import DeviceMetrics
 from calkit_torch.bridge.loop import Run
+from calkit_torch.bridge.shapes import working_dtype
 from calkit_torch.bridge.statistics import is_summable
 from calkit_torch.data import DataSet, Loader
 from calkit_torch.data.order import share_of_rank
@@ -260,7 +261,7 @@ class TrainingState:
     def clear_epoch(self) -> None:
         """Begin the counts and the record of an epoch anew."""
         self.batch, self.seconds, self.record = 0, 0.0, {}
-        self.total_loss = torch.zeros((), dtype=_wide(self.device), device=self.device)
+        self.total_loss = torch.zeros((), dtype=working_dtype(self.device), device=self.device)
         self.n_labels = torch.zeros((), dtype=torch.int64, device=self.device)
 
     def changed(self) -> None:
@@ -270,8 +271,3 @@ class TrainingState:
     @property
     def _evaluation_batch(self) -> int:
         return max(self.recipe.batch_size, _EVALUATION_BATCH)
-
-
-def _wide(device: torch.device) -> torch.dtype:
-    # Apple's MPS has nothing wider.
-    return torch.float32 if device.type == "mps" else torch.float64

@@ -86,7 +86,7 @@ class Sample:
         return Sample(*rows, self.by_class, self.most)
 
     def smallest(self, most: int) -> NDArray[np.bool_]:
-        """Return which rows have one of so many smallest hashes."""
+        """Return which rows have one of the `most` smallest hashes."""
         distinct = np.unique(self.hashes)
         return self.hashes <= distinct[most - 1] if len(distinct) > most else np.ones(len(self.y), bool)
 

@@ -109,6 +109,3 @@ class MatrixScaling(MatrixBased):
                 "classes go without); or take structured matrix scaling, 'sms'."
             )
         return Penalty(np.full(len(center), ridge), center)
-
-    def _default_ridge(self, totals: DataTotals) -> float:
-        return DEFAULT_RIDGE if self.ridge is None and totals.n_classes <= _MOST_CLASSES else 0.0

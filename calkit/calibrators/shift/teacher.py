@@ -8,12 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
-from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description, FittedValue
-from calkit.calibrators.formula import Formula, with_bias
-from calkit.calibrators.inputs import divided, softmax
+from calkit.calibrators.division import DividingCalibrator
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import CalibrationWarning, InputError
@@ -25,7 +22,7 @@ __all__ = ["TeacherTemperature"]
 
 
 @register_calibrator("teacher")
-class TeacherTemperature(Calibrator):
+class TeacherTemperature(DividingCalibrator):
     """Divide logits by the temperature at which they are nearest to a teacher's probabilities, where the two agree.
 
     The teacher's probabilities take the place of the labels, as soft labels of shape (n, K). The usual case is a
@@ -74,7 +71,6 @@ class TeacherTemperature(Calibrator):
     keeps_order: ClassVar[bool] = True
     _state: ClassVar[tuple[str, ...]] = ("temperature_", "agreement_")
 
-    temperature_: float
     agreement_: float
 
     def _fit(self, data: Predictions | Shards) -> None:
@@ -94,23 +90,6 @@ class TeacherTemperature(Calibrator):
                 stacklevel=4,
             )
 
-    def _check_state(self) -> None:
-        if not (isinstance(self.temperature_, float) and self.temperature_ > 0):
-            raise ValueError(f"temperature_ is {self.temperature_!r:.40}, but must be a positive number")
-
-    def _logits(self, logits: Floats) -> Floats:
-        return divided(logits, self.temperature_)
-
-    def _log_proba(self, logits: Floats) -> Floats:
-        return np.asarray(log_softmax(self._logits(logits), axis=1))
-
-    def _proba(self, logits: Floats) -> Floats:
-        return softmax(self._logits(logits))
-
-    def formula(self) -> Formula:
-        """Return the map as a formula."""
-        return Formula(with_bias(np.eye(self.n_features_in_)), inverse_temperature=1 / self.temperature_)
-
     def describe(self) -> Description:
         """Return the temperature and the share of agreement."""
         values = (FittedValue("temperature", self.temperature_, "T"), FittedValue("agreement", self.agreement_))
@@ -118,7 +97,7 @@ class TeacherTemperature(Calibrator):
             "temperature from a teacher",
             values,
             temperature=self.temperature_,
-            equation=f"p = softmax(z / {self.temperature_:.4g})",
+            equation=self._equation,
         )
 
 
