@@ -35,6 +35,8 @@ def main(shards: Path, folder: Path) -> None:
     arrays = {}
     for part in ("train", "test"):
         found = [load_shard(path) for path in sorted(shards.glob(f"cifar10-{part}*.npz"))]
+        if not found:
+            sys.exit(f"{shards} holds no cifar10-{part}*.npz; name the folder of the shards.")
         arrays[f"x_{part}"], arrays[f"y_{part}"] = (np.concatenate(parts) for parts in zip(*found, strict=True))
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "cifar10.npz") as temporary:
