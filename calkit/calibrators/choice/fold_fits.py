@@ -137,13 +137,13 @@ class _Part:
 
 
 def fold_parameters_one_by_one(
-    mapping: LinearMap, rows: FoldRows, betas: Vector, theta: Vector, penalty_of: Callable[[int, float], Penalty]
+    mapping: LinearMap, rows: FoldRows, betas: Vector, theta: Vector, penalty_of: Callable[[float], Penalty]
 ) -> list[Vector]:
     """The same for a map of few parameters whose features depend on the inverse temperature of each fold."""
     found = []
     for fold, beta in enumerate(betas.tolist()):
         block = rows.block(rows.folds != fold, mapping, beta)
-        rest = _Rest(mapping, block, penalty_of(fold, block.total))
+        rest = _Rest(mapping, block, penalty_of(block.total))
         found.append(rest.fitted(theta, _at(mapping, theta, block), _Dense(rest, None)))
     return found
 
