@@ -296,12 +296,8 @@ class _Products:
         rest = self._rest
 
         def product(v: Vector) -> Vector:
-            t = rest.mapping.push(v.astype(point.p.dtype), rest.block)
-            t *= point.p
-            t -= point.p * (t @ np.ones(t.shape[1], t.dtype))[:, None]
-            if rest.block.weight is not None:
-                t *= rest.block.weight.astype(t.dtype)[:, None]
-            return rest.mapping.pull(t, rest.block).astype(np.float64) / rest.weight + 2 * rest.penalty.ridge * v
+            found = rest.mapping.product(point.p, v.astype(point.p.dtype), rest.block)
+            return found.astype(np.float64) / rest.weight + 2 * rest.penalty.ridge * v
 
         moved = gradient if held is None else gradient + product(held)
         v = _on(

@@ -14,7 +14,7 @@ from calkit.calibrators.base import Calibrator
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula
 from calkit.calibrators.nll_root import nll_root
-from calkit.calibrators.parametric.features import Block, Kept, log_probabilities, softmax_in_place
+from calkit.calibrators.parametric.features import Block, Kept, log_probabilities, row_slices, softmax_in_place
 from calkit.calibrators.parametric.maps import LinearMap
 from calkit.calibrators.parametric.objective import Model, can_be_kept
 from calkit.calibrators.parametric.problem import Penalty, Problem
@@ -38,9 +38,6 @@ _FIRST_ROWS = 500
 
 # Logits that ask for a larger factor leave log-probabilities that do not differ.
 _MOST_SHARP = 1e6
-
-# How many rows are mapped at a time.
-_PIECE_BYTES = 1 << 18
 
 
 class Parametric(Calibrator):
@@ -199,13 +196,10 @@ class Parametric(Calibrator):
 
     def _mapped(self, logits: Floats, finish: Any) -> Floats:
         """Return what `finish` makes of the mapped logits, piece by piece."""
-        n, n_classes = logits.shape
         out = np.empty(logits.shape, logits.dtype)
         parameters = self._pack().astype(logits.dtype)
-        step = max(32, _PIECE_BYTES // (logits.dtype.itemsize * n_classes))
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            for start in range(0, n, step):
-                part = slice(start, start + step)
+            for part in row_slices(len(logits), logits[:1].nbytes or 1):
                 out[part] = finish(self._map_piece(logits[part], parameters))
         return out
 

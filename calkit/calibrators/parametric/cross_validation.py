@@ -18,9 +18,7 @@ _TOL = 1e-6
 _RISES = 2
 
 
-def choose_penalty(
-    problem: Problem, path: Mapping[float, Penalty], n_folds: int, n_used: int
-) -> float:
+def choose_penalty(problem: Problem, path: Mapping[float, Penalty], n_folds: int, n_used: int) -> float:
     """Return the key of the penalty with the least log-loss of rows held out.
 
     Parameters
