@@ -131,7 +131,7 @@ class ConfidenceDisplay(FromEvaluation, PredictionsDisplay):
         display.words = ("right", "wrong") if display.x_label == cls.x_label else ("y = 1", "y = 0")
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
-    def frame(self) -> dict[str, NDArray[Any]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
         """Return edges and the weight of right and wrong answers of each bin as columns."""
         lower, upper = self.bins.edges
         wrong = self.bins.weight - self.bins.correct

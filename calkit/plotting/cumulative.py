@@ -128,10 +128,10 @@ class CumulativeDisplay(CurveDisplay):
         display = cls(curve, name=name, band=width)
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
-    def frame(self) -> dict[str, NDArray[np.float64]]:
+    def columns(self) -> dict[str, NDArray[np.float64]]:
         """Return probability, share of the forecasts, S and the limits of the band as columns."""
         band = np.full(len(self.curve.value), math.nan if self.band is None else self.band)
-        return {**self.curve.frame(), "low": -band, "high": band}
+        return {**self.curve.columns(), "low": -band, "high": band}
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
         style = {**line_style(index), **curve_kwargs}

@@ -109,7 +109,7 @@ class _RankedDisplay(CurveDisplay):
         display = cls(curve.threshold, curve.coverage, curve.accuracy, name=name)
         return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
 
-    def frame(self) -> dict[str, NDArray[Any]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
         """Return threshold, coverage and accuracy as columns, one row per confidence that occurs."""
         return {"threshold": self.threshold, "coverage": self.coverage, "accuracy": self.accuracy}
 

@@ -47,7 +47,7 @@ class ScatterDisplay(CurveDisplay):
     >>> from calkit.plotting import ScatterDisplay
     >>> evaluation = calkit.evaluate(load_digits_logits("test"), ["accuracy", "ece"], confidence_level=0.95)
     >>> display = ScatterDisplay.from_evaluation(evaluation, name="digits", plot=False)
-    >>> [round(value, 3) for value in display.frame()["ece"]]
+    >>> [round(value, 3) for value in display.columns()["ece"]]
     [0.13]
     """
 
@@ -129,7 +129,7 @@ class ScatterDisplay(CurveDisplay):
         # Metrics are bound to the predictions, and may have another spec then.
         return shown(cls(found, metric=found.metrics[0].spec, against=found.metrics[-1].spec))
 
-    def frame(self) -> dict[str, list[float]]:
+    def columns(self) -> dict[str, list[float]]:
         """Return what is drawn as one row of columns: the two values, each with its lower and upper limit."""
         found: dict[str, list[float]] = {}
         for metric in (self.against, self.metric):

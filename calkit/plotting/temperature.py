@@ -150,7 +150,7 @@ class TemperatureDisplay(CurveDisplay):
         """The smallest temperature with the best value."""
         return float(self.temperature[self.best_index])
 
-    def frame(self) -> dict[str, NDArray[Any]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
         """Return temperatures and values as columns."""
         return {"temperature": self.temperature, self.metric.spec: self.values}
 
