@@ -13,7 +13,8 @@ from calkit.curves import one_view, taken_predictions
 from calkit.errors import InputError
 from calkit.plotting.style import draw_legend
 from calkit.registry import Registry
-from calkit.stats.views import TOP, View, get_view
+from calkit.stats.targets import get_view
+from calkit.stats.views import TOP, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
