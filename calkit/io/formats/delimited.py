@@ -7,7 +7,6 @@ if they do so in the first line; single spaces if it holds nothing but numbers.
 from __future__ import annotations
 
 import csv
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +14,7 @@ from calkit.containers.container import Container
 from calkit.io.csv_table import CsvTable
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.tables import stack_columns, table_fields
+from calkit.io.tables import table_container
 from calkit.io.text import open_text, with_compressions
 from calkit.predictions import Predictions
 
@@ -29,8 +28,7 @@ class _Delimited(WritableFormat):
     def read(self, path: Path) -> Container:
         """Read the header and count the rows."""
         table = CsvTable(path, self.name, self.delimiter)
-        stack = partial(stack_columns, table) if table.has_header else None
-        return Container(path, self.name, table_fields(table), named=table.has_header, stack=stack)
+        return table_container(table, self.name, named=table.has_header)
 
     def write(self, path: Path, predictions: Predictions) -> None:
         """Write a column per class, named after the classes, then the labels."""
