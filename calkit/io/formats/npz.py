@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -123,7 +123,7 @@ def _unpacked(path: Path, info: zipfile.ZipInfo, header: NpyHeader, _start: int)
         rows = block_rows(shape, header.dtype)
         for first in range(0, shape[0], rows):
             block = np.empty((min(rows, shape[0] - first), *shape[1:]), header.dtype)
-            if stream.readinto(block.reshape(-1).view(np.uint8).data) < block.nbytes:
+            if cast("zipfile.ZipExtFile", stream).readinto(block.reshape(-1).view(np.uint8).data) < block.nbytes:
                 raise EOFError("the data end early")
             yield block
         stream.read(1)
