@@ -19,12 +19,13 @@ from calkit.names import is_id
 from calkit.predictions import Predictions, not_predictions
 from calkit.registry import unknown_name
 from calkit.stats import FoldSums, Statistic, Summaries, View, summarize
+from calkit.tabular import Tabular
 
 __all__ = ["Comparison", "Paired", "compare", "difference", "difference_text", "why_not_same_rows"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Tabular):
     """Models on the same rows, and the differences from one of them.
 
     Attributes
@@ -74,8 +75,8 @@ class Comparison:
             "ranking": {metric.spec: self.ranking(metric.spec) for metric in self.metrics},
         }
 
-    def frame(self) -> dict[str, list[Any]]:
-        """Return the differences as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
+    def columns(self) -> dict[str, list[Any]]:
+        """Return the differences as columns, a row for each metric and model."""
         rows = [
             (metric.spec, name, self.evaluations[name][metric.spec], found)
             for metric in self.metrics
@@ -180,10 +181,12 @@ def compare(
 
     Notes
     -----
-    Differences of means (accuracy, NLL, Brier score) have the limits of the paired bootstrap. A calibration error is
-    raised by noise, each model's by another amount, so that a bootstrap of the difference of two errors does not
-    cover; their limits are combined from those of each, with the correlation of the noises (square-and-add, Zou &
-    Donner 2008). p-values are corrected for the number of models by Holm's method.
+    Differences of means (NLL, Brier score) have limits of Student's t, with or without the skewness of the rows'
+    differences (Hall 1992), whichever reaches further; those of shares (accuracy) allow for one more row that differs
+    either way (Bonett & Price 2012). A calibration error is raised by noise, each model's by another amount, so that a
+    bootstrap of the difference of two errors does not cover; their limits are combined from those of each, with the
+    correlation of the noises (square-and-add, Zou & Donner 2008). p-values are corrected for the number of models by
+    Holm's method.
 
     Examples
     --------
@@ -282,11 +285,13 @@ def difference(metric: Metric, one: Paired, two: Paired, resampling: Resampling)
     if metric.inference is None or math.isnan(plain.value) or one.n_samples < 2:
         return plain
     paired = spec in one.folds and spec in two.folds
-    if paired and getattr(metric.inference, "pairing", None) == "mean":
+    pairing = getattr(metric.inference, "pairing", None)
+    if paired and pairing in ("mean", "share"):
         filled = one.folds[spec].weight > 0
         sums = [each.folds[spec].total.reshape(len(filled), -1).sum(axis=1)[filled] for each in (one, two)]
         weight = one.folds[spec].weight[filled] * one.folds[spec].n_keys
-        found = mean_difference(sums[0], sums[1], weight, resampling.draws(int(filled.sum())), resampling.level)
+        row = float(weight.sum()) / one.n_samples if pairing == "share" else None
+        found = mean_difference(sums[0], sums[1], weight, resampling.level, row)
         # A metric such as the error is one minus its mean.
         turned = abs(found.value + plain.value) < abs(found.value - plain.value)
         return _turned(found, plain.value) if turned else replace(found, value=plain.value)

@@ -23,7 +23,7 @@ from calkit.labels import TrueColumns
 from calkit.predictions import Predictions, not_predictions
 from calkit.shards import Shards
 
-__all__ = ["Calibrator"]
+__all__ = ["Calibrator", "ProbabilityCalibrator"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -77,6 +77,11 @@ class Calibrator(PredictionMap, ClassifierMixin, TransformerMixin, BaseEstimator
 
     classes_: NDArray[Any]
     fitted_on_pairs_: bool
+
+    @property
+    def needs_columns(self) -> tuple[str, ...]:
+        """Names of columns that must come with the rows, in the fit and after."""
+        return ()
 
     @abstractmethod
     def _fit(self, data: Predictions | Shards) -> None:
@@ -354,3 +359,15 @@ class Calibrator(PredictionMap, ClassifierMixin, TransformerMixin, BaseEstimator
                 "scores of the same classes."
             )
         return logits
+
+
+class ProbabilityCalibrator(Calibrator):
+    """Base of calibrators whose maps give probabilities, in :meth:`_proba`, and not their logarithms."""
+
+    @abstractmethod
+    def _proba(self, logits: Floats) -> Floats:
+        """Return probabilities of shape (b, K), in the precision of the logits."""
+
+    def _log_proba(self, logits: Floats) -> Floats:
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self._proba(logits)))

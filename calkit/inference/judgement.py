@@ -87,7 +87,8 @@ class Inference(Protocol):
     """A way to find what a metric's value is worth.
 
     Where its class has a `pairing`, differences of two models on the same rows are found from sums over folds of their
-    rows: ``"mean"`` of means, ``"gaps"`` of sums of absolute gaps. Without one, from the limits of each alone.
+    rows: ``"mean"`` of means, ``"share"`` of shares of rows, ``"gaps"`` of sums of absolute gaps. Without one, from the
+    limits of each alone.
     """
 
     @property

@@ -16,7 +16,15 @@ from calkit.inference.judgement import Judgement, Limits
 from calkit.inference.resampling import Resampling
 from calkit.stats import FoldSums, SquaredWeights, Statistic, View
 
-__all__ = ["MeanInference", "ProportionInference", "RatioInference", "clopper_pearson", "filled_folds", "skewed_limits"]
+__all__ = [
+    "MeanInference",
+    "ProportionInference",
+    "RatioInference",
+    "clopper_pearson",
+    "filled_folds",
+    "skewed_limits",
+    "skewed_p_value",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -44,7 +52,7 @@ class ProportionInference:
     statistic: Statistic[Any]
     parts: Callable[[Any], tuple[float, float]]
     between: Callable[[float, float], Limits] = _same
-    pairing: ClassVar[str] = "mean"
+    pairing: ClassVar[str] = "share"
     interval: ClassVar[str] = "exact (Clopper & Pearson)"
 
     def on(self, view: View) -> ProportionInference | None:
@@ -86,7 +94,7 @@ def filled_folds(sums: FoldSums) -> tuple[FloatArray, FloatArray]:
     return sums.weight[filled], sums.total[filled].reshape(int(filled.sum()), -1)
 
 
-def skewed_limits(value: float, influence: FloatArray, level: float) -> Limits | None:
+def skewed_limits(value: float, influence: FloatArray, level: float, *, skewness: float | None = None) -> Limits | None:
     """Return limits of a mean, or of a smooth function of means, that allow for the skewness of its rows.
 
     A few very wrong answers decide a mean of losses, so that it and its standard error err together. Hall's
@@ -99,6 +107,8 @@ def skewed_limits(value: float, influence: FloatArray, level: float) -> Limits |
     influence : ndarray of float64, shape (m,)
         What each of m independent parts of the rows adds to the error of the value, estimated: it sums to about 0.
     level : float
+    skewness : float, optional
+        By default that of the parts; 0 gives Student's t.
 
     Returns
     -------
@@ -122,7 +132,7 @@ def skewed_limits(value: float, influence: FloatArray, level: float) -> Limits |
         return None
     if squares == 0:
         return value, value
-    skewness = float((influence**3).sum()) / squares**1.5
+    skewness = _skewness(influence) if skewness is None else skewness
     t = special.stdtrit(m - 1, np.array([(1 + level) / 2, (1 - level) / 2]))
     if skewness:
         shift = skewness * (t - skewness / 6)
@@ -132,6 +142,30 @@ def skewed_limits(value: float, influence: FloatArray, level: float) -> Limits |
         t = 3 / skewness * root
     low, high = value - t * math.sqrt(squares * m / (m - 1))
     return min(float(low), value), max(float(high), value)
+
+
+def skewed_p_value(value: float, influence: FloatArray, *, skewness: float | None = None) -> float:
+    """Return the two-sided p-value of a mean of 0 that goes with :func:`skewed_limits`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.array([0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 3.2])
+    >>> influence = (rows - rows.mean()) / 8
+    >>> p_value = skewed_p_value(rows.mean(), influence)
+    >>> low, _ = skewed_limits(rows.mean(), influence, 1 - p_value)
+    >>> bool(abs(low) < 1e-12)
+    True
+    """
+    m, squares = len(influence), float((influence**2).sum())
+    skewness = _skewness(influence) if skewness is None else skewness
+    t = value / math.sqrt(squares * m / (m - 1))
+    t += skewness * (t**2 / 3 + 1 / 6) + skewness**2 * t**3 / 27
+    return 2 * float(special.stdtr(m - 1, -abs(t)))
+
+
+def _skewness(influence: FloatArray) -> float:
+    return float((influence**3).sum()) / float((influence**2).sum()) ** 1.5
 
 
 @dataclass(frozen=True)

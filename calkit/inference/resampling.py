@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
 from calkit.stats import Folds
 
 __all__ = ["Resampling"]
-
-# Numbers that a step of the resampling holds at a time.
-_STEP_NUMBERS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -65,30 +59,3 @@ class Resampling:
     def random(self) -> np.random.Generator:
         """A new generator of the outcomes that are drawn, the same for every metric."""
         return np.random.default_rng([self.seed, 7])
-
-    def draws(self, n_folds: int) -> Iterator[NDArray[np.float64]]:
-        """Yield how often each of `n_folds` folds is drawn, some replicates at a time: arrays of shape (r, n_folds).
-
-        They are the same for every metric.
-        """
-        if n_folds * self.n_resamples <= _STEP_NUMBERS:
-            yield _kept_counts(self.seed, n_folds, self.n_resamples)
-            return
-        random = np.random.default_rng([self.seed, n_folds])
-        step = max(1, min(self.n_resamples, _STEP_NUMBERS // n_folds))
-        for start in range(0, self.n_resamples, step):
-            yield _counts(random, n_folds, min(step, self.n_resamples - start))
-
-
-def _counts(random: np.random.Generator, n_folds: int, n: int) -> NDArray[np.float64]:
-    """Return how often each fold is drawn, of shape (n, n_folds)."""
-    drawn = random.integers(0, n_folds, (n, n_folds)) + n_folds * np.arange(n)[:, None]
-    return np.bincount(drawn.ravel(), minlength=n * n_folds).reshape(n, n_folds).astype(np.float64)
-
-
-@lru_cache(maxsize=1)
-def _kept_counts(seed: int, n_folds: int, n: int) -> NDArray[np.float64]:
-    """Return the same, kept for the next metric: 8 MB at most."""
-    counts = _counts(np.random.default_rng([seed, n_folds]), n_folds, n)
-    counts.flags.writeable = False
-    return counts

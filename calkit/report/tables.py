@@ -134,8 +134,8 @@ def made_rows(report: Report) -> list[tuple[str, str]]:
     if report.confidence_level is not None:
         level = f"{report.confidence_level * 100:g}\N{NO-BREAK SPACE}%"
         exact = "Clopper-Pearson for shares and for MCE, the law of the noise for other errors of bins"
-        exact += ", Student's t without the skewness of the rows for means"
-        drawn = f"a bootstrap of {report.n_resamples:,} resamples, seed {report.random_state}, for differences of means"
+        exact += ", Student's t without the skewness of the rows for means, and with it or not for differences"
+        drawn = f"{report.n_resamples:,} draws, seed {report.random_state}"
         rows.append(("intervals", f"{level}; {exact}; {drawn}"))
     return rows
 

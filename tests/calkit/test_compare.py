@@ -7,13 +7,14 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy.stats import norm
+from scipy.stats import norm, t, ttest_1samp
 
 import calkit
 from calkit.calibrators import get_calibrator
 from calkit.cli.app import cli
 from calkit.datasets import digits_path, load_digits_logits
 from calkit.errors import InputError, NotFoundError
+from calkit.inference.means import skewed_limits
 from calkit.inference.paired import OneSided, holm, mean_difference, square_and_add
 from calkit.plotting import ForestDisplay
 
@@ -62,14 +63,38 @@ def test_p_values_and_limits_never_contradict():
         assert found.p_value == pytest.approx(2 * norm.sf(gap / (0.1 / norm.ppf(0.975))))
 
 
-def test_mean_difference_is_the_paired_bootstrap():
+def test_a_difference_of_means_is_the_wider_of_two_intervals():
     rng = np.random.default_rng(0)
-    one, two = rng.random(50), rng.random(50)
-    draws = [np.stack([np.bincount(rng.integers(0, 50, 50), minlength=50) for _ in range(400)]).astype(float)]
-    found = mean_difference(one, two, np.ones(50), draws, 0.9)
-    means = (draws[0] @ (one - two)) / 50
-    assert found.value == pytest.approx((one - two).mean())
-    np.testing.assert_allclose([found.low, found.high], np.quantile(means, [0.05, 0.95]))
+    one, two = rng.random(50), rng.random(50) ** 4
+    gap = one - two
+    found = mean_difference(one, two, np.ones(50), 0.9)
+    student = ttest_1samp(gap, 0)
+    low, high = student.confidence_interval(0.9)
+    hall = skewed_limits(gap.mean(), (gap - gap.mean()) / 50, 0.9)
+    assert found.value == pytest.approx(gap.mean())
+    assert (found.low, found.high) == pytest.approx((min(low, hall[0]), max(high, hall[1])), abs=1e-12)
+    assert found.p_value >= student.pvalue - 1e-12
+
+
+def test_the_p_value_of_means_is_the_level_that_just_reaches_0():
+    rng = np.random.default_rng(0)
+    for shift in (-0.2, -0.1, 0.05, 0.2):
+        one = rng.gamma(0.3, 1, 60) - 0.3 + shift
+        p = mean_difference(one, np.zeros(60), np.ones(60), 0.95).p_value
+        inside, outside = (mean_difference(one, np.zeros(60), np.ones(60), 1 - p * f) for f in (0.999, 1.001))
+        assert inside.low <= 0 <= inside.high
+        assert outside.is_clear
+
+
+def test_shares_of_rows_that_all_agree_may_still_differ():
+    # Bonett & Price: one more row that differs either way.
+    same = mean_difference(np.ones(100), np.ones(100), np.ones(100), 0.95, 1.0)
+    assert same.value == 0
+    assert same.p_value == 1
+    assert same.high == pytest.approx(-same.low) == pytest.approx(t.ppf(0.975, 101) * 2**0.5 / 100, rel=0.01)
+    # Five rows that all differ in favour of one: McNemar's exact test says .0625.
+    five = mean_difference(np.r_[np.ones(5), np.zeros(195)], np.zeros(200), np.ones(200), 0.95, 1.0)
+    assert 0.05 < five.p_value < 0.08
 
 
 def test_values_are_those_of_evaluate(models):
@@ -86,7 +111,8 @@ def test_values_are_those_of_evaluate(models):
     assert found.differences["nll"]["temperature"].high < 0
     # A temperature changes no answer, so the error is the same on every row.
     error = found.differences["error"]["temperature"]
-    assert (error.value, error.low, error.high) == (0, 0, 0)
+    assert (error.value, error.p_value) == (0, 1)
+    assert error.high == pytest.approx(-error.low) == pytest.approx(2.8 / found.n_samples, rel=0.02)
     for each in found.differences.values():
         assert all(item.p_adjusted >= item.p_value for item in each.values())
 
@@ -225,11 +251,11 @@ def test_the_forest_shows_the_differences(models, no_pyplot_windows):
     bars = [line.get_xdata() for line in display.axes_[0].lines[1::2]]
     wanted = [[d.low * 100, d.high * 100] for d in found.differences["ece"].values()]
     np.testing.assert_allclose(bars, wanted)
-    frame = display.frame()
+    frame = display.columns()
     assert frame["model"] == ["temperature", "vector"] * 2
     evaluation = calkit.evaluate(models["before"], ["ece"], confidence_level=0.95)
     values = ForestDisplay.from_evaluations({"a": evaluation})
-    assert (values.frame()["low"][0], values.frame()["high"][0]) == evaluation.intervals["ece"]
+    assert (values.columns()["low"][0], values.columns()["high"][0]) == evaluation.intervals["ece"]
     with pytest.raises(InputError, match="is empty"):
         ForestDisplay.from_evaluations({})
 

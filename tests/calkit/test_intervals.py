@@ -15,7 +15,6 @@ import calkit
 from calkit.cli import cli
 from calkit.errors import InputError, UsageError
 from calkit.inference.means import skewed_limits
-from calkit.inference.resampling import Resampling
 from calkit.metrics import available_metrics, get_metric
 from calkit.metrics.base import METRICS as DEFINITIONS
 from calkit.metrics.catalogue import about
@@ -374,16 +373,6 @@ class TestCommandLine:
 def test_one_clear_error(options, error, message):
     with pytest.raises(error, match=message):
         calkit.evaluate(example(20), ["nll"], **options)
-
-
-def test_draws_come_in_steps():
-    few, many = (list(Resampling(0.9, 1000).draws(n_folds)) for n_folds in (50, 1 << 11))
-    assert len(few) == 1
-    assert len(many) > 1
-    for n_folds, draws in ((50, few), (1 << 11, many)):
-        whole = np.concatenate(draws)
-        assert whole.shape == (1000, n_folds)
-        assert set(whole.sum(axis=1)) == {n_folds}
 
 
 def test_printing():

@@ -395,7 +395,7 @@ class TestPage:
     def test_tells_how_it_was_made(self, runs, report, page):
         text = Page(page).text
         assert "15 bins (a, b] of equal width" in text
-        assert "a bootstrap of 1,000 resamples, seed 0" in text
+        assert "1,000 draws, seed 0" in text
         assert f"numpy {np.__version__}" in text
         assert "By this command" not in text
 

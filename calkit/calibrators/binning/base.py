@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from calkit.calibrators.base import Calibrator
+from calkit.calibrators.base import ProbabilityCalibrator
 from calkit.calibrators.binning.lookup import Tables
 from calkit.calibrators.binning.rows import Groups, LabelledRows, gather
 from calkit.calibrators.binning.table_export import export_table
@@ -33,22 +33,28 @@ _CURVES = 10
 _CURVE_POINTS = 400
 
 
-class OneVersusRestMaps(Calibrator):
+class OneVersusRestMaps(ProbabilityCalibrator):
     """Base of calibrators that map the probability of each class by itself, then divide by the sum.
 
     Of two classes, the probability of the second is mapped, and the first has the rest. A subclass fits in
-    :meth:`_fit_maps` and maps one class in :meth:`_map_class`. The subclass has a parameter `mix`.
+    :meth:`_fit_maps` and maps one class in :meth:`_map_class`.
+
+    Parameters
+    ----------
+    mix : {"laplace", "probmetrics", None}, default="laplace"
+        Share of the uniform law in the result.
     """
 
     supports: ClassVar[frozenset[str]] = frozenset({"weights", "shards", "pairs", "soft"})
     title: ClassVar[str]
-    mix: Any
-
     n_rows_: float
 
+    def __init__(self, mix: str | None = "laplace") -> None:
+        self.mix = mix
+
     @abstractmethod
-    def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
-        """Learn the map of each of the columns, problem by problem."""
+    def _fit_maps(self, rows: LabelledRows) -> None:
+        """Learn the map of each of the columns that have one, problem by problem."""
 
     @abstractmethod
     def _map_class(self, problem: int, x: Floats) -> Floats:
@@ -59,7 +65,7 @@ class OneVersusRestMaps(Calibrator):
             raise InputError(f"mix must be 'laplace', 'probmetrics' or None, but is {self.mix!r}.")
         rows = gather(data)
         self.n_rows_ = rows.total_weight
-        self._fit_maps(rows, [1] if rows.n_classes == 2 else list(range(rows.n_classes)))
+        self._fit_maps(rows)
 
     def _proba(self, logits: Any) -> Any:
         wide = logits.astype(np.float64, copy=False)
@@ -84,10 +90,6 @@ class OneVersusRestMaps(Calibrator):
         """Return how many rows' worth of the uniform distribution `mix` stands for."""
         per_class, in_all = MIXES[self.mix]
         return per_class * n_classes + in_all
-
-    def _log_proba(self, logits: Any) -> Any:
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self._proba(logits)))
 
     def _mapped(self, probs: Floats) -> Floats:
         if probs.shape[1] == 2:
@@ -163,8 +165,8 @@ class TableMaps(OneVersusRestMaps):
         check_is_fitted(self)
         export_table(self, path)
 
-    def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
-        self._keep([self._table_of(rows.against_rest(column)) for column in columns])
+    def _fit_maps(self, rows: LabelledRows) -> None:
+        self._keep([self._table_of(rows.against_rest(column)) for column in rows.mapped])
 
     def _table_of(self, groups: Groups) -> tuple[Floats, Floats]:
         # A class that is impossible in every row has nothing to learn from, and nothing to map.

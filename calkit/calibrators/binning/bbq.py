@@ -64,9 +64,6 @@ class BayesianBinning(TableMaps):
     title: ClassVar[str] = "Bayesian binning into quantiles"
     is_step: ClassVar[bool] = True
 
-    def __init__(self, mix: str | None = "laplace") -> None:
-        self.mix = mix
-
     def _fit_table(self, groups: Groups) -> tuple[Floats, Floats]:
         rows, positive = np.cumsum(groups.weight), np.cumsum(groups.positive)
         histograms, scores = [], []

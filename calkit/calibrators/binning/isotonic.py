@@ -68,20 +68,17 @@ class Isotonic(TableMaps):
 
     title: ClassVar[str] = "isotonic regression"
 
-    def __init__(self, mix: str | None = "laplace") -> None:
-        self.mix = mix
-
     def _fit_table(self, groups: Groups) -> tuple[Floats, Floats]:
         starts, means = isotonic_blocks(groups)
         ends = np.stack([groups.score[starts[:-1]], groups.score[starts[1:] - 1]], axis=1)
         return _without_repeats(ends.ravel(), np.repeat(means, 2))
 
-    def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
+    def _fit_maps(self, rows: LabelledRows) -> None:
         plain = rows.weight is None and rows.votes is None and rows.impossible is None
-        if plain and len(columns) > 1:
+        if plain and rows.n_classes > 2:
             self._keep([_without_repeats(*table) for table in _all_classes(rows.probs, rows.y_true)])
         else:
-            super()._fit_maps(rows, columns)
+            super()._fit_maps(rows)
 
 
 @register_calibrator("centred-isotonic", aliases=("centered-isotonic",))
@@ -115,9 +112,6 @@ class CentredIsotonic(TableMaps):
     """
 
     title: ClassVar[str] = "centred isotonic regression"
-
-    def __init__(self, mix: str | None = "laplace") -> None:
-        self.mix = mix
 
     def _fit_table(self, groups: Groups) -> tuple[Floats, Floats]:
         starts, means = isotonic_blocks(groups)

@@ -57,9 +57,6 @@ class NearIsotonic(TableMaps):
 
     title: ClassVar[str] = "ensemble of near-isotonic regressions"
 
-    def __init__(self, mix: str | None = "laplace") -> None:
-        self.mix = mix
-
     def _fit_table(self, groups: Groups) -> tuple[Floats, Floats]:
         penalty = np.log(max(groups.total_weight, 2.0))
 

@@ -61,6 +61,11 @@ class LabelledRows:
         """Sum of the weights."""
         return float(len(self.probs) if self.weight is None else self.weight.sum())
 
+    @property
+    def mapped(self) -> range:
+        """Columns that have a map of their own: of two classes the second, else all."""
+        return range(1, 2) if self.n_classes == 2 else range(self.n_classes)
+
     def outcome(self, column: int) -> Floats:
         """Return whether the class of a column is the true one, or its share of the votes; shape (n,)."""
         if self.votes is not None:

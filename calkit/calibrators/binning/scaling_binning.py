@@ -74,10 +74,10 @@ class ScalingBinning(TableMaps):
         self.n_bins = n_bins
         self.mix = mix
 
-    def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
+    def _fit_maps(self, rows: LabelledRows) -> None:
         as_n_bins(self.n_bins)
         lines, tables = [], []
-        for column in columns:
+        for column in rows.mapped:
             groups = rows.against_rest(column)
             line = fit_sigmoid(groups) if len(groups) else (1.0, 0.0)
             lines.append(line)

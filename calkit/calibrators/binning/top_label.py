@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.calibrators.base import Calibrator
+from calkit.calibrators.base import ProbabilityCalibrator
 from calkit.calibrators.binning.histogram import equal_mass_edges, histogram_table
 from calkit.calibrators.binning.lookup import Tables
 from calkit.calibrators.binning.rows import gather, group_scores
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 @register_calibrator("top-label-histogram")
-class TopLabelHistogram(Calibrator):
+class TopLabelHistogram(ProbabilityCalibrator):
     """Histogram binning of the confidence, one histogram for each predicted class.
 
     What it gives is calibrated for "among the rows where the classifier says *cat* with 0.9", not only "among the rows
@@ -123,10 +123,6 @@ class TopLabelHistogram(Calibrator):
         probs *= ((1 - found) / np.where(rest > 0, rest, 1))[:, None]
         probs[every, predicted] = found
         return probs.astype(logits.dtype, copy=False)
-
-    def _log_proba(self, logits: Any) -> Any:
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self._proba(logits)))
 
     def _check_state(self) -> None:
         splits, values = np.asarray(self.splits_), self.values_

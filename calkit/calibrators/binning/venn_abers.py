@@ -35,7 +35,7 @@ class VennAbersMaps(OneVersusRestMaps):
     splits_: Any
 
     def __init__(self, mix: str | None = None) -> None:
-        self.mix = mix
+        super().__init__(mix)
 
     #: Whether scores are probabilities, most of them tiny.
     _logarithmic: ClassVar[bool] = True
@@ -161,8 +161,8 @@ class VennAbers(VennAbersMaps):
         members[0]._mix_in(probs, impossible, float(np.mean([member.n_rows_ for member in members])))
         return probs
 
-    def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:
-        self._take([rows.against_rest(column) for column in columns])
+    def _fit_maps(self, rows: LabelledRows) -> None:
+        self._take([rows.against_rest(column) for column in rows.mapped])
 
     def _n_problems(self) -> int:
         return 1 if len(self.classes_) == 2 else len(self.classes_)

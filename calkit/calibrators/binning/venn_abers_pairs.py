@@ -68,7 +68,7 @@ class OneVsOneVennAbers(VennAbersMaps):
     title: ClassVar[str] = "Venn-Abers prediction by pairs"
     _logarithmic: ClassVar[bool] = False
 
-    def _fit_maps(self, rows: LabelledRows, columns: list[int]) -> None:  # noqa: ARG002 - pairs, not columns
+    def _fit_maps(self, rows: LabelledRows) -> None:
         self._take(list(_pairs(rows)))
 
     def _n_problems(self) -> int:

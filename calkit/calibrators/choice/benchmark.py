@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from calkit.calibrators.base import Floats
+from calkit.calibrators.choice.sample import at_least_floor, floored, in_memory
 from calkit.calibrators.inputs import as_binary
 from calkit.calibrators.registration import CALIBRATORS, available_calibrators, get_calibrator
 from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageError
@@ -29,9 +29,6 @@ __all__ = [
     "trials_of",
     "usable_calibrators",
 ]
-
-# Probabilities count as no less than this, before and after, so that one row cannot decide.
-_FLOOR = 1e-7
 
 # Fitted to something else than labelled rows alone.
 _SPECIAL = ("identity", "teacher", "by-column")
@@ -265,11 +262,8 @@ def _rows_of(predictions: Predictions) -> tuple[Floats, NDArray[np.intp]]:
     if predictions.sample_weight is not None or predictions.votes is not None:
         raise InputError("trials are of rows that count alike, with one label each; leave weights and soft labels out.")
     data = as_binary(predictions) if predictions.kind == "confidence" else predictions
-    blocks = list(data.logits().blocks())
-    for block in blocks:
-        block.check()
-    logits = np.concatenate([block.scores for block in blocks]).astype(np.float64)
-    return _floored(log_softmax(logits, axis=1)), np.concatenate([block.require_labels() for block in blocks])
+    logits, y = in_memory(data.logits())
+    return floored(logits.astype(np.float64)), y
 
 
 def usable_calibrators(n_classes: int, names: Sequence[str] | None = None) -> list[str]:
@@ -297,11 +291,7 @@ def _tried(
     except CalkitError as error:
         raise UsageError(f"{name} cannot be fitted to {len(fit)} rows of {where}: {error}") from error
     seconds = time.process_time() - start
-    return _scored(_floored(calibrator.predict_log_proba(logits[test])), y[test], seconds)
-
-
-def _floored(log_proba: Floats) -> Floats:
-    return np.asarray(log_softmax(np.maximum(log_proba, np.log(_FLOOR)), axis=1))
+    return _scored(at_least_floor(calibrator.predict_log_proba(logits[test])), y[test], seconds)
 
 
 def _scored(log_proba: Floats, y: NDArray[np.intp], seconds: float) -> TrialScores:

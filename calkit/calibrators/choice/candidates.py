@@ -184,7 +184,7 @@ class _Fit:
         coef, thetas = [_pair(np.array([0, 1 / self._beta, 0, 0, 0])), _pair(np.array([0, 1.0, 0, 0, 0]))], []
         for columns in list(_BINARY.values())[1:]:
             mapping = _DesignMap(columns)
-            theta = self._solved(mapping, mapping.penalty(0, self._weight), mapping.identity(), self._kept())
+            theta = self._solved(mapping, mapping.penalty(self._weight), mapping.identity(), self._kept())
             full = np.zeros(5)
             full[list(columns)] = theta
             coef.append(_pair(full))
@@ -213,8 +213,8 @@ class _Fit:
         self, mapping: LinearMap, penalty: Penalty, start: NDArray[np.float64], kept: Kept
     ) -> NDArray[np.float64]:
         totals = DataTotals(np.array([self._weight]), 1.0, None)
-        problem = Problem(self._data, Model(mapping, self._beta, kept=kept), totals, _TOL)
-        return problem.minimise(penalty, start).theta
+        problem = Problem(self._data, Model(mapping, self._beta, kept=kept), totals, _TOL, start)
+        return problem.minimise(penalty).theta
 
 
 def _pair(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,7 +230,7 @@ def _map_and_penalty(name: str, k: int, weight: float) -> tuple[LinearMap, Penal
         table[:, -1] = table[np.arange(k), np.arange(k)] = ridge
         return (mapping := _CentredMatrix(k)), Penalty(table.ravel(), mapping.identity())
     if name == "svs":
-        return (classes := _CentredClasses(k)), Penalty(np.full(2 * k, ridge), classes.identity())
+        return (classes := _CentredClasses(k)), Penalty.towards_identity(classes, ridge)
     biases = _Biases(k)
     return biases, Penalty(np.full(2 * k, ridge), biases.identity(), np.repeat([False, True], k))
 
@@ -245,9 +245,9 @@ class _DesignMap(BinaryMap):
     def identity(self) -> NDArray[np.float64]:
         return np.isin(self.columns, (1, 3, 4)).astype(float)
 
-    def penalty(self, fold: int, weight: float) -> Penalty:  # noqa: ARG002 - the same for all folds
+    def penalty(self, weight: float) -> Penalty:
         """Return the penalty for rows of some weight."""
-        return Penalty(np.full(len(self.columns), 2 / weight), self.identity())
+        return Penalty.towards_identity(self, 2 / weight)
 
     def basis(self, block: Block) -> Floats:
         return np.ascontiguousarray(binary_design(block.x[:, 1] - block.x[:, 0])[:, list(self.columns)])

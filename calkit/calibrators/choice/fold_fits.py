@@ -137,13 +137,13 @@ class _Part:
 
 
 def fold_parameters_one_by_one(
-    mapping: LinearMap, rows: FoldRows, betas: Vector, theta: Vector, penalty_of: Callable[[int, float], Penalty]
+    mapping: LinearMap, rows: FoldRows, betas: Vector, theta: Vector, penalty_of: Callable[[float], Penalty]
 ) -> list[Vector]:
     """The same for a map of few parameters whose features depend on the inverse temperature of each fold."""
     found = []
     for fold, beta in enumerate(betas.tolist()):
         block = rows.block(rows.folds != fold, mapping, beta)
-        rest = _Rest(mapping, block, penalty_of(fold, block.total))
+        rest = _Rest(mapping, block, penalty_of(block.total))
         found.append(rest.fitted(theta, _at(mapping, theta, block), _Dense(rest, None)))
     return found
 
@@ -296,12 +296,8 @@ class _Products:
         rest = self._rest
 
         def product(v: Vector) -> Vector:
-            t = rest.mapping.push(v.astype(point.p.dtype), rest.block)
-            t *= point.p
-            t -= point.p * (t @ np.ones(t.shape[1], t.dtype))[:, None]
-            if rest.block.weight is not None:
-                t *= rest.block.weight.astype(t.dtype)[:, None]
-            return rest.mapping.pull(t, rest.block).astype(np.float64) / rest.weight + 2 * rest.penalty.ridge * v
+            found = rest.mapping.product(point.p, v.astype(point.p.dtype), rest.block)
+            return found.astype(np.float64) / rest.weight + 2 * rest.penalty.ridge * v
 
         moved = gradient if held is None else gradient + product(held)
         v = _on(

@@ -17,7 +17,7 @@ from calkit.predictions import Predictions
 from calkit.shards import Shards
 from calkit.stats import Rows, Statistic, summarize
 
-__all__ = ["FLOOR", "Sample", "floored", "sample_of", "with_floor"]
+__all__ = ["FLOOR", "Sample", "at_least_floor", "floored", "in_memory", "sample_of", "with_floor"]
 
 #: Probabilities count as no less than this: trees and neighbours say 0 of what they have not seen.
 FLOOR = 1e-7
@@ -25,7 +25,20 @@ FLOOR = 1e-7
 
 def floored(logits: Floats) -> Floats:
     """Return log-probabilities of at least the floor, normalised again."""
-    return np.asarray(log_softmax(np.maximum(log_softmax(logits, axis=1), np.log(FLOOR)), axis=1))
+    return at_least_floor(log_softmax(logits, axis=1))
+
+
+def at_least_floor(log_proba: Floats) -> Floats:
+    """The same of log-probabilities."""
+    return np.asarray(log_softmax(np.maximum(log_proba, np.log(FLOOR)), axis=1))
+
+
+def in_memory(data: Predictions) -> tuple[Floats, NDArray[np.intp]]:
+    """Return the scores and the labels of all rows, checked."""
+    blocks = list(data.blocks())
+    for block in blocks:
+        block.check()
+    return np.concatenate([b.scores for b in blocks]), np.concatenate([b.require_labels() for b in blocks])
 
 
 def with_floor(data: Predictions | Shards) -> Predictions | Shards:

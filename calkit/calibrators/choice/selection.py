@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.choice.folds import row_hashes, stratified_folds
 from calkit.calibrators.choice.pool import Gain, gain_of
+from calkit.calibrators.choice.sample import at_least_floor, in_memory
 from calkit.calibrators.registration import CALIBRATORS, get_calibrator
 from calkit.errors import CalibrationWarning, InputError, UsageError
 from calkit.labels import TrueColumns
@@ -34,9 +33,6 @@ DEFAULT_CANDIDATES = (
     "ets",
     "auto",
 )
-
-# Held-out probabilities count as no less than this, so that one row cannot decide.
-_FLOOR = 1e-7
 
 
 @dataclass(frozen=True)
@@ -179,14 +175,9 @@ class _HeldOut:
     """Rows in folds that depend on the rows alone."""
 
     def __init__(self, data: Predictions, cv: int) -> None:
-        blocks = list(data.blocks())
-        for block in blocks:
-            block.check()
-        self.scores = np.concatenate([block.scores for block in blocks])
-        self.y: NDArray[np.intp] = np.concatenate([block.require_labels() for block in blocks])
+        self.scores, self.y = in_memory(data)
         self._weighted = data.sample_weight is not None
-        weights: Sequence[Any] = [np.ones(len(b)) if b.sample_weight is None else b.sample_weight for b in blocks]
-        self.weight = np.concatenate(weights)
+        self.weight = np.ones(len(self.y)) if data.sample_weight is None else data.sample_weight
         self.folds = stratified_folds(row_hashes(self.scores), self.y, cv)
         if len(np.unique(self.folds)) < cv:
             raise InputError(f"there are fewer different rows than the {cv} folds; take fewer folds, or more rows.")
@@ -202,7 +193,7 @@ class _HeldOut:
                 warnings.simplefilter("ignore", CalibrationWarning)
                 calibrator.fit_predictions(self._predictions(rest))
             found[own] = calibrator.predict_log_proba(self.scores[own].astype(np.float64))
-        return np.asarray(log_softmax(np.maximum(found, np.log(_FLOOR)), axis=1))
+        return at_least_floor(found)
 
     def _predictions(self, rows: NDArray[np.bool_]) -> Predictions:
         weight = self.weight[rows] if self._weighted else None

@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.description import Description, FittedValue, terms
-from calkit.calibrators.parametric.base import Parametric, as_ridge
+from calkit.calibrators.parametric.base import Parametric, Ridged
 from calkit.calibrators.parametric.features import Block
 from calkit.calibrators.parametric.maps import LinearMap, PerRowMap
-from calkit.calibrators.parametric.problem import Penalty
-from calkit.calibrators.parametric.totals import DataTotals
 from calkit.calibrators.registration import register_calibrator
 
 __all__ = ["AdaptiveTemperatureScaling"]
@@ -52,7 +50,7 @@ class _AdaptiveMap(PerRowMap):
 
 
 @register_calibrator("adaptive-temperature")
-class AdaptiveTemperatureScaling(Parametric):
+class AdaptiveTemperatureScaling(Ridged):
     r"""Adaptive temperature scaling: the inverse temperature of a row depends on its probabilities.
 
     .. math:: 1 / T_i = θ_0 + \sum_{j=1}^{3} θ_j x_{i(j)} + θ_4 \sum_k p_{ik} x_{ik}
@@ -99,28 +97,15 @@ class AdaptiveTemperatureScaling(Parametric):
 
     keeps_order: ClassVar[bool] = True
     _title: ClassVar[str] = "adaptive temperature scaling"
-    _state: ClassVar[tuple[str, ...]] = ("coef_", *Parametric._certificate)
+    _parameters: ClassVar[tuple[str, ...]] = ("coef_",)
+    _state: ClassVar[tuple[str, ...]] = (*_parameters, *Parametric._certificate)
     _temperature_first: ClassVar[bool] = True
     _is_per_class: ClassVar[bool] = False
 
     coef_: NDArray[np.float64]
 
-    def __init__(self, ridge: float | None = None, tol: float = 1e-9) -> None:
-        self.ridge = ridge
-        self.tol = tol
-
     def _map(self, n_classes: int) -> LinearMap:
         return _AdaptiveMap(n_classes)
-
-    def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map(totals.n_classes).identity()
-        return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
-
-    def _unpack(self, theta: NDArray[np.float64]) -> None:
-        self.coef_ = theta
-
-    def _pack(self) -> NDArray[np.float64]:
-        return self.coef_
 
     def describe(self) -> Description:
         """Return the first temperature and the coefficients."""

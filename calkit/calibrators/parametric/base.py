@@ -14,7 +14,7 @@ from calkit.calibrators.base import Calibrator
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula
 from calkit.calibrators.nll_root import nll_root
-from calkit.calibrators.parametric.features import Block, Kept, log_probabilities, softmax_in_place
+from calkit.calibrators.parametric.features import Block, Kept, log_probabilities, row_slices, softmax_in_place
 from calkit.calibrators.parametric.maps import LinearMap
 from calkit.calibrators.parametric.objective import Model, can_be_kept
 from calkit.calibrators.parametric.problem import Penalty, Problem
@@ -26,7 +26,7 @@ from calkit.predictions import Predictions
 from calkit.shards import Shards
 from calkit.stats import summarize
 
-__all__ = ["DEFAULT_RIDGE", "Parametric", "Penalty", "as_ridge", "as_strength", "truth_is_possible"]
+__all__ = ["DEFAULT_RIDGE", "Parametric", "Penalty", "Ridged", "as_strength", "truth_is_possible"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -38,9 +38,6 @@ _FIRST_ROWS = 500
 
 # Logits that ask for a larger factor leave log-probabilities that do not differ.
 _MOST_SHARP = 1e6
-
-# How many rows are mapped at a time.
-_PIECE_BYTES = 1 << 18
 
 
 class Parametric(Calibrator):
@@ -79,6 +76,8 @@ class Parametric(Calibrator):
         "n_passes_",
         "converged_",
     )
+    #: Names of the attributes that hold the parameters.
+    _parameters: ClassVar[tuple[str, ...]]
     #: Whether one temperature, of least log-loss, comes before the map.
     _temperature_first: ClassVar[bool] = False
     #: Whether a part 1/(n+1) of the uniform distribution is mixed in before the logarithm.
@@ -108,19 +107,20 @@ class Parametric(Calibrator):
     def _penalty(self, totals: DataTotals) -> Penalty:
         """Return the penalty for such data."""
 
-    @abstractmethod
     def _unpack(self, theta: NDArray[np.float64]) -> None:
-        """Set the named attributes from the parameters."""
+        """Set the attributes of `_parameters` from θ: by default parts of equal length."""
+        for name, part in zip(self._parameters, np.split(theta, len(self._parameters)), strict=True):
+            setattr(self, name, part)
 
-    @abstractmethod
     def _pack(self) -> NDArray[np.float64]:
-        """Return the parameters made of the named attributes."""
+        """Return θ made of the attributes of `_parameters`."""
+        return np.concatenate([np.atleast_1d(getattr(self, name)) for name in self._parameters])
 
-    def _targets(self, totals: DataTotals) -> NDArray[np.float64] | None:  # noqa: ARG002 - for subclasses
-        """Return the shares of the classes (K, K) that true classes stand for; None for themselves."""
-        return None
+    def _model(self, totals: DataTotals, kept: Kept) -> Model:
+        """Return how features and labels are made."""
+        return Model(self._map(totals.n_classes), self.inverse_temperature_, self.mix_, kept=kept)
 
-    def _choose(self, problem: Problem, start: NDArray[np.float64]) -> Penalty:  # noqa: ARG002 - for subclasses
+    def _choose(self, problem: Problem) -> Penalty:
         """Return the penalty, after looking for its strength where the data are to tell."""
         return self._penalty(problem.totals)
 
@@ -134,18 +134,16 @@ class Parametric(Calibrator):
         beta = 1 / root.temperature
         self.inverse_temperature_ = beta if self._temperature_first else 1.0
         self.mix_ = 1 / (totals.weight + 1) if self._mixes else 0.0
-        kept = Kept(active=can_be_kept(data))
-        mapping = self._map(totals.n_classes)
-        model = Model(mapping, self.inverse_temperature_, self.mix_, self._targets(totals), kept=kept)
-        problem = Problem(data, model, totals, tol)
+        model = self._model(totals, Kept(active=can_be_kept(data)))
         is_usable = root.outcome == "converged" and beta < _MOST_SHARP
         start = first.center * beta if is_usable and not self._temperature_first else first.center
         start = start if first.free is None else np.where(first.free, start, first.center)
-        solution = self._solve(problem, self._choose(problem, start), start)
+        problem = Problem(data, model, totals, tol, start)
+        solution = self._solve(problem, self._choose(problem))
         self.n_passes_ = problem.n_passes + (root.n_passes if sample is data else 0)
         self._unpack(solution.theta)
 
-    def _solve(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64]) -> Solution:
+    def _solve(self, problem: Problem, penalty: Penalty) -> Solution:
         """Minimise; with a small ridge, and a warning, where the data do not determine the parameters."""
         totals = problem.totals
         default = DEFAULT_RIDGE if getattr(self, "ridge", None) is None and not penalty.ridge.all() else 0.0
@@ -153,7 +151,7 @@ class Parametric(Calibrator):
         self.ridge_, solution = 0.0, None
         if not (default and len(absent)):
             least = -np.inf if penalty.ridge.any() else np.log(2) * totals.least_weight / totals.weight
-            solution = self._minimise(problem, penalty, start, least)
+            solution = self._minimise(problem, penalty, least)
         if default and (solution is None or solution.outcome == "undetermined"):
             why = _absent_classes(absent) if len(absent) else "the data can be separated, or their scores hardly differ"
             self._warn(
@@ -162,7 +160,7 @@ class Parametric(Calibrator):
             )
             self.ridge_ = default
             ridge = np.where(penalty.ridge > 0, penalty.ridge, default)
-            solution = self._minimise(problem, Penalty(ridge, penalty.center, penalty.free), start, -np.inf)
+            solution = self._minimise(problem, replace(penalty, ridge=ridge), -np.inf)
         assert solution is not None  # noqa: S101 - one of the two branches has run
         self._certify(solution)
         return solution
@@ -184,8 +182,8 @@ class Parametric(Calibrator):
                 "larger penalty helps where the data hardly determine the parameters."
             )
 
-    def _minimise(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64], least: float) -> Solution:
-        return problem.minimise(penalty, start, least=least)
+    def _minimise(self, problem: Problem, penalty: Penalty, least: float) -> Solution:
+        return problem.minimise(penalty, least=least)
 
     def _warn(self, message: str) -> None:
         warnings.warn(message, CalibrationWarning, stacklevel=6)
@@ -198,13 +196,10 @@ class Parametric(Calibrator):
 
     def _mapped(self, logits: Floats, finish: Any) -> Floats:
         """Return what `finish` makes of the mapped logits, piece by piece."""
-        n, n_classes = logits.shape
         out = np.empty(logits.shape, logits.dtype)
         parameters = self._pack().astype(logits.dtype)
-        step = max(32, _PIECE_BYTES // (logits.dtype.itemsize * n_classes))
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            for start in range(0, n, step):
-                part = slice(start, start + step)
+            for part in row_slices(len(logits), logits[:1].nbytes or 1):
                 out[part] = finish(self._map_piece(logits[part], parameters))
         return out
 
@@ -241,6 +236,24 @@ class Parametric(Calibrator):
         return (f"The data do not determine all parameters; a ridge of {self.ridge_:g} on them was added.",)
 
 
+class Ridged(Parametric):
+    """Base of those with a ridge of the user's choice, by default none.
+
+    Parameters
+    ----------
+    ridge : float, optional
+    tol : float, default=1e-9
+    """
+
+    def __init__(self, ridge: float | None = None, tol: float = 1e-9) -> None:
+        self.ridge = ridge
+        self.tol = tol
+
+    def _penalty(self, totals: DataTotals) -> Penalty:
+        ridge = 0.0 if self.ridge is None else as_strength("ridge", self.ridge)
+        return Penalty.towards_identity(self._map(totals.n_classes), ridge)
+
+
 def truth_is_possible(data: Predictions | Shards) -> DataTotals:
     """Return the totals of the data, in the pass that checks the scores.
 
@@ -258,11 +271,6 @@ def truth_is_possible(data: Predictions | Shards) -> DataTotals:
             "number of their precision."
         )
     return found
-
-
-def as_ridge(value: float | None) -> float:
-    """Return a ridge; None stands for 0."""
-    return 0.0 if value is None else as_strength("ridge", value)
 
 
 def as_strength(name: str, value: Any, *, positive: bool = False) -> float:

@@ -8,18 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.description import Description, FittedValue
-from calkit.calibrators.parametric.base import Parametric, as_ridge
+from calkit.calibrators.parametric.base import Parametric, Ridged
 from calkit.calibrators.parametric.inverse import LinearInverse
 from calkit.calibrators.parametric.maps import LinearMap, PerClassMap
-from calkit.calibrators.parametric.problem import Penalty
-from calkit.calibrators.parametric.totals import DataTotals
 from calkit.calibrators.registration import register_calibrator
 
 __all__ = ["BiasCorrectedTemperatureScaling"]
 
 
 @register_calibrator("bcts")
-class BiasCorrectedTemperatureScaling(LinearInverse, Parametric):
+class BiasCorrectedTemperatureScaling(LinearInverse, Ridged):
     r"""Bias-corrected temperature scaling: one temperature, and a bias for each class.
 
     .. math:: u_k = \log p_k / T + b_k
@@ -60,27 +58,17 @@ class BiasCorrectedTemperatureScaling(LinearInverse, Parametric):
     """
 
     _title: ClassVar[str] = "bias-corrected temperature scaling"
-    _state: ClassVar[tuple[str, ...]] = ("scale_", "bias_", *Parametric._certificate)
+    _parameters: ClassVar[tuple[str, ...]] = ("scale_", "bias_")
+    _state: ClassVar[tuple[str, ...]] = (*_parameters, *Parametric._certificate)
 
     scale_: float
     bias_: NDArray[np.float64]
 
-    def __init__(self, ridge: float | None = None, tol: float = 1e-9) -> None:
-        self.ridge = ridge
-        self.tol = tol
-
     def _map(self, n_classes: int) -> LinearMap:
         return PerClassMap(n_classes, tied=True)
 
-    def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map(totals.n_classes).identity()
-        return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
-
     def _unpack(self, theta: NDArray[np.float64]) -> None:
         self.scale_, self.bias_ = float(theta[0]), theta[1:]
-
-    def _pack(self) -> NDArray[np.float64]:
-        return np.concatenate([[self.scale_], self.bias_])
 
     def describe(self) -> Description:
         """Return the inverse temperature, and how many biases there are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -97,13 +98,11 @@ class BetaCalibration(RisingInverse, Binary):
     def _map(self, n_classes: int) -> LinearMap:
         return _BetaMap(n_classes)
 
-    def _minimise(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64], least: float) -> Solution:
+    def _minimise(self, problem: Problem, penalty: Penalty, least: float) -> Solution:
         found: list[Solution] = []
         for face in _FACES:
             free = np.array(face)
-            solution = problem.minimise(
-                Penalty(penalty.ridge, penalty.center, free), np.where(free, start, 0.0), least=least
-            )
+            solution = problem.minimise(replace(penalty, free=free), np.where(free, problem.start, 0.0), least=least)
             if (solution.theta >= 0)[1:].all():
                 found.append(solution)
                 if free.all():

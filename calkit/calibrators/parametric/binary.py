@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.description import Curve, Description, FittedValue, terms
-from calkit.calibrators.parametric.base import Parametric, as_ridge
+from calkit.calibrators.parametric.base import Parametric, Ridged
 from calkit.calibrators.parametric.features import Block, log_probabilities
 from calkit.calibrators.parametric.maps import BinaryMap, Features
-from calkit.calibrators.parametric.problem import Penalty
-from calkit.calibrators.parametric.totals import DataTotals
 
 __all__ = ["Binary", "PolynomialMap"]
 
@@ -53,34 +51,21 @@ class PolynomialMap(BinaryMap):
         return np.stack([s**power for power in range(self.degree + 1)], axis=1)
 
 
-class Binary(Parametric):
+class Binary(Ridged):
     """Base of calibrators of two classes.
 
     A subclass has a map of few features, and lists names of their coefficients in `_names`.
     """
 
     supports: ClassVar[frozenset[str]] = Parametric.supports | {"pairs"}
-    _state: ClassVar[tuple[str, ...]] = ("coef_", *Parametric._certificate)
+    _parameters: ClassVar[tuple[str, ...]] = ("coef_",)
+    _state: ClassVar[tuple[str, ...]] = (*_parameters, *Parametric._certificate)
     binary_only: ClassVar[bool] = True
     _names: ClassVar[tuple[str, ...]]
     #: What the coefficients multiply.
     _symbols: ClassVar[tuple[str, ...]] = ("", "s", "s²")
 
     coef_: NDArray[np.float64]
-
-    def __init__(self, ridge: float | None = None, tol: float = 1e-9) -> None:
-        self.ridge = ridge
-        self.tol = tol
-
-    def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map(totals.n_classes).identity()
-        return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
-
-    def _unpack(self, theta: NDArray[np.float64]) -> None:
-        self.coef_ = theta
-
-    def _pack(self) -> NDArray[np.float64]:
-        return self.coef_
 
     def _mapped_logit(self, s: Floats) -> Floats:
         """Return what the logit s of class 1 becomes."""

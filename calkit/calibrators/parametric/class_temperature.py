@@ -68,7 +68,8 @@ class ClassTemperatureScaling(Parametric):
 
     keeps_order: ClassVar[bool] = True
     _title: ClassVar[str] = "class-wise temperature scaling"
-    _state: ClassVar[tuple[str, ...]] = ("weights_", *Parametric._certificate)
+    _parameters: ClassVar[tuple[str, ...]] = ("weights_",)
+    _state: ClassVar[tuple[str, ...]] = (*_parameters, *Parametric._certificate)
     _temperature_first: ClassVar[bool] = True
 
     weights_: NDArray[np.float64]
@@ -81,18 +82,17 @@ class ClassTemperatureScaling(Parametric):
         return PerPredictionMap(n_classes)
 
     def _penalty(self, totals: DataTotals) -> Penalty:
-        center = np.ones(totals.n_classes)
-        return Penalty(center * as_strength("strength", self.strength, positive=True) / totals.weight, center)
+        ridge = as_strength("strength", self.strength, positive=True) / totals.weight
+        return Penalty.towards_identity(self._map(totals.n_classes), ridge)
 
-    def _minimise(self, problem: Problem, penalty: Penalty, start: NDArray[np.float64], least: float) -> Solution:
-        solution = super()._minimise(problem, penalty, start, least)
+    def _minimise(self, problem: Problem, penalty: Penalty, least: float) -> Solution:
+        solution = super()._minimise(problem, penalty, least)
         low = solution.theta < _LEAST
         if not low.any():
             return solution
         # Each parameter has rows of its own, so those at the bound leave the others where they are.
-        return super()._minimise(
-            problem, Penalty(penalty.ridge, penalty.center, ~low), np.where(low, _LEAST, solution.theta), least
-        )
+        bounded = np.where(low, _LEAST, solution.theta)
+        return problem.minimise(replace(penalty, free=~low), bounded, least=least)
 
     def describe(self) -> Description:
         """Return the temperature of all, and those of predicted classes: of few each, of many the range."""
@@ -103,9 +103,3 @@ class ClassTemperatureScaling(Parametric):
         else:
             listed = f"T from {each.min():.4g} to {each.max():.4g}, median {np.median(each):.4g}"
         return replace(found, equation=f"p = softmax(z / T(c)), c the predicted class, {listed}")
-
-    def _unpack(self, theta: NDArray[np.float64]) -> None:
-        self.weights_ = theta
-
-    def _pack(self) -> NDArray[np.float64]:
-        return self.weights_

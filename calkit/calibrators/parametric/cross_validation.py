@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from calkit.calibrators.parametric.features import Kept, Split
 from calkit.calibrators.parametric.objective import can_be_kept
 from calkit.calibrators.parametric.problem import Penalty, Problem
@@ -21,9 +18,7 @@ _TOL = 1e-6
 _RISES = 2
 
 
-def choose_penalty(
-    problem: Problem, path: Mapping[float, Penalty], start: NDArray[np.float64], n_folds: int, n_used: int
-) -> float:
+def choose_penalty(problem: Problem, path: Mapping[float, Penalty], n_folds: int, n_used: int) -> float:
     """Return the key of the penalty with the least log-loss of rows held out.
 
     Parameters
@@ -31,7 +26,6 @@ def choose_penalty(
     problem : Problem
     path : mapping of float to Penalty
         From strong to weak. Each fit begins where the one before ended, and the path ends where the loss rises.
-    start : ndarray of shape (P,)
     n_folds : int
     n_used : int
         How many of the folds are held out in turn.
@@ -41,7 +35,7 @@ def choose_penalty(
     float
         The first key if the rows do not make two folds.
     """
-    folds = [_Fold(problem, start, Split(fold, n_folds), n_used) for fold in range(n_used)]
+    folds = [_Fold(problem, Split(fold, n_folds), n_used) for fold in range(n_used)]
     folds = [fold for fold in folds if fold.is_usable]
     losses: dict[float, float] = {}
     rises = 0
@@ -57,15 +51,15 @@ def choose_penalty(
 class _Fold:
     """A fold held out, and the last fit to the rest."""
 
-    def __init__(self, problem: Problem, start: NDArray[np.float64], split: Split, n_side_by_side: int) -> None:
+    def __init__(self, problem: Problem, split: Split, n_side_by_side: int) -> None:
         kept = Kept(active=can_be_kept(problem.data, n_times=n_side_by_side))
         self._rest = replace(problem, model=replace(problem.model, split=split, kept=kept), tol=_TOL, n_passes=0)
         held_out = replace(split, held_out=True)
         self._held_out = replace(
             problem, model=replace(problem.model, split=held_out, kept=Kept(active=False)), n_passes=0
         )
-        self._theta = start
-        _, weight = self._held_out.losses(start)
+        self._theta = problem.start
+        _, weight = self._held_out.losses(problem.start)
         self.is_usable = 0 < weight < problem.totals.weight
 
     @property

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.calibrators.base import Calibrator
+from calkit.calibrators.base import ProbabilityCalibrator
 from calkit.calibrators.description import Description, FittedValue, terms
 from calkit.calibrators.formula import Formula, with_bias
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.parametric.base import truth_is_possible
-from calkit.calibrators.parametric.features import log_probabilities
+from calkit.calibrators.parametric.features import labelled_pieces, log_probabilities, row_slices
 from calkit.calibrators.parametric.objective import RowSums
 from calkit.calibrators.parametric.scale import best_scale
 from calkit.calibrators.registration import register_calibrator
@@ -29,7 +29,6 @@ __all__ = ["EnsembleTemperatureScaling"]
 
 Floats = NDArray[np.floating[Any]]
 
-_PIECE_BYTES = 1 << 18
 _MAX_STEPS = 100
 
 # Weights are known where a step would gain less than this, relative to the loss.
@@ -37,7 +36,7 @@ _EXACT = 1e-15
 
 
 @register_calibrator("ets")
-class EnsembleTemperatureScaling(Calibrator):
+class EnsembleTemperatureScaling(ProbabilityCalibrator):
     r"""Ensemble temperature scaling: a mixture of scaled, uncalibrated and uniform probabilities.
 
     .. math:: p = w_1 \text{softmax}(z / T) + w_2 \text{softmax}(z) + w_3 / K
@@ -165,16 +164,10 @@ class EnsembleTemperatureScaling(Calibrator):
             t /= 2
         return weights + t * step
 
-    def _log_proba(self, logits: Floats) -> Floats:
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self._proba(logits)))
-
     def _proba(self, logits: Floats) -> Floats:
         out = np.empty(logits.shape, logits.dtype)
         weights = self.weights_.astype(logits.dtype)
-        step = max(32, _PIECE_BYTES // (logits.dtype.itemsize * logits.shape[1]))
-        for start in range(0, len(logits), step):
-            part = slice(start, start + step)
+        for part in row_slices(len(logits), logits[:1].nbytes or 1):
             members = _members(logits[part], 1 / self.temperature_, logits.dtype)
             out[part] = weights[0] * members[0] + weights[1] * members[1] + weights[2] * members[2]
         return out
@@ -217,16 +210,10 @@ def _members(scores: Floats, beta: float, dtype: Any) -> tuple[Floats, Floats, F
     return scaled, plain, uniform
 
 
-def _pieces(rows: Rows, beta: float) -> Iterator[tuple[Floats, NDArray[np.float64], Any]]:
+def _pieces(rows: Rows, beta: float) -> Iterator[tuple[Floats, Floats, Any]]:
     """Yield the members (3, m, K), the shares of the classes (m, K), and the weights or 1."""
-    n_classes = rows.scores.shape[1]
-    votes = rows.votes
-    step = max(32, _PIECE_BYTES // (8 * n_classes))
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        truth = np.eye(n_classes)[rows.y_true[part]] if votes is None else votes[part]
-        members = np.stack(_members(rows.scores[part], beta, np.float64))
-        yield members, truth, 1.0 if rows.weight is None else rows.weight[part]
+    for scores, truth, weight in labelled_pieces(rows):
+        yield np.stack(_members(scores, beta, np.float64)), truth, weight
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from calkit.stats.rows import Rows
 
-__all__ = ["Block", "Kept", "Split", "log_probabilities", "pieces", "softmax_in_place"]
+__all__ = ["Block", "Kept", "Split", "labelled_pieces", "log_probabilities", "pieces", "row_slices", "softmax_in_place"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -161,6 +161,20 @@ def log_probabilities(
     return x, masked
 
 
+def row_slices(n_rows: int, row_bytes: int, piece_bytes: int = 1 << 18) -> Iterator[slice]:
+    """Yield slices of rows that take about as many bytes as stay in a core's cache."""
+    step = max(32, piece_bytes // row_bytes)
+    return (slice(start, start + step) for start in range(0, n_rows, step))
+
+
+def labelled_pieces(rows: Rows) -> Iterator[tuple[Floats, Floats, Any]]:
+    """Yield scores (m, K), the shares of the classes (m, K), and the weights (m,) or 1, of a few rows at a time."""
+    n_classes, votes = rows.scores.shape[1], rows.votes
+    for part in row_slices(len(rows), 8 * n_classes):
+        truth = np.eye(n_classes)[rows.y_true[part]] if votes is None else votes[part]
+        yield rows.scores[part], truth, 1.0 if rows.weight is None else rows.weight[part]
+
+
 def softmax_in_place(u: Floats) -> Floats:
     """Turn logits near log-probabilities into probabilities; return the log of the sum of the exponentials."""
     ones = np.ones(u.shape[1], u.dtype)
@@ -180,11 +194,9 @@ def softmax_in_place(u: Floats) -> Floats:
 def pieces(rows: Rows, beta: float, mix: float, dtype: DTypeLike, split: Split | None) -> Iterator[Block]:
     """Yield the rows in pieces that fit the cache, without the basis of a map."""
     n_classes = rows.scores.shape[1]
-    step = max(32, _PIECE_BYTES // (4 * n_classes))
     first = int(rows.numbers[0])
     votes = rows.votes
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
+    for part in row_slices(len(rows), 4 * n_classes, _PIECE_BYTES):
         scores = rows.scores[part]
         chosen = np.ones(len(scores), bool) if split is None else split.chosen(scores)
         if not chosen.any():
@@ -192,7 +204,7 @@ def pieces(rows: Rows, beta: float, mix: float, dtype: DTypeLike, split: Split |
         if split is not None:
             scores = scores[chosen]
         x, masked = log_probabilities(scores, beta, mix, dtype)
-        block = Block(x, rows.y_true[part], masked=masked, key=(first, start))
+        block = Block(x, rows.y_true[part], masked=masked, key=(first, part.start))
         if votes is not None:
             block = replace(block, votes=votes[part].astype(dtype))
         if rows.weight is not None:

@@ -13,7 +13,12 @@ from calkit.calibrators.base import Calibrator
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.parametric.base import as_strength, truth_is_possible
-from calkit.calibrators.parametric.features import log_probabilities, softmax_in_place
+from calkit.calibrators.parametric.features import (
+    labelled_pieces,
+    log_probabilities,
+    row_slices,
+    softmax_in_place,
+)
 from calkit.calibrators.parametric.objective import RowSums
 from calkit.calibrators.parametric.scale import best_scale
 from calkit.calibrators.registration import register_calibrator
@@ -26,8 +31,6 @@ from calkit.stats.rows import Rows
 __all__ = ["FocalMap"]
 
 Floats = NDArray[np.floating[Any]]
-
-_PIECE_BYTES = 1 << 18
 
 # Where 1 - q is less than this, quotients of differences are replaced by their series.
 _NEAR_ONE = 1e-4
@@ -122,12 +125,11 @@ class FocalMap(Calibrator):
 
     def _log_proba(self, logits: Floats) -> Floats:
         out = np.empty(logits.shape, logits.dtype)
-        step = max(32, _PIECE_BYTES // (logits.dtype.itemsize * logits.shape[1]))
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            for start in range(0, len(logits), step):
-                u, _, _ = _mapped(logits[start : start + step], 1 / self.temperature_, self.gamma, logits.dtype)
+            for part in row_slices(len(logits), logits[:1].nbytes or 1):
+                u, _, _ = _mapped(logits[part], 1 / self.temperature_, self.gamma, logits.dtype)
                 u -= u.max(axis=1)[:, None]
-                out[start : start + step] = u - np.log(np.exp(u).sum(axis=1))[:, None]
+                out[part] = u - np.log(np.exp(u).sum(axis=1))[:, None]
         return out
 
     def _check_state(self) -> None:
@@ -178,15 +180,9 @@ class _Slope(Statistic[RowSums]):
     needs_distribution = True
 
     def measure(self, rows: Rows) -> RowSums:
-        n_classes = rows.scores.shape[1]
-        votes = rows.votes
         value = slope = 0.0
-        step = max(32, _PIECE_BYTES // (8 * n_classes))
-        for start in range(0, len(rows), step):
-            part = slice(start, start + step)
-            u, stretch, x = _mapped(rows.scores[part], self.beta, self.gamma, np.float64)
-            truth = np.eye(n_classes)[rows.y_true[part]] if votes is None else votes[part]
-            weight = 1.0 if rows.weight is None else rows.weight[part]
+        for scores, truth, weight in labelled_pieces(rows):
+            u, stretch, x = _mapped(scores, self.beta, self.gamma, np.float64)
             right = np.where(truth > 0, truth * np.where(truth > 0, u, 0), 0).sum(axis=1)
             top = u.max(axis=1)
             p = u - top[:, None]

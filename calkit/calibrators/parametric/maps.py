@@ -59,6 +59,15 @@ class LinearMap(ABC):
     def hessian(self, p: Floats, block: Block) -> Floats:
         """Return the Hessian of the NLL, of shape (P, P)."""
 
+    def product(self, p: Floats, v: Floats, block: Block) -> Floats:
+        """Return the Hessian of the NLL times a vector, of shape (P,)."""
+        t = self.push(v, block)
+        t *= p
+        t -= p * (t @ np.ones(t.shape[1], t.dtype))[:, None]
+        if block.weight is not None:
+            t *= block.weight.astype(t.dtype)[:, None]
+        return self.pull(t, block)
+
     def curvature(self, p: Floats, block: Block, ridge: NDArray[np.float64]) -> Sums:
         """Return sums over the rows of which :meth:`preconditioner` is made."""
         raise NotImplementedError(f"{type(self).__name__} has few parameters, for which the whole Hessian is used")

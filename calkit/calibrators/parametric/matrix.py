@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.calibrators.parametric.base import DEFAULT_RIDGE, Parametric, as_ridge
+from calkit.calibrators.parametric.base import DEFAULT_RIDGE, Parametric, Ridged, as_strength
 from calkit.calibrators.parametric.inverse import LinearInverse
 from calkit.calibrators.parametric.maps import LinearMap
 from calkit.calibrators.parametric.matrix_map import MatrixMap
@@ -44,7 +44,7 @@ class MatrixBased(LinearInverse, Parametric):
 
 
 @register_calibrator("matrix")
-class MatrixScaling(MatrixBased):
+class MatrixScaling(MatrixBased, Ridged):
     r"""Matrix scaling: a full matrix and a bias.
 
     .. math:: u = W \log p + b
@@ -95,17 +95,13 @@ class MatrixScaling(MatrixBased):
 
     _title: ClassVar[str] = "matrix scaling"
 
-    def __init__(self, ridge: float | None = None, tol: float = 1e-9) -> None:
-        self.ridge = ridge
-        self.tol = tol
-
     def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map(totals.n_classes).identity()
-        many = totals.n_classes > _MOST_CLASSES
-        ridge = DEFAULT_RIDGE if many and self.ridge is None else as_ridge(self.ridge)
-        if many and not ridge:
+        if totals.n_classes <= _MOST_CLASSES:
+            return super()._penalty(totals)
+        ridge = DEFAULT_RIDGE if self.ridge is None else as_strength("ridge", self.ridge)
+        if not ridge:
             raise UsageError(
                 f"matrix scaling of {totals.n_classes} classes needs a ridge, 1e-4 for instance (up to {_MOST_CLASSES} "
                 "classes go without); or take structured matrix scaling, 'sms'."
             )
-        return Penalty(np.full(len(center), ridge), center)
+        return Penalty.towards_identity(self._map(totals.n_classes), ridge)

@@ -182,12 +182,7 @@ class _Statistic(Statistic[RowSums]):
     def _product(self, theta: Floats, block: Block) -> tuple[Any, ...]:
         assert self.v is not None  # noqa: S101 - set by Objective.product
         p = self.model.probabilities(theta, block)
-        t = self.model.map.push(self.v.astype(self.dtype), block)
-        t *= p
-        t -= p * (t @ np.ones(t.shape[1], t.dtype))[:, None]
-        if block.weight is not None:
-            t *= block.weight.astype(t.dtype)[:, None]
-        return (self.model.map.pull(t, block).astype(np.float64),)
+        return (self.model.map.product(p, self.v.astype(self.dtype), block).astype(np.float64),)
 
     def _curvature(self, theta: Floats, block: Block) -> tuple[Any, ...]:
         assert self.ridge is not None  # noqa: S101 - set by Objective.preconditioner

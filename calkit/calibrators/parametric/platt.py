@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calkit.calibrators.parametric.binary import Binary, PolynomialMap
+from calkit.calibrators.parametric.features import Kept
 from calkit.calibrators.parametric.inverse import RisingInverse
 from calkit.calibrators.parametric.maps import LinearMap
+from calkit.calibrators.parametric.objective import Model
 from calkit.calibrators.parametric.totals import DataTotals
 from calkit.calibrators.registration import register_calibrator
 
@@ -114,7 +116,7 @@ class PlattScaling(AffineScaling):
     _title: ClassVar[str] = "Platt scaling"
     _is_per_class: ClassVar[bool] = False
 
-    def _targets(self, totals: DataTotals) -> NDArray[np.float64]:
+    def _model(self, totals: DataTotals, kept: Kept) -> Model:
         first, second = totals.by_class
         low, high = 1 / (first + 2), (second + 1) / (second + 2)
-        return np.array([[1 - low, low], [1 - high, high]])
+        return replace(super()._model(totals, kept), targets=np.array([[1 - low, low], [1 - high, high]]))

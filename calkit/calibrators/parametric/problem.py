@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.calibrators.parametric.maps import LinearMap
 from calkit.calibrators.parametric.objective import Model, Objective
 from calkit.calibrators.parametric.solver import DENSE_PARAMETERS, Solution, minimise
 from calkit.calibrators.parametric.totals import DataTotals
@@ -32,6 +33,12 @@ class Penalty:
     center: NDArray[np.float64]
     free: NDArray[np.bool_] | None = None
 
+    @classmethod
+    def towards_identity(cls, mapping: LinearMap, ridge: float) -> Penalty:
+        """Return one ridge on the distance from the parameters that change no probability."""
+        center = mapping.identity()
+        return cls(np.full(len(center), ridge), center)
+
 
 @dataclass(eq=False)
 class Problem:
@@ -44,6 +51,8 @@ class Problem:
     totals : DataTotals
     tol : float
         Largest gap that counts as converged, in nats a row.
+    start : ndarray of shape (P,)
+        Parameters from which a fit begins.
     n_passes : int
         Passes over the rows so far.
     """
@@ -52,10 +61,14 @@ class Problem:
     model: Model
     totals: DataTotals
     tol: float
+    start: NDArray[np.float64]
     n_passes: int = 0
 
-    def minimise(self, penalty: Penalty, start: NDArray[np.float64], *, least: float = -np.inf) -> Solution:
+    def minimise(
+        self, penalty: Penalty, start: NDArray[np.float64] | None = None, *, least: float = -np.inf
+    ) -> Solution:
         """Return the minimum with a penalty; see :func:`~calkit.calibrators.parametric.solver.minimise`."""
+        start = self.start if start is None else start
         objective = Objective(self.data, self.model, penalty.ridge, penalty.center)
         n_free = len(start) if penalty.free is None else int(penalty.free.sum())
         solution = minimise(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.parametric.base import as_strength
@@ -108,13 +107,13 @@ class StructuredMatrixScaling(MatrixBased):
         self.strength = strength
         self.tol = tol
 
-    def _choose(self, problem: Problem, start: NDArray[np.float64]) -> Penalty:
+    def _choose(self, problem: Problem) -> Penalty:
         totals = problem.totals
         by_data = totals.n_classes >= _MANY_CLASSES if self.off_diagonal is None else self.off_diagonal == "cv"
         if by_data:
             path = {m: self._penalty_of(m, totals) for m in _MULTIPLIERS}
             n_used = _FOLDS if totals.weight <= _MANY_ROWS else 1
-            self.off_diagonal_ = choose_penalty(problem, path, start, _FOLDS, n_used)
+            self.off_diagonal_ = choose_penalty(problem, path, _FOLDS, n_used)
         elif self.off_diagonal is None:
             self.off_diagonal_ = 1.0
         elif isinstance(self.off_diagonal, str):

@@ -66,7 +66,8 @@ class StructuredVectorScaling(LinearInverse, Parametric):
     """
 
     _title: ClassVar[str] = "structured vector scaling"
-    _state: ClassVar[tuple[str, ...]] = ("weights_", "bias_", *Parametric._certificate)
+    _parameters: ClassVar[tuple[str, ...]] = ("weights_", "bias_")
+    _state: ClassVar[tuple[str, ...]] = (*_parameters, *Parametric._certificate)
     _temperature_first: ClassVar[bool] = True
     _mixes: ClassVar[bool] = True
 
@@ -81,12 +82,5 @@ class StructuredVectorScaling(LinearInverse, Parametric):
         return PerClassMap(n_classes)
 
     def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map(totals.n_classes).identity()
         ridge = as_strength("strength", self.strength) * totals.n_classes / totals.weight
-        return Penalty(np.full(len(center), ridge), center)
-
-    def _unpack(self, theta: NDArray[np.float64]) -> None:
-        self.weights_, self.bias_ = np.split(theta, 2)
-
-    def _pack(self) -> NDArray[np.float64]:
-        return np.concatenate([self.weights_, self.bias_])
+        return Penalty.towards_identity(self._map(totals.n_classes), ridge)

@@ -7,18 +7,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.calibrators.parametric.base import Parametric, as_ridge
+from calkit.calibrators.parametric.base import Parametric, Ridged
 from calkit.calibrators.parametric.inverse import LinearInverse
 from calkit.calibrators.parametric.maps import LinearMap, PerClassMap
-from calkit.calibrators.parametric.problem import Penalty
-from calkit.calibrators.parametric.totals import DataTotals
 from calkit.calibrators.registration import register_calibrator
 
 __all__ = ["NoBiasVectorScaling", "VectorScaling"]
 
 
 @register_calibrator("vector")
-class VectorScaling(LinearInverse, Parametric):
+class VectorScaling(LinearInverse, Ridged):
     r"""Vector scaling: multiply each log-probability by a number of its class, and add another.
 
     .. math:: u_k = w_k \log p_k + b_k
@@ -62,27 +60,14 @@ class VectorScaling(LinearInverse, Parametric):
     """
 
     _title: ClassVar[str] = "vector scaling"
-    _state: ClassVar[tuple[str, ...]] = ("weights_", "bias_", *Parametric._certificate)
+    _parameters: ClassVar[tuple[str, ...]] = ("weights_", "bias_")
+    _state: ClassVar[tuple[str, ...]] = (*_parameters, *Parametric._certificate)
 
     weights_: NDArray[np.float64]
     bias_: NDArray[np.float64]
 
-    def __init__(self, ridge: float | None = None, tol: float = 1e-9) -> None:
-        self.ridge = ridge
-        self.tol = tol
-
     def _map(self, n_classes: int) -> LinearMap:
         return PerClassMap(n_classes)
-
-    def _penalty(self, totals: DataTotals) -> Penalty:
-        center = self._map(totals.n_classes).identity()
-        return Penalty(np.full(len(center), as_ridge(self.ridge)), center)
-
-    def _unpack(self, theta: NDArray[np.float64]) -> None:
-        self.weights_, self.bias_ = np.split(theta, 2)
-
-    def _pack(self) -> NDArray[np.float64]:
-        return np.concatenate([self.weights_, self.bias_])
 
 
 @register_calibrator("nbvs")
@@ -124,13 +109,8 @@ class NoBiasVectorScaling(VectorScaling):
     """
 
     _title: ClassVar[str] = "no-bias vector scaling"
-    _state: ClassVar[tuple[str, ...]] = ("weights_", *Parametric._certificate)
+    _parameters: ClassVar[tuple[str, ...]] = ("weights_",)
+    _state: ClassVar[tuple[str, ...]] = (*_parameters, *Parametric._certificate)
 
     def _map(self, n_classes: int) -> LinearMap:
         return PerClassMap(n_classes, bias=False)
-
-    def _unpack(self, theta: NDArray[np.float64]) -> None:
-        self.weights_ = theta
-
-    def _pack(self) -> NDArray[np.float64]:
-        return self.weights_

@@ -102,7 +102,7 @@ class PriorCorrection(Calibrator):
             statistic = _Shares(tuple(self._log_ratio_of(target).tolist()))
             checking = [LogitGap()] if self.n_iter_ == 0 else []
             found = summarize(data, [statistic, *checking], check=bool(checking))[statistic]
-            following = found.shares / found.shares.sum()
+            following = found / found.sum()
             self.converged_ = bool(np.abs(following - target).max() <= self.tol)
             target, self.n_iter_ = following, self.n_iter_ + 1
         self.target_prior_ = target
@@ -145,27 +145,17 @@ def _as_prior(name: str, values: Any, n_classes: int) -> NDArray[np.float64]:
     return np.asarray(prior / prior.sum())
 
 
-@dataclass(frozen=True, eq=False)
-class _ShareSums:
-    """Sums of the probabilities of each class."""
-
-    shares: NDArray[np.float64]
-
-    def __add__(self, other: _ShareSums) -> _ShareSums:
-        return _ShareSums(self.shares + other.shares)
-
-
 @dataclass(frozen=True)
-class _Shares(Statistic[_ShareSums]):
+class _Shares(Statistic[Any]):
     """Statistic: the probabilities of the classes after a correction, added up."""
 
     log_ratio: tuple[float, ...]
     is_sum: ClassVar[bool] = True
     needs_distribution = True
 
-    def measure(self, rows: Rows) -> _ShareSums:
+    def measure(self, rows: Rows) -> NDArray[np.float64]:
         """Return the sums of one block."""
         corrected = log_softmax(rows.scores.astype(np.float64), axis=1) + np.array(self.log_ratio)
         probs = np.exp(log_softmax(corrected, axis=1))
         weight = np.ones(len(probs)) if rows.weight is None else rows.weight
-        return _ShareSums(weight @ probs)
+        return np.asarray(weight @ probs)
