@@ -19,12 +19,13 @@ from calkit.names import is_id
 from calkit.predictions import Predictions, not_predictions
 from calkit.registry import unknown_name
 from calkit.stats import FoldSums, Statistic, Summaries, View, summarize
+from calkit.tabular import Tabular
 
 __all__ = ["Comparison", "Paired", "compare", "difference", "difference_text", "why_not_same_rows"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Tabular):
     """Models on the same rows, and the differences from one of them.
 
     Attributes
@@ -74,8 +75,8 @@ class Comparison:
             "ranking": {metric.spec: self.ranking(metric.spec) for metric in self.metrics},
         }
 
-    def frame(self) -> dict[str, list[Any]]:
-        """Return the differences as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
+    def columns(self) -> dict[str, list[Any]]:
+        """Return the differences as columns, a row for each metric and model."""
         rows = [
             (metric.spec, name, self.evaluations[name][metric.spec], found)
             for metric in self.metrics

@@ -23,6 +23,7 @@ from calkit.metrics.base import as_predictions
 from calkit.metrics.shared import SharedArguments, documented
 from calkit.predictions import Predictions
 from calkit.stats import ConfidencePairs, Pairs, View, default_view, get_view, summarize
+from calkit.tabular import Tabular
 
 __all__ = [
     "CorpCurve",
@@ -75,7 +76,7 @@ def one_view(predictions: Predictions, target: str | View | None) -> View:
 
 
 @dataclass(frozen=True, eq=False)
-class _Curve:
+class _Curve(Tabular):
     """A curve over the forecasts in the order of their probabilities."""
 
     @classmethod
@@ -93,8 +94,8 @@ class _Curve:
     def _of(cls, forecasts: Ranked, /) -> Self:
         raise NotImplementedError
 
-    def frame(self) -> dict[str, FloatArray]:
-        """Return the points as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
+    def columns(self) -> dict[str, FloatArray]:
+        """Return the points as columns."""
         return {item.name: getattr(self, item.name) for item in fields(self) if item.metadata.get("column", True)}
 
 

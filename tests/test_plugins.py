@@ -64,7 +64,7 @@ class SharesDisplay(CurveDisplay):
         made = cls(counts / counts.sum(), name)
         return made.plot(ax) if plot else made
 
-    def frame(self):
+    def columns(self):
         return {"class": np.arange(len(self.shares)), "share": self.shares}
 
     def _draw(self, ax, index, curve_kwargs):

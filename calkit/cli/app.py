@@ -10,6 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import singledispatch
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -149,58 +150,101 @@ def _signals_raise() -> Iterator[None]:
 
 def run(args: list[str]) -> int:
     """Run the command line and return its exit code."""
-    meta: dict[str, Any] = {}
     if "_CALKIT_COMPLETE" in os.environ:
         # The shell asks for a completion script, or for completions.
         cli.main(args, prog_name="calkit")
-    args = args or ["--help"]
+    meta: dict[str, Any] = {}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", CalibrationWarning)
-            warnings.showwarning = _show_warning
-            with cli.make_context("calkit", args) as ctx:
-                meta = ctx.meta
+        _invoke(args or ["--help"], meta)
+    except BaseException as error:
+        if meta.get("calkit.debug") and isinstance(error, CalkitError | MemoryError):
+            raise
+        return _told(error)
+    return 0
+
+
+def _invoke(args: list[str], meta: dict[str, Any]) -> None:
+    """Run a command; what its options set for all commands is written to `meta`, also where it fails."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CalibrationWarning)
+        warnings.showwarning = _show_warning
+        with cli.make_context("calkit", args) as ctx:
+            meta.update(ctx.meta)
+            try:
                 cli.invoke(ctx)
-        # What cannot be written is said here, and not by Python as it ends.
-        sys.stdout.flush()
-        return 0
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        message = " ".join(error.format_message().split())
-        stop = "" if message.endswith((".", "?", "?)")) else "."
-        remedy = f" See '{context.command_path} --help'." if context else ""
-        click.echo(printable(f"calkit: error: {message}{stop}{remedy}"), err=True)
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("calkit: interrupted; nothing was left half-written.", err=True)
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; keep Python from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except _Terminated as ended:
-        click.echo("calkit: terminated; nothing was left half-written.", err=True)
-        return 128 + int(ended.args[0])
-    except CalkitError as error:
-        if meta.get("calkit.debug"):
-            raise
-        for line in error.args if isinstance(error, ThresholdBrokenError) else [f"error: {error}"]:
-            click.echo(printable(f"calkit: {line}"), err=True)
-        return error.exit_code
-    except OSError as error:
-        if meta.get("calkit.debug") or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
-            raise
-        # The streams hold what could not be written; without them Python does not try again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo(f"calkit: error: cannot write standard output: {error.strerror}.", err=True)
-        return 1
-    except MemoryError:
-        if meta.get("calkit.debug"):
-            raise
-        click.echo("calkit: error: out of memory; use a format that is read in blocks (.npy, .parquet).", err=True)
-        return 1
+            finally:
+                meta.update(ctx.meta)
+    # What cannot be written is said here, and not by Python as it ends.
+    sys.stdout.flush()
+
+
+@singledispatch
+def _told(error: BaseException) -> int:
+    """Say in one line what went wrong, and return the exit code; what is unforeseen is raised."""
+    raise error
+
+
+@_told.register
+def _(leave: click.exceptions.Exit) -> int:
+    return leave.exit_code
+
+
+@_told.register
+def _(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    message = " ".join(error.format_message().split())
+    stop = "" if message.endswith((".", "?", "?)")) else "."
+    remedy = f" See '{context.command_path} --help'." if context else ""
+    click.echo(printable(f"calkit: error: {message}{stop}{remedy}"), err=True)
+    return error.exit_code
+
+
+@_told.register(KeyboardInterrupt)
+@_told.register(click.Abort)
+def _(_: BaseException) -> int:
+    click.echo("calkit: interrupted; nothing was left half-written.", err=True)
+    return 130
+
+
+@_told.register
+def _(ended: _Terminated) -> int:
+    click.echo("calkit: terminated; nothing was left half-written.", err=True)
+    return 128 + int(ended.args[0])
+
+
+@_told.register
+def _(error: CalkitError) -> int:
+    for line in error.args if isinstance(error, ThresholdBrokenError) else [f"error: {error}"]:
+        click.echo(printable(f"calkit: {line}"), err=True)
+    return error.exit_code
+
+
+@_told.register
+def _(_: BrokenPipeError) -> int:
+    # Whoever read our output has gone; keep Python from complaining about it at exit.
+    _drop_output()
+    return 0
+
+
+@_told.register
+def _(error: OSError) -> int:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+        raise error
+    # The streams hold what could not be written; without them Python does not try again.
+    _drop_output()
+    click.echo(f"calkit: error: cannot write standard output: {error.strerror}.", err=True)
+    return 1
+
+
+@_told.register
+def _(_: MemoryError) -> int:
+    click.echo("calkit: error: out of memory; use a format that is read in blocks (.npy, .parquet).", err=True)
+    return 1
+
+
+def _drop_output() -> None:
+    """Let standard output lead nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

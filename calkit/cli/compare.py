@@ -159,11 +159,11 @@ def _csv(found: Comparison) -> str:
     import csv
     import io
 
-    frame = found.frame()
+    table = found.columns()
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(frame)
-    for row in zip(*frame.values(), strict=True):
+    writer.writerow(table)
+    for row in zip(*table.values(), strict=True):
         writer.writerow([_csv_cell(value) for value in row])
     return out.getvalue()
 

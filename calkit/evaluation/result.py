@@ -13,12 +13,13 @@ from calkit.metrics import Metric, get_metric
 from calkit.metrics.base import worst_group
 from calkit.registry import unknown_name
 from calkit.stats import BinSums
+from calkit.tabular import Tabular
 
 __all__ = ["Evaluation", "LabelErrors", "fitted_text", "p_text"]
 
 
 @dataclass(frozen=True)
-class Evaluation(Mapping[str, float]):
+class Evaluation(Tabular, Mapping[str, float]):
     """Values of metrics, by their spec: ``evaluation["ece"]``.
 
     Attributes
@@ -178,18 +179,28 @@ class Evaluation(Mapping[str, float]):
         found = {spec: self.intervals.get(spec) for spec in self.values_by_spec}
         return {spec: None if limits is None else list(limits) for spec, limits in found.items()}
 
-    def frame(self) -> dict[str, list[Any]]:
-        """Return one row per metric as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
-        found = [self.judgement(metric.spec) for metric in self.metrics]
-        return {
-            "metric": [metric.spec for metric in self.metrics],
-            "value": [self[metric.spec] for metric in self.metrics],
-            "low": [None if item.interval is None else item.interval[0] for item in found],
-            "high": [None if item.interval is None else item.interval[1] for item in found],
-            "floor": [None if item.floor is None else item.floor.mean for item in found],
-            "floor_p95": [None if item.floor is None else item.floor.p95 for item in found],
-            "p_value": [item.p_value for item in found],
+    def columns(self) -> dict[str, list[Any]]:
+        """Return a row for each metric as columns: value, interval, floor and p-value, None where there is none.
+
+        If there are groups, their rows follow those of all rows; ``group`` has their names, and ``p_adjusted`` the
+        p-values corrected for how many they are.
+        """
+        parts: dict[Any, Evaluation] = {None: self, **self.groups}
+        rows = [(name, part, m, part.judgement(m.spec)) for name, part in parts.items() for m in part.metrics]
+        columns: dict[str, list[Any]] = {
+            "group": [None if name is None else str(name) for name, *_ in rows],
+            "metric": [metric.spec for _, _, metric, _ in rows],
+            "value": [part[metric.spec] for _, part, metric, _ in rows],
+            "low": [None if found.interval is None else found.interval[0] for *_, found in rows],
+            "high": [None if found.interval is None else found.interval[1] for *_, found in rows],
+            "floor": [None if found.floor is None else found.floor.mean for *_, found in rows],
+            "floor_p95": [None if found.floor is None else found.floor.p95 for *_, found in rows],
+            "p_value": [found.p_value for *_, found in rows],
+            "p_adjusted": [found.p_adjusted for *_, found in rows],
         }
+        if not self.groups:
+            del columns["group"], columns["p_adjusted"]
+        return columns
 
     def _repr_html_(self) -> str:
         """Return the values as notebooks show them."""

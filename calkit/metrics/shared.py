@@ -178,4 +178,5 @@ def _assembled(text: str, before: tuple[str, ...], after: str, raises: str) -> s
     raised = sections.pop("Raises", "")
     ordered["Raises"] = "\n".join(piece.rstrip("\n") for piece in (raises, raised) if piece)
     ordered |= sections
-    return "\n\n".join([opening, *(f"{name}\n{'-' * len(name)}\n{body}" for name, body in ordered.items())]) + "\n"
+    shown = [f"{name}\n{'-' * len(name)}\n{body}" for name, body in ordered.items() if body]
+    return "\n\n".join([opening, *shown]) + "\n"

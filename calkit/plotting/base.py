@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakKeyDictionary
@@ -15,6 +15,7 @@ from calkit.plotting.style import draw_legend
 from calkit.registry import Registry
 from calkit.stats.targets import get_view
 from calkit.stats.views import TOP, View
+from calkit.tabular import Tabular
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +86,7 @@ def next_index(ax: Axes) -> int:
     return index
 
 
-class PredictionsDisplay(ABC):
+class PredictionsDisplay(Tabular):
     """A picture of one set of predictions; several of them can share a figure.
 
     A subclass counts what it shows in ``from_predictions`` and draws it in ``plot``. Registered with
@@ -103,10 +104,6 @@ class PredictionsDisplay(ABC):
     @abstractmethod
     def plot(self, *args: Any, **kwargs: Any) -> Self:
         """Draw it on the Axes given first, if any; return itself."""
-
-    @abstractmethod
-    def frame(self) -> dict[str, Any]:
-        """Return what is drawn as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
 
     @classmethod
     @abstractmethod
@@ -145,7 +142,7 @@ class PredictionsDisplay(ABC):
         return cls.from_predictions(y, estimator.predict_proba(X), class_names=classes, name=title, **kwargs)
 
 
-class OtherDisplay(ABC):
+class OtherDisplay(Tabular):
     """A picture of something else than predictions: of training runs, or of formulas.
 
     Registered with ``@OTHER_PLOTS.register(name)``, it is offered by ``calkit plot --what name``.
@@ -161,10 +158,6 @@ class OtherDisplay(ABC):
         UsageError
             If it is made of no files, and there are some; or the other way round.
         """
-
-    @abstractmethod
-    def frame(self) -> dict[str, Any]:
-        """Return what is drawn as columns, for ``pandas.DataFrame`` or ``polars.DataFrame``."""
 
     @abstractmethod
     def figure(self, *, title: str | None = None, size: tuple[float, float] | None = None) -> Figure:

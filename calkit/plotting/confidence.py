@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from calkit.errors import InputError
 from calkit.plotting.base import PLOTS, PredictionsDisplay, labels_of, one_view
-from calkit.plotting.shared import DisplayArguments, FromEvaluation, counts_predictions, taken
+from calkit.plotting.shared import (
+    DisplayArguments,
+    DrawingArguments,
+    FromEvaluation,
+    counts_predictions,
+    drawn,
+    draws,
+    taken,
+)
 from calkit.plotting.style import draw_legend, wrapped
 from calkit.stats import BinSums, UniformBins, View, summarize
 from calkit.stats.binning import as_n_bins
@@ -89,15 +97,13 @@ class ConfidenceDisplay(FromEvaluation, PredictionsDisplay):
         return shown(cls.from_bins(summarize(predictions, [statistic])[statistic], target=view, plot=False))
 
     @classmethod
+    @draws
     def from_bins(
         cls,
         bins: BinSums,
         *,
         target: str | View = TOP,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        curve_kwargs: Mapping[str, Any] | None = None,
+        **drawing: Unpack[DrawingArguments],
     ) -> Self:
         """Draw sums over bins of equal width that were counted elsewhere: on another machine, or over a stream.
 
@@ -106,14 +112,6 @@ class ConfidenceDisplay(FromEvaluation, PredictionsDisplay):
         bins : BinSums
         target : str or View, default="top"
             Whose forecasts they are: it tells what the axis and the outcomes are called.
-        name : str, optional
-            Title.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure.
-        plot : bool, default=True
-            Whether to draw now.
-        curve_kwargs : mapping, optional
-            As for :meth:`plot`.
 
         Returns
         -------
@@ -126,12 +124,12 @@ class ConfidenceDisplay(FromEvaluation, PredictionsDisplay):
         """
         if bins.count.ndim != 1 or bins.lower is not None:
             raise InputError("bins must be one row of bins of equal width.")
-        display = cls(bins, name=name)
+        display = cls(bins)
         display.x_label, _ = labels_of(target)
         display.words = ("right", "wrong") if display.x_label == cls.x_label else ("y = 1", "y = 0")
-        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+        return drawn(display, drawing)
 
-    def frame(self) -> dict[str, NDArray[Any]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
         """Return edges and the weight of right and wrong answers of each bin as columns."""
         lower, upper = self.bins.edges
         wrong = self.bins.weight - self.bins.correct

@@ -13,7 +13,7 @@ from calkit.curves import CumulativeCurve, cumulative_curve
 from calkit.inference.laws import largest_tail, quantile
 from calkit.plotting.base import PLOTS, CurveDisplay
 from calkit.plotting.ranked import thinned
-from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
+from calkit.plotting.shared import DisplayArguments, DrawingArguments, counts_predictions, drawn, draws, taken
 from calkit.plotting.style import foreground, line_style, wrapped
 from calkit.stats import View
 
@@ -93,15 +93,13 @@ class CumulativeDisplay(CurveDisplay):
         return shown(cls.from_curve(curve, band=predictions.votes is None, plot=False))
 
     @classmethod
+    @draws
     def from_curve(
         cls,
         curve: CumulativeCurve,
         *,
         band: bool = True,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        curve_kwargs: Mapping[str, Any] | None = None,
+        **drawing: Unpack[DrawingArguments],
     ) -> Self:
         """Draw a curve that was computed elsewhere; ``from_pairs`` of its class takes summaries of parts of the rows.
 
@@ -111,27 +109,19 @@ class CumulativeDisplay(CurveDisplay):
             From :func:`calkit.curves.cumulative_curve`.
         band : bool, default=True
             Whether there is a band; of soft labels there must not be one.
-        name : str, optional
-            What the legend calls the model.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
-        plot : bool, default=True
-            Whether to draw now.
-        curve_kwargs : mapping, optional
-            For the line.
 
         Returns
         -------
         CumulativeDisplay
         """
         width = quantile(largest_tail, 1 - _LEVEL) * curve.sd if band else None
-        display = cls(curve, name=name, band=width)
-        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+        display = cls(curve, band=width)
+        return drawn(display, drawing)
 
-    def frame(self) -> dict[str, NDArray[np.float64]]:
+    def columns(self) -> dict[str, NDArray[np.float64]]:
         """Return probability, share of the forecasts, S and the limits of the band as columns."""
         band = np.full(len(self.curve.value), math.nan if self.band is None else self.band)
-        return {**self.curve.frame(), "low": -band, "high": band}
+        return {**self.curve.columns(), "low": -band, "high": band}
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
         style = {**line_style(index), **curve_kwargs}

@@ -14,6 +14,7 @@ from calkit.evaluation import Evaluation
 from calkit.metrics import Metric
 from calkit.plotting.grid import panels
 from calkit.plotting.style import COLOURS, MARKERS, as_text, foreground, wrapped
+from calkit.tabular import Tabular
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ class _Line:
     high: float | None
 
 
-class ForestDisplay:
+class ForestDisplay(Tabular):
     """Values of models, or their differences from a baseline, one panel for each metric.
 
     Made by :meth:`from_comparison`, :meth:`from_evaluation` or :meth:`from_evaluations`.
@@ -136,7 +137,7 @@ class ForestDisplay:
         }
         return cls(metrics, lines)
 
-    def frame(self) -> dict[str, list[Any]]:
+    def columns(self) -> dict[str, list[Any]]:
         """Return what is drawn as columns: metric, model, value, low, high."""
         rows = [(spec, line) for spec, each in self.lines.items() for line in each]
         return {

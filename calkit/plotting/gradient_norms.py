@@ -55,7 +55,7 @@ class GradientNormsDisplay(OtherDisplay):
     >>> from calkit.plotting import GradientNormsDisplay
     >>> norms = {"edges": [0.1, 1.0, 10.0], "counts": [30, 10]}
     >>> display = GradientNormsDisplay({"cross-entropy": [{"epoch": 1, "gradient_norms": norms}]})
-    >>> display.frame()["share"].tolist()
+    >>> display.columns()["share"].tolist()
     [0.75, 0.25]
     """
 
@@ -106,7 +106,7 @@ class GradientNormsDisplay(OtherDisplay):
         counts = np.array(found["counts"], dtype=np.float64)
         return np.array(found["edges"], dtype=np.float64), counts / max(counts.sum(), 1)
 
-    def frame(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, Any]:
         """Return what is drawn as columns: run, epoch, lower and upper edge, share."""
         rows = [
             (run, epoch, edges[i], edges[i + 1], share)

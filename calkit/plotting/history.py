@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
 from calkit.plotting.panels import COMPARISON, ONE_RUN, Curve, Panel, get_panel
-from calkit.plotting.run_records import Run, named_apart, number_of, opened
+from calkit.plotting.run_records import Run, columns_of, flat, named_apart, number_of, opened
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, as_text
+from calkit.tabular import Tabular
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ _SIZES = {"linewidth": 1.5, "markersize": 4.0, "markeredgewidth": 0.0}
 _MARKERS = 12
 
 
-class HistoryDisplay:
+class HistoryDisplay(Tabular):
     """Curves over the epochs of one training run, or of several laid over each other.
 
     Make one with :meth:`from_run` or :meth:`from_runs`.
@@ -142,6 +143,10 @@ class HistoryDisplay:
         found = [opened(run) for run in runs]
         names = named_apart([run.label for run in found])
         return cls({name: run.history for name, run in zip(names, found, strict=True)}, part=part)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Return a row for each run and epoch; values of parts are called ``test.ece``."""
+        return columns_of(self.histories)
 
     def epochs(self, name: str) -> NDArray[np.float64]:
         """Return the epochs of a run, counted from 1; shape (n_epochs,)."""
@@ -255,12 +260,8 @@ class HistoryDisplay:
         return any(np.isfinite(self.values(name, curve.key, curve.part)).any() for name in self.histories)
 
     def _listing(self) -> str:
-        found: dict[str, None] = {}
-        for records in self.histories.values():
-            for key, value in records[-1].items():
-                words = [f"{key}.{inner}" for inner in value] if isinstance(value, Mapping) else [f".{key}"]
-                found.update(dict.fromkeys(words))
-        return ", ".join(found)
+        keys = dict.fromkeys(key for records in self.histories.values() for key in flat(records[-1]))
+        return ", ".join(key if "." in key else f".{key}" for key in keys)
 
     def _draw(self, panel: Panel, ax: Axes, colours: Sequence[str]) -> list[Curve]:
         curves = [curve for curve in panel.curves if self._has(curve)]

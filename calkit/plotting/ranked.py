@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calkit.curves import HighConfidenceCurve, RiskCoverageCurve, high_confidence_curve
 from calkit.plotting.base import PLOTS, CurveDisplay
-from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
+from calkit.plotting.shared import DisplayArguments, DrawingArguments, counts_predictions, drawn, draws, taken
 from calkit.plotting.style import COLOURS, MARKERS, foreground, line_style, wrapped
 from calkit.stats import View
 
@@ -78,14 +78,11 @@ class _RankedDisplay(CurveDisplay):
         return shown(cls.from_curve(high_confidence_curve(predictions, target=target), plot=False))
 
     @classmethod
+    @draws
     def from_curve(
         cls,
         curve: HighConfidenceCurve | RiskCoverageCurve,
-        *,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        curve_kwargs: Mapping[str, Any] | None = None,
+        **drawing: Unpack[DrawingArguments],
     ) -> Self:
         """Draw a curve that was computed elsewhere; ``from_pairs`` of its class takes summaries of parts of the rows.
 
@@ -93,23 +90,15 @@ class _RankedDisplay(CurveDisplay):
         ----------
         curve : HighConfidenceCurve or RiskCoverageCurve
             From :mod:`calkit.curves`; both hold what either display needs.
-        name : str, optional
-            What the legend calls the model.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
-        plot : bool, default=True
-            Whether to draw now.
-        curve_kwargs : mapping, optional
-            For the line.
 
         Returns
         -------
         display
         """
-        display = cls(curve.threshold, curve.coverage, curve.accuracy, name=name)
-        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+        display = cls(curve.threshold, curve.coverage, curve.accuracy)
+        return drawn(display, drawing)
 
-    def frame(self) -> dict[str, NDArray[Any]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
         """Return threshold, coverage and accuracy as columns, one row per confidence that occurs."""
         return {"threshold": self.threshold, "coverage": self.coverage, "accuracy": self.accuracy}
 

@@ -11,7 +11,15 @@ from calkit.plotting.base import PLOTS, PredictionsDisplay, axis_labels, labels_
 from calkit.plotting.reliability_bands import band_name
 from calkit.plotting.reliability_counts import Counted, Counting, parts_of
 from calkit.plotting.reliability_styles import RELIABILITY_STYLES
-from calkit.plotting.shared import DisplayArguments, FromEvaluation, counts_predictions, taken
+from calkit.plotting.shared import (
+    DisplayArguments,
+    DrawingArguments,
+    FromEvaluation,
+    counts_predictions,
+    drawn,
+    draws,
+    taken,
+)
 from calkit.plotting.shares import draw_shares, histogram_axes
 from calkit.plotting.style import wrapped
 from calkit.predictions import Predictions
@@ -176,15 +184,16 @@ class ReliabilityDisplay(Counted, FromEvaluation, PredictionsDisplay):
         return display
 
     @classmethod
+    @draws
     def from_bins(
         cls,
         bins: BinSums,
         *,
         target: str | View = TOP,
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        **plot_kwargs: Any,
+        style: str = "line",
+        band: bool | str | None = None,
+        share_ax: Axes | None = None,
+        **drawing: Unpack[DrawingArguments],
     ) -> Self:
         """Draw sums over bins that were counted elsewhere: on another machine, or over a stream.
 
@@ -193,24 +202,20 @@ class ReliabilityDisplay(Counted, FromEvaluation, PredictionsDisplay):
         bins : BinSums
         target : str or View, default="top"
             Whose forecasts they are: it tells what the axes are called.
-        name : str, optional
-            What the legend calls the model.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
-        plot : bool, default=True
-            Whether to draw now.
-        **plot_kwargs
-            `style`, `band`, `curve_kwargs`, as for :meth:`plot`.
+        style : {"line", "bars"}, default="line"
+            As for :meth:`plot`.
+        band : bool or "consistency", optional
+            As for :meth:`plot`.
+        share_ax : matplotlib Axes, optional
+            As for :meth:`plot`.
 
         Returns
         -------
         ReliabilityDisplay
         """
-        display = cls(bins, name=name)
+        display = cls(bins, style=style, band=band)
         display.x_label, display.y_label = labels_of(target)
-        if plot:
-            display.plot(ax, **plot_kwargs)
-        return display
+        return drawn(display, drawing, share_ax=share_ax)
 
     @property
     def label(self) -> str:

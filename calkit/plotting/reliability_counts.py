@@ -90,15 +90,14 @@ class Counted:
     def _samples(self) -> str:
         return f"n = {int(self.bins.count.sum()):,}".replace(" ", "\N{NO-BREAK SPACE}")
 
-    def frame(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, Any]:
         """Return what is drawn as columns, one row per bin that holds samples; of style "corp", one per forecast.
 
         Returns
         -------
         dict of ndarray
-            Pass it to ``pandas.DataFrame`` or ``polars.DataFrame``: lower and upper edge, count, weight, mean
-            confidence, accuracy and the 95 % limits of the accuracy. Of style "corp": probability, weight and the
-            frequency that the curve gives it.
+            Lower and upper edge, count, weight, mean confidence, accuracy and the 95 % limits of the accuracy. Of
+            style "corp": probability, weight and the frequency that the curve gives it.
         """
         if self.style in RANKED_STYLES:
             found = self.forecasts

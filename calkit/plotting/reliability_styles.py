@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calkit.errors import InputError
 from calkit.plotting.reliability_bands import consistency_band, draw_band, proportion_limits
@@ -23,7 +24,10 @@ __all__ = ["RANKED_STYLES", "RELIABILITY_STYLES", "Style"]
 _ACCURACY = "#4878a8"
 _OVER = "#c8504a"
 _UNDER = "#e0a526"
+_INSIDE: dict[str, Any] = {"loc": "upper left", "fontsize": "small", "framealpha": 0.85, "edgecolor": "none"}
 _DIAGONAL: dict[str, Any] = {"linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 3}
+
+FloatArray = NDArray[np.float64]
 
 #: Draws the curve of a display on an Axes, as number `index` there, with the band of some name if any; returns the
 #: artists by the name of the display's attribute.
@@ -107,50 +111,43 @@ def _bars(
     artists["bars_"] = ax.bar(
         left, accuracy, width, **{"color": _ACCURACY, "edgecolor": "white", "label": display.y_label.lower(), **common}
     )
+    _draw_gaps(ax, left, width, accuracy, confidence)
+    if band is not None:
+        low, high = consistency_band(bins)
+        limits = [confidence - low, high - confidence]
+        style: dict[str, Any] = {"fmt": "none", "ecolor": foreground(), "capsize": 2, "zorder": 4}
+        artists["band_"] = ax.errorbar(left + width / 2, confidence, limits, **style)
+    # A frequency of 0 is a bar of no height: its mark lies on the axis.
+    artists["marks_"] = ax.hlines(
+        accuracy, left, left + width, color=foreground(1.0), linewidth=1.2, zorder=3.5, clip_on=False
+    )
+    _mark_means(display)
+    artists["legend_"] = _legend_of_bars(display, ax)
+    return artists
+
+
+def _draw_gaps(ax: Axes, left: FloatArray, width: FloatArray, accuracy: FloatArray, confidence: FloatArray) -> None:
+    """Hatch what lies between accuracy and confidence, in a colour for each side."""
     for bottom, top, colour, label, hatch in (
         (accuracy, confidence, _OVER, "over-confident by", "////"),
         (confidence, accuracy, _UNDER, "under-confident by", "\\\\\\\\"),
     ):
         gap = top > bottom
         if gap.any():
-            height = np.where(gap, top - bottom, 0.0)
-            ax.bar(
-                left[gap],
-                height[gap],
-                width[gap],
-                bottom=bottom[gap],
-                align="edge",
-                color=(colour, 0.35),
-                edgecolor=colour,
-                hatch=hatch,
-                linewidth=borders(width[gap]),
-                label=label,
-            )
-    if band is not None:
-        low, high = consistency_band(bins)
-        middle = left + width / 2
-        artists["band_"] = ax.errorbar(
-            middle,
-            confidence,
-            [confidence - low, high - confidence],
-            fmt="none",
-            ecolor=foreground(),
-            capsize=2,
-            zorder=4,
-        )
-    # A frequency of 0 is a bar of no height: its mark lies on the axis.
-    artists["marks_"] = ax.hlines(
-        accuracy, left, left + width, color=foreground(1.0), linewidth=1.2, zorder=3.5, clip_on=False
-    )
-    _mark_means(display)
+            style: dict[str, Any] = {"align": "edge", "color": (colour, 0.35), "edgecolor": colour, "hatch": hatch}
+            place, wide, floor = left[gap], width[gap], bottom[gap]
+            ax.bar(place, (top - bottom)[gap], wide, bottom=floor, linewidth=borders(wide), label=label, **style)
+
+
+def _legend_of_bars(display: ReliabilityDisplay, ax: Axes) -> Any:
+    """Draw the legend and the note: below, if there is room, else over corners that bars seldom reach."""
+    below = display.share_ax_
     if makes_room(ax):
-        artists["legend_"] = draw_legend(ax, under=display.share_ax_, title=display.note)
-        return artists
-    for each in (ax, display.share_ax_):
-        artists["legend_"] = each.legend(loc="upper left", fontsize="small", framealpha=0.85, edgecolor="none")
+        return draw_legend(ax, under=below, title=display.note)
+    ax.legend(**_INSIDE)
     style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "bbox": note_box(), "zorder": 6}
     ax.text(0.97, 0.03, display.note.replace(", ", "\n", 1), transform=ax.transAxes, **style)
-    return artists
+    return below.legend(**_INSIDE)
 
 
 def _mark_means(display: ReliabilityDisplay) -> None:

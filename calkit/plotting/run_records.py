@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Run", "named_apart", "number_of", "opened"]
+__all__ = ["Run", "columns_of", "flat", "named_apart", "number_of", "opened"]
 
 
 class Run(Protocol):
@@ -39,3 +39,17 @@ def named_apart(names: Sequence[str]) -> list[str]:
 def number_of(value: Any) -> float:
     """Return a value of a record as a number; NaN for what is none."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
+def columns_of(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Any]]:
+    """Return the records of several runs as columns; None where a record lacks a value."""
+    rows = [{"run": name, **flat(record)} for name, records in histories.items() for record in records]
+    return {key: [row.get(key) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}
+
+
+def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record without parts: their values are called ``PART.KEY``."""
+    found = {}
+    for key, value in record.items():
+        found.update({f"{key}.{name}": x for name, x in value.items()} if isinstance(value, Mapping) else {key: value})
+    return found

@@ -11,7 +11,7 @@ import numpy as np
 from calkit.evaluation import Evaluation, evaluate
 from calkit.metrics import Metric, get_metric
 from calkit.plotting.base import PLOTS, CurveDisplay
-from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
+from calkit.plotting.shared import DisplayArguments, DrawingArguments, counts_predictions, drawn, draws, taken
 from calkit.plotting.style import curve_style, wrapped
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ScatterDisplay(CurveDisplay):
     >>> from calkit.plotting import ScatterDisplay
     >>> evaluation = calkit.evaluate(load_digits_logits("test"), ["accuracy", "ece"], confidence_level=0.95)
     >>> display = ScatterDisplay.from_evaluation(evaluation, name="digits", plot=False)
-    >>> [round(value, 3) for value in display.frame()["ece"]]
+    >>> [round(value, 3) for value in display.columns()["ece"]]
     [0.13]
     """
 
@@ -59,16 +59,14 @@ class ScatterDisplay(CurveDisplay):
         self.x_label, self.y_label = self.against.heading, self.metric.heading
 
     @classmethod
+    @draws
     def from_evaluation(
         cls,
         evaluation: Evaluation,
         *,
         metric: str = "ece",
         against: str = "accuracy",
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        curve_kwargs: Mapping[str, Any] | None = None,
+        **drawing: Unpack[DrawingArguments],
     ) -> Self:
         """Show two metrics of an evaluation.
 
@@ -78,14 +76,6 @@ class ScatterDisplay(CurveDisplay):
             From :func:`calkit.evaluate`; with a `confidence_level`, intervals are drawn too.
         metric, against : str
             Specs of two of its metrics, to show up and across.
-        name : str, optional
-            What the legend calls the model.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
-        plot : bool, default=True
-            Whether to draw now.
-        curve_kwargs : mapping, optional
-            For the mark and its intervals.
 
         Returns
         -------
@@ -96,8 +86,8 @@ class ScatterDisplay(CurveDisplay):
         NotFoundError
             If the evaluation has no such metric.
         """
-        display = cls(evaluation, metric, against, name=name)
-        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+        display = cls(evaluation, metric, against)
+        return drawn(display, drawing)
 
     @classmethod
     @counts_predictions
@@ -129,7 +119,7 @@ class ScatterDisplay(CurveDisplay):
         # Metrics are bound to the predictions, and may have another spec then.
         return shown(cls(found, metric=found.metrics[0].spec, against=found.metrics[-1].spec))
 
-    def frame(self) -> dict[str, list[float]]:
+    def columns(self) -> dict[str, list[float]]:
         """Return what is drawn as one row of columns: the two values, each with its lower and upper limit."""
         found: dict[str, list[float]] = {}
         for metric in (self.against, self.metric):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypedDict, TypeVar
 
 from calkit.curves import taken_predictions
 from calkit.errors import InputError
@@ -18,16 +18,29 @@ from calkit.stats.views import TOP
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["DISPLAY_ARGUMENTS", "DisplayArguments", "FromEvaluation", "counts_predictions", "taken"]
+__all__ = [
+    "DISPLAY_ARGUMENTS",
+    "DisplayArguments",
+    "DrawingArguments",
+    "FromEvaluation",
+    "counts_predictions",
+    "drawn",
+    "draws",
+    "taken",
+]
 
 
-class DisplayArguments(ArrayArguments, total=False):
-    """Keyword arguments of every ``from_predictions``; see their documentation there."""
+class DrawingArguments(TypedDict, total=False):
+    """Keyword arguments of everything that makes a display; see their documentation there."""
 
     name: str | None
     ax: Axes | None
     plot: bool
     curve_kwargs: Mapping[str, Any] | None
+
+
+class DisplayArguments(ArrayArguments, DrawingArguments, total=False):
+    """Keyword arguments of every ``from_predictions``; see their documentation there."""
 
 
 class _Drawn(Protocol):
@@ -148,20 +161,49 @@ _OF_ARRAYS = tuple(name for name in SHARED_DEFAULTS if name not in ("target", "b
 DISPLAY_ARGUMENTS = ("y_true", "y_proba", *_OF_ARRAYS, *_DRAWING)
 
 
+_DRAWING_PARAMETERS = [
+    (inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value), text)
+    for name, (value, text) in _DRAWING.items()
+]
+
+
 def counts_predictions(function: F) -> F:
     """Give a ``from_predictions`` the signature and the docstring with the shared arguments written out."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    more = [(inspect.Parameter(name, keyword, default=value), text) for name, (value, text) in _DRAWING.items()]
     documented(
         function,
         function,
         without=("target", "by"),
         arrays=_ARRAYS,
         usual={"target": _TARGET},
-        more=more,
+        more=_DRAWING_PARAMETERS,
         raises=_RAISES,
     )
     return function
+
+
+def draws(function: F) -> F:
+    """Give what makes a display of summaries the signature and the docstring with the drawing arguments written out."""
+    documented(function, function, without=tuple(SHARED_DEFAULTS), arrays="", more=_DRAWING_PARAMETERS, raises="")
+    return function
+
+
+def drawn(display: D, drawing: DrawingArguments, **more: Any) -> D:
+    """Name a display and draw it if it is to be drawn.
+
+    Parameters
+    ----------
+    display
+    drawing
+        The arguments `name`, `ax`, `plot` and `curve_kwargs`, those that were given.
+    **more
+        Other arguments of ``plot``.
+    """
+    for word in drawing.keys() - _DRAWING.keys():
+        raise TypeError(f"{type(display).__name__} got an unexpected keyword argument {word!r}")
+    display.name = drawing.get("name")
+    if not drawing.get("plot", True):
+        return display
+    return display.plot(drawing.get("ax"), curve_kwargs=drawing.get("curve_kwargs"), **more)
 
 
 def taken(y_true: Any, y_proba: Any, shared: Mapping[str, Any], **drawing: Any) -> tuple[Predictions, Callable[[D], D]]:
@@ -188,11 +230,5 @@ def taken(y_true: Any, y_proba: Any, shared: Mapping[str, Any], **drawing: Any) 
     }
     if isinstance(y_true, Predictions) and of_arrays:
         raise InputError(f"{' and '.join(of_arrays)}: predictions hold it already; leave it out.")
-    given = {name: shared[name] for name in _DRAWING if name in shared}
-    name, ax, now = given.pop("name", None), given.pop("ax", None), given.pop("plot", True)
-
-    def shown(display: D) -> D:
-        display.name = name
-        return display.plot(ax, **given, **drawing) if now else display
-
-    return taken_predictions(y_true, y_proba, **of_arrays), shown
+    given: Any = {name: shared[name] for name in _DRAWING if name in shared}
+    return taken_predictions(y_true, y_proba, **of_arrays), lambda display: drawn(display, given, **drawing)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calkit.metrics import Metric, get_metric
 from calkit.plotting.base import PLOTS, CurveDisplay
-from calkit.plotting.shared import DisplayArguments, counts_predictions, taken
+from calkit.plotting.shared import DisplayArguments, DrawingArguments, counts_predictions, drawn, draws, taken
 from calkit.plotting.style import MARKERS, foreground, line_style, wrapped
 from calkit.registry import unknown_name
 
@@ -98,15 +98,13 @@ class TemperatureDisplay(CurveDisplay):
         return shown(cls.from_curve(curve, metric=chosen, plot=False))
 
     @classmethod
+    @draws
     def from_curve(
         cls,
         curve: Mapping[str, NDArray[np.float64]],
         *,
         metric: str | Metric = "ece",
-        name: str | None = None,
-        ax: Axes | None = None,
-        plot: bool = True,
-        curve_kwargs: Mapping[str, Any] | None = None,
+        **drawing: Unpack[DrawingArguments],
     ) -> Self:
         """Draw values that were computed elsewhere.
 
@@ -116,14 +114,6 @@ class TemperatureDisplay(CurveDisplay):
             From :func:`calkit.calibrators.temperature_curve`.
         metric : str or Metric, default="ece"
             Which of its metrics.
-        name : str, optional
-            What the legend calls the model.
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure. On the Axes of another display, both are overlaid.
-        plot : bool, default=True
-            Whether to draw now.
-        curve_kwargs : mapping, optional
-            For the line.
 
         Returns
         -------
@@ -137,8 +127,8 @@ class TemperatureDisplay(CurveDisplay):
         chosen = get_metric(metric)
         if chosen.spec not in curve:
             raise unknown_name("metric", chosen.spec, [key for key in curve if key != "temperature"], of="the curve")
-        display = cls(curve["temperature"], curve[chosen.spec], chosen, name=name)
-        return display.plot(ax, curve_kwargs=curve_kwargs) if plot else display
+        display = cls(curve["temperature"], curve[chosen.spec], chosen)
+        return drawn(display, drawing)
 
     @property
     def best_index(self) -> int:
@@ -150,7 +140,7 @@ class TemperatureDisplay(CurveDisplay):
         """The smallest temperature with the best value."""
         return float(self.temperature[self.best_index])
 
-    def frame(self) -> dict[str, NDArray[Any]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
         """Return temperatures and values as columns."""
         return {"temperature": self.temperature, self.metric.spec: self.values}
 

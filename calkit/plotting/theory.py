@@ -91,7 +91,7 @@ class TheoryDisplay(OtherDisplay):
         display = cls(gamma or cls.default)
         return display.plot(ax) if plot else display
 
-    def frame(self) -> dict[str, NDArray[Any]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
         """Return what is drawn as columns: gamma, p and value."""
         m = len(self.p)
         return {

@@ -57,8 +57,8 @@ def _same(a: dict[str, Any], b: dict[str, Any], what: str) -> None:
 
 @_law
 def what_is_drawn_is_a_table(display: type[PredictionsDisplay]) -> None:
-    """``frame`` has columns of one length."""
-    frame = display.from_predictions(_data(), plot=False).frame()
+    """``columns()`` are of one length."""
+    frame = display.from_predictions(_data(), plot=False).columns()
     assert len({len(values) for values in frame.values()}) == 1, f"{display.__name__}: columns of several lengths"
 
 
@@ -68,7 +68,7 @@ def arrays_and_predictions(display: type[PredictionsDisplay]) -> None:
     data = _data()
     arrays = display.from_predictions(data.y_true, data.scores, from_logits=True, plot=False)
     whole = display.from_predictions(data, plot=False)
-    _same(arrays.frame(), whole.frame(), f"{display.__name__} of arrays")
+    _same(arrays.columns(), whole.columns(), f"{display.__name__} of arrays")
 
 
 @_law
@@ -76,7 +76,7 @@ def any_order(display: type[PredictionsDisplay]) -> None:
     """The order of the rows does not matter."""
     data = _data()
     shuffled = data.take(np.random.default_rng(1).permutation(data.n_samples))
-    found, whole = (display.from_predictions(each, plot=False).frame() for each in (shuffled, data))
+    found, whole = (display.from_predictions(each, plot=False).columns() for each in (shuffled, data))
     _same(found, whole, f"{display.__name__}, shuffled")
 
 
@@ -125,7 +125,7 @@ def estimators_are_shown(display: type[PredictionsDisplay]) -> None:
     data = _data()
     probs = np.exp(data.scores) / np.exp(data.scores).sum(axis=1, keepdims=True)
     shown = display.from_estimator(_Fitted(), probs, data.y_true, plot=False)
-    _same(shown.frame(), display.from_predictions(data.y_true, probs, plot=False).frame(), display.__name__)
+    _same(shown.columns(), display.from_predictions(data.y_true, probs, plot=False).columns(), display.__name__)
     assert shown.name == "_Fitted", f"{display.__name__} does not name the estimator"
 
 

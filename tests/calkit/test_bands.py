@@ -88,7 +88,7 @@ def test_the_corp_curve_is_isotonic_regression(rain, no_pyplot_windows):
     display = ReliabilityDisplay.from_predictions(y, p, style="corp", name="rain")
     expected = IsotonicRegression().fit_transform(p, y)
     np.testing.assert_allclose(np.interp(p, *display.line_.get_data()), expected, atol=1e-12)
-    frame = display.frame()
+    frame = display.columns()
     np.testing.assert_allclose(frame["probability"], np.unique(p))
     assert frame["weight"].tolist() == [1, 2, 1, 1, 1, 1, 1, 1, 1]
     label = f"MCB {calkit.metrics.corp_mcb(y, p):.4f}, DSC {calkit.metrics.corp_dsc(y, p):.4f}"

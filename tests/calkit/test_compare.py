@@ -251,11 +251,11 @@ def test_the_forest_shows_the_differences(models, no_pyplot_windows):
     bars = [line.get_xdata() for line in display.axes_[0].lines[1::2]]
     wanted = [[d.low * 100, d.high * 100] for d in found.differences["ece"].values()]
     np.testing.assert_allclose(bars, wanted)
-    frame = display.frame()
+    frame = display.columns()
     assert frame["model"] == ["temperature", "vector"] * 2
     evaluation = calkit.evaluate(models["before"], ["ece"], confidence_level=0.95)
     values = ForestDisplay.from_evaluations({"a": evaluation})
-    assert (values.frame()["low"][0], values.frame()["high"][0]) == evaluation.intervals["ece"]
+    assert (values.columns()["low"][0], values.columns()["high"][0]) == evaluation.intervals["ece"]
     with pytest.raises(InputError, match="is empty"):
         ForestDisplay.from_evaluations({})
 

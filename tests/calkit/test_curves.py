@@ -98,7 +98,7 @@ def test_summaries_of_parts_add_up_and_frames_have_columns(name):
     probs, y, weights = example()
     data = calkit.Predictions(probs, y, kind="probs", sample_weight=weights)
     parts = [summarize(data.take(slice(a, b)), [Pairs()])[Pairs()] for a, b in ((0, 1), (1, 90), (90, 200))]
-    whole, added = function(data).frame(), kind.from_pairs(parts[2] + parts[0] + parts[1]).frame()
+    whole, added = function(data).columns(), kind.from_pairs(parts[2] + parts[0] + parts[1]).columns()
     assert list(whole) == list(added)
     for column, values in whole.items():
         assert values.shape == next(iter(whole.values())).shape
@@ -123,7 +123,7 @@ class TestCumulativeDisplay:
         floor = calkit.evaluate(data, ["ks"]).judgement("ks").floor
         display = CumulativeDisplay.from_predictions(data, plot=False)
         assert display.band == pytest.approx(floor.p95, rel=1e-9)
-        frame = display.frame()
+        frame = display.columns()
         assert frame["value"].tolist() == curves.cumulative_curve(data).value.tolist()
         assert set(frame["high"]) == {display.band}
         assert set(frame["low"]) == {-display.band}
@@ -154,7 +154,7 @@ class TestCumulativeDisplay:
         soft = calkit.Predictions(probs, np.tile([0.25, 0.25, 0.25, 0.25], (len(probs), 1)), kind="probs")
         display = CumulativeDisplay.from_predictions(soft, plot=False)
         assert display.band is None
-        assert np.isnan(display.frame()["high"]).all()
+        assert np.isnan(display.columns()["high"]).all()
         CumulativeDisplay.figure({"soft": display})
         assert display.band_ is None
 

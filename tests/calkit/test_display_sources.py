@@ -25,7 +25,7 @@ def test_split():
 
 def assert_same(one, two):
     """Two displays show the same numbers under the same words."""
-    for (name, values), (other, expected) in zip(one.frame().items(), two.frame().items(), strict=True):
+    for (name, values), (other, expected) in zip(one.columns().items(), two.columns().items(), strict=True):
         assert name == other
         np.testing.assert_allclose(values, expected, rtol=1e-12)
     assert one.x_label == two.x_label

@@ -228,12 +228,12 @@ def displays():
 
 @pytest.mark.parametrize("display", displays(), ids=lambda d: d.__name__)
 def test_displays(display):
-    expected = display.from_predictions(COLUMN, LOGITS, from_logits=True, plot=False).frame()
+    expected = display.from_predictions(COLUMN, LOGITS, from_logits=True, plot=False).columns()
     for y in SPELLINGS:
-        found = display.from_predictions(y, LOGITS, from_logits=True, class_names=NAMES, plot=False).frame()
+        found = display.from_predictions(y, LOGITS, from_logits=True, class_names=NAMES, plot=False).columns()
         for column in expected:
             np.testing.assert_array_equal(found[column], expected[column])
-        found = display.from_estimator(Classifier(), LOGITS, y, from_logits=True, plot=False).frame()
+        found = display.from_estimator(Classifier(), LOGITS, y, from_logits=True, plot=False).columns()
         for column in expected:
             np.testing.assert_array_equal(found[column], expected[column])
     for y in WRONG:

@@ -30,7 +30,7 @@ def test_scatter_shows_the_evaluation(no_pyplot_windows):
     np.testing.assert_allclose(horizontal[:, 0], np.array(found.intervals["accuracy"]) * 100)
     np.testing.assert_allclose(vertical[:, 1], np.array(found.intervals["ece"]) * 100)
     again = ScatterDisplay.from_predictions(test, metric="nll", ax=display.ax_, name="nll")
-    assert (again.frame()["accuracy"], again.frame()["nll"]) == ([found["accuracy"]], [found["nll"]])
+    assert (again.columns()["accuracy"], again.columns()["nll"]) == ([found["accuracy"]], [found["nll"]])
     assert again.line_.get_color() != display.line_.get_color()
     assert again.line_.get_marker() != display.line_.get_marker()
     with pytest.raises(NotFoundError, match="brier"):
@@ -39,7 +39,7 @@ def test_scatter_shows_the_evaluation(no_pyplot_windows):
 
 def test_scatter_without_intervals(no_pyplot_windows):
     display = ScatterDisplay.from_evaluation(calkit.evaluate(load_digits_logits("test"), ["accuracy", "ece"]))
-    assert np.isnan(display.frame()["ece_low"]).all()
+    assert np.isnan(display.columns()["ece_low"]).all()
     display.figure_.canvas.draw()
 
 
@@ -47,7 +47,7 @@ def test_forest_of_the_groups_of_an_evaluation(no_pyplot_windows):
     test = load_digits_logits("test")
     group = np.where(np.arange(test.n_samples) < 400, "first", "rest")
     found = calkit.evaluate(test.y_true, test.scores, ["ece"], from_logits=True, by=group, confidence_level=0.9)
-    frame = ForestDisplay.from_evaluation(found).frame()
+    frame = ForestDisplay.from_evaluation(found).columns()
     assert frame["model"] == ["all", "by = first", "by = rest"]
     assert frame["value"] == [found["ece"], found.groups["first"]["ece"], found.groups["rest"]["ece"]]
 
@@ -83,7 +83,7 @@ def test_gradient_norms_are_the_recorded_shares(no_pyplot_windows):
     for ax in display.axes_:
         heights = [patch.get_data().values.tolist() for patch in ax.patches if patch.get_label() in ("ce", "focal")]
         assert heights == [[25, 50, 25], [100, 0, 0]]
-    assert display.frame()["share"].tolist() == [0.25, 0.5, 0.25] * 2 + [1, 0, 0] * 2
+    assert display.columns()["share"].tolist() == [0.25, 0.5, 0.25] * 2 + [1, 0, 0] * 2
     with pytest.raises(InputError, match="no record holds gradient norms"):
         GradientNormsDisplay({"ce": [{"epoch": 1}]})
     with pytest.raises(InputError, match="only 1 Axes"):
@@ -94,7 +94,7 @@ def test_gradient_norms_are_the_recorded_shares(no_pyplot_windows):
 def test_formulas_take_gammas_and_no_files(name, calkit_cli, tmp_path, no_pyplot_windows):
     display = OTHER_PLOTS[name].from_words([])
     assert display.gamma == OTHER_PLOTS[name].default
-    assert {len(column) for column in display.frame().values()} == {len(display.p) * len(display.gamma)}
+    assert {len(column) for column in display.columns().values()} == {len(display.p) * len(display.gamma)}
     figure = display.figure(title="theory", size=(3.3, 3.3))
     figure.draw_without_rendering()
     assert no_pyplot_windows.get_fignums() == []

@@ -30,7 +30,7 @@ def test_risk_coverage_by_hand(pairs, no_pyplot_windows):
     # Equal confidences are answered together: 2 of 5 by weight, one wrong; then 3 with 1 wrong; then 5 with 3 wrong.
     np.testing.assert_allclose(display.line_.get_xdata(), [40, 60, 100])
     np.testing.assert_allclose(display.line_.get_ydata(), [50, 100 / 3, 60])
-    np.testing.assert_allclose(display.frame()["threshold"], [0.9, 0.6, 0.5])
+    np.testing.assert_allclose(display.columns()["threshold"], [0.9, 0.6, 0.5])
 
 
 def test_risk_at_full_coverage_is_the_error(no_pyplot_windows):
@@ -65,7 +65,7 @@ def test_temperature_marks_the_least_value(no_pyplot_windows):
 
 def test_confidence_of_right_and_wrong(pairs, no_pyplot_windows):
     display = ConfidenceDisplay.from_predictions(pairs, n_bins=5)
-    frame = display.frame()
+    frame = display.columns()
     # Bins (.4, .6] and (.8, 1]: right .6 and .9, wrong .5 (weight 2) and .9.
     np.testing.assert_allclose(frame["right"], [0, 0, 1, 0, 1])
     np.testing.assert_allclose(frame["wrong"], [0, 0, 2, 0, 1])
@@ -85,13 +85,13 @@ def test_every_plot_has_the_same_manners(name, no_pyplot_windows):
     test = load_digits_logits("test")
     arrays = kind.from_predictions(test.y_true, test.scores, from_logits=True, plot=False)
     taken = kind.from_predictions(test, plot=False)
-    for column, values in arrays.frame().items():
-        np.testing.assert_array_equal(values, taken.frame()[column])
+    for column, values in arrays.columns().items():
+        np.testing.assert_array_equal(values, taken.columns()[column])
     figure = kind.figure({"a": arrays, "b": taken}, title="both", size=(7, 5))
     assert no_pyplot_windows.get_fignums() == []
     assert figure.get_size_inches().tolist() == [7, 5]
     figure.draw_without_rendering()
-    assert len({len(values) for values in arrays.frame().values()}) == 1
+    assert len({len(values) for values in arrays.columns().values()}) == 1
     with pytest.raises(InputError, match="y_proba must be left out"):
         kind.from_predictions(test, test.scores)
     X = np.random.default_rng(0).standard_normal((60, 2))

@@ -197,7 +197,7 @@ def test_lines_show_what_was_counted(no_pyplot_windows):
     limits = [binomtest(k, n).proportion_ci(0.95, "exact") for k, n in ((1, 2), (1, 3))]
     segments = display.errorbar_.lines[2][0].get_segments()
     np.testing.assert_allclose([[a[1], b[1]] for a, b in segments], [[c.low, c.high] for c in limits], atol=1e-12)
-    frame = display.frame()
+    frame = display.columns()
     assert frame["count"].tolist() == [2, 3]
     np.testing.assert_allclose(frame["accuracy_low"], [c.low for c in limits])
     # The band is made of binomial quantiles: Binomial(2, .4) and Binomial(3, .9), here summed by hand.

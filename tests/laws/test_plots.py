@@ -14,8 +14,8 @@ def test_law(name, law):
 
 def test_a_broken_plot_is_caught(monkeypatch):
     class Ragged(PLOTS["risk-coverage"]):
-        def frame(self):
-            return {**super().frame(), "odd": [1.0]}
+        def columns(self):
+            return {**super().columns(), "odd": [1.0]}
 
     monkeypatch.setitem(PLOTS._items, "ragged", Ragged)
     with pytest.raises(AssertionError, match="several lengths"):
