@@ -75,9 +75,8 @@ def as_weight(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(f"sample_weight must be finite and not negative, but row {row} is {weight[row]}.")
-    if not weight.any():
-        raise InputError("sample_weight is zero in every row, so nothing is left to measure.")
-    if not _SMALLEST_WEIGHT <= (largest := float(weight.max())) <= 1 / _SMALLEST_WEIGHT:
+    # A file may have rows of weight 0 only; whether any row of all files counts is known after a pass.
+    if weight.any() and not _SMALLEST_WEIGHT <= (largest := float(weight.max())) <= 1 / _SMALLEST_WEIGHT:
         raise InputError(
             f"sample_weight: the largest is {largest:.3g}, and sums of such numbers are not exact; multiply all "
             "weights by one number, so that the largest is about 1."

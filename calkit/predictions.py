@@ -150,8 +150,6 @@ class Predictions:
         weight = as_weight(given, n)
         if truth is not None and truth.ignored is not None and truth.ignored.any():
             weight = np.where(truth.ignored, 0.0, 1.0 if weight is None else weight)
-            if not weight.any():
-                raise InputError(f"every row has a label to be left out (ignore_label={ignore_label!r}).")
         columns = {
             name: values if axis is None else axis.rows_of(f"columns[{name!r}]", values)
             for name, values in self.columns.items()

@@ -78,6 +78,11 @@ class Calibrator(PredictionMap, ClassifierMixin, TransformerMixin, BaseEstimator
     classes_: NDArray[Any]
     fitted_on_pairs_: bool
 
+    @property
+    def needs_columns(self) -> tuple[str, ...]:
+        """Names of columns that must come with the rows, in the fit and after."""
+        return ()
+
     @abstractmethod
     def _fit(self, data: Predictions | Shards) -> None:
         """Set the fitted attributes from predictions of kind "logits".

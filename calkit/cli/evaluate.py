@@ -190,7 +190,7 @@ def _evaluate_file(
     evaluations = []
     for split in splits:
         read = source.shards if on_workers else source.load
-        predictions: Predictions | Shards = read(path, split, columns=columns)
+        predictions: Predictions | Shards = read(path, split, columns=[*columns, *fit.columns()])
         wanted = [*(chosen if chosen is not None else _defaults(predictions.kind)), *judged]
         with computing("intervals and floors"):
             before = measure(predictions, wanted)

@@ -47,6 +47,7 @@ class InputOptions:
     positive: str | None = None
     percent: bool = False
     normalize: bool = False
+    dtype: str | None = None
     file_format: str | None = None
     trust_pickle: bool = False
     sandbox: bool = False
@@ -196,6 +197,11 @@ _INPUT = [
     click.option("--class-axis", type=int, metavar="N", help="Axis of the classes: 1 of (N, C, H, W)."),
     click.option("--percent", is_flag=True, help="Probabilities or confidences are given in percent."),
     click.option("--normalize", is_flag=True, help="Divide each row of probabilities by its sum."),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float16", "float32", "float64"]),
+        help="Type that scores written as text were stored in; text is read as float64.",
+    ),
     click.option("--id", "ids", metavar="NAME|FILE", help="Names of the rows."),
     click.option("--group", "groups", metavar="NAME|FILE", help="Groups of the rows."),
     click.option("--split-column", metavar="NAME", help="Column that names the split of each row."),
@@ -227,31 +233,45 @@ class FitOptions:
         """Return the words of the options that may name files."""
         return [*self.calibrators, *([] if self.fit_on is None else [self.fit_on])]
 
-    def fitted(self, path: str, source: InputOptions, validation: Predictions | None = None) -> list[tuple[str, Any]]:
-        """Return (label, calibrator) pairs: the methods fitted on the file's validation split or on ``fit_on``."""
+    @functools.cached_property
+    def _named(self) -> tuple[list[Any], list[Any]]:
+        """Calibrators from files, and those that are to be fitted; the words are checked before data are read."""
         if not self.methods and not self.calibrators:
-            return []
+            return [], []
         from calkit.calibrators import get_calibrator, load_calibrator
 
-        pairs: list[tuple[str, Any]] = [(name, load_calibrator(name)) for name in self.calibrators]
-        if self.methods:
-            unfitted = [(method, get_calibrator(method)) for method in self.methods]
-            validation = self.validation(path, source) if validation is None else validation
-            pairs += [(method, calibrator.fit_predictions(validation)) for method, calibrator in unfitted]
+        return [load_calibrator(name) for name in self.calibrators], [get_calibrator(name) for name in self.methods]
+
+    def columns(self) -> list[str]:
+        """Return the columns that the calibrators need of every file."""
+        ready, unfitted = self._named
+        return list(dict.fromkeys(name for each in (*ready, *unfitted) for name in each.needs_columns))
+
+    def fitted(self, path: str, source: InputOptions, validation: Predictions | None = None) -> list[tuple[str, Any]]:
+        """Return (label, calibrator) pairs: the methods fitted on the file's validation split or on ``fit_on``."""
+        ready, unfitted = self._named
+        pairs: list[tuple[str, Any]] = list(zip(self.calibrators, ready, strict=True))
+        if unfitted:
+            from sklearn.base import clone
+
+            data = self.validation(path, source) if validation is None else validation
+            pairs += [
+                (name, clone(each).fit_predictions(data)) for name, each in zip(self.methods, unfitted, strict=True)
+            ]
         return pairs
 
     def validation(self, path: str, source: InputOptions) -> Predictions:
         """Return the predictions to fit on."""
         plain = replace(source, split=None)
         if self.fit_on is None:
-            return plain.load(path, self.fit_split(path, source))
+            return plain.load(path, self.fit_split(path, source), columns=self.columns())
         if is_address(self.fit_on):
-            return plain.load_preferred(self.fit_on, "validation")
+            return plain.load_preferred(self.fit_on, "validation", columns=self.columns())
         splits = plain.splits(path)
         if canonical_split(self.fit_on) not in splits:
             known = ", ".join(split for split in splits if split) or "none"
             raise UsageError(f"--fit-on {self.fit_on} is no file, nor a split of {path}; its splits: {known}.")
-        return plain.load(path, self.fit_on)
+        return plain.load(path, self.fit_on, columns=self.columns())
 
     def fit_split(self, path: str, source: InputOptions) -> str | None:
         """Return the split of the file that calibrators are fitted on, or None if it is not one of this file's."""

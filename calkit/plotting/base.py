@@ -14,7 +14,8 @@ from calkit.errors import InputError
 from calkit.plotting.showing import Showing
 from calkit.plotting.style import draw_legend
 from calkit.registry import Registry
-from calkit.stats.views import TOP, View, get_view
+from calkit.stats.targets import get_view
+from calkit.stats.views import TOP, View
 from calkit.tabular import Tabular
 
 if TYPE_CHECKING:

@@ -105,6 +105,11 @@ def summarize(
                 lengths = _lengths(predictions, opened)
             counting = _Pass(stage, block_rows, check, first_row)
             totals = counting.over(predictions, opened, lengths)
+            if not totals.counts:
+                raise InputError(
+                    "sample_weight is zero in every row, or every row has a label to be left out (ignore_label), so "
+                    "nothing is left to measure."
+                )
             summaries = dict(zip(stage, totals.summaries, strict=True))
             found.update({statistic: summaries[step] for statistic, step in counted.items()})
             counted = _following(passes, found)
@@ -161,16 +166,26 @@ class _PlacedPart:
 
 @dataclass(frozen=True)
 class _Totals:
-    """Summaries of some rows, in the order of the statistics; none if there are no rows."""
+    """Summaries of some rows, in the order of the statistics; none if there are no rows.
+
+    Attributes
+    ----------
+    summaries : tuple
+    n_samples : int
+    counts : bool
+        Whether a row has a weight above 0.
+    """
 
     summaries: tuple[Any, ...] = ()
     n_samples: int = 0
+    counts: bool = False
 
     def __add__(self, other: _Totals) -> _Totals:
-        n_samples = self.n_samples + other.n_samples
+        n_samples, counts = self.n_samples + other.n_samples, self.counts or other.counts
         if not self.summaries or not other.summaries:
-            return _Totals(self.summaries or other.summaries, n_samples)
-        return _Totals(tuple(a + b for a, b in zip(self.summaries, other.summaries, strict=True)), n_samples)
+            return _Totals(self.summaries or other.summaries, n_samples, counts)
+        summed = tuple(a + b for a, b in zip(self.summaries, other.summaries, strict=True))
+        return _Totals(summed, n_samples, counts)
 
 
 @dataclass(frozen=True)
@@ -223,7 +238,9 @@ class _Pass:
         else:
             # A stream is read once and in order, by the thread that hands out the pieces.
             total = executor.sum(count, map(read, slices))
-        return replace(total or _Totals(), n_samples=predictions.n_samples)
+        weight = predictions.sample_weight
+        counts = weight is None or bool(weight.any())
+        return replace(total or _Totals(), n_samples=predictions.n_samples, counts=counts)
 
     def _over_block(self, block: RowBlock, workspace: Workspace | None = None) -> _Totals:
         if not len(block):

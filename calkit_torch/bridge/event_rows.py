@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from calkit.stats import View
-from calkit.stats.views import Positive, TopK, TopLabel
+from calkit.stats.unions import TopK
+from calkit.stats.views import Positive, TopLabel
 from calkit_torch.bridge.rows import DeviceRows
 
 __all__ = ["EVENTS", "EventRows", "rows_for"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import calkit
-from calkit.calibrators import load_calibrator
+from calkit.calibrators import get_calibrator, load_calibrator
 from calkit.cli.app import main
 from calkit.datasets import digits_path, load_digits_logits
 
@@ -68,6 +68,27 @@ def test_methods_of_every_kind_are_applied(tmp_path, capsys):
         expected = load_calibrator(tmp_path / "cal.json").predict_proba(test.scores.astype(np.float64))
         written = calkit.load_predictions(tmp_path / "out.npz")
         np.testing.assert_allclose(np.asarray(written.scores), expected, atol=1e-6)
+
+
+def test_by_a_column_of_the_file(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    topic = np.repeat(["law", "maths"], 100)
+    confidence = rng.uniform(0.5, 1, 200)
+    right = rng.random(200) < np.where(topic == "law", confidence, confidence**4)
+    pairs = calkit.Predictions(confidence, right, kind="confidence", columns={"topic": topic})
+    calkit.save_predictions(pairs, tmp_path / "pairs.npz")
+    method = "by-column:column=topic"
+    assert run(capsys, "fit", tmp_path / "pairs.npz", "-m", method, "-o", tmp_path / "cal.json")[0] == 0
+    assert load_calibrator(tmp_path / "cal.json").values_.tolist() == ["law", "maths"]
+    assert run(capsys, "apply", tmp_path / "cal.json", tmp_path / "pairs.npz", "-o", tmp_path / "out.npz")[0] == 0
+    after = get_calibrator(method).fit_predictions(pairs).apply(pairs)
+    written = calkit.load_predictions(tmp_path / "out.npz")
+    np.testing.assert_allclose(np.asarray(written.scores), np.asarray(after.scores), rtol=1e-12)
+    code, out, _ = run(
+        capsys, "evaluate", tmp_path / "pairs.npz", "--calibrator", tmp_path / "cal.json", "--format", "json"
+    )
+    assert code == 0
+    assert f'"ece": {calkit.evaluate(after, ["ece"])["ece"]!r}' in out
 
 
 def test_the_arrays_beside_never_replace_the_data(tmp_path, capsys):

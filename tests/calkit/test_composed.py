@@ -26,7 +26,8 @@ from calkit.calibrators import (
     get_calibrator,
     load_calibrator,
 )
-from calkit.errors import CalibrationWarning, InputError, UsageError
+from calkit.errors import CalibrationWarning, InputError, NotFoundError, UsageError
+from calkit.shards import Shards
 
 
 def drawn(n=400, k=4, seed=0):
@@ -54,6 +55,18 @@ class TestOneVsRest:
         assert calibrator.calibrator == "temperature:grid=(1,2)"
         with pytest.raises(UsageError, match="must be a spec such as 'temperature', or a calibrator, but is a int"):
             OneVsRest(3).fit(*drawn())
+
+    def test_what_many_warn_of_is_said_once(self):
+        logits, y = drawn(k=6)
+        rows = y < 4
+        with pytest.warns(CalibrationWarning) as caught:
+            OneVsRest("beta").fit(logits[rows], y[rows])
+        said = [str(warning.message) for warning in caught]
+        assert len(said) == 1
+        assert said[0].startswith(
+            "2 of 6 binary calibrators (their class 1 is the class itself, 0 the rest), the first"
+        )
+        assert "that of class 4: class 1 is not in the data" in said[0]
 
 
 class TestTopLabel:
@@ -101,8 +114,25 @@ class TestByColumn:
         np.testing.assert_array_equal(np.asarray(load_calibrator(tmp_path / "cal.json").apply(pairs).scores), after)
 
     def test_a_column_that_is_not_there(self):
-        with pytest.raises(InputError, match="no column 'subject' to calibrate by; their columns: topic"):
+        with pytest.raises(NotFoundError, match=r"unknown column 'subject' of the predictions. Known: topic"):
             ByColumn("subject").fit_predictions(self.pairs())
+        with pytest.raises(NotFoundError, match="unknown column 'topic'"):
+            ByColumn("topic").fit_predictions(self.pairs()).apply(self.pairs().replace(columns={}))
+
+    def test_files_of_which_some_lack_a_value(self, tmp_path):
+        pairs = self.pairs()
+        for i in range(5):
+            calkit.save_predictions(pairs.take(slice(81 * i, 81 * i + 81)), tmp_path / f"part-{i}.npz")
+        shards = Shards(str(tmp_path / "part-*.npz"), columns=["topic"])
+        fitted, expected = ByColumn("topic").fit_predictions(shards), ByColumn("topic").fit_predictions(pairs)
+        assert fitted.values_.tolist() == ["law", "maths"]
+        np.testing.assert_allclose(
+            [each.temperature_ for each in (fitted.calibrator_, *fitted.calibrators_)],
+            [each.temperature_ for each in (expected.calibrator_, *expected.calibrators_)],
+            rtol=1e-9,
+        )
+        after = [np.asarray(part.load().scores) for part in fitted.apply(shards).parts()]
+        np.testing.assert_allclose(np.concatenate(after), np.asarray(expected.apply(pairs).scores), rtol=1e-9)
 
 
 CALIBRATORS = ["temperature", "vector", "one-vs-rest"]

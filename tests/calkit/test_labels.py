@@ -340,7 +340,7 @@ class TestLeftOut:
         with pytest.raises(InputError, match=r"row 1 is -100.*ignore_label"):
             Predictions(np.eye(2), [0, -100], kind="probs")
         with pytest.raises(InputError, match="every row has a label to be left out"):
-            Predictions(np.eye(2), [7, 7], kind="probs", ignore_label=7)
+            evaluate(Predictions(np.eye(2), [7, 7], kind="probs", ignore_label=7), ["ece"])
 
 
 class TestClassAxis:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.base import Calibrator, Floats
-from calkit.calibrators.composed.parts import new_calibrator, supported_by
+from calkit.calibrators.composed.parts import fit_each, new_calibrator, supported_by
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.registration import register_calibrator
-from calkit.errors import InputError
 from calkit.lazy import LazyArray, has_random_access
 from calkit.predictions import Kind, Predictions
+from calkit.registry import unknown_name
 from calkit.shards import Shards
+from calkit.stats import Rows, Statistic, summarize
 
 __all__ = ["ByColumn"]
 
@@ -71,25 +75,30 @@ class ByColumn(Calibrator):
 
     @property
     def supports(self) -> frozenset[str]:  # type: ignore[override]
-        """What the calibrator supports, but for shards."""
-        return supported_by(self.calibrator, "weights", "pairs", "soft")
+        """What the calibrator supports."""
+        return supported_by(self.calibrator, "weights", "shards", "pairs", "soft")
 
     @property
     def keeps_order(self) -> bool:  # type: ignore[override]
         """What holds for the calibrator."""
         return new_calibrator(self.calibrator).keeps_order
 
+    @property
+    def needs_columns(self) -> tuple[str, ...]:
+        """The column, if there is one."""
+        return () if self.column is None else (self.column,)
+
     def _fit(self, data: Predictions | Shards) -> None:
         self.calibrator_ = new_calibrator(self.calibrator).fit_predictions(data)
         self.values_, self.calibrators_ = np.empty(0, dtype="U1"), []
-        if self.column is None or not isinstance(data, Predictions):
+        if self.column is None:
             return
-        keys = _keys(data, self.column)
-        present, counts = np.unique(keys, return_counts=True)
-        self.values_ = present[counts >= self.min_rows]
-        for value in self.values_:
-            rows = np.flatnonzero(keys == value)
-            self.calibrators_.append(new_calibrator(self.calibrator).fit_predictions(data.take(rows)))
+        counted = _Counts(self.column)
+        counts: Counter[str] = summarize(data, [counted])[counted]
+        enough = sorted(value for value, n in counts.items() if n >= self.min_rows)
+        self.values_ = np.array(enough, dtype=None if enough else "U1")
+        each = ((f"{self.column} {value}", _rows_of(data, self.column, value)) for value in enough)
+        self.calibrators_ = fit_each(self.calibrator, each, title="calibrators")
 
     def _check_state(self) -> None:
         if len(self.calibrators_) != len(self.values_):
@@ -119,9 +128,29 @@ class ByColumn(Calibrator):
 
 def _keys(predictions: Predictions, column: str) -> NDArray[Any]:
     if column not in predictions.columns:
-        known = ", ".join(predictions.columns) or "none"
-        raise InputError(f"the predictions have no column {column!r} to calibrate by; their columns: {known}.")
+        raise unknown_name("column", column, predictions.columns, of="the predictions")
     return np.asarray(predictions.columns[column]).astype(str)
+
+
+@dataclass(frozen=True)
+class _Counts(Statistic["Counter[str]"]):
+    """Statistic: how many rows that count have each value of a column."""
+
+    column: str
+    is_sum: ClassVar[bool] = True
+
+    def measure(self, rows: Rows) -> Counter[str]:
+        """Return the counts of one block."""
+        keys = np.asarray(rows.column(self.column)).astype(str)
+        return Counter((keys if rows.weight is None else keys[rows.weight > 0]).tolist())
+
+
+def _rows_of(data: Predictions | Shards, column: str, value: str) -> Predictions | Shards:
+    """Return the rows of a value; of a file that has none, one row of weight 0."""
+    if isinstance(data, Shards):
+        return data.map(partial(_rows_of, column=column, value=value))  # type: ignore[arg-type]
+    rows = np.flatnonzero(_keys(data, column) == value)
+    return data.take(rows) if len(rows) else data.take(slice(0, 1)).replace(sample_weight=np.zeros(1))
 
 
 class _ByKey(LazyArray):

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
 from calkit.calibrators.base import Calibrator, Floats
-from calkit.calibrators.composed.parts import log_odds_pair, new_calibrator, supported_by, with_binary, with_log_proba
+from calkit.calibrators.composed.parts import fit_each, log_odds_pair, supported_by, with_binary, with_log_proba
 from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.inputs import as_classes
 from calkit.calibrators.registration import register_calibrator
 from calkit.predictions import Predictions
 from calkit.shards import Shards
@@ -66,12 +67,16 @@ class OneVsRest(Calibrator):
 
     def _fit(self, data: Predictions | Shards) -> None:
         data, normalised = with_log_proba(data)
-        self.calibrators_ = [
-            new_calibrator(self.calibrator).fit_predictions(
-                with_binary(data, partial(_against_rest, k=k), partial(_is_class, k=k), normalised=normalised)
+        names = as_classes(data.class_names, data.n_classes or 0).tolist()
+        each = (
+            (
+                f"class {name}",
+                with_binary(data, partial(_against_rest, k=k), partial(_is_class, k=k), normalised=normalised),
             )
-            for k in range(data.n_classes or 0)
-        ]
+            for k, name in enumerate(names)
+        )
+        title = "binary calibrators (their class 1 is the class itself, 0 the rest)"
+        self.calibrators_ = fit_each(self.calibrator, each, title=title)
 
     def _check_state(self) -> None:
         if len(self.calibrators_) != self.n_features_in_:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import warnings
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -14,13 +16,15 @@ from sklearn.base import clone
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.inputs import as_logits
 from calkit.calibrators.registration import get_calibrator
-from calkit.errors import UsageError
+from calkit.errors import CalibrationWarning, UsageError
 from calkit.labels import TrueColumns
 from calkit.lazy import Converted
 from calkit.predictions import Predictions
 from calkit.shards import Shards
 
-__all__ = ["log_odds_pair", "new_calibrator", "supported_by", "with_binary", "with_log_proba"]
+__all__ = ["fit_each", "log_odds_pair", "new_calibrator", "supported_by", "with_binary", "with_log_proba"]
+
+_NUMBER = re.compile(r"[-+]?\d[\d.]*(e[-+]?\d+)?")
 
 
 def new_calibrator(calibrator: str | Calibrator) -> Calibrator:
@@ -38,6 +42,34 @@ def new_calibrator(calibrator: str | Calibrator) -> Calibrator:
             f"calibrator must be a spec such as 'temperature', or a calibrator, but is a {type(calibrator).__name__}."
         )
     return clone(calibrator)
+
+
+def fit_each(
+    calibrator: str | Calibrator, data: Iterable[tuple[Any, Predictions | Shards]], *, title: str
+) -> list[Calibrator]:
+    """Fit a calibrator to several data; what more than one warns of is said once, with the number of those that do.
+
+    Parameters
+    ----------
+    calibrator : str or Calibrator
+    data : iterable of (object, Predictions or Shards)
+        Each with what it is of: a class, say.
+    title : str
+        What the calibrators are called: ``"binary calibrators"``.
+    """
+    found, said = [], dict[tuple[type[Warning], str], tuple[Any, str, int]]()
+    for of, own in data:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", CalibrationWarning)
+            found.append(new_calibrator(calibrator).fit_predictions(own))
+        for warning in caught:
+            # Warnings that differ by their numbers are the same.
+            key = warning.category, _NUMBER.sub("0", str(warning.message))
+            first, message, n = said.get(key, (of, str(warning.message), 0))
+            said[key] = first, message, n + 1
+    for (category, _), (first, message, n) in said.items():
+        warnings.warn(f"{n} of {len(found)} {title}, the first that of {first}: {message}", category, stacklevel=5)
+    return found
 
 
 def supported_by(calibrator: str | Calibrator, *features: str) -> frozenset[str]:

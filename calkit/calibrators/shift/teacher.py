@@ -120,8 +120,4 @@ def _agreeing_rows(data: Predictions) -> Predictions:
     for rows in data.row_slices():
         block = everything.block(rows)
         weight[rows] *= block.scores.argmax(axis=1) == block.require_labels()
-    if weight.any():
-        return data.replace(sample_weight=weight)
-    # Of a file in which none agrees, one row that says nothing of the temperature: equal logits have no slope in it.
-    nothing = np.zeros((1, int(data.n_classes or 0)))
-    return data.take(slice(0, 1)).replace(scores=nothing, sample_weight=None)
+    return data.replace(sample_weight=weight)
