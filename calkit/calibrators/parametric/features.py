@@ -69,6 +69,8 @@ class Kept:
         self.active = active
         self.blocks: dict[tuple[int, int, int], list[Block]] = {}
         self.probabilities: dict[tuple[int, int], Floats] = {}
+        # What products at these probabilities need.
+        self.factors: dict[tuple[int, int], Any] = {}
 
     def __reduce__(self) -> Any:
         return _nothing_kept, ()
