@@ -47,6 +47,7 @@ class InputOptions:
     positive: str | None = None
     percent: bool = False
     normalize: bool = False
+    dtype: str | None = None
     file_format: str | None = None
     trust_pickle: bool = False
     sandbox: bool = False
@@ -196,6 +197,11 @@ _INPUT = [
     click.option("--class-axis", type=int, metavar="N", help="Axis of the classes: 1 of (N, C, H, W)."),
     click.option("--percent", is_flag=True, help="Probabilities or confidences are given in percent."),
     click.option("--normalize", is_flag=True, help="Divide each row of probabilities by its sum."),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float16", "float32", "float64"]),
+        help="Type that scores written as text were stored in; text is read as float64.",
+    ),
     click.option("--id", "ids", metavar="NAME|FILE", help="Names of the rows."),
     click.option("--group", "groups", metavar="NAME|FILE", help="Groups of the rows."),
     click.option("--split-column", metavar="NAME", help="Column that names the split of each row."),

@@ -11,6 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from calkit.containers.container import printable
 from calkit.errors import FileFormatError
 from calkit.hardening.guard import damaged
-from calkit.io.csv_dialect import Dialect, is_number
-from calkit.io.tables import Column, converter, from_words, text_array
+from calkit.io.csv_dialect import Dialect
+from calkit.io.tables import Column, exact_kinds, from_words, text_array
 from calkit.io.text import LineBlock
 
 __all__ = ["CsvParser", "lines_of"]
@@ -46,7 +47,7 @@ class CsvParser:
         self._names = names
         self._index = {name: index for index, name in enumerate(names)}
         self._data_start = data_start
-        self._converters = {name: converter(name) for name in names}
+        self._exact = {name: exact_kinds(name) for name in names}
         self._widths: dict[str, int] = {}
         self._parsed: tuple[int, list[tuple[str, ...]]] = (-1, [])
         self.numeric: set[str] = set()
@@ -64,16 +65,14 @@ class CsvParser:
         return self._dialect.decimal_comma
 
     def _column(self, name: str, words: Sequence[str]) -> Column:
-        if name in self.numeric:
-            return Column(name, _FLOAT)
-        if words and all(map(_LIST.fullmatch, words)):
+        if name not in self.numeric and words and all(map(_LIST.fullmatch, words)):
             self._widths[name] = len(_numbers_in(words[0]))
             return Column(name, _FLOAT, (self._widths[name],))
-        return Column(name, self._convert(name, words).dtype)
+        return Column(name, _FLOAT if name in self.numeric else self._convert(name, words).dtype)
 
     def _convert(self, name: str, words: Sequence[str]) -> NDArray[Any]:
         """Return a single column: numbers of scores and weights however written, others only if they lose nothing."""
-        values = self._converters[name](self._dialect.points(words), where=self.where(name))
+        values = from_words(self._dialect.points(words), self._exact[name], self.where(name))
         return text_array(words, self.where(name)) if values.dtype.kind == "U" else values
 
     def columns(self, block: LineBlock, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -86,7 +85,7 @@ class CsvParser:
 
     def words(self, block: LineBlock, name: str) -> NDArray[Any]:
         """Return a column of a block as text."""
-        return from_words(self._parse(block)[self._index[name]], np.dtype(str), self.where(name))
+        return text_array(self._parse(block)[self._index[name]], self.where(name))
 
     def where(self, name: str) -> str:
         """Return a column as messages name it."""
@@ -124,37 +123,28 @@ class CsvParser:
 
     def _values(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[Any]:
         if name in self._widths:
-            return self._lists(block, name, words)
+            width = self._widths[name]
+            return self._needed(block, name, words, partial(_lists, width=width), f"a list of {width} numbers is")
         if name in self.numeric:
-            return self._floats(block, name, words)
+            return self._needed(block, name, self._dialect.points(words), _floats, "a number is")
         return self._convert(name, words)
 
-    def _lists(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[np.float64]:
-        width = self._widths[name]
+    def _needed(
+        self, block: LineBlock, name: str, words: Sequence[str], convert: Callable[[Sequence[str]], Any], what: str
+    ) -> NDArray[np.float64]:
+        """Return what all words must be, or name the row of the first that is not."""
         try:
-            values = np.array([_numbers_in(word) for word in words], dtype=_FLOAT)
-            if values.shape[1:] == (width,):
-                return values
+            return np.asarray(convert(words))
         except ValueError:
-            pass
-        index = next(i for i, word in enumerate(words) if not _is_list(word, width))
-        why = " NumPy left numbers out where it printed '...'." if "..." in words[index] else ""
+            index = next(i for i, word in enumerate(words) if not _converts(convert, word))
+        column = f" in the column {printable(name)!r}" if self._data_start else ""
+        why = "Remove the row, or rename the column if it is not one of the classes."
+        if "..." in words[index]:
+            why = "NumPy left numbers out where it printed '...'."
         raise FileFormatError(
-            f"{self._path}: row {self._number(block, index)} holds {words[index][:40]!r} in the column "
-            f"{printable(name)!r} where a list of {width} numbers is needed.{why}"
+            f"{self._path}: row {self._number(block, index)} holds {words[index][:40]!r}{column} where {what} needed. "
+            f"{why}"
         )
-
-    def _floats(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[np.float64]:
-        words = self._dialect.points(words)
-        try:
-            return np.array(words, dtype=np.float64)
-        except ValueError:
-            index = next(i for i, word in enumerate(words) if not is_number(word))
-            column = f" in the column {printable(name)!r}" if self._data_start else ""
-            raise FileFormatError(
-                f"{self._path}: row {self._number(block, index)} holds {words[index][:40]!r}{column} where a number is "
-                "needed. Remove the row, or rename the column if it is not one of the classes."
-            ) from None
 
     def _convert_fast(self, block: LineBlock, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
         """Parse with pyarrow; None if it finds anything odd, which the careful parser then explains or accepts."""
@@ -174,7 +164,7 @@ class CsvParser:
                     column_types=types, include_columns=list(names), null_values=[], strings_can_be_null=False
                 ),
             )
-            return {name: _from_arrow(table.column(name), self._converters[name], self.where(name)) for name in names}
+            return {name: _from_arrow(table.column(name), self._exact[name], self.where(name)) for name in names}
         except pa.ArrowException:
             return None
 
@@ -191,7 +181,7 @@ def lines_of(path: Path, what: str, block: LineBlock, data: bytes) -> io.StringI
         ) from error
 
 
-def _from_arrow(column: Any, convert: Callable[..., NDArray[Any]], where: str) -> NDArray[Any]:
+def _from_arrow(column: Any, exact: str, where: str) -> NDArray[Any]:
     import pyarrow as pa
 
     if pa.types.is_floating(column.type):
@@ -202,9 +192,9 @@ def _from_arrow(column: Any, convert: Callable[..., NDArray[Any]], where: str) -
             values = column.cast(kind)
         except pa.ArrowInvalid:
             continue
-        if convert is from_words or (kind == pa.int64() and values.cast(pa.string()).equals(column)):
+        if not exact or (kind == pa.int64() and values.cast(pa.string()).equals(column)):
             return np.asarray(values)
-    return convert(column.to_pylist(), where=where)
+    return from_words(column.to_pylist(), exact, where)
 
 
 def _numbers_in(word: str) -> list[float]:
@@ -215,8 +205,17 @@ def _numbers_in(word: str) -> list[float]:
     return [float(number) for number in _NUMPY_NUMBER.sub(r"\1", found[1]).replace(",", " ").split()]
 
 
-def _is_list(word: str, width: int) -> bool:
+def _lists(words: Sequence[str], *, width: int) -> NDArray[np.float64]:
+    return np.array([_numbers_in(word) for word in words], dtype=_FLOAT).reshape(len(words), width)
+
+
+def _floats(words: Sequence[str]) -> NDArray[np.float64]:
+    return np.array(words, dtype=_FLOAT)
+
+
+def _converts(convert: Callable[[Sequence[str]], Any], word: str) -> bool:
     try:
-        return len(_numbers_in(word)) == width
+        convert([word])
     except ValueError:
         return False
+    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from calkit.hardening.limits import check
 from calkit.io.csv_dialect import Dialect, find_delimiter
 from calkit.io.csv_parser import CsvParser, lines_of
 from calkit.io.tables import Column, Table, bounded, join
-from calkit.io.text import LineBlock, beginning, compressed, line_blocks
+from calkit.io.text import LineBlock, LineIndex, beginning
 from calkit.roles.families import group_columns
 
 __all__ = ["CsvTable"]
@@ -32,29 +31,20 @@ class CsvTable(Table):
         self.path = path
         self.what = f".{name}"
         self._dialect = Dialect(find_delimiter(beginning(path), delimiter))
-        blocks = line_blocks(path, self._dialect.records)
-        first = next(blocks, None)
-        if first is None:
+        self._index = LineIndex(path, self._dialect.records)
+        if not self._index.head:
             raise FileFormatError(f"{path} holds no rows.")
-        names, data_start = self._read_header(first)
+        names, data_start = self._read_header(self._index.head[0])
         self.has_header = data_start > 0
         self._parser = CsvParser(path, self.what, self._dialect, names, data_start)
-        starts, offsets = [0], [0]
-        self.n_rows = first.rows - self.has_header
-        typical = first
-        for block in blocks:
-            if not self.n_rows:
-                # The first block was the header alone.
-                typical = block
-            starts.append(self.n_rows)
-            offsets.append(block.offset)
-            self.n_rows += block.rows
+        self.n_rows = self._index.n_rows - self.has_header
         if not self.n_rows:
             raise FileFormatError(f"{path} holds a header, but no rows.")
-        self.starts, self._offsets = ([0], [0]) if compressed(path) else (starts, offsets)
+        self.starts = [max(0, row - self.has_header) for row in self._index.starts]
         self._names = names
-        self._type_columns(typical)
-        self._parser.fast = len(starts) > 1 and not self._parser.has_decimal_commas and self._has_arrow()
+        # The first block may be the header alone.
+        self._type_columns(self._index.head[self._index.head[0].rows == self.has_header])
+        self._parser.fast = self._index.n_blocks > 1 and not self._parser.has_decimal_commas and self._has_arrow()
 
     def _has_arrow(self) -> bool:
         return importlib.util.find_spec("pyarrow") is not None
@@ -113,9 +103,7 @@ class CsvTable(Table):
         return join(self.path, name, parts)
 
     def _blocks(self, start: int) -> Iterator[LineBlock]:
-        index = bisect_right(self.starts, start) - 1
-        row = self.starts[index] + (self.has_header if index else 0)
-        return line_blocks(self.path, self._dialect.records, offset=self._offsets[index], row=row)
+        return self._index.blocks(start + self.has_header)
 
 
 def _family(values: NDArray[Any]) -> str:

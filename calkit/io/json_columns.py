@@ -7,7 +7,7 @@ masked, with a logit of -inf or a probability of 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from calkit.containers.container import printable
 from calkit.errors import FileFormatError
 from calkit.hardening.limits import MAX_COLUMNS, check
-from calkit.io.options import option_names, padded, right_options
+from calkit.io.options import option_names, right_options
 from calkit.io.tables import Column, holds_numbers, text_array, word_kind
 from calkit.names import Meaning, read_name
 
@@ -30,9 +30,11 @@ _MAX_DEPTH = 4
 
 Keys = tuple[str, ...]
 
-
 # Records that are looked at: a list of numbers is one of options if its length differs among them.
 _SURVEYED = 1024
+
+# What converting a value that does not fit can end in.
+_MISFITS = (ValueError, TypeError, KeyError, OverflowError, IndexError, AttributeError)
 
 # What stands for an option that a record has not.
 _ABSENT = {"logits": -np.inf, "probs": 0.0}
@@ -42,11 +44,45 @@ Records = Callable[[], Iterable[Any]]
 
 @dataclass(frozen=True)
 class _Reader:
-    """How the values of one column are found and converted."""
+    """How the values of one column are found and converted.
+
+    Where a value is a list or an object of numbers, `options` are the places or keys of them all. One that a record
+    has not is scored `absent`; without that, records must have the same.
+    """
 
     column: Column
     keys: Keys
-    convert: Callable[[Sequence[Any]], NDArray[Any]]
+    options: Sequence[Any] = ()
+    absent: float | None = None
+    plain: bool = False
+
+    def convert(self, values: Sequence[Any]) -> NDArray[Any]:
+        """Return the values of some records; any of the errors in `_MISFITS` tells that one does not fit."""
+        if not self.column.shape:
+            return _scalars(values)
+        if self.plain and self.absent is None:
+            return _matrix(values)
+        rows = [_scored(value) for value in values]
+        width = len(self.options)
+        if any(len(row) > width if self.absent is not None else len(row) != width for row in rows):
+            raise ValueError("other options")
+        return _matrix([[row.get(option, self.absent) for option in self.options] for row in rows])
+
+    def fits(self, value: Any) -> bool:
+        """Tell whether a value is what the first record has."""
+        try:
+            return self.convert([value]).shape[1:] == self.column.shape
+        except _MISFITS:
+            return False
+
+    def with_options(self, options: Sequence[Any], absent: float) -> _Reader:
+        """Return the reader of records of which each has some of the options."""
+        if len(options) <= len(self.options):
+            return self
+        words = _stripped(options) if self.column.columns else ()
+        return replace(
+            self, column=Column(self.column.name, _FLOAT, (len(options),), words), options=options, absent=absent
+        )
 
 
 class RecordColumns:
@@ -63,7 +99,7 @@ class RecordColumns:
             readers = [_reader("/".join(keys), keys, value) for keys, value in leaves]
         else:
             readers = [_reader(name, (), first)]
-        readers = _all_options(readers, first, records)
+        readers = _all_options(readers, records)
         self._readers = {reader.column.name: reader for reader in readers}
         self._right = _answer(first, readers)
         self.columns: dict[str, Column] = {word: reader.column for word, reader in self._readers.items()}
@@ -88,10 +124,10 @@ class RecordColumns:
             array = reader.convert(values)
             if array.shape[1:] == reader.column.shape:
                 return array
-        except (ValueError, TypeError, KeyError, OverflowError, IndexError, AttributeError):
+        except _MISFITS:
             pass
         for index, value in enumerate(values):
-            if not _fits(reader, value):
+            if not reader.fits(value):
                 raise FileFormatError(
                     f"{self._path}: record {row + index + 1} has {str(value)[:60]} for {name!r}, which is not what the "
                     f"first record has: {_describe(reader.column)}."
@@ -109,48 +145,30 @@ class RecordColumns:
         return values
 
 
-def _all_options(readers: Sequence[_Reader], first: Any, records: Records) -> list[_Reader]:
+def _all_options(readers: Sequence[_Reader], records: Records) -> list[_Reader]:
     """Return readers that know the options of all records, of which the first may have fewer."""
-    found = {index: reader for index, reader in enumerate(readers) if _absent(reader) is not None}
-    firsts = {index: _dig(first, reader.keys) for index, reader in found.items()}
-    plain = {index for index, value in firsts.items() if isinstance(value, list) and not all(map(_is_judged, value))}
-    options: dict[int, dict[Any, None]] = {index: {} for index in found}
-    for number, record in enumerate(records() if found else ()):
-        if number == _SURVEYED and all(len(options[index]) == len(firsts[index]) for index in plain):
-            # All of the same length: each has a score per class.
-            found = {index: reader for index, reader in found.items() if index not in plain}
-            if not found:
-                break
-        for index, reader in found.items():
+    several = [reader for reader in readers if _absent(reader) is not None]
+    options: dict[Keys, dict[Any, None]] = {reader.keys: dict.fromkeys(reader.options) for reader in several}
+    for number, record in enumerate(records() if several else ()):
+        if number == _SURVEYED:
+            # Lists of one length have a score per class.
+            several = [r for r in several if not r.plain or len(options[r.keys]) > len(r.options)]
+        if not several:
+            break
+        for reader in several:
             value = _dig(record, reader.keys)
-            if isinstance(value, type(firsts[index])):
-                options[index].update(dict.fromkeys(value if isinstance(value, dict) else range(len(value))))
-    return [_with_options(reader, list(options.get(index, ()))) for index, reader in enumerate(readers)]
+            if isinstance(value, dict if reader.column.columns else list):
+                options[reader.keys].update(dict.fromkeys(value if isinstance(value, dict) else range(len(value))))
+    return [
+        reader if (absent := _absent(reader)) is None else reader.with_options(tuple(options[reader.keys]), absent)
+        for reader in readers
+    ]
 
 
 def _absent(reader: _Reader) -> float | None:
     """Return what an option is scored with that a record has not; None if the column is not one of options."""
     meaning = read_name(reader.column.name)
     return _ABSENT.get(meaning.role) if meaning is not None and reader.column.shape else None
-
-
-def _with_options(reader: _Reader, options: list[Any]) -> _Reader:
-    absent, column = _absent(reader), reader.column
-    if absent is None or len(options) <= column.shape[0]:
-        return reader
-    width, plain = len(options), reader.convert
-    if column.columns:
-        words = _stripped(options)
-
-        def convert(rows: Sequence[Any]) -> NDArray[Any]:
-            return _matrix([[row.get(option, absent) for option in options] for row in rows])
-
-        return _Reader(Column(column.name, _FLOAT, (width,), words), reader.keys, convert)
-    return _Reader(
-        Column(column.name, _FLOAT, (width,)),
-        reader.keys,
-        lambda rows: padded([plain([row])[0].tolist() for row in rows], width, absent),
-    )
 
 
 def _answer(first: Any, readers: Sequence[_Reader]) -> tuple[_Reader, _Reader] | None:
@@ -191,21 +209,18 @@ def _is_options(key: str, value: Mapping[str, Any]) -> bool:
 
 
 def _reader(name: str, keys: Keys, value: Any) -> _Reader:
-    if isinstance(value, bool):
-        return _Reader(Column(name, np.dtype(bool)), keys, _scalars)
-    if _is_number(value):
-        return _Reader(Column(name, np.dtype(np.int64) if isinstance(value, int) else _FLOAT), keys, _scalars)
-    if isinstance(value, str):
-        return _Reader(Column(name, word_kind([value]) if holds_numbers(name) else np.dtype(str)), keys, _scalars)
     if isinstance(value, dict) and value and all(map(_is_number, value.values())):
         words = tuple(value)
-        return _Reader(Column(name, _FLOAT, (len(words),), _stripped(words)), keys, lambda rows: _options(rows, words))
+        return _Reader(Column(name, _FLOAT, (len(words),), _stripped(words)), keys, words)
     if isinstance(value, list) and value:
-        if all(map(_is_number, value)):
-            return _Reader(Column(name, _FLOAT, (len(value),)), keys, _matrix)
-        if all(map(_is_judged, value)):
-            return _Reader(Column(name, _FLOAT, (len(value),)), keys, _judged)
-    return _Reader(Column(name, np.dtype(object), note="nested or missing values"), keys, _scalars)
+        plain = all(map(_is_number, value))
+        if plain or all(map(_is_judged, value)):
+            return _Reader(Column(name, _FLOAT, (len(value),)), keys, range(len(value)), plain=plain)
+    if isinstance(value, str):
+        return _Reader(Column(name, word_kind([value]) if holds_numbers(name) else np.dtype(str)), keys)
+    kind = {bool: np.dtype(bool), int: np.dtype(np.int64), float: _FLOAT}.get(type(value))
+    column = Column(name, np.dtype(object), note="nested or missing values") if kind is None else Column(name, kind)
+    return _Reader(column, keys)
 
 
 def _is_number(value: Any) -> bool:
@@ -225,14 +240,13 @@ def _matrix(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
     return array
 
 
-def _judged(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
-    return np.array([[float(value) for value, _ in row] for row in rows], dtype=_FLOAT)
-
-
-def _options(rows: Sequence[Mapping[str, Any]], words: Keys) -> NDArray[np.float64]:
-    if any(len(row) != len(words) for row in rows):
-        raise ValueError("other options")
-    return _matrix([[row[word] for word in words] for row in rows])
+def _scored(value: Any) -> Mapping[Any, Any]:
+    """Return the numbers of an object or a list by their keys or places."""
+    if isinstance(value, list):
+        return {place: float(entry[0]) if _is_judged(entry) else entry for place, entry in enumerate(value)}
+    if not isinstance(value, dict):
+        raise TypeError("neither an object nor a list")
+    return value
 
 
 def _scalars(values: Sequence[Any]) -> NDArray[Any]:
@@ -258,13 +272,6 @@ def _dig(record: Any, keys: Keys) -> Any:
             return None
         record = record.get(key)
     return record
-
-
-def _fits(reader: _Reader, value: Any) -> bool:
-    try:
-        return reader.convert([value]).shape[1:] == reader.column.shape
-    except (ValueError, TypeError, KeyError, OverflowError, IndexError, AttributeError):
-        return False
 
 
 def _describe(column: Column) -> str:

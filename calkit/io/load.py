@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from calkit.score_rows import ClassAxis
 
 __all__ = ["load_predictions", "load_unread"]
 
+_FLOATS = tuple(map(np.dtype, (np.float16, np.float32, np.float64)))
+
 
 def load_predictions(
     path: str | Path,
@@ -53,6 +56,7 @@ def load_predictions(
     positive: Any = None,
     percent: bool = False,
     normalize: bool = False,
+    dtype: Any = None,
     labelled: bool = True,
     file_format: str | None = None,
     trust_pickle: bool = False,
@@ -103,6 +107,9 @@ def load_predictions(
         Whether probabilities or confidences are given in percent.
     normalize : bool, default=False
         Divide each row of probabilities by its sum, where they were rounded.
+    dtype : {"float16", "float32", "float64"}, optional
+        Type that the scores were stored in before they became text, which has none and is read as float64. It decides
+        where edges of bins lie and how far a row of probabilities may be from 1.
     labelled : bool, default=True
         Whether labels are needed. Without, a file may have none: its predictions can be calibrated, not evaluated.
     file_format : str, optional
@@ -172,7 +179,10 @@ def load_predictions(
     if class_axis is not None and len(found.scores.shape) == 2:
         found, class_axis = replace(found, scores=_upright(found.scores, class_axis)), None
     names = None if class_names is None else _said_names(container, class_names, how)
-    reading = _Reading(container, found, names, labels_from, ignore_label, class_axis, positive, percent, normalize)
+    stored = None if dtype is None else _as_float(dtype)
+    reading = _Reading(
+        container, found, names, labels_from, ignore_label, class_axis, positive, percent, normalize, stored
+    )
     meta: dict[str, Any] = {"file": str(path)}
     if of_rows or found.split:
         meta["split"] = of_rows or found.split
@@ -205,6 +215,7 @@ class _Reading:
     positive: Any = None
     percent: bool = False
     normalize: bool = False
+    dtype: np.dtype[Any] | None = None
     whole: bool = True
 
     def predictions(self, meta: dict[str, Any], columns: str | Sequence[str] | None, *, labelled: bool) -> Predictions:
@@ -242,12 +253,13 @@ class _Reading:
         # An array could not tell that its numbers were widened from something coarser.
         small = isinstance(source, LazyArray) and source.nbytes <= WHOLE_BYTES
         values = np.asarray(source) if self.whole and small and source.itemsize == source.dtype.itemsize else source
-        if not self.percent:
-            return values
-        if self.found.kind == "logits":
-            raise UsageError(f"{self.found.path}: logits are not given in percent; leave percent (--percent) out.")
-        dtype = np.result_type(item.dtype, np.float32) if item.dtype.kind == "f" else np.dtype(np.float64)
-        return Converted(values, lambda rows: rows.astype(dtype) / dtype.type(100), tuple(item.shape), dtype)
+        if self.percent:
+            if self.found.kind == "logits":
+                raise UsageError(f"{self.found.path}: logits are not given in percent; leave percent (--percent) out.")
+            wide = np.result_type(item.dtype, np.float32) if item.dtype.kind == "f" else np.dtype(np.float64)
+            values = Converted(values, lambda rows: rows.astype(wide) / wide.type(100), tuple(item.shape), wide)
+        stored = self.dtype
+        return values if stored is None else Converted(values, lambda rows: rows.astype(stored), values.shape, stored)
 
     def _beside(self, item: Field, what: str) -> Any:
         return item.read() if self.class_axis is not None else read_column(item, self.found.scores, what)
@@ -268,6 +280,14 @@ class _Reading:
                 name: self.container.find(name) for name in ([wanted] if isinstance(wanted, str) else wanted or ())
             }
         return {name: self._beside(item, name) for name, item in chosen.items()}
+
+
+def _as_float(dtype: Any) -> np.dtype[Any]:
+    """Return a type of scores, or say which there are."""
+    with contextlib.suppress(TypeError):
+        if np.dtype(dtype) in _FLOATS:
+            return np.dtype(dtype)
+    raise UsageError(f"dtype (--dtype) must be one of {', '.join(map(str, _FLOATS))}, but is {dtype!r}.")
 
 
 def _upright(item: Field, class_axis: int) -> Field:

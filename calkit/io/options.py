@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from calkit.containers.container import printable
 from calkit.errors import FileFormatError
 
-__all__ = ["option_names", "padded", "right_options"]
+__all__ = ["option_names", "right_options"]
 
 _LISTS = ("doc_to_choice", "choices", "options")
 
@@ -66,8 +66,8 @@ def right_options(
 
     A target is one of the options, by any of their names, or its place; always a place if they are `places`.
     """
-    find = _place if places else _right
-    found = [find(record, len(own), target) for record, own, target in zip(records, scores, targets, strict=True)]
+    rows = zip(records, scores, targets, strict=True)
+    found = [_right(record, len(own), target, places=places) for record, own, target in rows]
     for index, own in enumerate(found):
         if len(own) != 1:
             names = option_names(records[index], len(scores[index]))
@@ -81,33 +81,10 @@ def right_options(
     return np.array([next(iter(own)) for own in found], dtype=np.int64)
 
 
-def _place(record: Mapping[str, Any], n_options: int, target: Any) -> set[int]:  # noqa: ARG001
-    word = str(target).strip()
-    return {int(word)} if word.isdecimal() and int(word) < n_options else set()
-
-
-def _right(record: Mapping[str, Any], n_options: int, target: Any) -> set[int]:
+def _right(record: Mapping[str, Any], n_options: int, target: Any, *, places: bool) -> set[int]:
     """Return the places that a target can mean."""
     word = str(target).strip()
-    names = option_names(record, n_options)
-    places = {words.index(word) for words in names if word in words}
+    found = {words.index(word) for words in option_names(record, n_options) if word in words and not places}
     if word.isdecimal() and int(word) < n_options and isinstance(target, int | str) and not isinstance(target, bool):
-        places.add(int(word))
-    return places
-
-
-def padded(rows: Sequence[Sequence[float]], width: int, fill: float) -> NDArray[np.float64]:
-    """Return rows of different lengths as a matrix, what is missing filled.
-
-    Examples
-    --------
-    >>> padded([[-1.2, -0.3], [-3.0]], 2, -np.inf)
-    array([[-1.2, -0.3],
-           [-3. , -inf]])
-    """
-    out = np.full((len(rows), width), fill)
-    for place, row in enumerate(rows):
-        if len(row) > width:
-            raise ValueError("more options than announced")
-        out[place, : len(row)] = row
-    return out
+        found.add(int(word))
+    return found

@@ -26,7 +26,8 @@ def save_predictions(predictions: Predictions, path: str | Path, *, file_format:
     """Write predictions to a file whose suffix tells the format; :func:`load_predictions` reads it back.
 
     Scores are read and written a block of rows at a time, so they may be larger than memory. They keep their type;
-    bfloat16 is written as float32.
+    bfloat16 is written as float32. Text has no type: a number is written in as few digits as give it back in its own
+    type, and ``load_predictions(path, dtype="float16")`` reads it as that.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ the file; if the classes are whole numbers, in theirs. Columns whose whole names
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.containers.container import Field, by_name, printable, unreadable
+from calkit.containers.container import Container, Field, by_name, printable, unreadable
 from calkit.containers.sources import StreamSource
 from calkit.errors import FileFormatError
 from calkit.hardening.limits import check
@@ -28,12 +28,11 @@ __all__ = [
     "Column",
     "Table",
     "bounded",
-    "converter",
-    "exact_words",
+    "exact_kinds",
     "from_words",
     "holds_numbers",
     "join",
-    "stack_columns",
+    "table_container",
     "table_fields",
     "text_array",
     "word_kind",
@@ -116,7 +115,13 @@ def table_fields(table: Table) -> dict[str, Field]:
     return by_name(table.path, fields)
 
 
-def stack_columns(table: Table, names: Sequence[str]) -> Field:
+def table_container(table: Table, form: str, *, named: bool = True) -> Container:
+    """Return a file that is one table; columns can be chosen for its scores if they are `named`."""
+    stack = partial(_stacked, table) if named else None
+    return Container(table.path, form, table_fields(table), named=named, stack=stack)
+
+
+def _stacked(table: Table, names: Sequence[str]) -> Field:
     """Return the matrix that columns of numbers make, each a class; its class names are theirs."""
     table.take_for_numbers(names)
     return _matrix(table, ",".join(names), [(name, name) for name in names])
@@ -173,51 +178,28 @@ def word_kind(words: Sequence[str]) -> np.dtype[Any]:
     return np.dtype(bool if all(word.strip().lower() in _TRUTH for word in words) else str)
 
 
-def from_words(
-    words: Sequence[str], kind: np.dtype[Any] | None = None, where: Path | str = "a column of text"
-) -> NDArray[Any]:
+def from_words(words: Sequence[str], exact: str = "", where: Path | str = "a column of text") -> NDArray[Any]:
     """Return integers if all words are, else floats if all are, else booleans, else text: the type, not the role.
+
+    Kinds of values (``"i"``, ``"f"``, ``"b"``) that are `exact` must be written in no other way than the words are;
+    these stay text if they are, as ids do.
 
     Examples
     --------
     >>> from_words(["1", "2.5"]), from_words(["true", "False"]), from_words(["cat", "1"])
     (array([1. , 2.5]), array([ True, False]), array(['cat', '1'], dtype='<U3'))
+    >>> from_words(["1", "20"], exact="ifb"), from_words(["01", "20"], exact="ifb")
+    (array([ 1, 20]), array(['01', '20'], dtype='<U2'))
     """
-    kind = word_kind(words) if kind is None else kind
-    if kind.kind == "b":
-        return np.array([_TRUTH[word.strip().lower()] for word in words])
-    return text_array(words, where) if kind.kind == "U" else np.array(words, dtype=kind)
-
-
-def exact_words(
-    words: Sequence[str], kind: np.dtype[Any] | None = None, where: Path | str = "a column of text"
-) -> NDArray[Any]:
-    """Return numbers or booleans only if they are written in no other way than the words: else text, as ids are.
-
-    Examples
-    --------
-    >>> exact_words(["1", "20"]), exact_words(["01", "20"]), exact_words(["0.5", "0.50"])
-    (array([ 1, 20]), array(['01', '20'], dtype='<U2'), array(['0.5', '0.50'], dtype='<U4'))
-    """
-    values = from_words(words, kind, where)
-    if values.dtype.kind == "U":
-        return values
-    text = text_array(words, where)
-    return values if np.array_equal(values.astype(str), text) else text
-
-
-def label_words(
-    words: Sequence[str], kind: np.dtype[Any] | None = None, where: Path | str = "a column of text"
-) -> NDArray[Any]:
-    """Return labels: whole numbers only if they are written as such, 01 being another label; others however written.
-
-    Examples
-    --------
-    >>> label_words(["1.00", "2e0"]), label_words(["01", "2"])
-    (array([1., 2.]), array(['01', '2'], dtype='<U2'))
-    """
-    values = from_words(words, kind, where)
-    return values if values.dtype.kind == "f" else exact_words(words, values.dtype, where)
+    kind = word_kind(words)
+    if kind.kind == "U":
+        return text_array(words, where)
+    truths = [_TRUTH[word.strip().lower()] for word in words] if kind.kind == "b" else words
+    values = np.array(truths, dtype=kind)
+    if kind.kind in exact:
+        text = text_array(words, where)
+        return values if np.array_equal(values.astype(str), text) else text
+    return values
 
 
 def holds_numbers(name: str) -> bool:
@@ -225,11 +207,14 @@ def holds_numbers(name: str) -> bool:
     return not _roles(name).isdisjoint((*SCORE_ROLES, "sample_weight"))
 
 
-def converter(name: str) -> Callable[..., NDArray[Any]]:
-    """Return how the words of a column become values, by what its name says."""
+def exact_kinds(name: str) -> str:
+    """Return the kinds of values that a column takes only as they are written, by what its name says.
+
+    Scores and weights are numbers however written; of labels only whole numbers are exact, 01 being another one.
+    """
     if holds_numbers(name):
-        return from_words
-    return exact_words if _roles(name).isdisjoint(("labels", "predicted", "correct")) else label_words
+        return ""
+    return "ifb" if _roles(name).isdisjoint(("labels", "predicted", "correct")) else "ib"
 
 
 def _roles(name: str) -> set[str]:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from calkit.hardening.limits import MAX_LINE_BYTES, TEXT_BLOCK_BYTES, check, for
 __all__ = [
     "COMPRESSIONS",
     "LineBlock",
+    "LineIndex",
     "Records",
     "beginning",
     "compressed",
@@ -142,6 +144,36 @@ def line_blocks(path: Path, records: Records = plain_lines, *, offset: int = 0, 
         if held.strip():
             _check_line_ends(path, held.strip())
             yield LineBlock(held, offset, row, max(1, records(held + b"\n")[1]))
+
+
+class LineIndex:
+    """Where the blocks of a text file begin, and how many records it has: found in one pass over it.
+
+    Attributes
+    ----------
+    head : list of LineBlock
+        The first two.
+    n_rows : int
+    starts : list of int
+        Numbers of records at which reading can begin.
+    n_blocks : int
+    """
+
+    def __init__(self, path: Path, records: Records = plain_lines) -> None:
+        self._path, self._records = path, records
+        self.head: list[LineBlock] = []
+        self.starts, self._offsets, self.n_rows, self.n_blocks = [0], [0], 0, 0
+        for block in line_blocks(path, records):
+            self.head += [block] if self.n_blocks < 2 else []
+            if self.n_blocks and not compressed(path):
+                self.starts.append(block.row)
+                self._offsets.append(block.offset)
+            self.n_rows, self.n_blocks = block.row + block.rows, self.n_blocks + 1
+
+    def blocks(self, row: int) -> Iterator[LineBlock]:
+        """Yield the blocks from the one that holds a record on."""
+        index = bisect_right(self.starts, row) - 1
+        return line_blocks(self._path, self._records, offset=self._offsets[index], row=self.starts[index])
 
 
 def read_text(path: Path, most: int) -> str:

@@ -16,7 +16,7 @@ from calkit.hardening.guard import reading
 from calkit.hardening.limits import MAX_HEADER_BYTES, check
 from calkit.io.arrow_tables import ArrowTable
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.tables import stack_columns, table_fields
+from calkit.io.tables import table_container, table_fields
 from calkit.names import read_name
 
 __all__ = ["Arrow", "HuggingFace"]
@@ -36,8 +36,7 @@ class Arrow(Format):
 
     def read(self, path: Path) -> Container:
         """Read the schema and the lengths of the record batches."""
-        table = _ArrowTable(path, [path])
-        return Container(path, self.name, table_fields(table), stack=partial(stack_columns, table))
+        return table_container(_ArrowTable(path, [path]), self.name)
 
 
 class HuggingFace(Format):

@@ -7,15 +7,18 @@ if they do so in the first line; single spaces if it holds nothing but numbers.
 from __future__ import annotations
 
 import csv
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from calkit.containers.container import Container
 from calkit.io.csv_table import CsvTable
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.tables import stack_columns, table_fields
+from calkit.io.tables import table_container
 from calkit.io.text import open_text, with_compressions
 from calkit.predictions import Predictions
 
@@ -29,16 +32,21 @@ class _Delimited(WritableFormat):
     def read(self, path: Path) -> Container:
         """Read the header and count the rows."""
         table = CsvTable(path, self.name, self.delimiter)
-        stack = partial(stack_columns, table) if table.has_header else None
-        return Container(path, self.name, table_fields(table), named=table.has_header, stack=stack)
+        return table_container(table, self.name, named=table.has_header)
 
     def write(self, path: Path, predictions: Predictions) -> None:
         """Write a column per class, named after the classes, then the labels."""
-        with open_text(path) as stream:
+        # An option of NumPy prints fewer digits.
+        with open_text(path) as stream, np.printoptions(legacy=False):
             writer = csv.writer(stream, delimiter=self.delimiter, lineterminator="\n")
             writer.writerow(column_names(predictions))
             for columns in column_blocks(predictions):
-                writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+                writer.writerows(zip(*map(_written, columns), strict=True))
+
+
+def _written(column: NDArray[Any]) -> Sequence[Any]:
+    """Return numbers such that each is written in as few digits as give it back in its own type: 0.3, not 0.30005."""
+    return list(map(str, column)) if column.dtype.kind == "f" and column.dtype.itemsize < 8 else column.tolist()
 
 
 class Csv(_Delimited):

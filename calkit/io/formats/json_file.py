@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,8 +22,8 @@ from calkit.errors import FileFormatError
 from calkit.hardening.limits import MAX_DOCUMENT_BYTES
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.json_columns import RecordColumns
-from calkit.io.tables import Table, from_words, holds_numbers, stack_columns, table_fields
-from calkit.io.text import compressed, line_blocks, read_text, with_compressions
+from calkit.io.tables import Table, from_words, holds_numbers, table_container, table_fields
+from calkit.io.text import LineBlock, LineIndex, read_text, with_compressions
 
 __all__ = ["Json"]
 
@@ -80,8 +79,8 @@ class Json(Format):
             for prefix, table in tables
             for item in table_fields(table).values()
         ]
-        stack = partial(stack_columns, tables[0][1]) if len(tables) == 1 and not tables[0][0] else None
         named = any(table.named for _, table in tables)
+        stack = table_container(tables[0][1], self.name).stack if len(tables) == 1 and not tables[0][0] else None
         return Container(path, self.name, by_name(path, [*fields, *notes]), named=named, stack=stack)
 
 
@@ -198,25 +197,15 @@ class _JsonLines(_Records):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        starts: list[int] = []
-        offsets: list[int] = []
-        self.n_rows = 0
-        first: Any = None
-        for block in line_blocks(path):
-            if not starts:
-                first = self._decode(next(line for line in block.data.splitlines() if line.strip()), 0)
-            starts.append(block.row)
-            offsets.append(block.offset)
-            self.n_rows = block.row + block.rows
-        if not starts:
+        self._index = LineIndex(path)
+        if not self._index.head:
             raise FileFormatError(f"{path} holds no records.")
-        self.starts, self._offsets = (starts, offsets) if not compressed(path) else ([0], [0])
-        self._describe("", first)
+        self.n_rows, self.starts = self._index.n_rows, self._index.starts
+        self._describe("", self._decode(_lines(self._index.head[0])[0], 0))
 
     def _pieces(self, start: int) -> Iterator[tuple[int, list[Any]]]:
-        index = bisect_right(self.starts, start) - 1
-        for block in line_blocks(self.path, offset=self._offsets[index], row=self.starts[index]):
-            lines = [line for line in block.data.splitlines() if line.strip()]
+        for block in self._index.blocks(start):
+            lines = _lines(block)
             for first in range(0, len(lines), _RECORDS):
                 row = block.row + first
                 yield row, [self._decode(line, row + i) for i, line in enumerate(lines[first : first + _RECORDS])]
@@ -226,6 +215,10 @@ class _JsonLines(_Records):
             return _DECODER.decode(line.decode("utf-8"))
         except ValueError as error:
             raise FileFormatError(f"{self.path}: record {row + 1} is no valid JSON: {error}.") from error
+
+
+def _lines(block: LineBlock) -> list[bytes]:
+    return [line for line in block.data.splitlines() if line.strip()]
 
 
 FORMATS.register("json")(Json())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -33,7 +31,6 @@ _SUFFIX = ".npy"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _ALIGNMENT = 64
 _FILLER_ID = 0xCA1C
-_COPY_BYTES = 1 << 20
 _WORKBOOK = "xl/workbook.xml"
 
 
@@ -83,7 +80,7 @@ def _fields(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, trus
         header = read_header(stream, where)
     if header.dtype.hasobject:
         if trusted:
-            return object_fields(name, partial(_unpickle, path, name))
+            return object_fields(name, partial(_whole, path, info.filename, trusted=True))
         return [pickled(path, name, header.shape)]
     if header.size + header.nbytes != info.file_size:
         raise FileFormatError(
@@ -99,7 +96,8 @@ def _load(path: Path, info: zipfile.ZipInfo, header: NpyHeader) -> Any:
     if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
         return mapped(path, header, _data_offset(path, info) + header.size)
     if header.column_major and len(header.shape) > 1:
-        return _column_major(path, info, header)
+        # No stream can give it by rows.
+        return _whole(path, info.filename, trusted=False)
     if not header.shape:
         return next(_unpacked(path, info, header, 0)).reshape(())
     return StreamSource(where, ".npz", header.shape, header.dtype, partial(_unpacked, path, info, header))
@@ -125,35 +123,14 @@ def _unpacked(path: Path, info: zipfile.ZipInfo, header: NpyHeader, _start: int)
         rows = block_rows(shape, header.dtype)
         for first in range(0, shape[0], rows):
             block = np.empty((min(rows, shape[0] - first), *shape[1:]), header.dtype)
-            _fill(stream, block)
+            if cast("zipfile.ZipExtFile", stream).readinto(block.reshape(-1).view(np.uint8).data) < block.nbytes:
+                raise EOFError("the data end early")
             yield block
         stream.read(1)
 
 
-def _fill(stream: IO[bytes], block: NDArray[Any]) -> None:
-    view = block.reshape(-1).view(np.uint8).data
-    while view:
-        piece = stream.read(min(len(view), _COPY_BYTES))
-        if not piece:
-            raise EOFError("the data end early")
-        view[: len(piece)] = piece
-        view = view[len(piece) :]
-
-
-def _column_major(path: Path, info: zipfile.ZipInfo, header: NpyHeader) -> Any:
-    """Unpack a member that no stream can give by rows into a file without a name, which is mapped."""
-    if not header.nbytes:
-        return np.empty(header.shape, header.dtype)
-    with zipfile.ZipFile(path) as archive, archive.open(info) as stream, tempfile.TemporaryFile() as file:
-        stream.read(header.size)
-        shutil.copyfileobj(stream, file, _COPY_BYTES)
-        if file.tell() != header.nbytes:
-            raise EOFError("the data end early")
-        return np.memmap(file, header.dtype, "r", 0, header.shape, "F")
-
-
-def _unpickle(path: Path, name: str) -> Any:
-    with np.load(path, allow_pickle=True) as archive:
+def _whole(path: Path, name: str, *, trusted: bool) -> Any:
+    with np.load(path, allow_pickle=trusted) as archive:
         return archive[name]
 
 

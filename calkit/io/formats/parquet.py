@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +14,7 @@ from calkit.hardening.limits import MAX_COLUMNS, check
 from calkit.io.arrow_tables import ArrowTable
 from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
-from calkit.io.tables import stack_columns, table_fields
+from calkit.io.tables import table_container
 from calkit.predictions import Predictions
 
 __all__ = ["Parquet"]
@@ -35,8 +34,7 @@ class Parquet(WritableFormat):
 
     def read(self, path: Path) -> Container:
         """Read the schema and the sizes of the row groups."""
-        table = _ParquetTable(path)
-        return Container(path, self.name, table_fields(table), stack=partial(stack_columns, table))
+        return table_container(_ParquetTable(path), self.name)
 
     def write(self, path: Path, predictions: Predictions) -> None:
         """Write a column per class, named after the classes, then the labels, in row groups of a few megabytes."""

@@ -12,7 +12,7 @@ from tests.io_samples import SAMPLES, options_of
 
 METRICS = ["accuracy", "error", "ece", "adaece", "mce", "nll", "brier", "s99"]
 
-# Neither text nor MATLAB 4 tells float32 from float64: they are read as float64, in which the softmax is computed.
+# Neither text nor MATLAB 4 tells float32 from float64: they are read as float64, unless the type is said.
 TEXT = ("csv", "tsv", "json", "matlab-4")
 
 
@@ -53,8 +53,11 @@ def test_same_rows_and_metrics(name, dtype, how, tmp_path):
     np.testing.assert_array_equal(read.y_true, labels)
     np.testing.assert_array_equal(read.scores[3:50:11], logits[3:50:11])
     np.testing.assert_array_equal(read.scores[-5:], logits[-5:])
-    stored = logits.astype(np.float64) if name.startswith(TEXT) else logits
-    expected = calkit.evaluate(calkit.Predictions(stored, labels, kind="logits"), METRICS)
+    if name.startswith(TEXT):
+        assert read.scores.dtype == np.float64
+        read = load_predictions(path, **options_of(name, tmp_path), dtype=dtype)
+    assert read.scores.dtype.newbyteorder("=") == dtype
+    expected = calkit.evaluate(calkit.Predictions(logits, labels, kind="logits"), METRICS)
     found = calkit.evaluate(read, METRICS)
     for metric in METRICS:
         assert found[metric] == pytest.approx(expected[metric], abs=1e-12), metric
