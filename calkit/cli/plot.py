@@ -18,7 +18,7 @@ from calkit.cli.pictures import as_size, check_picture, picture_style, save_pict
 from calkit.errors import UsageError
 from calkit.specs import call_with_spec, parse_spec
 from calkit.stats.rows import CLASS_COLUMNS
-from calkit.stats.views import get_view
+from calkit.stats.targets import get_view
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -27,7 +27,8 @@ from calkit.report.values import ClassErrors, Diagram, Group, Measure, Sweep
 from calkit.stats import At, BinSums, By, Statistic, Temperature, UniformBins, View, summarize
 from calkit.stats.mistakes import MistakeRows, Mistakes
 from calkit.stats.rows import CLASS_COLUMNS
-from calkit.stats.views import TOP, Classwise, MultiLabel, get_view
+from calkit.stats.targets import get_view
+from calkit.stats.views import TOP, Classwise, MultiLabel
 
 if TYPE_CHECKING:
     from calkit.inference.resampling import Resampling

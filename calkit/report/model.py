@@ -286,6 +286,13 @@ class Report:
         """Return everything as plain data, ready for JSON: what is not finite is None."""
         return {"format": "calkit-report", "version": 1, **_plain(asdict(self))}
 
+    def _repr_html_(self) -> str:
+        """Return the page in a frame of its own, for notebooks."""
+        from calkit.notebook import html_page
+        from calkit.report.render import render_report
+
+        return html_page(render_report(self), self.title, "45rem")
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
