@@ -16,21 +16,24 @@ from calkit.stats.views import VIEWS, View
 if TYPE_CHECKING:
     from calkit.stats.rows import Rows
 
-__all__ = ["Ordinal", "TopK"]
+__all__ = ["LEAST_EXCESS", "SUM_BITS", "Ordinal", "TopK"]
 
-# What is kept of a sum of probabilities.
-_BITS = 46
+#: Bits that are kept of a sum of probabilities.
+SUM_BITS = 46
+
+#: How far such a sum may be above what it stands for at least.
+LEAST_EXCESS = 1e-13
 
 
 def _sums(p: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return sums of probabilities to 46 bits, so that 0.1 + 0.2 ties with 0.3; rounding may put them above 1."""
     fraction, exponent = np.frexp(p)
-    return np.minimum(np.ldexp(np.rint(np.ldexp(fraction, _BITS)), exponent - _BITS), 1)
+    return np.minimum(np.ldexp(np.rint(np.ldexp(fraction, SUM_BITS)), exponent - SUM_BITS), 1)
 
 
 def _excess_of_sums(rows: Rows) -> float:
     """Return how far a sum of probabilities may lie above the sum of what was stored, rounded."""
-    return max(1e-13, float(np.finfo(rows.precision).epsneg) / 2)
+    return max(LEAST_EXCESS, float(np.finfo(rows.precision).epsneg) / 2)
 
 
 @VIEWS.register("top-k", aliases=("topk",))
