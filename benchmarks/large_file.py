@@ -106,6 +106,7 @@ def report(p):
 
 JOBS = {
     "read labels": lambda p: p.n_samples,
+    "all default metrics": lambda p: calkit.evaluate(p)["ece"],
     "all summable metrics": lambda p: calkit.evaluate(p, summable())["ece"],
     "AdaECE, exact, two passes": lambda p: calkit.evaluate(p, ["adaece"])["adaece"],
     "temperature by NLL": lambda p: calkit.TemperatureScaling().fit_predictions(p).temperature_,

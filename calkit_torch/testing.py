@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from calkit.testing.laws import law_of
 from calkit_torch.losses import Loss, get_loss
 
 __all__ = ["LOSS_LAWS", "check_loss"]
@@ -16,6 +17,7 @@ Law = Callable[[Make], None]
 
 #: Laws by name; each takes what makes the loss, given the options that all losses have, and raises AssertionError.
 LOSS_LAWS: dict[str, Law] = {}
+_law = law_of(LOSS_LAWS)
 
 
 def check_loss(spec: str) -> None:
@@ -43,11 +45,6 @@ def check_loss(spec: str) -> None:
 def maker(spec: str) -> Make:
     """Return what makes the loss of a spec, for the first epoch."""
     return lambda **options: get_loss(spec, **options).for_epoch(0)
-
-
-def _law(function: Law) -> Law:
-    LOSS_LAWS[function.__name__] = function
-    return function
 
 
 def _batch(n: int = 12, k: int = 4) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.inference.cells import CellSums
+from calkit.stats.classwise import class_rows
 from calkit.stats.kernels.classwise import ClassRows, class_pieces
 from calkit.stats.rows import Rows
 
@@ -32,15 +33,15 @@ def class_cells(rows: Rows, n_bins: int) -> CellSums:
         With one true class each.
     n_bins : int
     """
-    class_rows = rows.class_rows(n_bins, exact=True)
-    return reduce(add, (_cells(piece, class_rows) for piece in class_pieces(class_rows, rows.workspace)))
+    given = class_rows(rows, n_bins, exact=True)
+    return reduce(add, (_cells(piece, given) for piece in class_pieces(given, rows.workspace)))
 
 
-def _cells(piece: Any, class_rows: ClassRows) -> CellSums:
+def _cells(piece: Any, given: ClassRows) -> CellSums:
     """Return the sums of one piece: cells of the list one by one, the lowest bin of each class as a whole."""
-    k, m = class_rows.shape
-    y = class_rows.y_true[piece.rows]
-    weight = None if class_rows.weight is None else class_rows.weight[piece.rows]
+    k, m = given.shape
+    y = given.y_true[piece.rows]
+    weight = None if given.weight is None else given.weight[piece.rows]
     hit = piece.column == y[piece.row]
     listed = None if weight is None else weight[piece.row]
     above = CellSums.of(piece.column * m + piece.bin, k * m, piece.value, hit, listed)

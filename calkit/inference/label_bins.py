@@ -19,6 +19,7 @@ from calkit.inference.cells import CellSums, null_moments
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.resampling import Resampling
 from calkit.stats.bins import OfFixedBins
+from calkit.stats.classwise import class_rows
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.kernel_table import KERNELS, Kernel, kernel_of
 from calkit.stats.kernels.classwise import class_pieces
@@ -104,15 +105,15 @@ class LabelBins(OfFixedBins[LabelSums]):
 
 
 def _label_sums(rows: Rows, statistic: LabelBins) -> LabelSums:
-    class_rows = rows.class_rows(statistic.bins.n_bins, exact=True)
-    return reduce(add, (_of_piece(piece, class_rows) for piece in class_pieces(class_rows, rows.workspace)))
+    given = class_rows(rows, statistic.bins.n_bins, exact=True)
+    return reduce(add, (_of_piece(piece, given) for piece in class_pieces(given, rows.workspace)))
 
 
-def _of_piece(piece: Any, class_rows: Any) -> LabelSums:
-    n, m = len(piece.total), class_rows.n_bins
+def _of_piece(piece: Any, given: Any) -> LabelSums:
+    n, m = len(piece.total), given.n_bins
     q = np.bincount(piece.row * m + piece.bin, piece.value, n * m).astype(np.float64).reshape(n, m)
     q[:, 0] += piece.low.sum(axis=1, dtype=np.float64) / piece.total
-    return LabelSums.of(q, None if class_rows.weight is None else class_rows.weight[piece.rows])
+    return LabelSums.of(q, None if given.weight is None else given.weight[piece.rows])
 
 
 KERNELS[LabelBins, Classwise] = Kernel(lambda rows: rows.plain, _label_sums)

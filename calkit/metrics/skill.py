@@ -13,7 +13,7 @@ from calkit.metrics.base import Recipe, metric
 from calkit.metrics.shared import SharedArguments
 from calkit.stats import RowMean, WeightedTotal
 from calkit.stats.skill import SkillSums, SkillTotals
-from calkit.stats.views import TopK
+from calkit.stats.unions import TopK
 
 __all__ = ["d2_brier", "d2_nll", "top_k"]
 

@@ -11,9 +11,11 @@ import numpy as np
 
 from calkit.curves import one_view, taken_predictions
 from calkit.errors import InputError
+from calkit.plotting.showing import Showing
 from calkit.plotting.style import draw_legend
 from calkit.registry import Registry
-from calkit.stats.views import TOP, View, get_view
+from calkit.stats.targets import get_view
+from calkit.stats.views import TOP, View
 from calkit.tabular import Tabular
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def next_index(ax: Axes) -> int:
     return index
 
 
-class PredictionsDisplay(Tabular):
+class PredictionsDisplay(Showing, Tabular):
     """A picture of one set of predictions; several of them can share a figure.
 
     A subclass counts what it shows in ``from_predictions`` and draws it in ``plot``. Registered with
@@ -108,6 +110,9 @@ class PredictionsDisplay(Tabular):
     @abstractmethod
     def figure(cls, *args: Any, **kwargs: Any) -> Figure:
         """Draw a mapping of displays in one figure, not registered with pyplot."""
+
+    def _new_figure(self) -> Figure:
+        return self.figure({self.name or "": self})
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, y: Any, *, name: str | None = None, **kwargs: Any) -> Self:
@@ -141,7 +146,7 @@ class PredictionsDisplay(Tabular):
         return cls.from_predictions(y, estimator.predict_proba(X), class_names=classes, name=title, **kwargs)
 
 
-class OtherDisplay(Tabular):
+class OtherDisplay(Showing, Tabular):
     """A picture of something else than predictions: of training runs, or of formulas.
 
     Registered with ``@OTHER_PLOTS.register(name)``, it is offered by ``calkit plot --what name``.
@@ -161,6 +166,9 @@ class OtherDisplay(Tabular):
     @abstractmethod
     def figure(self, *, title: str | None = None, size: tuple[float, float] | None = None) -> Figure:
         """Draw it in a figure that is not registered with pyplot."""
+
+    def _new_figure(self) -> Figure:
+        return self.figure()
 
 
 class CurveDisplay(PredictionsDisplay):

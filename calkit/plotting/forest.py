@@ -13,6 +13,7 @@ from calkit.errors import InputError
 from calkit.evaluation import Evaluation
 from calkit.metrics import Metric
 from calkit.plotting.grid import panels
+from calkit.plotting.showing import Showing
 from calkit.plotting.style import COLOURS, MARKERS, as_text, foreground, wrapped
 from calkit.tabular import Tabular
 
@@ -33,7 +34,7 @@ class _Line:
     high: float | None
 
 
-class ForestDisplay(Tabular):
+class ForestDisplay(Showing, Tabular):
     """Values of models, or their differences from a baseline, one panel for each metric.
 
     Made by :meth:`from_comparison`, :meth:`from_evaluation` or :meth:`from_evaluations`.
@@ -194,6 +195,9 @@ class ForestDisplay(Tabular):
         if self.baseline is not None:
             figure.suptitle(as_text(wrapped(f"Difference from {self.baseline}", int(figure.get_figwidth() * 11))))
         return figure
+
+    def _new_figure(self) -> Figure:
+        return self.figure_of()
 
     def _name_once(self) -> None:
         """Leave the names of lines out that stand in the same row already."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from calkit.errors import InputError, UsageError
 from calkit.plotting.panels import COMPARISON, ONE_RUN, Curve, Panel, get_panel
 from calkit.plotting.run_records import Run, columns_of, flat, named_apart, number_of, opened
+from calkit.plotting.showing import Showing
 from calkit.plotting.style import COLOURS, DASHES, MARKERS, as_text
 from calkit.tabular import Tabular
 
@@ -35,7 +36,7 @@ _SIZES = {"linewidth": 1.5, "markersize": 4.0, "markeredgewidth": 0.0}
 _MARKERS = 12
 
 
-class HistoryDisplay(Tabular):
+class HistoryDisplay(Showing, Tabular):
     """Curves over the epochs of one training run, or of several laid over each other.
 
     Make one with :meth:`from_run` or :meth:`from_runs`.
@@ -226,6 +227,9 @@ class HistoryDisplay(Tabular):
             ax = _panel_axes(plt.figure, len(chosen))
         self._plot(ax, chosen, colours, legend=legend, outside=outside)
         return self
+
+    def _new_figure(self) -> Figure:
+        return plot_history(self)
 
     def _plot(self, ax: Any, chosen: Sequence[Panel], colours: Sequence[str], *, legend: bool, outside: bool) -> None:
         axes: list[Axes] = list(np.ravel(np.asarray(ax, dtype=object)))

@@ -23,7 +23,8 @@ from calkit.predictions import Predictions
 from calkit.registry import unknown_name
 from calkit.stats import BinSums, Pairs, UniformBins, View, summarize
 from calkit.stats.rows import CLASS_COLUMNS, Rows, Workspace
-from calkit.stats.views import Only, default_view, get_view
+from calkit.stats.targets import default_view, get_view
+from calkit.stats.views import Only
 
 __all__ = ["Counted", "Counting", "parts_of"]
 

@@ -17,7 +17,8 @@ from calkit.plotting.style import COLOURS
 from calkit.report.svg import Glyphs, inline_svg
 from calkit.report.values import Diagram
 from calkit.report.words import percent
-from calkit.stats.views import TOP, get_view
+from calkit.stats.targets import get_view
+from calkit.stats.views import TOP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

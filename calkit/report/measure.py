@@ -27,7 +27,8 @@ from calkit.report.values import ClassErrors, Diagram, Group, Measure, Sweep
 from calkit.stats import At, BinSums, By, Statistic, Temperature, UniformBins, View, summarize
 from calkit.stats.mistakes import MistakeRows, Mistakes
 from calkit.stats.rows import CLASS_COLUMNS
-from calkit.stats.views import TOP, Classwise, MultiLabel, get_view
+from calkit.stats.targets import get_view
+from calkit.stats.views import TOP, Classwise, MultiLabel
 
 if TYPE_CHECKING:
     from calkit.inference.resampling import Resampling
@@ -140,7 +141,7 @@ def _check_groups(predictions: Predictions, by: str) -> None:
 def measured(predictions: Predictions, asked: Asked) -> tuple[Result, Paired | None]:
     """Return all that is reported of scores, and what differences from other scores of the same rows need."""
     resampling, view = asked.resampling, asked.view
-    bins, mistakes = UniformBins(asked.n_bins, view), Mistakes(_MISTAKES)
+    bins, mistakes = UniformBins(asked.n_bins, view), Mistakes(_MISTAKES, view)
     gap = None if view.keyed else _overconfidence(bins)
     chosen = [*asked.metrics, *([] if gap is None else [gap])]
     classes = _class_statistic(predictions, asked)
@@ -255,6 +256,7 @@ def _mistakes(predictions: Predictions, found: MistakeRows) -> tuple[Mistake, ..
             float(found.confidence[i]),
             None if pairs else names[int(found.predicted[i])],
             None if pairs else names[int(found.true[i])],
+            bool(found.came[i]),
         )
         for i, row in enumerate(found.row.tolist())
     )

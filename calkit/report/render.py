@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from calkit.errors import UsageError
 from calkit.evaluation.result import p_text
@@ -21,9 +16,10 @@ from calkit.report.comparison_figures import comparison_pictures, difference_pic
 from calkit.report.figures import Picture, colour_of, history_pictures, reliability_picture
 from calkit.report.model import Report, Subject
 from calkit.report.part_figures import class_pictures, group_pictures
+from calkit.report.slider import slider_data
 from calkit.report.svg import shared_glyphs
 from calkit.report.tables import bin_rows, class_rows, flat_rows, made_rows, shown_groups, tiles, worst_rows
-from calkit.report.templating import environment, template_errors
+from calkit.report.templating import assets, environment, template_errors
 from calkit.report.values import Diagram, Measure, MetricInfo
 from calkit.report.words import (
     after_words,
@@ -85,25 +81,18 @@ def render_report(report: Report, form: str = "html", *, template: str | Path | 
 def _html(report: Report, own: Path | None) -> str:
     with template_errors(own):
         template = environment(_FILTERS, _FUNCTIONS, own).get_template("report.html" if own is None else own.name)
-    style, script = (_static(f"report.{kind}") for kind in ("css", "js"))
     glyphs: dict[str, str] = {}
     pictures = _pictures(report, glyphs)
     known = dict(
         report=report,
-        style=style,
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         calibrated=any(subject.after for subject in report.subjects),
         glyphs=shared_glyphs(glyphs),
         sweeps={subject.name: _sweep(subject) for subject in report.subjects if subject.sweep is not None},
+        **assets(),
         **pictures,
     )
     with template_errors(own):
         return template.render(known)
-
-
-def _static(name: str) -> str:
-    return resources.files("calkit.report").joinpath(f"static/{name}").read_text(encoding="utf-8").strip()
 
 
 @REPORT_FORMATS.register("json")
@@ -114,29 +103,9 @@ def _json(report: Report, own: Path | None) -> str:
 
 
 def _sweep(subject: Subject) -> dict[str, Any]:
-    """Return what the slider shows, with the digits that can be seen."""
-    sweep = subject.sweep
-    if sweep is None:
-        return {}
-    fitted = [result.temperature for result in subject.after if result.temperature is not None]
-    places = {1.0: "uncalibrated"} | {r.temperature: label_of(r) for r in subject.after if r.temperature is not None}
-    for name, curve in (("least ECE", sweep.ece), ("least NLL", sweep.nll)):
-        places.setdefault(sweep.temperature[int(np.argmin(curve))], name)
-    total = sum(sweep.weight[0])
-
-    def shares(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-        return [[round(value / total, 6) for value in row] for row in rows]
-
-    return {
-        "temperature": [float(f"{t:.4g}") for t in sweep.temperature],
-        "nll": [round(value, 4) for value in sweep.nll],
-        "ece": [round(value, 6) for value in sweep.ece],
-        "weight": shares(sweep.weight),
-        "confidence": shares(sweep.confidence),
-        "correct": shares(sweep.correct),
-        "start": sweep.temperature.index(fitted[-1] if fitted else 1.0),
-        "places": [[sweep.temperature.index(t), label] for t, label in places.items()],
-    }
+    """Return what the slider shows, with the fitted temperatures marked."""
+    fitted = {label_of(r): r.temperature for r in subject.after if r.temperature is not None}
+    return {} if subject.sweep is None else slider_data(subject.sweep, fitted)
 
 
 def _pictures(report: Report, glyphs: dict[str, str]) -> dict[str, Any]:

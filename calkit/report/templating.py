@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,15 @@ from calkit.printing import printable
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["environment", "template_errors"]
+__all__ = ["assets", "environment", "template_errors"]
+
+
+def assets() -> dict[str, str]:
+    """Return what pages hold within themselves: `style`, `script`, and its hash, by which they allow it."""
+    folder = resources.files("calkit.report").joinpath("static")
+    style, script = (folder.joinpath(f"report.{kind}").read_text(encoding="utf-8").strip() for kind in ("css", "js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"style": style, "script": script, "script_hash": digest}
 
 
 def environment(

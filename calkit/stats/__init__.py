@@ -23,8 +23,9 @@ from calkit.stats.smoothing import ResidualGrid, Residuals
 from calkit.stats.split import By
 from calkit.stats.statistic import Folded, ForecastStatistic, Statistic, Summary
 from calkit.stats.tails import Tail, TailSums
+from calkit.stats.targets import available_targets, default_view, get_view
 from calkit.stats.transforms import At, Temperature, Transform
-from calkit.stats.views import VIEWS, View, available_targets, default_view, get_view
+from calkit.stats.views import VIEWS, View
 from calkit.stats.weights import SquaredWeights
 
 __all__ = [

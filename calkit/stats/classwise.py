@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calkit.stats.binning import uniform_edges
 from calkit.stats.bins import BinSums, UniformBins
 from calkit.stats.folds import FoldSums
 from calkit.stats.kernel_table import KERNELS, Kernel
-from calkit.stats.kernels.classwise import class_pieces
+from calkit.stats.kernels import blocked, classwise
+from calkit.stats.kernels.classwise import ClassRows, ClassSums, class_pieces
 from calkit.stats.rows import Rows
 from calkit.stats.statistic import fewer_folds
 from calkit.stats.views import Classwise
 
-__all__ = ["ClasswiseBins"]
+__all__ = ["ClasswiseBins", "class_rows"]
 
 
 def ClasswiseBins(n_bins: int = 15) -> UniformBins:  # noqa: N802 - it makes a statistic, as classes of statistics do
@@ -27,8 +30,42 @@ def ClasswiseBins(n_bins: int = 15) -> UniformBins:  # noqa: N802 - it makes a s
     return UniformBins(n_bins, Classwise())
 
 
+def class_rows(rows: Rows, n_bins: int, *, exact: bool = False) -> ClassRows:
+    """Return what kernels need to bin the probabilities of all classes; if exact, in float64."""
+    edges = uniform_edges(n_bins, rows.precision)
+    precision: type[np.floating[Any]] = np.float64 if exact else rows.softmax_precision
+    error = 0.0 if exact else rows.confidence_error
+    beta = rows.beta if rows.kind == "logits" else None
+    return ClassRows(rows.scores, rows.y_true, rows.weight, beta, precision, edges, error)
+
+
+def _class_sums(rows: Rows, n_bins: int) -> ClassSums:
+    given = class_rows(rows, n_bins)
+    loops: Any = classwise
+    if rows.kernels is not blocked:
+        from calkit.stats.kernels import classwise_compiled as loops
+    sums: ClassSums = loops.class_sums(given, rows.workspace)
+    if not sums.finite:
+        rows.check()
+    unsure = sums.unsure
+    if not len(unsure):
+        return sums
+    # Counts are those of float64 throughout: rows that float32 leaves open at an edge are computed again.
+    weight = None if rows.weight is None else rows.weight[unsure]
+    again = replace(given, scores=rows.scores[unsure], y_true=rows.y_true[unsure], weight=weight)
+    rest = classwise.class_sums(replace(again, precision=np.float64, error=0.0), rows.workspace)
+    return ClassSums(
+        sums.count + rest.count,
+        sums.weight + rest.weight,
+        sums.confidence + rest.confidence,
+        sums.correct + rest.correct,
+        rest.unsure,
+        sums.finite,
+    )
+
+
 def _sums(rows: Rows, statistic: UniformBins) -> BinSums:
-    sums = rows.class_sums(statistic.n_bins)
+    sums = _class_sums(rows, statistic.n_bins)
     return BinSums(sums.count, sums.weight, sums.confidence, sums.correct)
 
 
@@ -38,9 +75,9 @@ def _folds(rows: Rows, statistic: UniformBins, fold: NDArray[np.intp], n_folds: 
     fold = fold % n_folds
     gaps = np.zeros((n_folds, k, m))
     # In float64 throughout: nothing is left unsure.
-    class_rows = rows.class_rows(m, exact=True)
-    for piece in class_pieces(class_rows, rows.workspace):
-        _add_gaps(gaps, piece, class_rows, fold[piece.rows])
+    given = class_rows(rows, m, exact=True)
+    for piece in class_pieces(given, rows.workspace):
+        _add_gaps(gaps, piece, given, fold[piece.rows])
     weight = np.bincount(fold, rows.weight, n_folds).astype(np.float64)
     return FoldSums(weight, gaps, k)
 

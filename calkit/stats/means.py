@@ -90,8 +90,12 @@ class RowMean(Statistic[Any]):
             return np.asarray(getattr(rows, "hit" if self.quantity == "correct" else self.quantity))
         if self.quantity == "nll" and self.view.tells_all(rows):
             return rows.nll
-        values: NDArray[Any] = getattr(rows.forecasts(self.view), _OF_FORECASTS[self.quantity])
+        values: NDArray[Any]
+        if self.quantity == "correct":
+            values = self.view.hit(rows)
+        else:
+            values = getattr(rows.forecasts(self.view), _OF_FORECASTS[self.quantity])
         return values if values.ndim == 1 else values.mean(axis=1, dtype=np.float64)
 
 
-_OF_FORECASTS = {"confidence": "probability", "correct": "hit", "nll": "logarithmic", "brier": "squared"}
+_OF_FORECASTS = {"confidence": "probability", "nll": "logarithmic", "brier": "squared"}

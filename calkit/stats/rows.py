@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,8 @@ from calkit.blocks import log_floored, places
 from calkit.errors import InputError
 from calkit.predictions import RowBlock
 from calkit.registry import unknown_name
-from calkit.stats.binning import uniform_edges
 from calkit.stats.grouping import groups_of
-from calkit.stats.kernels import NllMoments, SoftmaxSums, Workspace, blocked, choose_kernels, classwise
-from calkit.stats.kernels.classwise import ClassRows, ClassSums
+from calkit.stats.kernels import NllMoments, SoftmaxSums, Workspace, blocked, choose_kernels
 from calkit.stats.once import once
 
 if TYPE_CHECKING:
@@ -75,6 +74,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def check(self) -> None:
+        """Raise for the first score that is impossible, unless the scores were checked before."""
+        self._block.check()
+
     def sum(self, values: NDArray[Any]) -> float:
         """Return the weighted sum of a quantity over the rows."""
         return float(values.sum(dtype=np.float64) if self.weight is None else (values * self.weight).sum())
@@ -85,9 +88,13 @@ class Rows:
         return places(self._block.numbers) + self._first_row
 
     def forecasts(self, view: View) -> Forecasts:
-        """Return the forecasts that a view sees; they are made once."""
+        """Return the forecasts that a view sees; they are made once.
+
+        They must not outlive the rows, which they know by a weak reference alone: a circle would keep each block in
+        memory until Python looks for circles.
+        """
         if view not in self._forecasts:
-            self._forecasts[view] = view.of(self)
+            self._forecasts[view] = view.of(weakref.proxy(self))
         return self._forecasts[view]
 
     def column(self, name: str) -> NDArray[Any]:
@@ -200,7 +207,7 @@ class Rows:
     @property
     def confidence_error(self) -> float:
         """Bound on the error of the confidences: 0 where they are as good as float64 has them."""
-        return _FLOAT32_ERROR if self.kind == "logits" and self._softmax_precision is np.float32 else 0.0
+        return _FLOAT32_ERROR if self.kind == "logits" and self.softmax_precision is np.float32 else 0.0
 
     def exact_confidence(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the confidences of a few rows, computed in float64: for those too close to an edge to tell."""
@@ -217,7 +224,7 @@ class Rows:
             return self.y_true.astype(bool)
         if self.kind == "logits" and (self._workspace.sums or "_sums" in self.__dict__):
             return self._sums.correct
-        self._block.check()
+        self.check()
         return self.predicted == self.y_true
 
     @property
@@ -245,15 +252,17 @@ class Rows:
         """Probabilities of all classes, of shape (b, K)."""
         if self.kind == "probs":
             return self.scores.astype(np.float64)
-        scaled = self._beta * self.scores.astype(np.float64)
+        p = self.scores.astype(np.float64)
+        p *= self._beta
         if self.multilabel:
-            small = np.exp(-np.abs(scaled))
-            p = np.where(scaled >= 0, 1, small) / (1 + small)
+            small = np.exp(-np.abs(p))
+            p = np.where(p >= 0, 1, small) / (1 + small)
         else:
-            p = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+            p -= p.max(axis=1, keepdims=True)
+            np.exp(p, out=p)
             p /= p.sum(axis=1, keepdims=True)
         if not np.isfinite(p.sum()):
-            self._block.check()
+            self.check()
         return np.asarray(p)
 
     @once
@@ -316,10 +325,6 @@ class Rows:
         found = self.nll_moments(beta, exponent)
         return np.asarray(np.log1p(found.rest) + beta * found.moments[0])
 
-    def check(self) -> None:
-        """Raise for the first score that is impossible."""
-        self._block.check()
-
     def nll_moments(
         self,
         inverse_temperature: float,
@@ -328,66 +333,35 @@ class Rows:
         orders: int = 4,
     ) -> NllMoments:
         """Return `orders` moments (2 or 4) of the distances from the top logit, of logits times 2^-exponent."""
-        self._block.check()
+        self.check()
         arguments = (inverse_temperature, exponent, precision, self._workspace, orders)
-        return self._kernels.nll_moments(self.scores, self.y_true, *arguments)
+        return self.kernels.nll_moments(self.scores, self.y_true, *arguments)
 
     @property
     def workspace(self) -> Workspace:
         """Scratch that is free until another quantity is asked for."""
         return self._workspace
 
-    def class_rows(self, n_bins: int, *, exact: bool = False) -> ClassRows:
-        """Return what kernels need to bin the probabilities of all classes; if exact, in float64."""
-        edges = uniform_edges(n_bins, self.precision)
-        precision: type[np.floating[Any]] = np.float64 if exact else self._softmax_precision
-        error = 0.0 if exact else self.confidence_error
-        beta = self._beta if self.kind == "logits" else None
-        return ClassRows(self.scores, self.y_true, self.weight, beta, precision, edges, error)
-
-    def class_sums(self, n_bins: int) -> ClassSums:
-        """Return sums over bins of the probability of each class."""
-        rows = self.class_rows(n_bins)
-        loops: Any = classwise
-        if self._kernels is not blocked:
-            from calkit.stats.kernels import classwise_compiled as loops
-        sums: ClassSums = loops.class_sums(rows, self._workspace)
-        if not sums.finite:
-            self._block.check()
-        unsure = sums.unsure
-        if not len(unsure):
-            return sums
-        # Counts are those of float64 throughout: rows that float32 leaves open at an edge are computed again.
-        weight = None if self.weight is None else self.weight[unsure]
-        again = replace(rows, scores=self.scores[unsure], y_true=self.y_true[unsure], weight=weight)
-        rest = classwise.class_sums(replace(again, precision=np.float64, error=0.0), self._workspace)
-        return ClassSums(
-            sums.count + rest.count,
-            sums.weight + rest.weight,
-            sums.confidence + rest.confidence,
-            sums.correct + rest.correct,
-            rest.unsure,
-            sums.finite,
-        )
-
     @property
-    def _kernels(self) -> Any:
+    def kernels(self) -> Any:
+        """Kernels that serve the rows, all of a pass alike."""
         if self._workspace.kernels is None:
             n_scores = self._block.n_total * int(self.scores.shape[1])
             self._workspace.kernels = choose_kernels(n_scores, self._workspace.policy)
         return self._workspace.kernels
 
     @property
-    def _softmax_precision(self) -> type[np.floating[Any]]:
+    def softmax_precision(self) -> type[np.floating[Any]]:
+        """Precision of exponentials: float32, or float64 where the logits are."""
         return np.float32 if self.scores.dtype.itemsize <= 4 else np.float64
 
     @once
     def _sums(self) -> SoftmaxSums:
         self._workspace.sums = True
-        arguments = (self._beta, self._softmax_precision, self._workspace.squares, self._workspace)
-        sums: SoftmaxSums = self._kernels.softmax_sums(self.scores, self.y_true, *arguments)
+        arguments = (self._beta, self.softmax_precision, self._workspace.squares, self._workspace)
+        sums: SoftmaxSums = self.kernels.softmax_sums(self.scores, self.y_true, *arguments)
         if not sums.finite:
-            self._block.check()
+            self.check()
         return sums
 
     @once

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.errors import InputError, UsageError
+from calkit.errors import InputError
 from calkit.labels import ClassIndex
 from calkit.registry import Registry
-from calkit.specs import call_with_spec, parse_spec
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.layout import Layout
-from calkit.stats.logs import Logs, class_logs, log_picker
+from calkit.stats.logs import class_logs, log_picker
 
 if TYPE_CHECKING:
     from calkit.stats.rows import Rows
@@ -31,14 +30,9 @@ __all__ = [
     "Classwise",
     "MultiLabel",
     "Only",
-    "Ordinal",
     "Positive",
-    "TopK",
     "TopLabel",
     "View",
-    "available_targets",
-    "default_view",
-    "get_view",
 ]
 
 
@@ -83,6 +77,10 @@ class View(ABC):
     def of(self, rows: Rows, /) -> Forecasts:
         """Return the forecasts of a block of rows."""
 
+    def hit(self, rows: Rows, /) -> NDArray[Any]:
+        """Return whether the classifier's decisions were right; see :attr:`Forecasts.hit`."""
+        return rows.forecasts(self).hit
+
     def tells_all(self, rows: Rows, /) -> bool:  # noqa: ARG002
         """Whether the probability of the view's one event tells those of all classes."""
         return False
@@ -97,21 +95,6 @@ def _outcome(rows: Rows) -> NDArray[Any]:
     return rows.votes if rows.votes is not None else rows.one_hot
 
 
-# What is kept of a sum of probabilities.
-_BITS = 46
-
-
-def _sums(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return sums of probabilities to 46 bits, so that 0.1 + 0.2 ties with 0.3; rounding may put them above 1."""
-    fraction, exponent = np.frexp(p)
-    return np.minimum(np.ldexp(np.rint(np.ldexp(fraction, _BITS)), exponent - _BITS), 1)
-
-
-def _excess_of_sums(rows: Rows) -> float:
-    """Return how far a sum of probabilities may lie above the sum of what was stored, rounded."""
-    return max(1e-13, float(np.finfo(rows.precision).epsneg) / 2)
-
-
 @VIEWS.register("top", aliases=("top-label", "confidence"))
 @dataclass(frozen=True)
 class TopLabel(View):
@@ -123,7 +106,7 @@ class TopLabel(View):
     def of(self, rows: Rows) -> Forecasts:
         """Return confidence and correctness."""
         error = rows.confidence_error
-        exact = rows.exact_confidence if error else None
+        exact = (lambda places: rows.exact_confidence(places)) if error else None
         logs = log_picker(rows) if rows.kind == "logits" else None
         excess = None if rows.excess is None else rows.excess[rows.predicted]
         return Forecasts(rows.confidence, rows.hit, rows.weight, rows.precision, True, error, exact, logs, excess)
@@ -205,74 +188,6 @@ class Classwise(View):
         return Forecasts(rows.probabilities, _outcome(rows), rows.weight, rows.precision, logs=logs, excess=rows.excess)
 
 
-@VIEWS.register("top-k", aliases=("topk",))
-@dataclass(frozen=True)
-class TopK(View):
-    """The k most probable classes together: their probability, and whether the true class is among them.
-
-    Of equally probable classes those of the lowest columns count first.
-
-    Parameters
-    ----------
-    k : int, default=5
-    """
-
-    k: int = 5
-    name: ClassVar[str] = "top-k"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
-            raise UsageError(f"target 'top-k' needs a positive whole number k, but got {self.k!r}.")
-
-    @property
-    def spec(self) -> str:
-        """The string that stands for the view."""
-        return f"top-{self.k}"
-
-    def of(self, rows: Rows) -> Forecasts:
-        """Return the forecasts of the k classes."""
-        best = np.argsort(-rows.scores, axis=1, kind="stable")[:, : self.k]
-        # From the most probable on, so that the sum depends on the row alone.
-        p = _sums(np.take_along_axis(rows.probabilities, best, axis=1).sum(axis=1))
-        if rows.votes is None:
-            outcome = (best == rows.y_true[:, None]).any(axis=1)
-        else:
-            outcome = np.take_along_axis(rows.votes, best, axis=1).sum(axis=1)
-
-        def logs() -> Logs:
-            ranked = np.take_along_axis(rows.log_probabilities, np.argsort(-rows.scores, axis=1, kind="stable"), axis=1)
-            yes, no = ranked[:, : self.k], ranked[:, self.k :]
-            return np.logaddexp.reduce(yes, axis=1), np.logaddexp.reduce(no, axis=1, initial=-np.inf)
-
-        precision, excess = np.dtype(np.float64), _excess_of_sums(rows)
-        return Forecasts(p, outcome, rows.weight, precision, decided=True, logs=logs, excess=excess)
-
-
-@VIEWS.register("ordinal", aliases=("cumulative",))
-@dataclass(frozen=True)
-class Ordinal(View):
-    """Classes in an order: the K - 1 events that the true class is no higher than each of them but the last."""
-
-    name: ClassVar[str] = "ordinal"
-    keyed: ClassVar[bool] = True
-
-    def of(self, rows: Rows) -> Forecasts:
-        """Return the forecasts of the events, a column each."""
-        p = _sums(np.cumsum(rows.probabilities, axis=1)[:, :-1])
-        if rows.votes is None:
-            outcome: NDArray[Any] = rows.y_true[:, None] <= np.arange(p.shape[1])
-        else:
-            outcome = np.cumsum(rows.votes, axis=1)[:, :-1]
-
-        def logs() -> Logs:
-            each = rows.log_probabilities
-            yes = np.logaddexp.accumulate(each, axis=1)[:, :-1]
-            return yes, np.logaddexp.accumulate(each[:, ::-1], axis=1)[:, ::-1][:, 1:]
-
-        precision, excess = np.dtype(np.float64), _excess_of_sums(rows)
-        return Forecasts(p, outcome, rows.weight, precision, logs=logs, excess=excess)
-
-
 @VIEWS.register("multilabel", aliases=("multi-label",))
 @dataclass(frozen=True)
 class MultiLabel(View):
@@ -318,65 +233,3 @@ class Only(View):
     def of(self, rows: Rows) -> Forecasts:
         """Return the forecasts of the key."""
         return rows.forecasts(self.view).column(self.key)
-
-
-def available_targets() -> list[str]:
-    """Return the names of all views.
-
-    Examples
-    --------
-    >>> from calkit.stats.views import available_targets
-    >>> available_targets()
-    ['top', 'positive', 'classwise', 'top-k', 'ordinal', 'multilabel']
-    """
-    return list(VIEWS)
-
-
-def default_view(layout: Layout) -> View:
-    """Return what predictions are judged by, unless told otherwise.
-
-    The forecast of one event, P(y = 1), is judged as that; labels that may all be there, each by itself; the scores of
-    K classes by their top label.
-    """
-    if layout.multilabel:
-        return MultiLabel()
-    return Positive() if layout.one_column else TOP
-
-
-def get_view(target: str | View) -> View:
-    """Return the view that a string stands for.
-
-    Parameters
-    ----------
-    target : str or View
-        ``"top"``, ``"positive"``, ``"positive:class=cat"``, ``"classwise"``, ``"top-5"`` (or ``"top-k:k=5"``),
-        ``"ordinal"``, ``"multilabel"``.
-
-    Returns
-    -------
-    View
-
-    Raises
-    ------
-    NotFoundError
-        If no view has that name.
-    UsageError
-        If a parameter is unknown or impossible.
-
-    Examples
-    --------
-    >>> from calkit.stats.views import get_view
-    >>> get_view("top-5")
-    TopK(k=5)
-    """
-    if isinstance(target, View):
-        return target
-    spec = parse_spec(target)
-    words, _, number = spec.name.rpartition("-")
-    if words.lower() == "top" and number.isdigit():
-        spec = replace(spec, name="top-k", args=(int(number), *spec.args))
-    if "class" in spec.kwargs:
-        kwargs = {("label" if key == "class" else key): value for key, value in spec.kwargs.items()}
-        spec = replace(spec, kwargs=kwargs)
-    view: View = call_with_spec(VIEWS[spec.name], spec, "target")
-    return TOP if view == TopK(1) else view

@@ -20,6 +20,7 @@ from calkit.evaluation import evaluate
 from calkit.io import save_predictions
 from calkit.predictions import Predictions
 from calkit.shards import Shards
+from calkit.testing.laws import law_of
 
 __all__ = ["CALIBRATOR_LAWS", "check_calibrator"]
 
@@ -28,6 +29,7 @@ Law = Callable[[Make], None]
 
 #: Laws by name; each takes a function that makes the unfitted calibrator, and raises AssertionError.
 CALIBRATOR_LAWS: dict[str, Law] = {}
+_law = law_of(CALIBRATOR_LAWS)
 
 # Solvers stop at a tolerance; probabilities agree to this.
 _CLOSE = 1e-6
@@ -58,11 +60,6 @@ def check_calibrator(make: Make) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", CalibrationWarning)
                 law(make)
-
-
-def _law(function: Law) -> Law:
-    CALIBRATOR_LAWS[function.__name__] = function
-    return function
 
 
 def _data(make: Make, n: int = 300, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

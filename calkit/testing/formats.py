@@ -16,6 +16,7 @@ from calkit.errors import CalkitError, UsageError
 from calkit.io import FORMATS, Container, Field, load_predictions, open_container, save_predictions
 from calkit.io.formats import WritableFormat, format_of_suffix
 from calkit.predictions import Predictions
+from calkit.testing.laws import law_of
 
 __all__ = ["FORMAT_LAWS", "check_format"]
 
@@ -24,6 +25,7 @@ Law = Callable[[Path, Open], None]
 
 #: Laws by name; each takes a file (or folder) and what opens one, and raises AssertionError.
 FORMAT_LAWS: dict[str, Law] = {}
+_law = law_of(FORMAT_LAWS)
 
 # Damaged copies that are tried.
 _COPIES = 12
@@ -67,11 +69,6 @@ def check_format(name: str, sample: str | Path | None = None, *, trust_pickle: b
         for law, check in FORMAT_LAWS.items():
             if not (trust_pickle and law == "damage_is_one_clear_error"):
                 check(path, opened)
-
-
-def _law(function: Law) -> Law:
-    FORMAT_LAWS[function.__name__] = function
-    return function
 
 
 def _predictions() -> Predictions:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import tempfile
+import weakref
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,10 @@ from calkit.evaluation import evaluate
 from calkit.metrics import METRICS, get_metric
 from calkit.metrics.base import Metric
 from calkit.predictions import Predictions
-from calkit.stats import By, summarize
+from calkit.stats import By, Rows, Statistic, summarize
 from calkit.stats.kernel_table import general_path
 from calkit.streaming import StreamingEvaluation
+from calkit.testing.laws import law_of
 
 __all__ = ["METRIC_LAWS", "check_metric", "targets_of"]
 
@@ -25,6 +29,7 @@ Law = Callable[[str, str], None]
 
 #: Laws by name; each takes a metric's spec and a target, and raises AssertionError.
 METRIC_LAWS: dict[str, Law] = {}
+_law = law_of(METRIC_LAWS)
 
 # Sums are equal to rounding however they are added.
 _CLOSE = 1e-12
@@ -63,11 +68,6 @@ def check_metric(spec: str) -> None:
 def targets_of(spec: str) -> list[str]:
     """Return the targets that a metric is defined for, with examples of their parameters."""
     return [_EXAMPLES.get(name, name) for name in METRICS[get_metric(spec).name].supports()]
-
-
-def _law(function: Law) -> Law:
-    METRIC_LAWS[function.__name__] = function
-    return function
 
 
 def _data(target: str, n: int = 240, seed: int = 0) -> Predictions:
@@ -239,6 +239,34 @@ def _size(summary: Any) -> int:
     from calkit.stats.stored import to_arrays
 
     return sum(np.size(value) for value in to_arrays(summary).values())
+
+
+@_law
+def rows_are_let_go(spec: str, target: str) -> None:
+    """Nothing holds a block of rows once it is counted; a circle of references would, until Python looks for it."""
+    data = _data(target)
+    watched = _Watched(next(_bound(spec, target, data).statistic.passes()))
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        summarize(data, [watched, By(watched, "group")], executor="serial")
+        assert watched.seen
+        assert not any(rows() for rows in watched.seen), f"{spec} of {target} holds the rows"
+    finally:
+        if collects:
+            gc.enable()
+
+
+@dataclass(frozen=True, eq=False)
+class _Watched(Statistic[Any]):
+    """Another statistic, with weak references to the rows that it has seen."""
+
+    statistic: Statistic[Any]
+    seen: list[weakref.ref[Rows]] = field(default_factory=list)
+
+    def measure(self, rows: Rows) -> Any:
+        self.seen.append(weakref.ref(rows))
+        return self.statistic.measure(rows)
 
 
 @_law

@@ -9,6 +9,7 @@ import numpy as np
 
 from calkit.plotting.base import PLOTS, PredictionsDisplay
 from calkit.predictions import Predictions
+from calkit.testing.laws import law_of
 
 __all__ = ["PLOT_LAWS", "check_plot"]
 
@@ -16,6 +17,7 @@ Law = Callable[[type[PredictionsDisplay]], None]
 
 #: Laws by name; each takes a display, and raises AssertionError.
 PLOT_LAWS: dict[str, Law] = {}
+_law = law_of(PLOT_LAWS)
 
 
 def check_plot(name: str) -> None:
@@ -38,11 +40,6 @@ def check_plot(name: str) -> None:
     """
     for law in PLOT_LAWS.values():
         law(PLOTS[name])
-
-
-def _law(function: Law) -> Law:
-    PLOT_LAWS[function.__name__] = function
-    return function
 
 
 def _data(n: int = 120) -> Predictions:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from calkit.stats import View
-from calkit.stats.views import Positive, TopK, TopLabel
+from calkit.stats.unions import LEAST_EXCESS, SUM_BITS, TopK
+from calkit.stats.views import Positive, TopLabel
 from calkit_torch.bridge.rows import DeviceRows
 
 __all__ = ["EVENTS", "EventRows", "rows_for"]
@@ -85,6 +86,40 @@ class TopRows(EventRows):
         return self._rows.correct
 
 
+class BestRows(EventRows):
+    """Rows seen as forecasts that the true class is among the most probable ones, whose probabilities add up."""
+
+    @cached_property
+    def confidence(self) -> Tensor:
+        """Probability of the classes together, to as many bits as the core keeps; 0 for rows that do not count."""
+        p = torch.where(self._members, self._rows.probabilities, 0).sum(dim=1)
+        return self._rows._values(_to_bits(p).clamp(max=1))
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The working precision: sums are computed, not stored."""
+        return self._rows.dtype
+
+    @property
+    def excess(self) -> float:
+        """How far rounding may have put a sum above an edge that it stands for, or below a threshold."""
+        return max(LEAST_EXCESS, torch.finfo(self._rows.precision).eps / 4)
+
+    @property
+    def hit(self) -> Tensor:
+        """1 where the true class is among them: the classifier decided for them."""
+        return self.correct
+
+
+def _to_bits(p: Tensor) -> Tensor:
+    """Return float64 sums to :data:`SUM_BITS` bits, so that 0.1 + 0.2 ties with 0.3; no others have that many."""
+    if p.dtype is not torch.float64:
+        return p
+    fraction = torch.frexp(p).mantissa
+    unit = torch.where(p > 0, p / fraction, 0)
+    return torch.round(fraction * 2.0**SUM_BITS) * 2.0**-SUM_BITS * unit
+
+
 def _of_class(rows: DeviceRows, view: Positive) -> EventRows:
     column = 1 if view.column is None else view.column
     classes = torch.arange(rows.scores.shape[1], device=rows.scores.device)
@@ -94,7 +129,7 @@ def _of_class(rows: DeviceRows, view: Positive) -> EventRows:
 def _of_best(rows: DeviceRows, view: TopK) -> EventRows:
     # Of equal scores those of the lowest columns count first.
     best = rows.scores.sort(dim=1, descending=True, stable=True).indices[:, : view.k]
-    return EventRows(rows, torch.zeros_like(rows.scores, dtype=torch.bool).scatter(1, best, True))
+    return BestRows(rows, torch.zeros_like(rows.scores, dtype=torch.bool).scatter(1, best, True))
 
 
 #: How rows are seen by each class of views of single events.

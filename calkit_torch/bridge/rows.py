@@ -153,6 +153,11 @@ class DeviceRows(ABC):
         return self.correct
 
     @property
+    def excess(self) -> float:
+        """How far rounding may have put a confidence above an edge that it stands for, or below a threshold."""
+        return 0.0
+
+    @property
     def p_true_if_right(self) -> Tensor:
         """Probability of the true class, if it is the predicted one."""
         return self._values(self.confidence.reshape(self._y.shape))

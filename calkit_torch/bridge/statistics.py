@@ -156,7 +156,7 @@ class _UniformBins(Counter[UniformBins, BinSums]):
     def measure(self, rows: DeviceRows) -> Tensor:
         n_bins = self.statistic.n_bins
         edges = _inner_edges(n_bins, rows.precision, rows.dtype, rows.scores.device)
-        index = torch.bucketize(rows.confidence, edges)
+        index = torch.bucketize(rows.confidence - rows.excess, edges)
         values = torch.stack([rows.counted, rows.weight, rows.weigh(rows.confidence), rows.weigh(rows.correct)])
         sums = torch.zeros(4, n_bins, dtype=rows.dtype, device=values.device)
         return sums.scatter_add_(1, index.expand(4, -1), values).flatten()
@@ -211,7 +211,9 @@ class _Tail(Counter[Tail, TailSums]):
         return 4
 
     def measure(self, rows: DeviceRows) -> Tensor:
-        sure = rows.counted * (rows.confidence >= _stored_number(self.statistic.threshold, rows.precision))
+        sure = rows.counted * (
+            rows.confidence + rows.excess >= _stored_number(self.statistic.threshold, rows.precision)
+        )
         return torch.stack([sure.sum(), rows.sum(sure), rows.sum(sure * rows.correct), rows.weight.sum()])
 
     def summary(self, sums: NDArray[np.float64]) -> TailSums:

@@ -8,6 +8,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from scipy.special import expit, logit, softmax
+from scipy.stats import norm
 
 import calkit
 from calkit.errors import InputError, NotFoundError
@@ -144,6 +145,23 @@ class TestFloors:
         assert largest_tail(1.96) == pytest.approx(0.1, abs=1e-3)
         assert quantile(largest_tail, 0.05) == pytest.approx(2.2414, abs=1e-4)
         assert quantile(range_tail, 0.05) == pytest.approx(2.4977, abs=1e-4)
+
+    @pytest.mark.parametrize("squared", [False, True])
+    def test_the_tail_of_a_drawn_law_keeps_its_level(self, squared):
+        # Values that a normal variable, or its square, exceeds as often as this.
+        rng = np.random.default_rng(0)
+        for level in (1e-3, 1e-4, 1e-5):
+            value = norm.isf(level / 2) ** (2 if squared else 1)
+            laws = [drawn_law(abs(rng.standard_normal(1000)) ** (2 if squared else 1)) for _ in range(200)]
+            mean = np.mean([law.p_value(value) for law in laws])
+            assert 0.8 * level < mean < (60 if level < 1e-4 else 12) * level
+            assert laws[0].p_value(laws[0].critical(level)) == pytest.approx(level)
+            assert np.diff([laws[0].p_value(v) for v in np.linspace(0, 2 * value, 400)]).max() <= 0
+
+    def test_a_tail_of_equal_draws_is_counted(self):
+        law = drawn_law(np.r_[np.zeros(500), np.ones(500)])
+        assert law.p_value(2.0) == 1 / 1001
+        assert law.critical(1e-6) == np.inf
 
     def test_a_drawn_law_counts_the_value_among_the_draws(self):
         law = drawn_law(np.arange(1, 40.0))

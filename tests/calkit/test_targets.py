@@ -13,7 +13,7 @@ from calkit import Predictions, evaluate
 from calkit.cli.app import cli
 from calkit.errors import InputError, NotFoundError, UsageError
 from calkit.stats import At, RowMean, Temperature, UniformBins, summarize
-from calkit.stats.views import available_targets, get_view
+from calkit.stats.targets import available_targets, get_view
 from calkit.streaming import StreamingEvaluation
 from tests import reference
 
@@ -197,7 +197,7 @@ def test_classes_are_found_by_name():
 
 
 def test_words():
-    assert available_targets() == ["top", "positive", "classwise", "top-k", "ordinal", "multilabel"]
+    assert available_targets() == ["top", "positive", "classwise", "multilabel", "top-k", "ordinal"]
     assert get_view("top-5") == get_view("Top-K:k=5") == get_view("topk:5")
     assert get_view("top-1") == get_view("top") == get_view("top-label")
     assert get_view("positive:class=cat").spec == "positive:class=cat"

@@ -91,7 +91,19 @@ def test_streams_have_the_same():
     mine, theirs = stream.result().worst_groups["ece"], whole.worst_groups["ece"]
     assert mine.group == theirs.group
     assert mine.interval == pytest.approx(theirs.interval, abs=1e-12)
-    assert mine.p_adjusted == theirs.p_adjusted
+    assert mine.p_adjusted == pytest.approx(theirs.p_adjusted, rel=1e-9)
+
+
+def test_one_of_a_hundred_groups_is_found_and_no_other():
+    rng = np.random.default_rng(0)
+    p, group = rng.uniform(0.2, 0.8, 20_000), np.arange(20_000) % 100
+    y = rng.random(20_000) < np.where(group == 7, p + 0.18, p)
+    data = calkit.Predictions(p, y, kind="probs", columns={"g": group})
+    for name in ("ece", "smece", "atb"):
+        found = calkit.evaluate(data, [name], by="g")
+        spec = next(iter(found))
+        clear = [label for label, own in found.groups.items() if own.judgement(spec).p_adjusted < 0.05]
+        assert [str(label) for label in clear] == ["7"], name
 
 
 @pytest.fixture

@@ -810,3 +810,42 @@ def test_one_dimension_of_low_precision_keeps_the_other_class_in_float64(dtype):
     for spec in ("nll", "brier", "ece:n_bins=10"):
         found = DeviceMetrics([spec], kind="probs").update(p, y).compute()[spec]
         assert found == pytest.approx(calkit.evaluate(predictions, [spec], floors=False)[spec], rel=1e-12)
+
+
+# Sums of these stand on edges of bins, on the threshold or tie, but for rounding: .1 + .2 and .3, 1 - .7 and .3.
+TYING = [
+    [0.1, 0.2, 0.3, 0.4],
+    [0.4, 0.3, 0.2, 0.1],
+    [0.25, 0.25, 0.25, 0.25],
+    [0.7, 0.1, 0.1, 0.1],
+    [0.3, 0.3, 0.3, 0.1],
+    [0.9, 0.09, 0.01, 0.0],
+    [1.0, 0.0, 0.0, 0.0],
+    [0.2, 0.2, 0.2, 0.4],
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("target", ["top-1", "top-2", "top-3", "positive:class=1"])
+def test_edges_and_ties_are_those_of_the_core(target, dtype):
+    rows = torch.tensor(TYING, dtype=torch.float64)
+    # Each row with each class for its truth; and beside 60 classes, where two of them have less than 1/2 together.
+    scores = rows.repeat_interleave(4, 0).to(dtype)
+    wide = torch.cat([scores / 10, torch.full((len(scores), 60), 0.015, dtype=dtype)], dim=1)
+    for p in (scores, wide):
+        y = torch.arange(4).repeat(len(rows))
+        specs = ["ece:n_bins=10", "ece:n_bins=20", "mce:n_bins=5", "s99:threshold=0.5", "s99:threshold=0.3", "accuracy"]
+        found = DeviceMetrics(specs, target=target, kind="probs").update(p, y).compute()
+        expected = calkit.evaluate(calkit.Predictions(p, y, kind="probs"), specs, target=target, floors=False)
+        for spec in specs:
+            assert found[spec] == pytest.approx(expected[spec], rel=1e-12, abs=1e-14), spec
+
+
+def test_top_k_counts_a_decision_also_below_one_half():
+    p = torch.full((4, 10), 0.1, dtype=torch.float64)
+    # The first two of equal scores are the best: 2 of 4 labels are among them, though they have 0.2 together.
+    y = torch.tensor([0, 1, 2, 9])
+    assert CalibrationError("accuracy", target="top-2", kind="probs").update(p, y).compute() == 0.5
+    assert calkit.evaluate(calkit.Predictions(p.numpy(), y.numpy(), kind="probs"), ["accuracy"], target="top-2")[
+        "accuracy"
+    ] == pytest.approx(0.5)
