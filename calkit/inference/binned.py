@@ -107,8 +107,14 @@ class GapInference:
         folds = None
         if resampling.confidence_level is not None:
             _, folds = filled_folds(self.bins.folded(resampling.folds).to_folds(summaries[-1]))
-        labels: LabelSums | None = None if self._label_bins is None else summaries[1]
-        return _sum_over_keys(sums, labels, folds, n_keys, one_label, resampling)
+        return _sum_over_keys(sums, self._labels(summaries), folds, n_keys, one_label, resampling)
+
+    def _labels(self, summaries: tuple[Any, ...]) -> LabelSums | None:
+        if self._label_bins is not None:
+            counted: LabelSums = summaries[1]
+            return counted
+        found = getattr(self.cells, "label_sums", None)
+        return None if found is None else found(summaries[0])
 
 
 def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
