@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,16 @@ from calkit.labels import TrueColumns, as_array, classes_from_fit
 from calkit.names import column_classes
 from calkit.predictions import Predictions
 
-__all__ = ["as_binary", "as_classes", "as_fit_predictions", "as_logits", "divided", "softmax", "warn_of_probabilities"]
+__all__ = [
+    "as_binary",
+    "as_classes",
+    "as_fit_predictions",
+    "as_logits",
+    "divided",
+    "row_slices",
+    "softmax",
+    "warn_of_probabilities",
+]
 
 # These rows tell logits from probabilities in nearly all cases; all are looked at only if these could be probabilities.
 _FIRST_LOOK = 50
@@ -76,6 +86,12 @@ def divided(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np
         if np.isfinite(found.sum()) or np.array_equal(np.isfinite(found), np.isfinite(logits)):
             return found
         return np.asarray((logits - logits.max(axis=1, keepdims=True)) / divisor)
+
+
+def row_slices(n_rows: int, row_bytes: int, piece_bytes: int = 1 << 18) -> Iterator[slice]:
+    """Yield slices of rows that take about as many bytes as stay in a core's cache."""
+    step = max(32, piece_bytes // row_bytes)
+    return (slice(start, start + step) for start in range(0, n_rows, step))
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

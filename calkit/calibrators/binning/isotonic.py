@@ -166,10 +166,9 @@ def _all_classes(probs: Floats, y_true: NDArray[np.intp]) -> list[tuple[Floats, 
         # Gaps that close no block share the last place.
         place = np.full(closing[-1] + 1, len(closing))
         place[closing] = np.arange(len(closing))
-        of_row = place.take(gap)
-        inside = np.flatnonzero(of_row < len(closing))
+        inside = np.flatnonzero((place < len(closing)).take(gap, mode="clip"))
         right = np.full(len(closing), -np.inf)
-        np.maximum.at(right, of_row[inside], columns[column][inside])
+        np.maximum.at(right, place[gap[inside]], columns[column][inside])
         ends = np.stack([start[blocks[:-1][own]], right], axis=1).ravel()
         tables.append((ends, np.repeat(value[own], 2)))
     return tables

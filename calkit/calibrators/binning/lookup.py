@@ -47,12 +47,9 @@ def rank(keys: Floats, x: Floats, *, logarithmic: bool = False) -> NDArray[np.in
         low = int(bits[0])
         shift = max(0, (int(bits[-1]) - low).bit_length() - (16 * m + 1024).bit_length())
         cells = ((int(bits[-1]) - low) >> shift) + 1
-        # Cell 0 is for what is below the keys; in place, since these are the passes that take the time.
-        before = low - (1 << shift)
-        cell = np.maximum(wanted, before)
-        cell -= before
+        # Cell 0 is for what is below the keys. What is outside is put into the first and last cell as these are taken.
+        cell = wanted - (low - (1 << shift))
         cell >>= shift
-        np.minimum(cell, cells + 1, out=cell)
         cell_of_key = ((bits - low) >> shift) + 1
     else:
         cells = (_CELLS_FEW if m < _FEW else _CELLS) * m
@@ -62,9 +59,10 @@ def rank(keys: Floats, x: Floats, *, logarithmic: bool = False) -> NDArray[np.in
         cell_of_key = ((keys - keys[0]) * scale + 1).astype(np.intp)
     count = np.bincount(cell_of_key, minlength=cells + 3)
     below = np.cumsum(count) - count
-    found = below.take(cell)
-    found += np.append(keys, np.nan).take(found) <= x
-    crowded = np.flatnonzero((count > 1).take(cell))
+    below[count > 1] = m + 1
+    found = below.take(cell, mode="clip")
+    crowded = np.flatnonzero(found > m)
+    found += np.append(keys, [np.nan, np.nan]).take(found, mode="clip") <= x
     found[crowded] = np.searchsorted(keys, x[crowded], "right")
     return found
 

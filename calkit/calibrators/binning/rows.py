@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.calibrators.inputs import softmax
+from calkit.calibrators.inputs import row_slices, softmax
 from calkit.predictions import Predictions
 from calkit.shards import Shards
 from calkit.stats import Rows, Statistic, summarize
@@ -19,11 +20,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """Probabilities of rows with what was true; ``+`` is concatenation.
+    """Probabilities of rows with what was true.
 
     Attributes
     ----------
     probs : ndarray of float64, shape (n, K)
+        Class by class in memory.
     impossible : ndarray of bool, shape (n, K), or None
         Where the logit is -inf; None if nowhere.
     y_true : ndarray of intp, shape (n,)
@@ -38,17 +40,18 @@ class LabelledRows:
     weight: Floats | None
     votes: Floats | None
 
-    def __add__(self, other: LabelledRows) -> LabelledRows:
-        return LabelledRows(
-            np.concatenate([self.probs, other.probs]),
-            None
-            if self.impossible is None and other.impossible is None
-            else np.concatenate([self._mask(), other._mask()]),
-            np.concatenate([self.y_true, other.y_true]),
-            None
-            if self.weight is None and other.weight is None
-            else np.concatenate([self._weights(), other._weights()]),
-            None if self.votes is None or other.votes is None else np.concatenate([self.votes, other.votes]),
+    @classmethod
+    def joined(cls, parts: Sequence[LabelledRows]) -> LabelledRows:
+        """Return the rows of several, one after the other."""
+        some_impossible = any(part.impossible is not None for part in parts)
+        weighted = any(part.weight is not None for part in parts)
+        votes = [part.votes for part in parts if part.votes is not None]
+        return cls(
+            np.concatenate([part.probs for part in parts]),
+            np.concatenate([part._mask() for part in parts]) if some_impossible else None,
+            np.concatenate([part.y_true for part in parts]),
+            np.concatenate([part._weights() for part in parts]) if weighted else None,
+            np.concatenate(votes) if len(votes) == len(parts) else None,
         )
 
     @property
@@ -88,20 +91,20 @@ class LabelledRows:
 
 
 @dataclass(frozen=True)
-class _Gathered(Statistic[LabelledRows]):
-    """Statistic: the rows themselves."""
+class _Gathered(Statistic[tuple[LabelledRows, ...]]):
+    """Statistic: the rows themselves, a part for each block."""
 
     needs_distribution = True
 
-    def measure(self, rows: Rows) -> LabelledRows:
+    def measure(self, rows: Rows) -> tuple[LabelledRows, ...]:
         """Return the :class:`LabelledRows` of one block."""
         rows.check()
-        logits = rows.scores.astype(np.float64)
-        impossible = np.isneginf(logits)
-        votes = getattr(rows, "votes", None)
-        mask = impossible if impossible.any() else None
+        by_class: Floats = np.empty(rows.scores.shape[::-1])
+        for part in row_slices(len(rows), 8 * len(by_class)):
+            by_class[:, part] = softmax(rows.scores[part].astype(np.float64)).T
+        impossible = np.isneginf(rows.scores) if rows.scores.min() == -np.inf else None
         weight = None if rows.weight is None else rows.weight.copy()
-        return LabelledRows(np.asarray(softmax(logits), dtype=np.float64), mask, rows.y_true.copy(), weight, votes)
+        return (LabelledRows(by_class.T, impossible, rows.y_true.copy(), weight, rows.votes),)
 
 
 def gather(data: Predictions | Shards) -> LabelledRows:
@@ -112,8 +115,7 @@ def gather(data: Predictions | Shards) -> LabelledRows:
     data : Predictions or Shards
         Of kind "logits".
     """
-    found: LabelledRows = summarize(data, [_Gathered()])[_Gathered()]
-    return found
+    return LabelledRows.joined(summarize(data, [_Gathered()])[_Gathered()])
 
 
 @dataclass(frozen=True, eq=False)

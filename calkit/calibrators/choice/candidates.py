@@ -201,6 +201,7 @@ class _Fit:
             # The weaker penalty's solution is a good start for the stronger one's.
             theta = self._solved(mapping, penalty, thetas[-1] if name == "sms4" else mapping.identity(), kept)
             kept.probabilities.clear()
+            kept.factors.clear()
             has_matrix = len(theta) > 2 * k
             coef.append(theta.reshape(k, k + 1).T if has_matrix else np.vstack([np.diag(theta[:k]), theta[k:]]))
             thetas.append(theta)
@@ -267,6 +268,9 @@ class _Centred(LinearMap):
 
     def hessian(self, p: Floats, block: Block) -> Floats:
         return super().hessian(p, _of_basis(block))  # type: ignore[safe-super]
+
+    def factors(self, p: Floats, block: Block) -> Any:
+        return super().factors(p, _of_basis(block))
 
     def curvature(self, p: Floats, block: Block, ridge: NDArray[np.float64]) -> Any:
         return super().curvature(p, _of_basis(block), ridge)

@@ -294,9 +294,10 @@ class _Products:
     ) -> tuple[Vector, float]:
         """Return a step and what it gains."""
         rest = self._rest
+        factors = rest.mapping.factors(point.p, rest.block)
 
         def product(v: Vector) -> Vector:
-            found = rest.mapping.product(point.p, v.astype(point.p.dtype), rest.block)
+            found = rest.mapping.product(factors, v.astype(point.p.dtype), rest.block)
             return found.astype(np.float64) / rest.weight + 2 * rest.penalty.ridge * v
 
         moved = gradient if held is None else gradient + product(held)

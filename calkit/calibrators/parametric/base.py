@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from calkit.calibrators.base import Calibrator
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula
+from calkit.calibrators.inputs import row_slices
 from calkit.calibrators.nll_root import nll_root
-from calkit.calibrators.parametric.features import Block, Kept, log_probabilities, row_slices, softmax_in_place
+from calkit.calibrators.parametric.features import Block, Kept, log_probabilities, softmax_in_place
 from calkit.calibrators.parametric.maps import LinearMap
 from calkit.calibrators.parametric.objective import Model, can_be_kept
 from calkit.calibrators.parametric.problem import Penalty, Problem

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from calkit.calibrators.base import ProbabilityCalibrator
 from calkit.calibrators.description import Description, FittedValue, terms
 from calkit.calibrators.formula import Formula, with_bias
+from calkit.calibrators.inputs import row_slices
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.parametric.base import truth_is_possible
-from calkit.calibrators.parametric.features import labelled_pieces, log_probabilities, row_slices
+from calkit.calibrators.parametric.features import labelled_pieces, log_probabilities
 from calkit.calibrators.parametric.objective import RowSums
 from calkit.calibrators.parametric.scale import best_scale
 from calkit.calibrators.registration import register_calibrator

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from calkit.calibrators.inputs import row_slices
 from calkit.stats.rows import Rows
 
-__all__ = ["Block", "Kept", "Split", "labelled_pieces", "log_probabilities", "pieces", "row_slices", "softmax_in_place"]
+__all__ = ["Block", "Kept", "Split", "labelled_pieces", "log_probabilities", "pieces", "softmax_in_place"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -68,6 +69,8 @@ class Kept:
         self.active = active
         self.blocks: dict[tuple[int, int, int], list[Block]] = {}
         self.probabilities: dict[tuple[int, int], Floats] = {}
+        # What products at these probabilities need.
+        self.factors: dict[tuple[int, int], Any] = {}
 
     def __reduce__(self) -> Any:
         return _nothing_kept, ()
@@ -159,12 +162,6 @@ def log_probabilities(
             if masked is not None:
                 x[masked] = 0
     return x, masked
-
-
-def row_slices(n_rows: int, row_bytes: int, piece_bytes: int = 1 << 18) -> Iterator[slice]:
-    """Yield slices of rows that take about as many bytes as stay in a core's cache."""
-    step = max(32, piece_bytes // row_bytes)
-    return (slice(start, start + step) for start in range(0, n_rows, step))
 
 
 def labelled_pieces(rows: Rows) -> Iterator[tuple[Floats, Floats, Any]]:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from calkit.calibrators.base import Calibrator
 from calkit.calibrators.description import Description, FittedValue
+from calkit.calibrators.inputs import row_slices
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.parametric.base import as_strength, truth_is_possible
 from calkit.calibrators.parametric.features import (
     labelled_pieces,
     log_probabilities,
-    row_slices,
     softmax_in_place,
 )
 from calkit.calibrators.parametric.objective import RowSums

@@ -59,8 +59,13 @@ class LinearMap(ABC):
     def hessian(self, p: Floats, block: Block) -> Floats:
         """Return the Hessian of the NLL, of shape (P, P)."""
 
-    def product(self, p: Floats, v: Floats, block: Block) -> Floats:
+    def factors(self, p: Floats, block: Block) -> Any:  # noqa: ARG002 - some compute more of a block once
+        """Return what all products at these probabilities need."""
+        return p
+
+    def product(self, factors: Any, v: Floats, block: Block) -> Floats:
         """Return the Hessian of the NLL times a vector, of shape (P,)."""
+        p = factors
         t = self.push(v, block)
         t *= p
         t -= p * (t @ np.ones(t.shape[1], t.dtype))[:, None]
@@ -136,6 +141,21 @@ class PerClassMap(LinearMap):
         h[k + n_classes, k] += first
         h[k + n_classes, k + n_classes] += pw.sum(axis=0)
         return self._fold(self._fold(h).T)
+
+    def factors(self, p: Floats, block: Block) -> Any:
+        """Return p, p x, and their sums over the rows: of p x², p x and p."""
+        px = p * block.x
+        pw, pxw = (p, px) if block.weight is None else (block.over_rows(p.T).T, block.over_rows(px.T).T)
+        return p, px, np.einsum("mk,mk->k", pxw, block.x), pxw.sum(axis=0), pw.sum(axis=0)
+
+    def product(self, factors: Any, v: Floats, block: Block) -> Floats:
+        """Return the Hessian times a vector: of each class by itself, less what the classes share in each row."""
+        p, px, second, first, zeroth = factors
+        scale = np.broadcast_to(v[: self.n_scales], self.n_classes)
+        bias = v[self.n_scales :] if self.bias else np.zeros_like(scale)
+        mean = block.over_rows(px @ scale + p @ bias)
+        own = np.concatenate([second * scale + first * bias, first * scale + zeroth * bias])
+        return self._fold(own - np.concatenate([mean @ px, mean @ p]))
 
     def curvature(self, p: Floats, block: Block, ridge: NDArray[np.float64]) -> Sums:  # noqa: ARG002
         """Return sums of q x², q x and q, with q = p (1 - p)."""

@@ -21,8 +21,8 @@ __all__ = ["Model", "Objective", "RowSums", "can_be_kept"]
 Floats = NDArray[np.floating[Any]]
 Wanted = Literal["slope", "newton", "product", "curvature"]
 
-# Blocks in memory are kept between passes, with their probabilities, if that takes no more than this.
-_KEPT_BYTES = 1 << 28
+# Blocks in memory are kept between passes, with what products need of them, if that takes no more than this.
+_KEPT_BYTES = 3 << 27
 
 # Blocks of so few scores are kept in float64 too.
 _KEPT_DOUBLES = 1 << 18
@@ -117,6 +117,15 @@ class Model:
         softmax_in_place(p)
         return p
 
+    def factors(self, theta: Floats, block: Block) -> Any:
+        """Return what products with the Hessian need of a block; kept with its probabilities."""
+        found = self.kept.factors.get(block.key)
+        if found is None:
+            found = self.map.factors(self.probabilities(theta, block), block)
+            if block.key in self.kept.probabilities:
+                self.kept.factors[block.key] = found
+        return found
+
 
 @dataclass(frozen=True, eq=False)
 class _Statistic(Statistic[RowSums]):
@@ -173,6 +182,7 @@ class _Statistic(Statistic[RowSums]):
         return float(loss.sum(dtype=np.float64)), p, u
 
     def _keep(self, p: Floats, block: Block) -> None:
+        self.model.kept.factors.pop(block.key, None)
         held = self.model.kept.probabilities.get(block.key)
         if held is None:
             self.model.kept.probabilities[block.key] = p.astype(np.float32, order="K")
@@ -181,8 +191,11 @@ class _Statistic(Statistic[RowSums]):
 
     def _product(self, theta: Floats, block: Block) -> tuple[Any, ...]:
         assert self.v is not None  # noqa: S101 - set by Objective.product
-        p = self.model.probabilities(theta, block)
-        return (self.model.map.product(p, self.v.astype(self.dtype), block).astype(np.float64),)
+        return (
+            self.model.map.product(self.model.factors(theta, block), self.v.astype(self.dtype), block).astype(
+                np.float64
+            ),
+        )
 
     def _curvature(self, theta: Floats, block: Block) -> tuple[Any, ...]:
         assert self.ridge is not None  # noqa: S101 - set by Objective.preconditioner
@@ -262,4 +275,4 @@ def can_be_kept(data: Predictions | Shards, n_times: int = 1) -> bool:
         if isinstance(base, np.memmap):
             return False
         base = getattr(base, "base", None)
-    return 8 * n_times * data.n_samples * (data.n_classes or 1) <= _KEPT_BYTES
+    return 12 * n_times * data.n_samples * (data.n_classes or 1) <= _KEPT_BYTES
