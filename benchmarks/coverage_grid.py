@@ -15,9 +15,12 @@ from pathlib import Path
 import numpy as np
 
 import calkit
+from calkit.estimators.corp import isotonic_curve
 from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, kuiper
+from calkit.estimators.decisions import v_shaped_regret
 from calkit.estimators.ranked import ranked
 from calkit.evaluation import judgements_of
+from calkit.inference.bounds import brier_miscalibration
 from calkit.inference.means import MeanInference, ProportionInference
 from calkit.inference.resampling import Resampling
 from calkit.inference.tests import run_tests
@@ -41,6 +44,7 @@ CLASSES, ROWS = (2, 10, 100, 1000), (500, 2000, 10_000)
 TOP = ["ece", "adaece", "ks", "kuiper"]
 SQUARES = ["l2-debiased"]
 SMOOTH = ["smece", "atb"]
+CURVE = ["corp-mcb", "ucal", "ece-sweep", "kde-ece"]
 TESTS = ["cox", "spiegelhalter", "hosmer-lemeshow", "ks", "kuiper", "smece", "t-cal"]
 N_BINS = 15
 RESULTS = Path(__file__).with_name("results") / "coverage"
@@ -77,6 +81,10 @@ class World:
         squares = float((gap[filled] ** 2 / weight[filled]).sum() / self.n)
         mass = equal_mass_bins(ConfidencePairs(self.p, self.right), N_BINS)
         forecasts = ranked(self.p, self.right)
+        # In all worlds the frequency rises with the confidence, but for single rows.
+        without_bins = float(
+            (forecasts.weight * np.abs(isotonic_curve(forecasts) - forecasts.probability)).sum() / self.n
+        )
         grid = Residuals().count(Forecasts(self.p, self.right, None, np.dtype(np.float64)))
         return {
             "ece": float(np.abs(gap).sum() / self.n),
@@ -87,6 +95,10 @@ class World:
             "kuiper": kuiper(forecasts),
             "atb": averaged_two_bin(forecasts),
             "smece": fixed_point(grid),
+            "corp-mcb": brier_miscalibration(forecasts),
+            "ucal": v_shaped_regret(forecasts),
+            "ece-sweep": without_bins,
+            "kde-ece": without_bins,
         }
 
     def _mean_truth(self, true):
@@ -186,6 +198,7 @@ GROUPS = {
     "tests": ([f"test {name}" for name in TESTS], tests, True),
     "classwise": (["classwise_ece", "pooled"], classwise, False),
     "smooth": (SMOOTH, OfTopLabel(SMOOTH), False),
+    "curve": (CURVE, OfTopLabel(CURVE), False),
 }
 
 

@@ -23,6 +23,7 @@ STDOUT = "-"
 
 # Names of open files, which may be files themselves: they are written to where they stand.
 _DESCRIPTORS = re.compile(r"/dev/fd/(\d+)|/proc/self/fd/(\d+)")
+_OTHER_TMPDIR = "set TMPDIR to a folder that has it"
 _STREAMS = {STDOUT: 1, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
@@ -126,11 +127,11 @@ def _beside(path: Path, suffix: str, *, durable: bool) -> Iterator[Path]:
 @contextlib.contextmanager
 def _through_copy(path: Path, suffix: str) -> Iterator[Path]:
     """Yield a file in the folder of temporary files, which is copied to where it cannot be put."""
-    with _errors_of(path, Path(tempfile.gettempdir())):
+    with _errors_of(path, Path(tempfile.gettempdir()), _OTHER_TMPDIR):
         folder = tempfile.TemporaryDirectory(prefix="calkit-")
     with folder as name:
         temporary = Path(name) / f"copy{suffix}"
-        with _errors_of(path, Path(name).parent):
+        with _errors_of(path, Path(name).parent, _OTHER_TMPDIR):
             yield temporary
         with _errors_of(path), temporary.open("rb") as source, _opened(path) as stream:
             shutil.copyfileobj(source, stream)
@@ -150,8 +151,8 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def _errors_of(path: Path, folder: Path | None = None) -> Iterator[None]:
-    """Turn errors of the system into one that names the file, and the folder that they are about."""
+def _errors_of(path: Path, folder: Path | None = None, room: str = "write elsewhere") -> Iterator[None]:
+    """Turn errors of the system into one that names the file, the folder that they are about, and how to find room."""
     try:
         yield
     except BrokenPipeError:
@@ -162,8 +163,10 @@ def _errors_of(path: Path, folder: Path | None = None) -> Iterator[None]:
     except OSError as error:
         name = "standard output" if is_stdout(path) else path
         where = "" if folder is None else f" ({folder})"
-        room = " Free some room, or set TMPDIR to a folder that has it." if _is_full(error) else ""
-        raise FileFormatError(f"cannot write {name}: {error.strerror or error}{where}.{room}") from None
+        # Libraries add words of their own to what the system says.
+        why = os.strerror(error.errno) if error.errno else error.strerror or error
+        remedy = f" Free some room, or {room}." if _is_full(error) else ""
+        raise FileFormatError(f"cannot write {name}: {why}{where}.{remedy}") from None
 
 
 def _is_full(error: OSError) -> bool:

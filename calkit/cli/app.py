@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import singledispatch
@@ -124,6 +125,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         sys.exit(run(sys.argv[1:] if args is None else list(args)))
 
 
+# After which a signal that could not be obeyed is repeated.
+_SECONDS_BETWEEN_SIGNALS = 0.02
+
+
 class _Terminated(BaseException):
     """The process was asked to end; temporary files are removed on the way out."""
 
@@ -141,11 +146,23 @@ def _signals_raise() -> Iterator[None]:
     ]
     for number in numbers:
         signal.signal(number, end)
+    previous, sys.unraisablehook = sys.unraisablehook, _ask_again
     try:
         yield
     finally:
+        sys.unraisablehook = previous
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _ask_again(unraisable: Any) -> None:
+    """Repeat a signal that came where nothing can be raised: in the callback of an import, or of a deleted object."""
+    error = unraisable.exc_value
+    if not isinstance(error, _Terminated | KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    number = error.args[0] if isinstance(error, _Terminated) else signal.SIGINT
+    threading.Timer(_SECONDS_BETWEEN_SIGNALS, signal.raise_signal, (number,)).start()
 
 
 def run(args: list[str]) -> int:

@@ -11,6 +11,7 @@ import click
 from calkit.atomic import atomic_write
 from calkit.cli.options import InputOptions, input_options
 from calkit.cli.outputs import announce, check_output
+from calkit.cli.progress import computing
 from calkit.cli.tables import plain_table
 from calkit.errors import UsageError
 from calkit.predictions import Predictions
@@ -82,14 +83,16 @@ def command(
     from calkit.calibrators.choice.benchmark import bench_calibrators
 
     check_output(output, [*files, *source.files()])
-    found = bench_calibrators(
-        _models(files, source),
-        methods or None,
-        sizes=sizes,
-        n_repeats=repeats,
-        n_test_rows=test_rows,
-        random_state=random_state,
-    )
+    models = _models(files, source)
+    with computing("trials of calibrators"):
+        found = bench_calibrators(
+            models,
+            methods or None,
+            sizes=sizes,
+            n_repeats=repeats,
+            n_test_rows=test_rows,
+            random_state=random_state,
+        )
     if output is not None:
         with atomic_write(output) as temporary:
             temporary.write_text(BENCH_FORMATS["json"](found), encoding="utf-8")

@@ -15,6 +15,7 @@ import click
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import announce, check_output
 from calkit.cli.pictures import as_size, check_picture, picture_style, save_picture
+from calkit.cli.progress import computing, shown
 from calkit.errors import UsageError
 from calkit.specs import call_with_spec, parse_spec
 from calkit.stats.rows import CLASS_COLUMNS
@@ -152,7 +153,8 @@ def command(
                 _given(counting),
                 {**_given(drawing), "title": _to_the_letter(title), "size": size},
             )
-        save_picture(figure, output, dpi=dpi)
+        with shown(f"writing {output.name}"):
+            save_picture(figure, output, dpi=dpi)
     announce(f"wrote {output}", output)
 
 
@@ -220,13 +222,14 @@ def _displays(
         predictions = source.load_preferred(file, "test", columns=columns)
         split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
         heading = f"{Path(file).name}{split}"
-        shown = [("uncalibrated" if calibrators else "", predictions)]
+        items = [("uncalibrated" if calibrators else "", predictions)]
         for label, calibrator in calibrators:
             values = calibrator.describe().text()
-            shown.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
-        for name, item in shown:
+            items.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
+        for name, item in items:
             arguments = replace(spec, kwargs={**counting, **spec.kwargs})
-            counted = call_with_spec(partial(make, item, **({} if each else {"plot": False})), arguments, "plot")
+            with computing("the curves"):
+                counted = call_with_spec(partial(make, item, **({} if each else {"plot": False})), arguments, "plot")
             for part, display in (counted if isinstance(counted, dict) else {"": counted}).items():
                 lines = [heading] * (several or not (name or part)) + [name] * bool(name)
                 # File names are shown to the letter.
@@ -238,7 +241,8 @@ def _displays(
     if several and in_a_row > 1 and "n_columns" in signature(kind.figure).parameters:
         # What belongs to one file stands in one row.
         drawing.setdefault("n_columns", in_a_row * max(1, _COLUMNS // in_a_row))
-    return kind.figure(displays, **drawing)
+    with shown("drawing bands and curves"):
+        return kind.figure(displays, **drawing)
 
 
 def _distinct(name: str, taken: Container[str]) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from calkit import special
 from calkit.estimators.ranked import Ranked
 
-__all__ = ["beta_kernel_error", "block_pairs", "laplace_pairs", "squared_kernel_error"]
+__all__ = ["beta_kernel_error", "beta_kernel_errors", "block_pairs", "laplace_pairs", "squared_kernel_error"]
 
 FloatArray = NDArray[np.float64]
 
@@ -99,15 +99,28 @@ def block_pairs(probability: FloatArray, residual: FloatArray, width: float, blo
 def beta_kernel_error(
     probability: FloatArray, outcome: FloatArray, weight: FloatArray, bandwidth: float, norm: float = 1.0
 ) -> float:
+    """Return the error of one set of outcomes, (n,); see :func:`beta_kernel_errors`."""
+    return float(beta_kernel_errors(probability, outcome[:, None], weight, bandwidth, norm)[0])
+
+
+def beta_kernel_errors(
+    probability: FloatArray, outcomes: FloatArray, weight: FloatArray, bandwidth: float, norm: float = 1.0
+) -> FloatArray:
     """Return the calibration error by kernel regression of the outcomes with Beta kernels, each forecast left out.
 
     Parameters
     ----------
-    probability, outcome, weight : ndarray of float64, shape (n,)
+    probability, weight : ndarray of float64, shape (n,)
+    outcomes : ndarray of float64, shape (n, r)
+        Sets of outcomes, one a column: the kernels are the same.
     bandwidth : float
         h: the kernel of p_i is the density of a Beta(p_i / h + 1, (1 - p_i) / h + 1) law.
     norm : float
         Power of the gap that is averaged.
+
+    Returns
+    -------
+    ndarray of float64, shape (r,)
 
     Notes
     -----
@@ -117,12 +130,13 @@ def beta_kernel_error(
     a, b = probability / bandwidth, (1 - probability) / bandwidth
     log_norm = special.betaln(a + 1, b + 1)
     step = max(1, _STEP_NUMBERS // n)
-    total = 0.0
+    total = np.zeros(outcomes.shape[1])
     for first in range(0, n, step):
         p = probability[first : first + step, None]
         kernel = np.exp(special.xlogy(a, p) + special.xlog1py(b, -p) - log_norm) * weight
         kernel[np.arange(len(p)), np.arange(first, first + len(p))] = 0
-        mass = kernel.sum(axis=1)
-        regression = np.divide(kernel @ outcome, mass, out=p[:, 0].copy(), where=mass > 0)
-        total += float((weight[first : first + step] * np.abs(regression - p[:, 0]) ** norm).sum())
+        mass = kernel.sum(axis=1, keepdims=True)
+        seen = kernel @ outcomes
+        regression = np.divide(seen, mass, out=np.broadcast_to(p, seen.shape).copy(), where=mass > 0)
+        total += weight[first : first + step] @ np.abs(regression - p) ** norm
     return total / float(weight.sum())

@@ -23,7 +23,7 @@ from calkit.inference.squares import squared_gaps, squared_limits, zero_quantile
 from calkit.stats import Statistic, View
 from calkit.stats.views import Classwise
 
-__all__ = ["GapInference", "SameTargetInference", "SquareInference"]
+__all__ = ["GapInference", "SameTargetInference", "SquareInference", "judge_bins"]
 
 FloatArray = NDArray[np.float64]
 
@@ -96,22 +96,28 @@ class GapInference:
         if sums.soft.any():
             return Judgement()
         if self.view is None or self.n_bins is None:
-            return _one_key(sums.filled, self.norm, resampling)
+            return judge_bins(sums.filled, self.norm, resampling)
         n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
         if n_keys == 2 and one_label and self.mirrored:
             # The second class of two says it all: the gaps of the first are the same.
-            return _one_key(sums[self.n_bins :].filled, self.norm, resampling)
+            return judge_bins(sums[self.n_bins :].filled, self.norm, resampling)
         if self.norm != "l1":
             law = drawn_law(self.over_keys(_drawn_by_key(sums, self.n_bins, self.norm, resampling), axis=0))
             return Judgement(None, law.floor, law.p_value(value))
         folds = None
         if resampling.confidence_level is not None:
             _, folds = filled_folds(self.bins.folded(resampling.folds).to_folds(summaries[-1]))
-        labels: LabelSums | None = None if self._label_bins is None else summaries[1]
-        return _sum_over_keys(sums, labels, folds, n_keys, one_label, resampling)
+        return _sum_over_keys(sums, self._labels(summaries), folds, n_keys, one_label, resampling)
+
+    def _labels(self, summaries: tuple[Any, ...]) -> LabelSums | None:
+        if self._label_bins is not None:
+            counted: LabelSums = summaries[1]
+            return counted
+        found = getattr(self.cells, "label_sums", None)
+        return None if found is None else found(summaries[0])
 
 
-def _one_key(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
+def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     """Judge the error of forecasts that fall into one bin each."""
     value = float(NORMS[norm](sums.gap, sums.weight))
     gaps = sums.null_gaps(resampling)

@@ -12,17 +12,21 @@ from numpy.typing import NDArray
 
 from calkit.estimators.cumulative import null_sd
 from calkit.estimators.ranked import Ranked, ranked
+from calkit.inference.by_class import ByClassInference
 from calkit.inference.floors import NullLaw, drawn_law
-from calkit.inference.judgement import SEMINORM, Judgement, seminorm_limits
+from calkit.inference.judgement import SEMINORM, Judgement, Limits, seminorm_limits
 from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Pairs, Statistic, View
+from calkit.stats.views import Classwise
 
-__all__ = ["BootstrapInference", "WholeInference", "drawn_rows_law", "ranked_pairs"]
+__all__ = ["BootstrapInference", "Bounds", "RowsInference", "WholeInference", "drawn_rows_law", "ranked_pairs"]
 
 FloatArray = NDArray[np.float64]
 
 # Forecasts that are drawn in all: few of many, many of few; but never fewer draws than this.
 _DRAWN_FORECASTS, _FEWEST_DRAWS = 5_000_000, 50
+# The same where pairs of rows are compared.
+_DRAWN_PAIRS, _MOST_SETS = 5_000_000_000, 200
 
 # Replicates of a bootstrap that tails can be read off.
 _FEWEST_REPLICATES = 200
@@ -53,6 +57,22 @@ def drawn_rows_law(
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """A way to find limits of a measure.
+
+    Attributes
+    ----------
+    said : str
+        For the catalogue.
+    limits : callable, optional
+        Takes value, pairs, forecasts, the law and what is asked; returns the limits. None for those of a seminorm.
+    """
+
+    said: str
+    limits: Callable[[float, ConfidencePairs, Ranked, NullLaw, Resampling], Limits] | None = None
+
+
+@dataclass(frozen=True)
 class WholeInference:
     """For a measure of forecasts in the order of their probabilities.
 
@@ -63,27 +83,36 @@ class WholeInference:
     law : callable, optional
         Takes forecasts, number of draws and a generator, returns the law of the measure if the model is calibrated. By
         default outcomes are drawn row by row.
-    seminorm : bool
-        Whether the measure (its root, if `squared`) is a seminorm of the residuals, see
-        :func:`~calkit.inference.judgement.seminorm_limits`; if not, there is no interval.
+    bounds : Bounds, optional
+        How limits are found. By default the measure (its root, if `squared`) is a seminorm of the residuals, see
+        :func:`~calkit.inference.judgement.seminorm_limits`. None for no interval.
     squared : bool
         Whether the measure is a square.
     biased_law : callable, optional
         Of a measure that is a square without the products of each residual with itself: the law with them. The interval
         is then that of the square with them, whose value in the population is the same.
+    by_class : bool
+        Whether labels are drawn for the floor over classes.
     statistic : Pairs
     """
 
     measure: Callable[[Ranked], float]
     law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
-    seminorm: bool = True
+    bounds: Bounds | None = Bounds(SEMINORM)
     squared: bool = False
     biased_law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
+    by_class: bool = True
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 a frozen dataclass
-    interval: ClassVar[str] = SEMINORM
 
-    def on(self, view: View) -> WholeInference | None:
-        """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
+    @property
+    def interval(self) -> str:
+        """How the interval is found."""
+        return "none" if self.bounds is None else self.bounds.said
+
+    def on(self, view: View) -> WholeInference | ByClassInference | None:
+        """Return the method for another view; None for keys of several labels, which depend on each other."""
+        if isinstance(view, Classwise) and self.by_class:
+            return ByClassInference(self.measure, self.statistic.on(view))
         return None if view.keyed else replace(self, statistic=self.statistic.on(view))
 
     def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
@@ -99,8 +128,11 @@ class WholeInference:
         n, random = resampling.n_resamples, resampling.random
         law = self.law(forecasts, n, random) if self.law else drawn_rows_law(self.measure, forecasts, n, random)
         found = Judgement(None, law.floor, law.p_value(value))
-        if resampling.confidence_level is None or not self.seminorm or len(pairs) < 2:
+        if resampling.confidence_level is None or self.bounds is None or len(pairs) < 2:
             return found
+        if self.bounds.limits is not None:
+            low, high = self.bounds.limits(value, pairs, forecasts, law, resampling)
+            return replace(found, interval=(min(low, value), max(high, value)))
         sd, expected = residual_sd(pairs), null_sd(forecasts)
         if not self.squared:
             return replace(found, interval=seminorm_limits(value, law, sd, expected, resampling.level))
@@ -111,6 +143,53 @@ class WholeInference:
             square = value * others + sd**2
         low, high = seminorm_limits(math.sqrt(max(square, 0.0)), law.root, sd, expected, resampling.level)
         return replace(found, interval=(min(low**2, value), max(high**2, value)))
+
+
+@dataclass(frozen=True)
+class RowsInference:
+    """For a measure of pairs of rows: outcomes of all rows are drawn, many sets at once.
+
+    Parameters
+    ----------
+    measure : callable
+        Takes :class:`~calkit.stats.ConfidencePairs` and sets of outcomes, (n, r); returns the values, (r,).
+    bounds : Bounds, optional
+        How limits are found; None for no interval.
+    statistic : Pairs
+    """
+
+    measure: Callable[[ConfidencePairs, FloatArray], FloatArray]
+    bounds: Bounds | None = None
+    statistic: Statistic[Any] = Pairs()  # noqa: RUF009 - frozen
+
+    @property
+    def interval(self) -> str:
+        """How the interval is found."""
+        return "none" if self.bounds is None else self.bounds.said
+
+    def on(self, view: View) -> RowsInference | None:
+        """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
+        return None if view.keyed else replace(self, statistic=self.statistic.on(view))
+
+    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return (self.statistic,)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
+        pairs: ConfidencePairs = summaries[0]
+        if pairs.correct.dtype != bool or math.isnan(value):
+            return Judgement()
+        # Pairs of rows are compared: few sets of many rows.
+        n = max(_FEWEST_DRAWS, min(resampling.n_resamples, _MOST_SETS, _DRAWN_PAIRS // len(pairs) ** 2))
+        p = np.clip(pairs.confidence, 0, 1)
+        drawn = resampling.random.random((len(pairs), n)) < p[:, None]
+        law = drawn_law(self.measure(pairs, drawn.astype(np.float64)))
+        found = Judgement(None, law.floor, law.p_value(value))
+        if resampling.confidence_level is None or self.bounds is None or self.bounds.limits is None or len(pairs) < 2:
+            return found
+        low, high = self.bounds.limits(value, pairs, ranked_pairs(pairs), law, resampling)
+        return replace(found, interval=(min(low, value), max(high, value)))
 
 
 @dataclass(frozen=True)

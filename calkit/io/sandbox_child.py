@@ -117,7 +117,9 @@ def _put(file: IO[bytes], data: bytes, name: str) -> None:
         file.flush()
     except OSError as error:
         why = error.strerror or error
-        raise FileFormatError(f"the array {name!r} cannot be handed out of the sandbox: {why}.") from None
+        raise FileFormatError(
+            f"the array {name!r} cannot be handed out of the sandbox: {why}. Set TMPDIR to a folder that has room."
+        ) from None
 
 
 def _limit_memory(memory: int) -> None:

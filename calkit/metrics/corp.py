@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from calkit.estimators.corp import SCORES, Decomposition, corp_decomposition
 from calkit.estimators.ranked import Ranked
+from calkit.inference.bounds import RECALIBRATION_BOUNDS
 from calkit.inference.whole import BootstrapInference, WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.shared import SharedArguments
@@ -32,8 +33,10 @@ def _part(score: str, part: Callable[[Decomposition], float], *, floored: bool =
     def finish(pairs: ConfidencePairs) -> float:
         return measure(ranked_pairs(pairs))
 
-    inference = WholeInference(measure, seminorm=False) if floored else BootstrapInference(measure)
-    return Recipe(Pairs(), finish, inference)
+    if not floored:
+        return Recipe(Pairs(), finish, BootstrapInference(measure))
+    bounds = RECALIBRATION_BOUNDS if score == "brier" else None
+    return Recipe(Pairs(), finish, WholeInference(measure, bounds=bounds))
 
 
 @_corp_metric(
@@ -43,7 +46,6 @@ def _part(score: str, part: Callable[[Decomposition], float], *, floored: bool =
     formula="score − score after isotonic recalibration",
     reference=_PNAS,
     trust="compare it with its floor: isotonic curves follow noise",
-    no_interval="the most that recalibration gains, whose bootstrap does not cover near 0; l2-debiased has one",
 )
 def corp_mcb(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpack[SharedArguments]) -> Recipe:
     """Miscalibration (MCB): what isotonic recalibration on the same rows would take off the score.

@@ -26,7 +26,6 @@ def whole_recipe(
     measure: Callable[[Ranked], float],
     law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None,
     *,
-    seminorm: bool = True,
     squared: bool = False,
 ) -> Recipe:
     """Return the recipe of a measure of forecasts in the order of their probabilities; see :class:`WholeInference`."""
@@ -34,7 +33,7 @@ def whole_recipe(
     def finish(pairs: ConfidencePairs) -> float:
         return measure(ranked_pairs(pairs))
 
-    return Recipe(Pairs(), finish, WholeInference(measure, law, seminorm, squared))
+    return Recipe(Pairs(), finish, WholeInference(measure, law, squared=squared))
 
 
 @metric(

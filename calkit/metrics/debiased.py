@@ -14,6 +14,7 @@ from calkit.errors import UsageError
 from calkit.estimators.binned import NORMS, sweep_bins
 from calkit.estimators.ranked import Ranked
 from calkit.inference.binned import GapInference, SameTargetInference, SquareInference
+from calkit.inference.bounds import CURVE_BOUNDS
 from calkit.inference.cells import CellSums
 from calkit.inference.squares import squared_gaps
 from calkit.inference.whole import WholeInference, ranked_pairs
@@ -167,7 +168,6 @@ def _less_bias(sums: CellSums) -> float:
     reference="Roelofs, Cain, Shlens & Mozer, AISTATS 2022",
     cost="one pass; keeps every row",
     trust="n above 1,000; less biased than 15 bins, and of its own kind for each data set",
-    no_interval="no sample bounds the error without bins, which it estimates; adaece has one",
 )
 def ece_sweep(y_true: Any, y_proba: Any, *, norm: str = "l1", **shared: Unpack[SharedArguments]) -> Recipe:
     """ECE over bins of equal mass, as many as keep the accuracies of the bins in order.
@@ -203,4 +203,4 @@ def ece_sweep(y_true: Any, y_proba: Any, *, norm: str = "l1", **shared: Unpack[S
     def finish(pairs: ConfidencePairs) -> float:
         return measure(ranked_pairs(pairs))
 
-    return Recipe(Pairs(), finish, WholeInference(measure, seminorm=False))
+    return Recipe(Pairs(), finish, WholeInference(measure, bounds=CURVE_BOUNDS if norm == "l1" else None))

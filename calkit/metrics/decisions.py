@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Unpack
 
 from calkit.errors import InputError
-from calkit.estimators.decisions import expected_cost, v_shaped_regret
+from calkit.estimators.decisions import v_shaped_regret
 from calkit.estimators.ranked import Ranked
 from calkit.estimators.selection import aurc_of, counted, least_area
-from calkit.inference.whole import BootstrapInference, ranked_pairs
+from calkit.inference.bounds import REGRET_BOUNDS
+from calkit.inference.means import MeanInference
+from calkit.inference.whole import BootstrapInference, WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
-from calkit.metrics.cumulative import whole_recipe
 from calkit.metrics.kernels import as_positive
 from calkit.metrics.shared import SharedArguments
 from calkit.stats import ConfidencePairs, Pairs
+from calkit.stats.costs import DecisionCost
 
 __all__ = ["aurc", "decision_loss", "e_aurc", "ucal"]
 
@@ -46,7 +49,6 @@ def _bootstrapped(measure: Callable[[Ranked], float]) -> Recipe:
     reference="Kleinberg, Paes Leme, Schneider & Teng, COLT 2023",
     cost=_COST,
     trust="any n; small for any forecasts that are better than a constant one",
-    no_interval="the largest of many regrets, whose bootstrap does not cover near 0",
 )
 def ucal(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """U-calibration error over V-shaped losses: the most that anyone who decides by the forecasts may regret.
@@ -65,7 +67,11 @@ def ucal(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     >>> round(ucal([1, 0], [0.2, 0.6]), 12)
     0.8
     """
-    return whole_recipe(v_shaped_regret, seminorm=False)
+
+    def finish(pairs: ConfidencePairs) -> float:
+        return v_shaped_regret(ranked_pairs(pairs))
+
+    return Recipe(Pairs(), finish, WholeInference(v_shaped_regret, bounds=REGRET_BOUNDS))
 
 
 @metric(
@@ -76,7 +82,6 @@ def ucal(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     bounds=(0.0, math.inf),
     percent=False,
     reference="Elkan, IJCAI 2001",
-    cost=_COST,
     trust="any n",
 )
 def decision_loss(
@@ -106,7 +111,8 @@ def decision_loss(
     if not fp + fn < math.inf:
         raise InputError("the sum of the costs fp and fn must be finite.")
 
-    return _bootstrapped(lambda forecasts: expected_cost(forecasts, fp, fn))
+    statistic = DecisionCost(fp, fn)
+    return Recipe(statistic, attrgetter("mean"), MeanInference(statistic))
 
 
 @metric(

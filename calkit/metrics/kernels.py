@@ -6,13 +6,15 @@ import math
 from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calkit.errors import InputError
-from calkit.estimators.kernels import beta_kernel_error, block_pairs, squared_kernel_error
+from calkit.estimators.kernels import beta_kernel_errors, block_pairs, squared_kernel_error
 from calkit.estimators.ranked import Ranked
+from calkit.inference.bounds import CURVE_BOUNDS
 from calkit.inference.curves import kernel_law
 from calkit.inference.floors import NullLaw
-from calkit.inference.whole import WholeInference, ranked_pairs
+from calkit.inference.whole import RowsInference, WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.shared import SharedArguments
 from calkit.registry import unknown_name
@@ -116,7 +118,8 @@ def skce(
         return Recipe(Pairs(), finish)
     law, biased = _law(width, estimator == "biased"), _law(width, True)
     # The measure is not asked for: the law is drawn from cells.
-    inference = WholeInference(_unused, law, squared=True, biased_law=biased if estimator == "unbiased" else None)
+    unbiased = biased if estimator == "unbiased" else None
+    inference = WholeInference(_unused, law, squared=True, biased_law=unbiased, by_class=False)
     return Recipe(Pairs(), finish, inference)
 
 
@@ -167,7 +170,7 @@ def mmce(
         found = kernel_law(forecasts, n_draws, random, width, own=True)
         return found if squared else found.root
 
-    return Recipe(Pairs(), finish, WholeInference(_unused, law, squared=squared))
+    return Recipe(Pairs(), finish, WholeInference(_unused, law, squared=squared, by_class=False))
 
 
 @metric(
@@ -179,7 +182,6 @@ def mmce(
     reference="Popordanoska, Sayer & Blaschko, NeurIPS 2022",
     cost="one pass; keeps every row, compares all pairs: up to 50,000 rows",
     trust="n above 1,000; depends on the bandwidth",
-    no_interval="no sample bounds the error without bins, which it estimates; smece has one",
 )
 def kde_ece(
     y_true: Any, y_proba: Any, *, bandwidth: float = 0.01, norm: float = 1, **shared: Unpack[SharedArguments]
@@ -206,12 +208,15 @@ def kde_ece(
     """
     bandwidth, norm = as_positive("bandwidth", bandwidth), as_positive("norm", norm)
 
+    def errors(pairs: ConfidencePairs, outcomes: NDArray[np.float64]) -> NDArray[np.float64]:
+        weight = np.ones(len(pairs)) if pairs.weight is None else pairs.weight
+        return beta_kernel_errors(pairs.confidence, outcomes, weight, bandwidth, norm)
+
     def finish(pairs: ConfidencePairs) -> float:
         if len(pairs) > _MOST_ROWS:
             raise InputError(
                 f"kde-ece compares all pairs of rows: {len(pairs):,} are too many (at most {_MOST_ROWS:,}); use smece."
             )
-        weight = np.ones(len(pairs)) if pairs.weight is None else pairs.weight
-        return beta_kernel_error(pairs.confidence, pairs.correct.astype(np.float64), weight, bandwidth, norm)
+        return float(errors(pairs, pairs.correct.astype(np.float64)[:, None])[0])
 
-    return Recipe(Pairs(), finish)
+    return Recipe(Pairs(), finish, RowsInference(errors, CURVE_BOUNDS if norm == 1 else None))

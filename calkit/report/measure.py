@@ -141,7 +141,7 @@ def _check_groups(predictions: Predictions, by: str) -> None:
 def measured(predictions: Predictions, asked: Asked) -> tuple[Result, Paired | None]:
     """Return all that is reported of scores, and what differences from other scores of the same rows need."""
     resampling, view = asked.resampling, asked.view
-    bins, mistakes = UniformBins(asked.n_bins, view), Mistakes(_MISTAKES)
+    bins, mistakes = UniformBins(asked.n_bins, view), Mistakes(_MISTAKES, view)
     gap = None if view.keyed else _overconfidence(bins)
     chosen = [*asked.metrics, *([] if gap is None else [gap])]
     classes = _class_statistic(predictions, asked)
@@ -256,6 +256,7 @@ def _mistakes(predictions: Predictions, found: MistakeRows) -> tuple[Mistake, ..
             float(found.confidence[i]),
             None if pairs else names[int(found.predicted[i])],
             None if pairs else names[int(found.true[i])],
+            bool(found.came[i]),
         )
         for i, row in enumerate(found.row.tolist())
     )

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from calkit.report.values import ClassErrors, Diagram, Group, Measure, MetricInfo, Sweep
+from calkit.stats import get_view
 from calkit.stats.views import TOP
 
 __all__ = [
@@ -85,8 +86,12 @@ class Mistake:
     ids : mapping of str to str
         Other columns of the row: its id, say.
     confidence : float
+        Probability of what did not happen: of the answer given, or of an event that did not come, or of the absence of
+        one that came.
     predicted, true : str or None
         The classes; None where only (confidence, correct) pairs are known.
+    came : bool
+        Of the forecasts of an event, whether it came.
     """
 
     row: int
@@ -94,6 +99,12 @@ class Mistake:
     confidence: float
     predicted: str | None
     true: str | None
+    came: bool = False
+
+    @property
+    def probability(self) -> float:
+        """What was forecast: the probability of the answer given, or of the event."""
+        return 1 - self.confidence if self.came else self.confidence
 
 
 @dataclass(frozen=True)
@@ -180,6 +191,11 @@ class Subject:
     def is_top(self) -> bool:
         """Whether predicted classes were judged, whose probability is called confidence."""
         return self.target == TOP.spec
+
+    @property
+    def is_event(self) -> bool:
+        """Whether forecasts of one event were judged that is not the predicted class."""
+        return not (self.is_top or get_view(self.target).keyed)
 
     @property
     def before(self) -> Result:

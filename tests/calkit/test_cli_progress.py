@@ -92,11 +92,13 @@ class Recorded:
         (["evaluate", "{}", "--metrics", "ece", "--confidence-level", "0.9"], "intervals and floors"),
         (["report", "{}", "--as-is", "--metrics", "nll", "--format", "json"], "the report"),
         (["test", "{}", "--tests", "cox"], "tests"),
+        (["plot", "{}", "--style", "corp", "-o", "{}.svg"], "the curves"),
+        (["bench-calibrators", "{}", "-m", "temperature", "--sizes", "100"], "trials of calibrators"),
     ],
 )
 def test_what_follows_a_pass_is_shown_until_something_is_printed(words, text, tmp_path, monkeypatch):
     Recorded.events = []
-    np.savez(tmp_path / "small.npz", logits=np.tile(np.eye(3), (9, 1)), labels=np.arange(27) % 2)
+    np.savez(tmp_path / "small.npz", logits=np.tile(np.eye(3), (99, 1)), labels=np.arange(297) % 2)
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr("calkit.cli.progress._Waiting", Recorded)
     monkeypatch.setattr("click.echo", lambda *_, **__: Recorded.events.append("print"))

@@ -184,6 +184,42 @@ class TestTroubles:
         assert err.endswith("nothing was left half-written.\n")
         assert list(tmp_path.iterdir()) == [source]
 
+    def test_a_signal_where_nothing_can_be_raised_is_not_lost(self):
+        program = (
+            "import signal, sys, time\n"
+            "from calkit.cli import app\n"
+            "class Ends:\n"
+            "    def __del__(self):\n"
+            "        signal.raise_signal(signal.SIGTERM)\n"
+            "app._invoke = lambda args, meta: (id(Ends()), time.sleep(60))\n"
+            "app.main([])"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "")
+        assert done.stderr == "calkit: terminated; nothing was left half-written.\n"
+
+    @pytest.mark.parametrize("suffix", ["npz", "csv", "csv.gz", "parquet", "safetensors"])
+    def test_a_full_disk(self, small, tmp_path, suffix):
+        pytest.importorskip("resource")
+        if suffix == "parquet":
+            pytest.importorskip("pyarrow")
+        (tmp_path / "out").mkdir()
+        limit = (
+            "import errno, os, resource, signal, sys\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+            "from calkit.cli import main\n"
+            "main(sys.argv[1:])"
+        )
+        target = tmp_path / "out" / f"a.{suffix}"
+        words = [sys.executable, "-c", limit, "convert", str(small), str(target)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"calkit: error: cannot write {target}: File too large. Free some room, or write elsewhere.\n"
+        )
+        assert not list(target.parent.iterdir())
+
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
     @pytest.mark.parametrize("command", ["convert {} -", "evaluate {}", "evaluate {} --format json", "show {}"])
     def test_a_full_disk_under_standard_output(self, small, command):

@@ -7,7 +7,7 @@ import pytest
 
 import calkit
 from calkit.datasets import digits_path, load_digits_logits
-from calkit.report import make_report, render_report
+from calkit.report import Entry, make_report, render_report
 from tests.browsers import browsing, faults
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
@@ -74,6 +74,27 @@ def test_nothing_leaves_the_page_sideways(browser, width):
     )
     across = browser.execute_script("return document.documentElement.scrollWidth")
     assert across <= width
+
+
+def test_five_models_do_not_scroll_sideways(tmp_path):
+    test, validation = load_digits_logits("test"), load_digits_logits("validation")
+    entries = [
+        Entry.from_predictions(
+            f"resnet50-focal-{i}",
+            test.replace(scores=test.scores * np.float32(scale)),
+            validation.replace(scores=validation.scores * np.float32(scale)),
+        )
+        for i, scale in enumerate((1, 0.5, 0.3, 0.7, 1.2))
+    ]
+    page = tmp_path / "five.html"
+    page.write_text(render_report(make_report(entries, n_resamples=100)), encoding="utf-8")
+    with browsing(page) as browser:
+        size = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        table = browser.find_element("css selector", "#comparison .scroll")
+        wide, visible = browser.execute_script("return [arguments[0].scrollWidth, arguments[0].clientWidth]", table)
+        assert wide <= visible
+        assert browser.execute_script("return document.documentElement.scrollHeight") < 4000
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -185,6 +185,32 @@ def test_mistakes_name_their_rows(test_split):
     assert first.ids == {"id": f"img-{first.row}", "half": "a" if first.row < 450 else "b"}
 
 
+@pytest.mark.parametrize(
+    ("target", "event"),
+    [("positive:class=3", lambda p, y: (p[:, 3], y == 3)), ("top-2", lambda p, y: _best_two(p, y))],
+)
+def test_mistakes_of_an_event_are_those_of_its_forecasts(target, event):
+    # By sorting all rows by the distance between forecast and outcome.
+    test = load_digits_logits("test")
+    probability, came = event(softmax(test.scores.astype(np.float64), axis=1), np.asarray(test.y_true))
+    report = make_report([Entry("digits", test)], metrics=["ece"], confidence_level=None, target=target)
+    found = report.subjects[0].before.mistakes
+    distance = np.abs(probability - came)
+    assert len(found) == 10
+    np.testing.assert_allclose([item.confidence for item in found], np.sort(distance)[:-11:-1], atol=1e-6)
+    for item in found:
+        assert item.probability == pytest.approx(probability[item.row], abs=1e-6)
+        assert item.came == came[item.row]
+    page = render_report(report)
+    assert f"Rows whose forecast of {target} was furthest from what happened" in page
+    assert '<th scope="col">event came</th>' in page
+
+
+def _best_two(p, y):
+    best = np.argsort(-p, axis=1, kind="stable")[:, :2]
+    return np.take_along_axis(p, best, axis=1).sum(axis=1), (best == y[:, None]).any(axis=1)
+
+
 def test_warnings_of_a_fit_stand_on_the_page_and_in_the_data(calkit_cli, tmp_path):
     # Every true class has the largest logit, so that the best temperature is 0.
     scores, labels = np.array([[2.0, 0, 1], [0, 3, 1], [0, 1, 0]]), np.array([0, 1, 1])

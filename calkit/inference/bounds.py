@@ -1,0 +1,128 @@
+"""Intervals of measures that are the largest of many gains: by isotonic recalibration, or by a constant forecast.
+
+Both are suprema over a set of functions f of the mean of f over the rows. So the value exceeds the true one by no more
+than the largest error of any of these means, and falls below it by no more than the error of one of them, the best in
+the population: limits that hold whatever the miscalibration is, up to the normal law, and are conservative.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit import special
+from calkit.estimators.corp import corp_decomposition
+from calkit.estimators.cumulative import null_sd
+from calkit.estimators.ranked import Ranked
+from calkit.inference.binned import judge_bins
+from calkit.inference.counts import cells_of_pairs
+from calkit.inference.floors import NullLaw
+from calkit.inference.judgement import Limits
+from calkit.inference.resampling import Resampling
+from calkit.inference.whole import Bounds, residual_sd
+from calkit.stats import ConfidencePairs
+
+__all__ = ["CURVE_BOUNDS", "RECALIBRATION_BOUNDS", "REGRET_BOUNDS", "brier_miscalibration", "regrets"]
+
+FloatArray = NDArray[np.float64]
+
+_CELLS = 512
+# Bins of equal mass whose ECE is a lower bound of the error without bins.
+_BINS = 15
+# For 0 <= p, g <= 1: the largest (p - g)² + 4 g (1 - g).
+_MOST_VARIANCE = 4 / 3
+
+
+def brier_miscalibration(forecasts: Ranked) -> float:
+    """Return CORP's miscalibration of the Brier score."""
+    return corp_decomposition(forecasts, "brier").miscalibration
+
+
+def recalibration_limits(
+    value: float, pairs: ConfidencePairs, forecasts: Ranked, law: NullLaw, resampling: Resampling
+) -> Limits:
+    """Return limits of CORP's miscalibration M of the Brier score.
+
+    M is the largest mean of ``(p - y)² - (g(p) - y)²`` over isotonic g. As these are a convex set, its root obeys the
+    triangle inequality: that of the value is at most the root of M and that of the miscalibration of the noise. And at
+    the g of the population, the variance of a row is at most ``4 M / 3``.
+    """
+    tail = (1 - resampling.level) / 2
+    expected, low = null_sd(forecasts), 0.0
+    if law.p_value(value) <= tail:
+        ratio = max(residual_sd(pairs) / expected, 1.0) if expected > 0 else 1.0
+        low = max(math.sqrt(value) - ratio * math.sqrt(max(law.critical(tail), 0.0)), 0.0) ** 2
+    rows = forecasts.total**2 / float(forecasts.squared_weight.sum())
+    step = -float(special.ndtri(tail)) * math.sqrt(_MOST_VARIANCE / 4 / rows)
+    return low, (step + math.sqrt(step**2 + value)) ** 2
+
+
+def regret_limits(
+    value: float, pairs: ConfidencePairs, forecasts: Ranked, law: NullLaw, resampling: Resampling
+) -> Limits:
+    """Return limits of the largest regret over V-shaped losses.
+
+    It is the largest mean of ``2 (y - v) 1(p <= v)`` or of ``2 (v - y) 1(p > v)`` over v in [0, 1], or 0.
+    """
+    tail, low = (1 - resampling.level) / 2, 0.0
+    mean, noise = regrets(pairs, resampling)
+    if law.p_value(value) <= tail:
+        low = max(value - float(np.quantile(noise.max(axis=1), 1 - tail)), 0.0)
+    # The loss of the population's regret is one of them. Where few rows lie, one outcome more counts as in a score
+    # interval of a Poisson rate.
+    z, row = -float(special.ndtri(tail)), 2 * float(forecasts.squared_weight.sum()) / forecasts.total**2
+    high = mean + z**2 / 2 * row + z * np.sqrt(noise.var(axis=0) + (z / 2 * row) ** 2)
+    return low, max(float(high.max()), 0.0)
+
+
+def regrets(pairs: ConfidencePairs, resampling: Resampling) -> tuple[FloatArray, FloatArray]:
+    """Return both means at the ends of m cells, (2 m,), and draws of their errors, (n_draws, 2 m).
+
+    In each draw every row is given a normal factor.
+    """
+    order = np.argsort(pairs.confidence, kind="stable")
+    p, y = pairs.confidence[order], pairs.correct[order].astype(np.float64)
+    w = np.ones(len(p)) if pairs.weight is None else pairs.weight[order]
+    starts = np.unique(np.linspace(0, len(p), min(len(p), _CELLS), endpoint=False).astype(np.intp))
+    v, total = p[np.append(starts[1:], len(p)) - 1], float(w.sum())
+
+    def means(positive: FloatArray, mass: FloatArray) -> FloatArray:
+        """Return both means of rows whose sums over cells, (..., m), are given."""
+        below = positive.cumsum(axis=-1) - v * mass.cumsum(axis=-1)
+        above = below - (positive.sum(axis=-1, keepdims=True) - v * mass.sum(axis=-1, keepdims=True))
+        return np.asarray(2 / total * np.concatenate([below, above], axis=-1))
+
+    mean = means(*(np.add.reduceat(part, starts) for part in (w * y, w)))
+    ones, zeros = (np.sqrt(np.add.reduceat(w**2 * part, starts)) for part in (y, 1 - y))
+    random, shape = resampling.random, (resampling.n_resamples, len(starts))
+    positive = random.standard_normal(shape) * ones
+    mass = positive + random.standard_normal(shape) * zeros
+    return mean, means(positive, mass) - mass.sum(axis=1, keepdims=True) / total * mean
+
+
+def curve_limits(
+    value: float, pairs: ConfidencePairs, forecasts: Ranked, law: NullLaw, resampling: Resampling
+) -> Limits:
+    """Return limits of the mean of |true frequency - p|, without bins, if the frequency rises with p.
+
+    Gaps within bins can only cancel, so the lower limit is that of the ECE over bins of equal mass. The mean is at most
+    the root of the mean square, which is CORP's miscalibration where the frequency rises.
+    """
+    tail, low = (1 - resampling.level) / 2, 0.0
+    if law.p_value(value) <= tail:
+        binned = judge_bins(cells_of_pairs(pairs, _BINS), "l1", resampling).interval
+        low = 0.0 if binned is None else binned[0]
+    square = brier_miscalibration(forecasts)
+    # Its lower limit is not asked for.
+    nothing = NullLaw(0.0, lambda _: 1.0, lambda _: 0.0)
+    return low, math.sqrt(recalibration_limits(square, pairs, forecasts, nothing, resampling)[1])
+
+
+_SAID = "by the largest error of any of the means that it is the largest of; conservative, 0 inside unless p is small"
+RECALIBRATION_BOUNDS = Bounds(_SAID + "; of the Brier score", recalibration_limits)
+REGRET_BOUNDS = Bounds(_SAID, regret_limits)
+CURVE_BOUNDS = Bounds(
+    "from below by adaece, from above by corp-mcb if the true frequency rises with p; of norm l1", curve_limits
+)
