@@ -20,6 +20,7 @@ from calkit.estimators.ranked import Ranked
 from calkit.estimators.selection import aurc_of, risk_coverage
 from calkit.inference.whole import ranked_pairs
 from calkit.metrics.base import as_predictions
+from calkit.metrics.pos_label import with_event
 from calkit.metrics.shared import SharedArguments, documented
 from calkit.predictions import Predictions
 from calkit.stats import ConfidencePairs, Pairs, View, default_view, get_view, summarize
@@ -235,6 +236,7 @@ class CorpCurve(_Curve):
 def _curve_of(kind: type[Any], y_true: Any, y_proba: Any, arguments: dict[str, Any]) -> Any:
     if "by" in arguments:
         raise TypeError("curves take no groups; take the rows of each group: predictions.take(rows)")
+    y_true, arguments = with_event(y_true, y_proba, arguments)
     target = arguments.pop("target", None)
     if isinstance(y_true, Predictions) and arguments:
         raise InputError(f"{' and '.join(arguments)}: predictions hold it already; leave it out.")

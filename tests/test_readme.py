@@ -110,3 +110,16 @@ def test_examples_run(script, tmp_path):
         np.testing.assert_array_equal(made["test_labels"], shipped["test_labels"])
         errors = [(a["test_logits"].argmax(1) != a["test_labels"]).mean() for a in (made, shipped)]
         assert errors[0] == pytest.approx(errors[1], abs=0.05)
+
+
+def test_files_that_the_pages_name_exist():
+    """Paths of modules in the design, the changes and the README; those of a package may leave its name out."""
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    places = [ROOT, ROOT / "calkit", ROOT / "calkit_torch"]
+    missing = {
+        (page.name, path)
+        for page in pages
+        for path in re.findall(r"[\w.]+(?:/[\w.]+)+\.py\b", page.read_text(encoding="utf-8"))
+        if not any((place / path).exists() for place in [*places, page.parent])
+    }
+    assert not missing

@@ -1,4 +1,4 @@
-"""Errors of decisions made from the probabilities: U-calibration, expected cost."""
+"""Errors of decisions made from the probabilities: U-calibration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from calkit.estimators.ranked import Ranked
 
-__all__ = ["expected_cost", "v_shaped_regret"]
+__all__ = ["v_shaped_regret"]
 
 
 def v_shaped_regret(forecasts: Ranked) -> float:
@@ -30,21 +30,3 @@ def v_shaped_regret(forecasts: Ranked) -> float:
     places = np.stack([low, high, np.clip(mean, low, high)])
     regret = np.abs(mean - places) - (mean - places) + 2 * (below_positive - places * below_weight)
     return float(max(regret.max(), 0.0))
-
-
-def expected_cost(forecasts: Ranked, false_positive: float, false_negative: float) -> float:
-    """Return the mean cost of acting where the probability is at least the threshold that the costs imply.
-
-    Acting costs `false_positive` where y = 0, not acting `false_negative` where y = 1, so a calibrated model acts from
-    ``false_positive / (false_positive + false_negative)`` on.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from calkit.estimators.ranked import ranked
-    >>> expected_cost(ranked(np.array([0.3, 0.6]), np.array([True, False])), 1.0, 4.0)
-    0.5
-    """
-    act = forecasts.probability >= false_positive / (false_positive + false_negative)
-    negative = (forecasts.weight - forecasts.positive)[act].sum()
-    return float(false_positive * negative + false_negative * forecasts.positive[~act].sum()) / forecasts.total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -15,6 +15,7 @@ from calkit.evaluation.values import as_resampling, evaluation_of, statistics_of
 from calkit.executors import Executor, open_executor
 from calkit.metrics import Metric
 from calkit.metrics.base import as_predictions
+from calkit.metrics.pos_label import with_event
 from calkit.metrics.shared import ArrayArguments
 from calkit.predictions import Predictions, not_predictions
 from calkit.shards import Shards
@@ -82,7 +83,7 @@ def evaluate(
         Number of threads, -1 for all cores; the environment variable ``CALKIT_NUM_THREADS`` says how many those are.
     **arguments
         Beside arrays: `from_logits`, `sample_weight`, `class_names`, `labels_from`, `ignore_label`, `class_axis`,
-        `normalize`, as for :func:`~calkit.ece`.
+        `normalize`, as for :func:`~calkit.ece`; beside arrays or predictions, `pos_label`.
 
     Returns
     -------
@@ -114,10 +115,12 @@ def evaluate(
     >>> evaluate([0, 1, 1, 1], [[0.9, 0.1], [0.3, 0.7], [0.6, 0.4], [0.2, 0.8]], ["accuracy"])["accuracy"]
     0.75
     """
+    y_true, given = with_event(y_true, None if isinstance(y_true, Shards) else y_proba, {"target": target, **arguments})
+    target = given.pop("target")
     if isinstance(y_true, Predictions | Shards):
-        predictions, metrics = y_true, _metrics_after(y_proba, metrics, arguments)
+        predictions, metrics = y_true, _metrics_after(y_proba, metrics, given)
     else:
-        predictions, by = _predictions_of(y_true, y_proba, target, by, arguments)
+        predictions, by = _predictions_of(y_true, y_proba, target, by, given)
     errors: str | None = None
     if label_errors is not None:
         predictions, errors = _marked(predictions, label_errors)
@@ -146,7 +149,7 @@ def _marked(predictions: Predictions | Shards, label_errors: Any) -> tuple[Predi
 
 
 def _metrics_after(
-    second: Any, metrics: Iterable[str | Metric] | None, arguments: ArrayArguments
+    second: Any, metrics: Iterable[str | Metric] | None, arguments: Mapping[str, Any]
 ) -> Iterable[str | Metric] | None:
     """Return the metrics asked for of predictions: the second argument, or the one of that name."""
     if arguments:
@@ -162,7 +165,7 @@ def _metrics_after(
 
 
 def _predictions_of(
-    y_true: Any, y_proba: Any, target: str | View | None, by: Any, arguments: ArrayArguments
+    y_true: Any, y_proba: Any, target: str | View | None, by: Any, arguments: Mapping[str, Any]
 ) -> tuple[Predictions, str | None]:
     """Return predictions of arrays, and the name of the column that tells the groups."""
     if y_proba is None:

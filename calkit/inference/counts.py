@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calkit.inference.cells import CellSums
 from calkit.inference.class_cells import class_cells
-from calkit.inference.label_bins import LabelBins
+from calkit.inference.label_bins import LabelBins, LabelSums
 from calkit.stats import Statistic
 from calkit.stats.bins import OfFixedBins
 from calkit.stats.forecasts import Forecasts
@@ -117,13 +117,30 @@ class EqualMassCells(ForecastStatistic[Any]):
             return CellSums.joined([self.to_cells(part).padded(self.n_bins) for part in summary.summaries.values()])
         return cells_of_pairs(summary, self.n_bins) if isinstance(summary, ConfidencePairs) else summary
 
+    def label_sums(self, summary: Any) -> LabelSums | None:
+        """Return what tells how the bins of all classes depend on each other; None without the rows of all classes."""
+        if not isinstance(self.view, Classwise) or not isinstance(summary, Parts):
+            return None
+        parts = [part for part in summary.summaries.values() if isinstance(part, ConfidencePairs)]
+        if len(parts) < len(summary.summaries):
+            return None
+        q, rows = np.zeros((len(parts[0]), self.n_bins)), np.arange(len(parts[0]))
+        for pairs in parts:
+            q[rows, _equal_mass_index(pairs, self.n_bins)[0]] += pairs.confidence
+        return LabelSums.of(q, parts[0].weight)
+
 
 def cells_of_pairs(pairs: ConfidencePairs, n_bins: int) -> CellSums:
     """Sum pairs over bins of equal mass."""
+    index, n = _equal_mass_index(pairs, n_bins)
+    return CellSums.of(index, n, pairs.confidence, pairs.correct, pairs.weight)
+
+
+def _equal_mass_index(pairs: ConfidencePairs, n_bins: int) -> tuple[NDArray[np.intp], int]:
+    """Return the bin of each pair, and the number of bins that hold any."""
     bins = equal_mass_bins(pairs, n_bins)
     upper = bins.edges[1][bins.count > 0]
-    index = np.searchsorted(upper, pairs.confidence)
-    return CellSums.of(index, len(upper), pairs.confidence, pairs.correct, pairs.weight)
+    return np.searchsorted(upper, pairs.confidence), len(upper)
 
 
 def _cells(index: NDArray[np.intp], n_bins: int, forecasts: Forecasts) -> CellSums:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from calkit.estimators.cumulative import null_sd
 from calkit.estimators.ranked import Ranked, ranked
+from calkit.inference.by_class import ByClassInference
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.judgement import SEMINORM, Judgement, Limits, seminorm_limits
 from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Pairs, Statistic, View
+from calkit.stats.views import Classwise
 
 __all__ = ["BootstrapInference", "Bounds", "RowsInference", "WholeInference", "drawn_rows_law", "ranked_pairs"]
 
@@ -89,6 +91,8 @@ class WholeInference:
     biased_law : callable, optional
         Of a measure that is a square without the products of each residual with itself: the law with them. The interval
         is then that of the square with them, whose value in the population is the same.
+    by_class : bool
+        Whether labels are drawn for the floor over classes.
     statistic : Pairs
     """
 
@@ -97,6 +101,7 @@ class WholeInference:
     bounds: Bounds | None = Bounds(SEMINORM)
     squared: bool = False
     biased_law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
+    by_class: bool = True
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 a frozen dataclass
 
     @property
@@ -104,8 +109,10 @@ class WholeInference:
         """How the interval is found."""
         return "none" if self.bounds is None else self.bounds.said
 
-    def on(self, view: View) -> WholeInference | None:
-        """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
+    def on(self, view: View) -> WholeInference | ByClassInference | None:
+        """Return the method for another view; None for keys of several labels, which depend on each other."""
+        if isinstance(view, Classwise) and self.by_class:
+            return ByClassInference(self.measure, self.statistic.on(view))
         return None if view.keyed else replace(self, statistic=self.statistic.on(view))
 
     def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:

@@ -15,6 +15,7 @@ from typing import Any, ParamSpec
 
 from calkit.errors import InputError, UsageError
 from calkit.metrics.model import GroupedValue, Metric, Recipe, mean_over_keys, worst_group
+from calkit.metrics.pos_label import with_event
 from calkit.metrics.shared import SHARED_DEFAULTS, documented, split_arguments
 from calkit.predictions import Kind, Predictions
 from calkit.registry import Registry
@@ -188,6 +189,7 @@ def metric(title: str, *, name: str | None = None, **about: Any) -> Callable[[Ca
 
 def _computed(definition: MetricDefinition, y_true: Any, y_proba: Any, **arguments: Any) -> float:
     """Return the value of a metric, as its public function does."""
+    y_true, arguments = with_event(y_true, y_proba, arguments)
     shared = {name: arguments.pop(name) for name in SHARED_DEFAULTS if name in arguments}
     metric = definition(**arguments, target=shared.get("target"))
     by = shared.get("by")

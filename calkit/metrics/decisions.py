@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Unpack
 
 from calkit.errors import InputError
-from calkit.estimators.decisions import expected_cost, v_shaped_regret
+from calkit.estimators.decisions import v_shaped_regret
 from calkit.estimators.ranked import Ranked
 from calkit.estimators.selection import aurc_of, counted, least_area
 from calkit.inference.bounds import REGRET_BOUNDS
+from calkit.inference.means import MeanInference
 from calkit.inference.whole import BootstrapInference, WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.kernels import as_positive
 from calkit.metrics.shared import SharedArguments
 from calkit.stats import ConfidencePairs, Pairs
+from calkit.stats.costs import DecisionCost
 
 __all__ = ["aurc", "decision_loss", "e_aurc", "ucal"]
 
@@ -79,7 +82,6 @@ def ucal(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     bounds=(0.0, math.inf),
     percent=False,
     reference="Elkan, IJCAI 2001",
-    cost=_COST,
     trust="any n",
 )
 def decision_loss(
@@ -109,7 +111,8 @@ def decision_loss(
     if not fp + fn < math.inf:
         raise InputError("the sum of the costs fp and fn must be finite.")
 
-    return _bootstrapped(lambda forecasts: expected_cost(forecasts, fp, fn))
+    statistic = DecisionCost(fp, fn)
+    return Recipe(statistic, attrgetter("mean"), MeanInference(statistic))
 
 
 @metric(
@@ -139,7 +142,8 @@ def aurc(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
 
 
 def _excess(forecasts: Ranked) -> float:
-    return aurc_of(forecasts) - least_area(counted(forecasts))
+    # Not below 0 by rounding.
+    return max(aurc_of(forecasts) - least_area(counted(forecasts)), 0.0)
 
 
 @metric(

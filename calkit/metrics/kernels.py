@@ -118,7 +118,8 @@ def skce(
         return Recipe(Pairs(), finish)
     law, biased = _law(width, estimator == "biased"), _law(width, True)
     # The measure is not asked for: the law is drawn from cells.
-    inference = WholeInference(_unused, law, squared=True, biased_law=biased if estimator == "unbiased" else None)
+    unbiased = biased if estimator == "unbiased" else None
+    inference = WholeInference(_unused, law, squared=True, biased_law=unbiased, by_class=False)
     return Recipe(Pairs(), finish, inference)
 
 
@@ -169,7 +170,7 @@ def mmce(
         found = kernel_law(forecasts, n_draws, random, width, own=True)
         return found if squared else found.root
 
-    return Recipe(Pairs(), finish, WholeInference(_unused, law, squared=squared))
+    return Recipe(Pairs(), finish, WholeInference(_unused, law, squared=squared, by_class=False))
 
 
 @metric(

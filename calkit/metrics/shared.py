@@ -23,6 +23,7 @@ class ArrayArguments(TypedDict, total=False):
     ignore_label: Any
     class_axis: int | None
     normalize: bool
+    pos_label: Any
 
 
 class SharedArguments(ArrayArguments, total=False):
@@ -43,6 +44,7 @@ SHARED_DEFAULTS: dict[str, Any] = {
     "ignore_label": None,
     "class_axis": None,
     "normalize": False,
+    "pos_label": None,
 }
 
 _ARRAYS = """\
@@ -94,6 +96,11 @@ class_axis : int, optional
     "normalize": """\
 normalize : bool, default=False
     Divide each row of probabilities by its sum, where they were rounded.
+""",
+    "pos_label": """\
+pos_label : value, optional
+    The label whose probability is judged, as scikit-learn calls it: of K columns the target ``"positive:class=NAME"``;
+    one column is the forecast of that label against all others.
 """,
 }
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Unpack
 from calkit.errors import InputError
 from calkit.inference.means import ProportionInference
 from calkit.metrics.base import METRICS, Recipe, as_predictions, metric
+from calkit.metrics.pos_label import with_event
 from calkit.metrics.shared import SharedArguments, documented
 from calkit.stats import Tail, TailSums, summarize
 
@@ -86,9 +87,10 @@ def high_confidence(
     arguments: dict[str, Any] = {**shared}
     if "by" in arguments:
         raise TypeError("high_confidence takes no groups; s99 and s99_accuracy do: s99(..., by=...)")
+    y_true, arguments = with_event(y_true, y_proba, arguments)
     predictions = as_predictions(y_true, y_proba, **arguments)
     _tail(threshold)
-    share = METRICS["s99"](threshold=threshold, target=shared.get("target")).bind(predictions)
+    share = METRICS["s99"](threshold=threshold, target=arguments.get("target")).bind(predictions)
     found: Any = summarize(predictions, [share.statistic])[share.statistic]
     keyed = share.view is not None and share.view.keyed
     sums = functools.reduce(operator.add, found.summaries.values()) if keyed else found

@@ -13,6 +13,7 @@ from calkit.metrics import Metric, get_metric
 from calkit.plotting.base import PLOTS, CurveDisplay
 from calkit.plotting.shared import DisplayArguments, DrawingArguments, counts_predictions, drawn, draws, taken
 from calkit.plotting.style import curve_style, wrapped
+from calkit.stats import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,6 +100,7 @@ class ScatterDisplay(CurveDisplay):
         metric: str = "ece",
         against: str = "accuracy",
         confidence_level: float | None = 0.95,
+        target: str | View | None = None,
         **shared: Unpack[DisplayArguments],
     ) -> Self:
         """Compute two metrics and show them.
@@ -115,7 +117,7 @@ class ScatterDisplay(CurveDisplay):
         ScatterDisplay
         """
         predictions, shown = taken(y_true, y_proba, shared)
-        found = evaluate(predictions, [metric, against], confidence_level=confidence_level, floors=False)
+        found = evaluate(predictions, [metric, against], target=target, confidence_level=confidence_level, floors=False)
         # Metrics are bound to the predictions, and may have another spec then.
         return shown(cls(found, metric=found.metrics[0].spec, against=found.metrics[-1].spec))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypedDict, TypeVar, cast
 
 from calkit.curves import taken_predictions
 from calkit.errors import InputError
 from calkit.evaluation import Evaluation
 from calkit.metrics import get_metric
+from calkit.metrics.pos_label import with_event
 from calkit.metrics.shared import SHARED_DEFAULTS, ArrayArguments, documented
 from calkit.predictions import Predictions
 from calkit.stats import BinSums, View
@@ -155,10 +157,10 @@ InputError
     If the arrays do not fit each other, hold impossible values or are empty.
 """
 
-_OF_ARRAYS = tuple(name for name in SHARED_DEFAULTS if name not in ("target", "by"))
+_OF_ARRAYS = tuple(name for name in SHARED_DEFAULTS if name not in ("target", "by", "pos_label"))
 
 #: Names of the arguments that all displays have.
-DISPLAY_ARGUMENTS = ("y_true", "y_proba", *_OF_ARRAYS, *_DRAWING)
+DISPLAY_ARGUMENTS = ("y_true", "y_proba", "pos_label", *_OF_ARRAYS, *_DRAWING)
 
 
 _DRAWING_PARAMETERS = [
@@ -169,8 +171,14 @@ _DRAWING_PARAMETERS = [
 
 def counts_predictions(function: F) -> F:
     """Give a ``from_predictions`` the signature and the docstring with the shared arguments written out."""
+
+    @functools.wraps(function)
+    def counting(cls: Any, y_true: Any, y_proba: Any = None, **arguments: Any) -> Any:
+        y_true, arguments = with_event(y_true, y_proba, arguments)
+        return function(cls, y_true, y_proba, **arguments)
+
     documented(
-        function,
+        counting,
         function,
         without=("target", "by"),
         arrays=_ARRAYS,
@@ -178,7 +186,7 @@ def counts_predictions(function: F) -> F:
         more=_DRAWING_PARAMETERS,
         raises=_RAISES,
     )
-    return function
+    return cast("F", counting)
 
 
 def draws(function: F) -> F:

@@ -13,6 +13,7 @@ from calkit.plotting.base import PLOTS, CurveDisplay
 from calkit.plotting.shared import DisplayArguments, DrawingArguments, counts_predictions, drawn, draws, taken
 from calkit.plotting.style import MARKERS, foreground, line_style, wrapped
 from calkit.registry import unknown_name
+from calkit.stats import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,6 +75,7 @@ class TemperatureDisplay(CurveDisplay):
         *,
         metric: str = "ece",
         grid: Sequence[float] | None = None,
+        target: str | View | None = None,
         **shared: Unpack[DisplayArguments],
     ) -> Self:
         """Evaluate a metric at every temperature and draw it.
@@ -92,7 +94,7 @@ class TemperatureDisplay(CurveDisplay):
         from calkit.calibrators import temperature_curve
 
         predictions, shown = taken(y_true, y_proba, shared)
-        chosen = get_metric(metric)
+        chosen = get_metric(metric) if target is None else get_metric(metric).bind(predictions, target)
         temperatures = np.geomspace(_LOWEST, _HIGHEST, _FEWEST) if grid is None else grid
         curve = temperature_curve(predictions, [chosen], grid=temperatures)
         return shown(cls.from_curve(curve, metric=chosen, plot=False))

@@ -65,7 +65,7 @@ class TemperatureSlider(Tabular):
         The scores at many temperatures.
     fitted : mapping of str to float
         Temperatures of the sweep that are marked, by name.
-    labels : tuple of str
+    axes : tuple of str
         What the axes are called.
 
     Examples
@@ -79,10 +79,10 @@ class TemperatureSlider(Tabular):
     0.022
     """
 
-    def __init__(self, sweep: Sweep, fitted: Mapping[str, float], labels: tuple[str, str]) -> None:
+    def __init__(self, sweep: Sweep, fitted: Mapping[str, float], axes: tuple[str, str]) -> None:
         self.sweep = sweep
         self.fitted = dict(fitted)
-        self.labels = labels
+        self.axes = axes
 
     @classmethod
     def from_predictions(
@@ -146,7 +146,7 @@ class TemperatureSlider(Tabular):
     def page(self) -> str:
         """Return the slider as a page that loads nothing, for a file of its own."""
         template = environment({}, {}).get_template("slider.html")
-        return template.render(title=_TITLE, data=slider_data(self.sweep, self.fitted), labels=self.labels, **assets())
+        return template.render(title=_TITLE, data=slider_data(self.sweep, self.fitted), labels=self.axes, **assets())
 
     def _repr_html_(self) -> str:
         """Return the page in a frame of its own."""

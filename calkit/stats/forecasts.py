@@ -128,6 +128,15 @@ class Forecasts:
         p = np.clip(self.probability, 0, 1)
         return np.log(np.maximum(p, floor)), np.log(np.maximum(1 - p, floor))
 
+    def at_least(self, threshold: float) -> NDArray[np.bool_]:
+        """Return whether each probability reaches a threshold, rounded to the precision they were stored in."""
+        stored = float(np.asarray(threshold).astype(self.precision))
+        reached = np.asarray(self.raised >= stored)
+        if self.exact is not None:
+            unsure = self.near(stored)
+            reached[unsure] = self.exact(unsure) >= stored
+        return reached
+
     def near(self, edge: float) -> NDArray[np.intp]:
         """Return the rows whose probability is too near to an edge to tell on which side it is."""
         return np.flatnonzero(np.abs(self.probability - edge) < self.error)

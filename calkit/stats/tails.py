@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.statistic import ForecastStatistic
 from calkit.stats.views import TOP, View
@@ -65,10 +63,6 @@ class Tail(ForecastStatistic[TailSums]):
 
     def count(self, forecasts: Forecasts) -> TailSums:
         """Return the :class:`TailSums` of one block."""
-        threshold = float(np.asarray(self.threshold).astype(forecasts.precision))
-        sure = forecasts.raised >= threshold
-        if forecasts.exact is not None:
-            unsure = forecasts.near(threshold)
-            sure[unsure] = forecasts.exact(unsure) >= threshold
+        sure = forecasts.at_least(self.threshold)
         right = sure * forecasts.outcome
         return TailSums(int(sure.sum()), forecasts.sum(sure), forecasts.sum(right), forecasts.total_weight)

@@ -36,6 +36,7 @@ from calkit.stats import (
     nll_derivatives,
     uniform_edges,
 )
+from calkit.stats.costs import DecisionCost
 from calkit.stats.outcomes import OutcomeTotal, OutcomeTotals
 from calkit.stats.views import Classwise, TopLabel
 from calkit_torch.bridge.rows import DeviceRows, LogitRows
@@ -219,6 +220,23 @@ class _Tail(Counter[Tail, TailSums]):
     def summary(self, sums: NDArray[np.float64]) -> TailSums:
         count, weight, correct, total_weight = sums.tolist()
         return TailSums(int(count), weight, correct, total_weight)
+
+
+@counts(DecisionCost, TopLabel)
+class _DecisionCost(Counter[DecisionCost, WeightedTotal]):
+    def size(self, n_classes: int) -> int:  # noqa: ARG002
+        return 3
+
+    def measure(self, rows: DeviceRows) -> Tensor:
+        cost = self.statistic
+        act = rows.confidence + rows.excess >= _stored_number(cost.threshold, rows.precision)
+        missed = rows.counted - rows.correct
+        total = rows.sum(torch.where(act, cost.false_positive * missed, cost.false_negative * rows.correct))
+        return torch.stack([rows.checks[-1], rows.weight.sum(), total])
+
+    def summary(self, sums: NDArray[np.float64]) -> WeightedTotal:
+        count, weight, total = sums.tolist()
+        return WeightedTotal(int(count), weight, total)
 
 
 @counts(NllDerivatives)

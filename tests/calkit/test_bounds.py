@@ -101,3 +101,24 @@ def test_what_has_no_interval_by_its_parameters():
         found = judged(p, y, spec)
         assert found.interval is None
         assert found.floor is not None
+
+
+@pytest.mark.parametrize("name", ["ks", "atb"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_floor_of_curves_over_classes_is_that_of_drawn_labels(name, weighted):
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet([2, 1, 0.2, 0.2], 150)
+    weight = rng.integers(0, 3, 150) * 1.0 if weighted else None
+
+    def evaluated(y):
+        return calkit.evaluate(
+            calkit.Predictions(probs, y, kind="probs", sample_weight=weight), [f"{name}:target=classwise"]
+        )
+
+    labels = (rng.random((150, 300, 1)) > probs.cumsum(axis=1)[:, None, :-1]).sum(axis=2)
+    values = [next(iter(evaluated(y).values())) for y in labels.T]
+    floor = evaluated(labels[:, 0]).judgement(f"{name}:target=classwise").floor
+    assert floor.mean == pytest.approx(np.mean(values), rel=0.12)
+    assert floor.p95 == pytest.approx(np.quantile(values, 0.95), rel=0.2)
+    worst = evaluated(probs.argmin(axis=1)).judgement(f"{name}:target=classwise")
+    assert worst.p_value < 1e-3

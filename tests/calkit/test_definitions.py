@@ -89,6 +89,15 @@ class TestRounding:
                 assert one == pytest.approx(calkit.ece([1, 0], np.c_[1 - p, p].round(9), n_bins=10, target=target))
         assert calkit.metrics.s99([0, 0], [0.7, 0.69], threshold=0.3, target="positive:class=0") == 1.0
 
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+    def test_a_probability_on_the_threshold_acts(self, dtype):
+        # fp / (fp + fn) is .7, which float32 and float16 round; .1 + .2 is .3. Acting is right in every row.
+        p = np.array([[0.3, 0.7], [0.3, 0.7]], dtype)
+        assert calkit.metrics.decision_loss([1, 1], p, fp=7, fn=3, target="positive:class=1") == 0
+        p = np.array([[0.1, 0.2, 0.7], [0.2, 0.1, 0.7]], dtype)
+        # "Class 0" has .1 and .2: not acting costs 7 in row 0. "No higher than 1" has .3 in both, and acting is right.
+        assert calkit.metrics.decision_loss([0, 1], p, fp=3, fn=7, target="ordinal") == (7 / 2 + 0) / 2
+
     def test_every_tenth(self):
         p = np.arange(11) / 10
         for dtype in (np.float64, np.float32, np.float16):

@@ -13,7 +13,7 @@ from scipy.stats import beta
 from calkit.estimators.binned import NORMS, equal_mass_starts, sweep_bins
 from calkit.estimators.corp import corp_decomposition, isotonic_curve
 from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, kuiper, null_cells
-from calkit.estimators.decisions import expected_cost, v_shaped_regret
+from calkit.estimators.decisions import v_shaped_regret
 from calkit.estimators.kernels import beta_kernel_error, block_pairs, laplace_pairs, squared_kernel_error
 from calkit.estimators.logits import logit_smoothed
 from calkit.estimators.ranked import Ranked, ranked
@@ -252,14 +252,6 @@ def test_u_calibration_tries_every_threshold(p, y, w):
 
     expected = max(regret(v, side) for v in places for side in (1, -1))
     assert v_shaped_regret(ranked(p, y, w)) == pytest.approx(max(expected, 0), abs=1e-12)
-
-
-@pytest.mark.parametrize(("p", "y", "w"), CASES)
-def test_expected_cost_counts_wrong_decisions(p, y, w):
-    data = rows(p, y, w)
-    total = math.fsum((3 if a >= 0.75 and not b else 1 if a < 0.75 and b else 0) * c for a, b, c in data)
-    expected = total / math.fsum(c for _, _, c in data)
-    assert expected_cost(ranked(p, y, w), 3.0, 1.0) == pytest.approx(expected, abs=1e-12)
 
 
 def repeated(p, y, w):

@@ -243,6 +243,21 @@ class TestFloors:
         independent = sum_of_gaps_law(classwise_cells(probs, y)[1].pooled(k), 1, one_label=True).mean / n / k
         assert independent > more * drawn.mean()
 
+    def test_the_floor_of_pooled_bins_of_equal_mass_is_that_of_drawn_rows(self):
+        n, k = 400, 30
+        probs, y = softmax_rows(n, k, 0)
+        pooled = calkit.evaluate(y, probs, ["adaece:target=classwise"], n_resamples=4000)
+        pooled = pooled.judgement("adaece:target=classwise").pooled
+        # Without ties, bins hold as many rows of each class, in the order of its probability.
+        rank = probs.argsort(axis=0).argsort(axis=0)
+        index = np.searchsorted(np.cumsum([len(part) for part in np.array_split(np.arange(n), 15)]), rank, side="right")
+        q = np.stack([(probs * (index == b)).sum(1) for b in range(15)], axis=1)
+        came = (np.random.default_rng(2).random((2000, n, 1)) > q.cumsum(axis=1)[:, :-1]).sum(axis=2)
+        counts = np.stack([(came == b).sum(axis=1) for b in range(15)], axis=1)
+        drawn = np.abs(q.sum(axis=0) - counts).sum(axis=1) / n / k
+        assert pooled.floor.mean == pytest.approx(drawn.mean(), rel=0.04)
+        assert pooled.floor.p95 == pytest.approx(np.quantile(drawn, 0.95), rel=0.06)
+
     @pytest.mark.parametrize("weighted", [False, True])
     def test_classes_that_share_a_bin_have_no_noise_and_no_gap_together(self, weighted):
         w = np.random.default_rng(0).uniform(0.5, 2, 99) if weighted else None

@@ -21,6 +21,7 @@ from calkit.cli import cli
 from calkit.errors import InputError
 from calkit.labels import encode_labels
 from calkit.metrics import METRICS, available_metrics
+from calkit.report import TemperatureSlider
 from calkit.streaming import StreamingEvaluation
 
 # Columns stand for the classes 7 and 3, so that position, order and value all differ.
@@ -47,6 +48,8 @@ TRIED = {
     "displays": lambda name: (
         name.startswith("calkit.plotting.") and name.endswith((".from_predictions", ".from_estimator"))
     ),
+    "the slider": lambda name: name == "calkit.report.slider:TemperatureSlider.from_predictions",
+    "the positive label": lambda name: name == "calkit.metrics.pos_label:with_event",
     "curves": lambda name: name.startswith("calkit.curves:") and name.endswith("_curve"),
     "calibrators": lambda name: name.endswith((":Calibrator.fit", ":CalibratedClassifier.fit")),
     "predictions": lambda name: name.startswith("calkit.predictions:Predictions."),
@@ -239,6 +242,28 @@ def test_displays(display):
     for y in WRONG:
         with pytest.raises(InputError, match="y_true"):
             display.from_predictions(y, LOGITS, from_logits=True, class_names=NAMES, plot=False)
+
+
+def test_the_slider():
+    expected = TemperatureSlider.from_predictions(COLUMN, LOGITS, from_logits=True).columns()
+    for y in SPELLINGS:
+        found = TemperatureSlider.from_predictions(y, LOGITS, from_logits=True, class_names=NAMES)
+        assert found.columns() == expected
+    for y in WRONG:
+        with pytest.raises(InputError, match="y_true"):
+            TemperatureSlider.from_predictions(y, LOGITS, from_logits=True, class_names=NAMES)
+
+
+def test_the_positive_label():
+    expected = calkit.ece(COLUMN, PROBS[:, 1])
+    for y in SPELLINGS:
+        for label in (3, "3", 3.0):
+            assert calkit.ece(y, PROBS[:, 1], pos_label=label) == expected
+            event = calkit.ece(y, PROBS, class_names=NAMES, pos_label=label)
+            assert event == calkit.ece(COLUMN, PROBS, target="positive:class=1")
+    for y in WRONG[:2]:
+        with pytest.raises(InputError, match="none of the labels"):
+            calkit.ece(y, PROBS[:, 1], pos_label=3)
 
 
 def test_streams_and_predictions():

@@ -12,7 +12,7 @@ from calkit.errors import CalkitError, InputError, NotFoundError, UsageError
 from calkit.estimators.corp import corp_decomposition
 from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov
 from calkit.estimators.cumulative import kuiper as kuiper_of
-from calkit.estimators.decisions import expected_cost, v_shaped_regret
+from calkit.estimators.decisions import v_shaped_regret
 from calkit.estimators.kernels import beta_kernel_error
 from calkit.estimators.logits import logit_smoothed
 from calkit.estimators.ranked import ranked
@@ -70,6 +70,13 @@ def ace(pairs, w):
 def part(pairs, w, sign):
     found = gaps(pairs, w)
     return math.fsum(max(sign * g, 0) for _, g in found) / math.fsum(m for m, _ in found)
+
+
+def wrong_decisions(pairs, w):
+    """Expected cost of equal costs."""
+    weights = [1.0] * len(pairs) if w is None else w
+    wrong = math.fsum(b * ((c >= 0.5) != y) for (c, y), b in zip(pairs, weights, strict=True))
+    return wrong / math.fsum(weights)
 
 
 def l2_debiased(pairs, w):
@@ -155,7 +162,7 @@ ORACLES = {
     "corp-unc": lambda p, w: corp_decomposition(_sorted(p, w)).uncertainty,
     "refinement": lambda p, w: corp_decomposition(_sorted(p, w)).refinement,
     "ucal": lambda p, w: v_shaped_regret(_sorted(p, w)),
-    "decision-loss": lambda p, w: expected_cost(_sorted(p, w), 1.0, 1.0),
+    "decision-loss": wrong_decisions,
     "aurc": lambda p, w: area_under_risk(_sorted(p, counted(w))),
     "e-aurc": lambda p, w: area_under_risk(_sorted(p, counted(w))) - least_area(_sorted(p, counted(w))),
 }

@@ -13,7 +13,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 def test_examples_and_the_figure_of_the_page():
     names = {}
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.S)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(block, names)
     evaluation, judged = names["evaluation"], names["judged"]
@@ -22,6 +22,7 @@ def test_examples_and_the_figure_of_the_page():
     assert f"`{shown}`" in TEXT
     assert judged.p_value < 0.001
     assert names["found"]["cox"].finding
+    assert names["comparison"].differences["nll"]["after"].is_clear
     pooled = calkit.evaluate(names["predictions"], ["classwise_ece"]).judgement("classwise_ece").pooled
     assert pooled.value <= evaluation["classwise_ece"]
 

@@ -835,6 +835,7 @@ def test_edges_and_ties_are_those_of_the_core(target, dtype):
     for p in (scores, wide):
         y = torch.arange(4).repeat(len(rows))
         specs = ["ece:n_bins=10", "ece:n_bins=20", "mce:n_bins=5", "s99:threshold=0.5", "s99:threshold=0.3", "accuracy"]
+        specs += ["decision-loss", "decision-loss:fp=3,fn=7"]
         found = DeviceMetrics(specs, target=target, kind="probs").update(p, y).compute()
         expected = calkit.evaluate(calkit.Predictions(p, y, kind="probs"), specs, target=target, floors=False)
         for spec in specs:

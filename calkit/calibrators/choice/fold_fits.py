@@ -301,15 +301,13 @@ class _Products:
             return found.astype(np.float64) / rest.weight + 2 * rest.penalty.ridge * v
 
         moved = gradient if held is None else gradient + product(held)
-        v = _on(
-            rest.penalty.free,
-            conjugate_gradients(
-                lambda d: _on(rest.penalty.free, product(d)),
-                _on(rest.penalty.free, moved),
-                lambda g: _on(rest.penalty.free, self._inverse(g)),
-                goal=0.2 * _TOL,
-            ),
+        found, _ = conjugate_gradients(
+            lambda d: _on(rest.penalty.free, product(d)),
+            _on(rest.penalty.free, moved),
+            lambda g: _on(rest.penalty.free, self._inverse(g)),
+            goal=0.2 * _TOL,
         )
+        v = _on(rest.penalty.free, found)
         left = -float(moved @ v) / 2
         return (v, left) if held is None else (v + held, max(left, 2 * _TOL))
 

@@ -51,7 +51,7 @@ class Parametric(Calibrator):
     objective_ : float
         The least value found: mean log-loss in nats plus the penalty.
     gap_bound_ : float
-        Bound on `objective_` less the least value there is, in nats a row: ``|g|² / (4 min ridge)`` where all
+        Bound on `objective_` less the least value there is, in nats a row: from the gradient and the ridge where all
         parameters are penalised, else half the Newton decrement.
     gradient_norm_ : float
         Largest absolute entry of the gradient, computed in float64.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,8 @@ from calkit.calibrators.parametric.base import DEFAULT_RIDGE, Parametric, Ridged
 from calkit.calibrators.parametric.inverse import LinearInverse
 from calkit.calibrators.parametric.maps import LinearMap
 from calkit.calibrators.parametric.matrix_map import MatrixMap
-from calkit.calibrators.parametric.problem import Penalty
+from calkit.calibrators.parametric.problem import Penalty, Problem
+from calkit.calibrators.parametric.solver import Solution
 from calkit.calibrators.parametric.totals import DataTotals
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import UsageError
@@ -21,6 +23,9 @@ __all__ = ["MatrixBased", "MatrixScaling"]
 
 # With more classes, data that leave a full matrix determined are not to be had.
 _MOST_CLASSES = 20
+
+# With fewer rows for each class the fit goes by way of these ridges, found roughly.
+_MANY_ROWS, _RIDGES, _ROUGH = 10, (0.1, 0.01, 0.001), 1e-3
 
 
 class MatrixBased(LinearInverse, Parametric):
@@ -94,6 +99,17 @@ class MatrixScaling(MatrixBased, Ridged):
     """
 
     _title: ClassVar[str] = "matrix scaling"
+
+    def _minimise(self, problem: Problem, penalty: Penalty, least: float) -> Solution:
+        if problem.totals.weight >= _MANY_ROWS * problem.totals.n_classes:
+            return super()._minimise(problem, penalty, least)
+        # Where rows can nearly be separated, Newton steps from far away are short: stronger penalties lead there.
+        rough, start = replace(problem, tol=_ROUGH), problem.start
+        for ridge in _RIDGES:
+            if ridge > penalty.ridge.max() > 0:
+                start = rough.minimise(replace(penalty, ridge=np.full_like(penalty.ridge, ridge)), start).theta
+        problem.n_passes = rough.n_passes
+        return problem.minimise(penalty, start, least=least)
 
     def _penalty(self, totals: DataTotals) -> Penalty:
         if totals.n_classes <= _MOST_CLASSES:

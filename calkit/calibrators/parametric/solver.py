@@ -34,6 +34,9 @@ _MAX_PRODUCTS = 250
 _FORCING = 1e-2
 _SMALLEST_STEP = 1e-12
 
+# What a step of conjugate gradients leaves is less than the goal by this factor.
+_PROOF = 5
+
 # A step that leaves more than this share of what was to gain shows that the Hessian is not that of the point.
 _SLOW = 1e-2
 
@@ -73,8 +76,9 @@ class Solution:
         In float64.
     gradient : ndarray of shape (P,)
     gap : float
-        Bound on the value less the least value: ``|g|² / (4 min ridge)`` if all free parameters have a ridge, else
-        half the Newton decrement, ``gᵀ H⁻¹ g / 2``.
+        Bound on the value less the least value. If all free parameters have a ridge, ``|g|² / (4 min ridge)`` or half
+        the decrement ``gᵀ v`` of a Newton step v plus ``|g + H v|² / (4 min ridge)``, whichever is less; else half the
+        decrement.
     n_iter : int
         Newton steps.
     outcome : {"converged", "undetermined", "stopped"}
@@ -130,7 +134,7 @@ class _DenseSteps:
     ridge bounds the gap, it is computed in float64 at least once.
     """
 
-    goal = _EXACT
+    goal, rest = _EXACT, 0.0
 
     def __init__(self, problem: Problem, free: NDArray[np.bool_], null_space: Vector | None) -> None:
         self._problem, self._free = problem, free
@@ -188,7 +192,8 @@ class _ProductSteps:
 
     def __init__(self, problem: Problem, free: NDArray[np.bool_], tol: float) -> None:
         self._problem, self._free, self._count = problem, free, 0
-        self.goal = tol
+        self.goal, self.rest = tol, 0.0
+        self._least_ridge = float(problem.ridge[free].min()) if free.any() else 0.0
 
     def slope(self, theta: Vector, dtype: Any) -> tuple[float, Vector]:
         return self._problem.slope(theta, dtype)
@@ -196,24 +201,40 @@ class _ProductSteps:
     def accept(self, theta: Vector) -> None:
         self._theta = theta
 
-    def step(self, gradient: Vector, dtype: Any) -> Vector:  # noqa: ARG002 - products are float32's
+    def step(self, gradient: Vector, dtype: Any) -> Vector:
         theta = self._theta
         if self._count in (0, 2, 5) or self._count % 8 == 0:
             inverse = self._problem.preconditioner(theta)
             self._solve = lambda g: np.where(self._free, inverse(g), 0.0)
         self._count += 1
-        return conjugate_gradients(
+        # In float64 the step is to prove how far the value is from the least: what it leaves counts as well.
+        bounded = dtype is np.float64 and self._least_ridge > 0
+        v, r = conjugate_gradients(
             lambda v: np.where(self._free, self._problem.product(theta, v), 0.0),
             gradient,
             self._solve,
-            goal=0.2 * self.goal,
+            goal=self.goal / _PROOF,
+            largest_rest=4 * self._least_ridge * self.goal / _PROOF if bounded else np.inf,
         )
+        self.rest = float(r @ r) / (4 * self._least_ridge) if bounded else 0.0
+        return v
 
 
 def conjugate_gradients(
-    product: Callable[[Vector], Vector], g: Vector, solve: Callable[[Vector], Vector], goal: float
-) -> Vector:
-    """Solve H v = -g, to a tenth and then superlinearly, or until what is left to gain is less than the goal."""
+    product: Callable[[Vector], Vector],
+    g: Vector,
+    solve: Callable[[Vector], Vector],
+    goal: float,
+    largest_rest: float = np.inf,
+) -> tuple[Vector, Vector]:
+    """Solve H v = -g, to a tenth and then superlinearly, or until what is left to gain is less than the goal.
+
+    Returns
+    -------
+    v : ndarray
+    r : ndarray
+        ``-g - H v``, with a square of no more than `largest_rest` where v gains less than the goal.
+    """
     v, r = np.zeros_like(g), -g
     m = solve(r)
     left, p = float(r @ m), m.copy()
@@ -230,10 +251,11 @@ def conjugate_gradients(
         r -= a * hp
         m = solve(r)
         left, before = float(r @ m), left
-        if left <= aim:
+        # A step that gains more than the goal is taken, and proves nothing.
+        if left <= aim and (float(r @ r) <= largest_rest or -float(g @ v) / 2 > _PROOF * goal):
             break
         p = m + (left / before) * p
-    return v
+    return v, r
 
 
 class _Descent:
@@ -260,7 +282,7 @@ class _Descent:
             v = self._steps.step(gradient, dtype)
             decrement = max(0.0, -float(gradient @ v) / 2)
             if dtype is np.float64:
-                gap = min(decrement, gap) if self._strong > 0 else decrement
+                gap = min(decrement + self._steps.rest, gap) if self._strong > 0 else decrement
                 if gap <= self._steps.goal or value < self._least:
                     return self._end(theta, value, gradient, gap, n_iter, v)
             taken = self._search(theta, value, gradient, v, dtype, decrement)

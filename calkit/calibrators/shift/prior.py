@@ -12,6 +12,8 @@ from scipy.special import log_softmax
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula, with_bias
+from calkit.calibrators.inputs import softmax
+from calkit.calibrators.parametric.objective import can_be_kept
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import UsageError
 from calkit.predictions import Predictions
@@ -20,6 +22,10 @@ from calkit.stats import LogitGap, Statistic, summarize
 from calkit.stats.rows import Rows
 
 __all__ = ["PriorCorrection"]
+
+
+# Sums of products of probabilities below this may have lost their digits.
+_LEAST_SUM = 1e-200
 
 
 @register_calibrator("prior")
@@ -97,11 +103,14 @@ class PriorCorrection(Calibrator):
             self._estimate(data)
 
     def _estimate(self, data: Predictions | Shards) -> None:
+        summarize(data, [LogitGap()])
+        kept = _Kept.of(data) if can_be_kept(data) else None
         target, self.converged_ = self.source_prior_, False
         while not self.converged_ and self.n_iter_ < self.max_iter:
             statistic = _Shares(tuple(self._log_ratio_of(target).tolist()))
-            checking = [LogitGap()] if self.n_iter_ == 0 else []
-            found = summarize(data, [statistic, *checking], check=bool(checking))[statistic]
+            found = None if kept is None else kept.shares(np.array(statistic.log_ratio))
+            if found is None:
+                found = summarize(data, [statistic], check=False)[statistic]
             following = found / found.sum()
             self.converged_ = bool(np.abs(following - target).max() <= self.tol)
             target, self.n_iter_ = following, self.n_iter_ + 1
@@ -143,6 +152,27 @@ def _as_prior(name: str, values: Any, n_classes: int) -> NDArray[np.float64]:
             f"{name} must hold {n_classes} positive frequencies, one per class, but is {np.array2string(prior)}."
         )
     return np.asarray(prior / prior.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Probabilities of rows in memory, so that a step of the estimation is two products."""
+
+    probs: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, data: Predictions | Shards) -> _Kept:
+        """Return those of data of kind "logits"."""
+        assert isinstance(data, Predictions)  # noqa: S101 - others are not kept
+        weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
+        return cls(np.asarray(softmax(np.asarray(data.scores, dtype=np.float64)), dtype=np.float64), weight)
+
+    def shares(self, log_ratio: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return what :class:`_Shares` adds up; None where the sum of a row is too small to divide by."""
+        ratio = np.exp(log_ratio - log_ratio.max())
+        total = self.probs @ ratio
+        return ratio * ((self.weight / total) @ self.probs) if total.min() > _LEAST_SUM else None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""Floors of measures of whole curves over classes: labels of rows are drawn, for all classes at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit.estimators.ranked import Ranked, ranked
+from calkit.inference.floors import NullLaw, drawn_law
+from calkit.inference.judgement import Judgement
+from calkit.inference.resampling import Resampling
+from calkit.stats import ConfidencePairs, Statistic, View
+
+__all__ = ["ByClassInference", "drawn_labels_law"]
+
+# Probabilities that are gone through in all, curves that are measured, and the fewest draws.
+_DRAWN_NUMBERS, _DRAWN_CURVES, _FEWEST_DRAWS = 20_000_000, 5_000, 100
+
+
+@dataclass(frozen=True)
+class ByClassInference:
+    """For the mean over classes of a measure of the forecasts of each.
+
+    Of a rare class few events come, so that no law of many events holds. The label of a row is drawn once for all
+    classes, which thus depend on each other as they do in the value.
+
+    Parameters
+    ----------
+    measure : callable
+        Takes :class:`~calkit.estimators.ranked.Ranked`, returns the value of a class.
+    statistic : Statistic
+        Pairs of each class.
+    """
+
+    measure: Callable[[Ranked], float]
+    statistic: Statistic[Any]
+    interval: ClassVar[str] = "none"
+
+    def on(self, view: View) -> ByClassInference:
+        """Return the method for another view of classes."""
+        return replace(self, statistic=self.statistic.on(view))
+
+    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return (self.statistic,)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return floor and p-value; nothing for soft labels."""
+        parts: list[ConfidencePairs] = list(summaries[0].summaries.values())
+        if math.isnan(value) or any(part.correct.dtype != bool for part in parts):
+            return Judgement()
+        law = drawn_labels_law(self.measure, parts, resampling.n_resamples, resampling.random)
+        return Judgement(None, law.floor, law.p_value(value))
+
+
+def drawn_labels_law(
+    measure: Callable[[Ranked], float], parts: Sequence[ConfidencePairs], n_draws: int, random: np.random.Generator
+) -> NullLaw:
+    """Return the law of the mean over classes of a measure, by drawing the label of each row.
+
+    Parameters
+    ----------
+    measure : callable
+    parts : sequence of ConfidencePairs
+        The same rows for each class.
+    n_draws : int
+        Fewer draws are made of many rows and classes: the p-value is then coarser.
+    random : numpy.random.Generator
+    """
+    weight = parts[0].weight
+    kept = np.ones(len(parts[0]), dtype=bool) if weight is None else weight > 0
+    w = np.ones(int(kept.sum())) if weight is None else weight[kept]
+    p = np.stack([part.confidence[kept] for part in parts], axis=1)
+    edges = p.cumsum(axis=1)
+    edges /= edges[:, -1:]
+    forecasts = [ranked(column, np.zeros(len(w), dtype=bool), w) for column in p.T]
+    places = [np.searchsorted(own.probability, column) for own, column in zip(forecasts, p.T, strict=True)]
+    n = max(_FEWEST_DRAWS, min(n_draws, _DRAWN_NUMBERS // max(p.size, 1), _DRAWN_CURVES // len(parts)))
+    return drawn_law(np.array([_drawn(measure, forecasts, places, edges, w, random) for _ in range(n)]))
+
+
+def _drawn(
+    measure: Callable[[Ranked], float],
+    forecasts: Sequence[Ranked],
+    places: Sequence[NDArray[np.intp]],
+    edges: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    random: np.random.Generator,
+) -> float:
+    """Return the mean over classes of one set of drawn labels."""
+    label = (random.random((len(edges), 1)) > edges[:, :-1]).sum(axis=1)
+    rows = np.split(np.argsort(label, kind="stable"), np.bincount(label, minlength=len(places)).cumsum()[:-1])
+    values = [
+        measure(replace(own, positive=np.bincount(place[of], weight[of], len(own.weight)).astype(np.float64)))
+        for own, place, of in zip(forecasts, places, rows, strict=True)
+    ]
+    return float(np.mean(values))
