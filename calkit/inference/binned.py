@@ -99,8 +99,12 @@ class GapInference:
             return judge_bins(sums.filled, self.norm, resampling)
         n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
         if n_keys == 2 and one_label and self.mirrored:
-            # The second class of two says it all: the gaps of the first are the same.
-            return judge_bins(sums[self.n_bins :].filled, self.norm, resampling)
+            # The second class of two says it all: the gaps of the first are the same, with the other sign. So the mean
+            # of their over-confident parts is half of both parts of one of them.
+            second = sums[self.n_bins :].filled
+            if self.norm in ("over", "under"):
+                return judge_bins(second, "l1", resampling).halved
+            return judge_bins(second, self.norm, resampling)
         if self.norm != "l1":
             law = drawn_law(self.over_keys(_drawn_by_key(sums, self.n_bins, self.norm, resampling), axis=0))
             return Judgement(None, law.floor, law.p_value(value))
@@ -121,7 +125,7 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     """Judge the error of forecasts that fall into one bin each."""
     value = float(NORMS[norm](sums.gap, sums.weight))
     gaps = sums.null_gaps(resampling)
-    law = drawn_law(NORMS[norm](gaps, sums.weight))
+    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared")
     found = Judgement(None, law.floor, law.p_value(value))
     limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
     if resampling.confidence_level is None or sums.count.sum() < 2:

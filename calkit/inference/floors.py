@@ -84,7 +84,7 @@ class NullLaw:
         return Floor(self.mean, self.critical(_P95))
 
 
-def drawn_law(draws: FloatArray) -> NullLaw:
+def drawn_law(draws: FloatArray, *, squares: bool = False) -> NullLaw:
     """Return the law that draws tell; p-values count the observed value among them, so that tests keep their level.
 
     Beyond the ten largest draws, of 200 or more, the tail falls exponentially, at the rate of the largest tenth of the
@@ -93,6 +93,8 @@ def drawn_law(draws: FloatArray) -> NullLaw:
     Parameters
     ----------
     draws : ndarray of float64, shape (n,)
+    squares : bool, default=False
+        Whether they are squares: then it is the tail of their roots that falls exponentially.
 
     Examples
     --------
@@ -102,16 +104,18 @@ def drawn_law(draws: FloatArray) -> NullLaw:
     (Floor(mean=49.0, p95=94.0), 0.02)
     """
     ranked = np.sort(draws)
-    n, tail = len(ranked), _Tail.of(ranked)
+    n, tail = len(ranked), _Tail.of(np.sqrt(ranked) if squares else ranked)
 
     def p_value(value: float) -> float:
         # Draws equal to the value but for rounding count as equal.
         counted = float(1 + n - np.searchsorted(ranked, value - 1e-12 * abs(value), side="left")) / (n + 1)
-        return counted if tail is None or counted >= tail.share else tail.p_value(value)
+        if tail is None or counted >= tail.share:
+            return counted
+        return tail.p_value(math.sqrt(value) if squares else value)
 
     def critical(probability: float) -> float:
         if tail is not None and probability < tail.share:
-            return tail.critical(probability)
+            return tail.critical(probability) ** (2 if squares else 1)
         allowed = math.floor(probability * (n + 1) + 1e-9)
         return float(ranked[n - allowed]) if allowed > 0 else math.inf
 

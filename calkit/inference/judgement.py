@@ -76,6 +76,16 @@ class Judgement:
             data["pooled"] = Judgement(None, pooled.floor, pooled.p_value).to_dict(pooled.value)
         return data
 
+    @property
+    def halved(self) -> Judgement:
+        """What half of the value is worth."""
+        return replace(
+            self,
+            interval=None if self.interval is None else (self.interval[0] / 2, self.interval[1] / 2),
+            floor=None if self.floor is None else Floor(self.floor.mean / 2, self.floor.p95 / 2),
+            estimate=None if self.estimate is None else self.estimate / 2,
+        )
+
     def within(self, bounds: tuple[float, float]) -> Judgement:
         """Return the same with the interval cut to what is possible."""
         if self.interval is None:

@@ -142,7 +142,8 @@ def aurc(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
 
 
 def _excess(forecasts: Ranked) -> float:
-    return aurc_of(forecasts) - least_area(counted(forecasts))
+    # Not below 0 by rounding.
+    return max(aurc_of(forecasts) - least_area(counted(forecasts)), 0.0)
 
 
 @metric(

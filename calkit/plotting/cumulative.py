@@ -65,7 +65,7 @@ class CumulativeDisplay(CurveDisplay):
     """
 
     x_label = "% of forecasts, least probable first"
-    y_label = "S: outcomes − probabilities, % of all"
+    y_label = "S, % of all:\noutcomes − probabilities"
 
     def __init__(self, curve: CumulativeCurve, *, name: str | None = None, band: float | None = None) -> None:
         self.curve = curve

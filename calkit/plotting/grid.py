@@ -19,6 +19,8 @@ __all__ = ["n_columns_for", "panels", "plot_reliability"]
 
 # Diagrams in a row at most, and the width in inches that each needs.
 _COLUMNS, _NARROWEST = 4, 2.2
+# The height that a panel needs, and a diagram with its histogram, each with a legend below.
+_LOWEST, _LOWEST_DIAGRAM = 1.4, 2.6
 
 
 def n_columns_for(n: int, size: tuple[float, float] | None = None) -> int:
@@ -46,8 +48,19 @@ def panels(
 
     columns = min(n, n_columns or n_columns_for(n, size))
     rows = math.ceil(n / columns)
+    _check_room(size, columns, rows, _LOWEST)
     figure = Figure(figsize=size or (cell[0] * columns, cell[1] * rows), layout="constrained")
     return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
+
+
+def _check_room(size: tuple[float, float] | None, columns: int, rows: int, lowest: float, remedy: str = "") -> None:
+    """Raise if several panels do not fit a size, and would hide each other's labels."""
+    least = (_NARROWEST * columns, lowest * rows)
+    if size is not None and columns * rows > 1 and (size[0] < least[0] or size[1] < least[1]):
+        raise InputError(
+            f"{size[0]:g} by {size[1]:g} inches are too few for {rows} row{'s' * (rows > 1)} of {columns} "
+            f"panel{'s' * (columns > 1)}: {remedy}make the figure {least[0]:g} by {least[1]:g} inches or larger."
+        )
 
 
 def plot_reliability(
@@ -84,7 +97,7 @@ def plot_reliability(
     Raises
     ------
     InputError
-        If there are no displays, or `n_columns` is not positive.
+        If there are no displays, `n_columns` is not positive, or `size` is too small for the diagrams.
 
     Examples
     --------
@@ -138,6 +151,7 @@ def _side_by_side(
 
     columns = min(len(named), n_columns or n_columns_for(len(named), size))
     n_rows = math.ceil(len(named) / columns)
+    _check_room(size, columns, n_rows, _LOWEST_DIAGRAM, "overlay them, or ")
     figure = Figure(figsize=size or (4.6 * columns, 5.8 * n_rows), layout="constrained")
     axes = figure.subplots(2 * n_rows, columns, squeeze=False, height_ratios=(3, 1) * n_rows)
     places: list[tuple[Any, Any]] = [

@@ -48,14 +48,31 @@ METRIC_NOTES = {
     "s99_accuracy": "Accuracy of those samples. Where it is below 99 %, they are over-confident.",
 }
 
+# What some of them are where an event is judged, and not the predicted class.
+_EVENT_NOTES = {
+    "accuracy": "Share of the samples for which it is right whether the event has a probability above 1/2.",
+    "error": "Share of the samples for which it is wrong whether the event has a probability above 1/2.",
+    "ece": (
+        "Expected calibration error: the gap between observed frequency and mean probability in bins of equal width, "
+        "averaged over the samples. 0 is best."
+    ),
+    "nll": "Negative log-likelihood of what happened, in nats. Unlike ECE it also rewards telling the samples apart.",
+    "brier": "Squared distance of the probability from what happened (0 to 1).",
+    "s99": "S99: share of the samples whose probability of the event is at least 99 %.",
+    "s99_accuracy": "How often the event came among them. Where that is below 99 %, the probabilities are too high.",
+}
+
 # What is shown with one decimal in percent is 0 below this.
 _UNSEEN = 0.0005
 
 
-def notes(metrics: Sequence[MetricInfo]) -> list[tuple[str, str]]:
-    """Return (heading, explanation) of the metrics: a note written for reports, or what the catalogue says."""
+def notes(metrics: Sequence[MetricInfo], is_event: bool = False) -> list[tuple[str, str]]:
+    """Return (heading, explanation) of the metrics: a note written for reports, or what the catalogue says.
+
+    Of one event other things are true than of predicted classes.
+    """
     named = [(info.heading.removesuffix(" %"), parse_spec(info.spec).name) for info in metrics]
-    notes = METRIC_NOTES | {name: METRICS[name].summary for name in METRICS if name not in METRIC_NOTES}
+    notes = {name: METRICS[name].summary for name in METRICS} | METRIC_NOTES | (_EVENT_NOTES if is_event else {})
     return [(heading, notes[name]) for heading, name in named if name in notes]
 
 

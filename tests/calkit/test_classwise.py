@@ -212,3 +212,18 @@ def test_names():
         calkit.evaluate(calkit.Predictions.from_confidence([0.5], [1]), ["classwise_ece"])
     with pytest.raises(InputError, match="n_bins must be"):
         calkit.classwise_ece([0], [[0.5, 0.5]], n_bins=0)
+
+
+@pytest.mark.parametrize("norm", ["over", "under"])
+def test_one_sided_errors_of_two_classes_are_half_of_both(norm):
+    rng = np.random.default_rng(0)
+    p = rng.random(300)
+    y = rng.random(300) < np.clip(p + 0.1, 0, 1)
+    rows = calkit.Predictions(np.stack([1 - p, p], axis=1), y.astype(int), kind="probs")
+    spec, whole = f"{norm}-confidence:target=classwise", "ece:target=classwise"
+    found = calkit.evaluate(rows, [spec, whole], confidence_level=0.95)
+    own, both = found.judgement(spec), found.judgement(whole)
+    assert found[spec] == pytest.approx(found[whole] / 2)
+    assert own.interval == pytest.approx([limit / 2 for limit in both.interval])
+    assert own.floor.p95 == pytest.approx(both.floor.p95 / 2)
+    assert own.p_value == both.p_value

@@ -216,3 +216,17 @@ def test_all_displays_take_the_arguments_that_go_with_arrays(no_pyplot_windows):
         RiskCoverageDisplay.from_predictions(labels, probs, n_bin=3)
     display = ConfidenceDisplay.from_predictions([0, 1], probs[:2], curve_kwargs={"linewidth": 3})
     assert (display.right_.get_linewidth(), display.wrong_.get_linewidth()) == (3, 3)
+
+
+def test_a_size_in_which_panels_would_hide_each_other_is_refused():
+    from calkit.plotting import ConfidenceDisplay, plot_reliability
+
+    test = load_digits_logits("test")
+    both = {name: calkit.ReliabilityDisplay.from_predictions(test, plot=False) for name in ("a", "b")}
+    with pytest.raises(InputError, match="overlay them, or make the figure 2.2 by 5.2 inches"):
+        plot_reliability(both, size=(3.3, 3.2))
+    plot_reliability(both, size=(3.3, 3.2), overlay=True)
+    plot_reliability(both, size=(2.2, 5.2))
+    histograms = {name: ConfidenceDisplay.from_predictions(test, plot=False) for name in ("a", "b")}
+    with pytest.raises(InputError, match="make the figure 2.2 by 2.8 inches"):
+        ConfidenceDisplay.figure(histograms, size=(3.3, 2))

@@ -255,3 +255,10 @@ def test_adaptive_bins_of_classes_whose_probabilities_are_all_alike(target):
     assert values["adaece"].value == pytest.approx(values["ece"].value, abs=1e-12)
     assert values["adaece"].low == pytest.approx(values["ece"].low, abs=1e-9)
     assert values["adaece"].high == pytest.approx(values["ece"].high, abs=0.05)
+
+
+def test_metrics_of_an_event_are_explained_as_such(test_split):
+    report = make_report([Entry("digits", test_split)], metrics=["brier"], target="positive:class=3")
+    page = render_report(report)
+    assert "Squared distance of the probability from what happened (0 to 1)." in page
+    assert "summed over the classes" not in page
