@@ -6,19 +6,25 @@ import contextlib
 import glob
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from calkit.errors import CalkitError, FileFormatError, InputError, UsageError
 from calkit.executors import Executor, SerialExecutor, open_executor
 from calkit.hardening.unchanged import Stamp
 from calkit.io import load_predictions
-from calkit.io.address import shard_paths, split_address
+from calkit.io.address import is_address, shard_paths, split_address
+from calkit.io.row_ids import check_ids
 from calkit.predictions import Kind, Predictions
 
 __all__ = ["Layout", "Shard", "Shards"]
+
+# Options that name an array with a value per row, perhaps in another file.
+_PER_ROW = ("labels", "sample_weight", "confidence", "correct", "predicted", "ids", "groups")
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Layout:
         Whether the scores are one column, P(y = 1).
     multilabel : bool
         Whether each column is a forecast of an event of its own.
+    weighted : bool or None
+        Whether rows have weights; None if these are 0 and 1, as rows that are left out have.
     """
 
     kind: Kind
@@ -42,19 +50,27 @@ class Layout:
     class_names: tuple[Any, ...] | None
     one_column: bool = False
     multilabel: bool = False
+    weighted: bool | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, predictions: Predictions) -> Layout:
         """Return the layout of some predictions."""
         names = predictions.class_names
         names = None if names is None else tuple(names)
-        return cls(predictions.kind, predictions.n_classes, names, bool(predictions.one_column), predictions.multilabel)
+        weight = predictions.sample_weight
+        weighted = None if weight is not None and np.isin(weight, (0, 1)).all() else weight is not None
+        one_column = bool(predictions.one_column)
+        return cls(predictions.kind, predictions.n_classes, names, one_column, predictions.multilabel, weighted)
+
+    def fits(self, other: Layout) -> bool:
+        """Tell whether rows of this layout can be counted together with those of another."""
+        return self == other and (None in (self.weighted, other.weighted) or self.weighted == other.weighted)
 
     def __str__(self) -> str:
         classes = "" if self.n_classes is None else f" of {self.n_classes} classes"
         names = "" if self.class_names is None else f" ({', '.join(map(str, self.class_names[:10]))})"
         columns = " in one column" * self.one_column + " (multi-label)" * self.multilabel
-        return f"{self.kind}{classes}{names}{columns}"
+        return f"{self.kind}{classes}{names}{columns}{' with weights' * bool(self.weighted)}"
 
 
 @dataclass(frozen=True)
@@ -101,7 +117,7 @@ class Shard:
         except Exception as error:
             raise FileFormatError(f"{self.name} cannot be read: {type(error).__name__}: {error}") from error
         layout = Layout.of(predictions)
-        if self.expected is not None and layout != self.expected[0]:
+        if self.expected is not None and not layout.fits(self.expected[0]):
             raise InputError(
                 f"all shards must be alike, but {self.name} holds {layout}, and {self.expected[1]} {self.expected[0]}."
             )
@@ -167,7 +183,11 @@ class Shards:
                 f"{getattr(load, '__name__', load)} cannot be called with these options: {error}."
             ) from None
         self._stamps = _stamps(self.paths)
-        self._read = partial(load, **options)
+        others = [str(options[word]) for word in _PER_ROW if isinstance(options.get(word), str | Path)]
+        if load is load_predictions and len(self.paths) > 1 and any(is_address(split_address(w)[0]) for w in others):
+            self._read = partial(_load_part, tuple(others), options)
+        else:
+            self._read = partial(load, **options)
         self._functions: tuple[Callable[[Predictions], Predictions], ...] = ()
         self._layout: Layout | None = None
 
@@ -243,6 +263,14 @@ class Shards:
 
     def _shard(self, path: str, expected: tuple[Layout, str] | None = None) -> Shard:
         return Shard(path, self._read, self._functions, expected, self._stamps.get(path))
+
+
+def _load_part(others: tuple[str, ...], options: dict[str, Any], path: str) -> Predictions:
+    """Read one of several files, some of whose arrays may stand in another file, with those of all the others."""
+    how = {word: options[word] for word in ("file_format", "trust_pickle", "sandbox") if word in options}
+    for other in others:
+        check_ids(path, other, **how)
+    return load_predictions(path, **options)
 
 
 def _stamps(paths: Iterable[str]) -> dict[str, Stamp]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import glob
+import itertools
 import os
 import re
 import shutil
@@ -66,6 +67,8 @@ def shard_paths(path: Path) -> list[Path]:
         found = _numbered(path)
     paths = sorted((p for p in found if os.path.isfile(p)), key=natural_order)  # noqa: PTH113 - see _exists
     _check_complete(path, paths)
+    if not glob.has_magic(str(path)):
+        _check_numbers(path, paths)
     return paths
 
 
@@ -103,6 +106,19 @@ def _check_complete(path: Path, paths: list[Path]) -> None:
             raise FileFormatError(
                 f"{path}: only {len(numbers)} of {total} numbered files are there. Fetch the others, or name "
                 "single files."
+            )
+
+
+def _check_numbers(path: Path, paths: list[Path]) -> None:
+    """Raise if files named ``…_part3`` leave a number out, or have one twice; a pattern may."""
+    stem = len(path.name.partition(".")[0])
+    numbers = sorted(int(_NUMBER.findall(found.name[stem:])[0]) for found in paths)
+    for before, after in itertools.pairwise(numbers):
+        if after - before != 1:
+            what = f"{before} stands twice" if after == before else f"{before + 1} is missing"
+            raise FileFormatError(
+                f"{path}: among its numbered files, {paths[0].name} to {paths[-1].name}, the number {what}. Fetch or "
+                "remove files, or name those that are meant by a pattern."
             )
 
 

@@ -38,12 +38,10 @@ class CsvTable(Table):
         self.has_header = data_start > 0
         self._parser = CsvParser(path, self.what, self._dialect, names, data_start)
         self.n_rows = self._index.n_rows - self.has_header
-        if not self.n_rows:
-            raise FileFormatError(f"{path} holds a header, but no rows.")
         self.starts = [max(0, row - self.has_header) for row in self._index.starts]
         self._names = names
         # The first block may be the header alone.
-        self._type_columns(self._index.head[self._index.head[0].rows == self.has_header])
+        self._type_columns(self._index.head[-1 if self._index.head[0].rows == self.has_header else 0])
         self._parser.fast = self._index.n_blocks > 1 and not self._parser.has_decimal_commas and self._has_arrow()
 
     def _has_arrow(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from calkit.containers.sources import ConcatSource
 from calkit.errors import CalibrationWarning, FileFormatError, UsageError
 from calkit.io.address import natural_order
 from calkit.io.formats import format_of_suffix
-from calkit.names import read_name
+from calkit.names import SCORE_ROLES, read_name
 from calkit.printing import printable
 
 __all__ = ["files_of_folder", "join_files"]
@@ -70,13 +70,36 @@ def join_files(path: Path, paths: Sequence[Path], read: Callable[[Path], Contain
     for one, container in containers:
         family = "" if pooled else _family(one)
         families.setdefault(family, []).append(container)
-    fields = []
+    fields: list[tuple[Field, list[Field]]] = []
     for family, parts in families.items():
         prefix = f"{family}/" if len(families) > 1 else ""
         fields += _join(path, parts, None if named else family or path.stem, prefix)
     stack = partial(_stacked, path, next(iter(families.values()))) if len(families) == 1 else None
     named = named or len(families) > 1
-    return Container(path, containers[0][1].format, by_name(path, fields), named=named, stack=stack)
+    fitting = by_name(path, _in_step(path, fields))
+    return Container(path, containers[0][1].format, fitting, named=named, stack=stack)
+
+
+def _in_step(path: Path, fields: Sequence[tuple[Field, list[Field]]]) -> Iterator[Field]:
+    """Yield joined arrays, each with its parts; one of as many rows as another, otherwise divided, cannot be read.
+
+    Its rows would go with others than in the files.
+    """
+    seen: dict[tuple[str, str, int, int], tuple[str, list[int]]] = {}
+    for item, parts in fields:
+        meaning = read_name(item.name)
+        rows = [part.shape[0] for part in parts if part.shape]
+        if item.note or not rows or (meaning is not None and meaning.role == "class_names"):
+            yield item
+            continue
+        place = (item.name.rpartition("/")[0], meaning.split if meaning else "", len(rows), sum(rows))
+        name, first = seen.setdefault(place, (item.name, rows))
+        if rows == first:
+            yield item
+            continue
+        number = next(number for number, (mine, other) in enumerate(zip(rows, first, strict=True)) if mine != other)
+        what = f"{rows[number]} rows in file {number + 1} of {len(rows)}, in which {name!r} has {first[number]}"
+        yield unreadable(path, item.name, item.shape, what, "Write the rows of both in the same files.")
 
 
 def _stacked(path: Path, parts: Sequence[Container], names: Sequence[str]) -> Field:
@@ -94,42 +117,66 @@ def _family(path: Path) -> str:
     return _SERIAL.sub("", stem)
 
 
-def _join(path: Path, parts: Sequence[Container], name: str | None, prefix: str) -> list[Field]:
-    """Return the arrays of one family of files; ``name`` is that of the only array where the files name none."""
+def _join(path: Path, parts: Sequence[Container], name: str | None, prefix: str) -> Iterator[tuple[Field, list[Field]]]:
+    """Yield the arrays of one family of files with their parts; ``name`` is that of the only array without one."""
     if name is not None:
         items = [next(iter(part.fields.values())) for part in parts]
-        return [_concatenated(path, name, items, parts)]
-    names = dict.fromkeys(key for part in parts for key in part.fields)
-    joined = []
-    for key in names:
+        yield _concatenated(path, name, items, parts), items
+        return
+    _check_scores(path, parts)
+    for key in dict.fromkeys(key for part in parts for key in part.fields):
         missing = next((part for part in parts if key not in part.fields), None)
         if missing is not None:
             what = f"rows for some of the files only ({missing.path.name} has none)"
-            joined.append(unreadable(path, prefix + key, (), what, "Name the files that belong together."))
+            yield unreadable(path, prefix + key, (), what, "Name the files that belong together."), []
         else:
-            joined.append(_concatenated(path, prefix + key, [part.fields[key] for part in parts], parts))
-    return joined
+            items = [part.fields[key] for part in parts]
+            yield _concatenated(path, prefix + key, items, parts), items
+
+
+def _check_scores(path: Path, parts: Sequence[Container]) -> None:
+    """Refuse files of which each calls its scores something else: none of the names would read them all."""
+    held = [{key for key in part.fields if (m := read_name(key)) and m.role in SCORE_ROLES} for part in parts]
+    other = next((index for index, names in enumerate(held) if names and held[0] and not names & held[0]), None)
+    if other is not None and {_split(name) for name in held[0]} & {_split(name) for name in held[other]}:
+        first, second = (", ".join(map(repr, sorted(held[index]))) for index in (0, other))
+        raise FileFormatError(
+            f"{path}: the scores are {first} in {parts[0].path.name} and {second} in {parts[other].path.name}, so "
+            "these are no parts of one array. Name the files that belong together."
+        )
+
+
+def _split(name: str) -> str | None:
+    meaning = read_name(name)
+    return meaning.split if meaning else None
 
 
 def _concatenated(path: Path, name: str, items: Sequence[Field], parts: Sequence[Container]) -> Field:
-    first = items[0]
     meaning = read_name(name)
+    # Parts without rows tell no type.
+    first = next((item for item in items if item.shape and item.shape[0]), items[0])
     if len(items) == 1 or not first.shape:
         return first.renamed(name)
     for item, part in zip(items, parts, strict=True):
         if item.shape[1:] != first.shape[1:] or item.columns != first.columns or not item.shape:
-            what = f"other columns in {part.path.name} ({item}) than in {parts[0].path.name} ({first})"
+            of_first = parts[items.index(first)].path.name
+            what = f"other columns in {part.path.name} ({_columns(item)}) than in {of_first} ({_columns(first)})"
             return unreadable(path, name, (), what, "Name the files that belong together.")
     if meaning is not None and meaning.role == "class_names":
         return Field(name, first.shape, first.dtype, partial(_same, path, name, items), first.columns)
     shape = (sum(item.shape[0] for item in items), *first.shape[1:])
-    kinds = {item.dtype.kind for item in items}
-    if not kinds <= set("biuf"):
-        return Field(name, shape, first.dtype, partial(_read_all, path, name, items), (), first.note)
-    dtype = np.result_type(*(item.dtype for item in items))
+    full = [item for item in items if item.shape[0]] or [first]
+    if not {item.dtype.kind for item in full} <= set("biuf"):
+        return Field(name, shape, first.dtype, partial(_read_all, path, name, full), (), first.note)
+    dtype = np.result_type(*(item.dtype for item in full))
     pieces = [(item.shape[0], item.load) for item in items]
     load = partial(ConcatSource, shape, dtype, pieces, first.itemsize)
     return Field(name, shape, dtype, load, first.columns, first.note, first.itemsize, first.members)
+
+
+def _columns(item: Field) -> str:
+    """Return the classes of a matrix, where it names them, or else its shape and type."""
+    return ", ".join(map(printable, item.columns[:10])) or str(item)
 
 
 def _same(path: Path, name: str, items: Sequence[Field]) -> NDArray[Any]:

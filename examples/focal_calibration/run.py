@@ -65,9 +65,9 @@ def recipe_of(cell: Cell, grid: dict[str, Any], data: Path) -> Recipe:
 
 
 @cache
-def data_of(dataset: str, folder: Path) -> DataSet:
+def data_of(dataset: str, folder: Path, split_seed: int) -> DataSet:
     """Return a data set, read once."""
-    return get_dataset(dataset, folder=folder)
+    return get_dataset(dataset, folder=folder, split_seed=split_seed)
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def train_cell(cell: Cell, grid: dict[str, Any], data: Path, work: Path, device:
         callbacks.append(GradientNorms(counted))
     return train(
         recipe,
-        data_of(recipe.dataset, data / chosen["folder"]),
+        data_of(recipe.dataset, data / chosen["folder"], recipe.split_seed),
         out=work / cell.name,
         resume=True,
         device=device,

@@ -339,7 +339,7 @@ class TestPage:
 
     def test_every_cell_is_what_evaluate_says(self, runs, page):
         """The table of one run, and the same numbers in the table that compares both."""
-        tables = re.findall(r"<table>(.*?)</table>", page, re.S)
+        tables = re.findall(r'<table(?: class="wide")?>(.*?)</table>', page, re.S)
         compared = [rows_of(body) for body in re.findall(r"<tbody>(.*?)</tbody>", tables[0], re.S)]
         for run, group in zip(runs, compared, strict=True):
             validation, test = (calkit.load_predictions(run, split=split) for split in ("validation", "test"))

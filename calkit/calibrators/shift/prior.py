@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula, with_bias
-from calkit.calibrators.inputs import softmax
+from calkit.calibrators.inputs import as_logits, softmax
 from calkit.calibrators.parametric.objective import can_be_kept
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import UsageError
@@ -166,7 +166,8 @@ class _Kept:
         """Return those of data of kind "logits"."""
         assert isinstance(data, Predictions)  # noqa: S101 - others are not kept
         weight = np.ones(data.n_samples) if data.sample_weight is None else data.sample_weight
-        return cls(np.asarray(softmax(np.asarray(data.scores, dtype=np.float64)), dtype=np.float64), weight)
+        logits = as_logits(np.asarray(data.scores, dtype=np.float64))
+        return cls(np.asarray(softmax(logits), dtype=np.float64), weight)
 
     def shares(self, log_ratio: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Return what :class:`_Shares` adds up; None where the sum of a row is too small to divide by."""

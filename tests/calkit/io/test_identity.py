@@ -96,7 +96,8 @@ def test_write_and_read_is_an_identity_or_refused(suffix, p, tmp_path_factory):
         return
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = load_predictions(path, labelled=p.y_true is not None)
+        # Of text the type is not known.
+        found = load_predictions(path, labelled=p.y_true is not None, dtype=p.scores.dtype.name)
     same(found, p)
 
 
