@@ -14,8 +14,12 @@ __all__ = ["Registry", "unknown_name"]
 T = TypeVar("T")
 
 
-def unknown_name(what: str, name: str, known: Iterable[str], *, of: object = "") -> NotFoundError:
-    """Build the error for an unknown name, with the nearest known one and the whole list.
+# Of a list that is to be had elsewhere, an error shows the first names.
+_SHOWN = 8
+
+
+def unknown_name(what: str, name: str, known: Iterable[str], *, of: object = "", listed_by: str = "") -> NotFoundError:
+    """Build the error for an unknown name, with the nearest known one and the list.
 
     Parameters
     ----------
@@ -27,6 +31,8 @@ def unknown_name(what: str, name: str, known: Iterable[str], *, of: object = "")
         The names that exist.
     of : object, optional
         To what they belong: the path of a file, say.
+    listed_by : str, optional
+        What lists the names: ``"'calkit metrics'"``. A long list is then cut short, with a pointer to it.
 
     Returns
     -------
@@ -37,9 +43,11 @@ def unknown_name(what: str, name: str, known: Iterable[str], *, of: object = "")
     lowered = {k.lower(): k for k in known}
     near = difflib.get_close_matches(name.lower(), lowered, n=1)
     hint = f" Did you mean {lowered[near[0]]!r}?" if near else ""
-    listing = ", ".join(known) if known else "none"
+    cut = bool(listed_by) and len(known) > _SHOWN
+    listing = ", ".join(known[:_SHOWN] if cut else known) if known else "none"
+    rest = f", …; {listed_by} lists all {len(known)}" if cut else ""
     owner = f" of {of}" if str(of) else ""
-    return NotFoundError(f"unknown {what} {name!r}{owner}.{hint} Known: {listing}.")
+    return NotFoundError(f"unknown {what} {name!r}{owner}.{hint} Known: {listing}{rest}.")
 
 
 class Registry(Generic[T]):
@@ -52,6 +60,8 @@ class Registry(Generic[T]):
     entry_points : str, optional
         Group of entry points by which other packages add to it: each names a module whose import registers. They are
         loaded when a name is not found, or the registry is listed to its end.
+    listed_by : str, optional
+        What lists the names, for error messages, which then show the first ones only.
 
     Warns
     -----
@@ -71,8 +81,9 @@ class Registry(Generic[T]):
     calkit.errors.NotFoundError: unknown colour 'rde'. Did you mean 'red'? Known: red.
     """
 
-    def __init__(self, what: str, *, entry_points: str | None = None) -> None:
+    def __init__(self, what: str, *, entry_points: str | None = None, listed_by: str = "") -> None:
         self.what = what
+        self._listed_by = listed_by
         self._group = entry_points
         self._items: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
@@ -105,7 +116,7 @@ class Registry(Generic[T]):
             If nothing is registered under ``name``.
         """
         if name not in self:
-            raise unknown_name(self.what, name, self._items)
+            raise unknown_name(self.what, name, self._items, listed_by=self._listed_by)
         return self._find(name) or name
 
     def _find(self, name: object) -> str | None:

@@ -56,11 +56,14 @@ def test_every_expression_is_an_input_or_known():
 def test_table_files_and_gate(tmp_path):
     (tmp_path / "my logits.npz").write_bytes(digits_path().read_bytes())
     (tmp_path / "logits.npz").write_bytes(digits_path().read_bytes())
-    done = run_step(tmp_path, files="logits.npz", options="--split test", **{"fail-if": "accuracy<10%\n"})
+    (tmp_path / "other.npz").write_bytes(digits_path().read_bytes())
+    # Files and options may stand on several lines.
+    several = {"files": "logits.npz\nother.npz\n", "options": "--split\ntest"}
+    done = run_step(tmp_path, **several, **{"fail-if": "accuracy<10%\n"})
     assert done.returncode == 0, done.stderr
     assert "| logits.npz" in (tmp_path / "summary").read_text()
     path = (tmp_path / "output").read_text().strip().removeprefix("json=")
-    assert json.loads(Path(path).read_text())[0]["n_samples"] == 899
+    assert [found["n_samples"] for found in json.loads(Path(path).read_text())] == [899, 899]
     assert (tmp_path / "temp" / "calkit" / "reliability.png").stat().st_size > 1000
     done = run_step(tmp_path, files="logits.npz", options="--split test", **{"fail-if": "ece>5%\naccuracy<10%"})
     assert done.returncode == 3

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The step 'Evaluate' of action.yml: a table for the summary of the run, values as JSON, a diagram, and the gate.
-set -euo pipefail
+set -eo pipefail # not -u: bash 3.2, as macOS has it, takes empty arrays for unset
 set -f # patterns are expanded by calkit
 
 out="$RUNNER_TEMP/calkit"
 mkdir -p "$out"
-read -r -a files <<<"$CALKIT_FILES"
-read -r -a options <<<"$CALKIT_OPTIONS"
+# Blanks and line ends separate alike; 'read' returns 1 at the end of the text.
+read -r -d '' -a files <<<"$CALKIT_FILES" || true
+read -r -d '' -a options <<<"$CALKIT_OPTIONS" || true
 if [ -n "$CALKIT_METRICS" ]; then options+=(--metrics "$CALKIT_METRICS"); fi
 gates=()
 while IFS= read -r line; do
@@ -24,5 +25,10 @@ calkit plot "${files[@]}" -o "$out/reliability.png" >/dev/null || echo "::warnin
 # Last, so that the table and the files are there when it fails.
 code=0
 calkit evaluate "${files[@]}" "${options[@]}" "${gates[@]}" >/dev/null 2>"$out/gate.txt" || code=$?
-while IFS= read -r line; do echo "::error::$line"; done <"$out/gate.txt"
+while IFS= read -r line; do
+  case "$line" in
+    "calkit: warning:"*) echo "::warning::$line" ;;
+    *) echo "::error::$line" ;;
+  esac
+done <"$out/gate.txt"
 exit "$code"

@@ -17,6 +17,7 @@ from calkit.cli.outputs import announce, check_output
 from calkit.cli.pictures import as_size, check_picture, picture_style, save_picture
 from calkit.cli.progress import computing, shown
 from calkit.errors import UsageError
+from calkit.registry import unknown_name
 from calkit.specs import call_with_spec, parse_spec
 from calkit.stats.rows import CLASS_COLUMNS
 from calkit.stats.targets import get_view
@@ -136,9 +137,7 @@ def command(
     with picture_style(dark=dark):
         if history:
             _refuse("--history", **counting, **drawing)
-            figure = _history(files, fit, panels, part, title)
-            if size:
-                figure.set_size_inches(size)
+            figure = _history(files, fit, panels, part, title, size)
         elif panels is not None:
             raise UsageError("--panels belongs to --history; add it, or leave --panels out.")
         elif _is_other(what):
@@ -201,10 +200,12 @@ def _displays(
     counting: dict[str, Any],
     drawing: dict[str, Any],
 ) -> Figure:
-    from calkit.plotting import PLOTS
+    from calkit.plotting import PLOTS, available_other_plots, available_plots
     from calkit.plotting.style import as_text
 
     spec = parse_spec(what)
+    if spec.name not in PLOTS:
+        raise unknown_name("plot", spec.name, [*available_plots(), *available_other_plots()])
     kind = PLOTS[spec.name]
     if not files:
         raise UsageError(f"--what {spec.name} is drawn of predictions: name at least one FILE.")
@@ -251,7 +252,14 @@ def _distinct(name: str, taken: Container[str]) -> str:
     return next(each for each in names if each not in taken)
 
 
-def _history(runs: tuple[str, ...], fit: FitOptions, panels: str | None, part: str, title: str | None) -> Figure:
+def _history(
+    runs: tuple[str, ...],
+    fit: FitOptions,
+    panels: str | None,
+    part: str,
+    title: str | None,
+    size: tuple[float, float] | None,
+) -> Figure:
     from calkit.plotting import HistoryDisplay, plot_history
 
     if fit.methods or fit.calibrators:
@@ -261,4 +269,4 @@ def _history(runs: tuple[str, ...], fit: FitOptions, panels: str | None, part: s
     display = HistoryDisplay.from_runs(runs, part=part)
     title = title or (next(iter(display.histories)) if len(runs) == 1 else None)
     names = None if panels is None else [name.strip() for name in panels.split(",")]
-    return plot_history(display, panels=names, title=title)
+    return plot_history(display, panels=names, title=title, size=size)

@@ -144,7 +144,7 @@ class MetricDefinition:
 
 
 #: The definitions of metrics by name; each is called with a metric's parameters and returns a :class:`Metric`.
-METRICS: Registry[MetricDefinition] = Registry("metric", entry_points="calkit.metrics")
+METRICS: Registry[MetricDefinition] = Registry("metric", entry_points="calkit.metrics", listed_by="'calkit metrics'")
 
 
 def _definition_of(name: str) -> MetricDefinition:

@@ -162,7 +162,7 @@ class ConfidenceDisplay(FromEvaluation, PredictionsDisplay):
         lower, upper = self.bins.edges
         edges = np.append(lower, upper[-1])
         right, wrong = self.bins.correct, self.bins.weight - self.bins.correct
-        for_right = {"color": _RIGHT, "fill": True, "alpha": 0.45, **(curve_kwargs or {})}
+        for_right = {"color": _RIGHT, "fill": True, "alpha": 0.8, **(curve_kwargs or {})}
         for_wrong = {"color": _WRONG, "linewidth": 1.8, **(curve_kwargs or {})}
         self.right_ = self._outline(ax, right, edges, self.words[0], **for_right)
         self.wrong_ = self._outline(ax, wrong, edges, self.words[1], **for_wrong)

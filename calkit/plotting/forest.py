@@ -224,4 +224,6 @@ class ForestDisplay(Showing, Tabular):
         ax.set_title(metric.heading)
         better = "more is" if metric.higher_is_better else "less is"
         ax.set_xlabel(f"{'neither end is' if metric.is_descriptive else better} better", fontsize="small")
+        # Long numbers stay apart.
+        ax.locator_params(axis="x", nbins=5)
         ax.grid(axis="x", alpha=0.25)

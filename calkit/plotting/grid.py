@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from calkit.errors import InputError
@@ -30,7 +30,12 @@ def n_columns_for(n: int, size: tuple[float, float] | None = None) -> int:
 
 
 def panels(
-    n: int, cell: tuple[float, float], *, size: tuple[float, float] | None = None, n_columns: int | None = None
+    n: int,
+    cell: tuple[float, float],
+    *,
+    size: tuple[float, float] | None = None,
+    n_columns: int | None = None,
+    new_figure: Callable[..., Any] | None = None,
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure of n Axes in rows, and these.
 
@@ -43,13 +48,15 @@ def panels(
         Width and height of the figure instead.
     n_columns : int, optional
         Number of Axes in a row.
+    new_figure : callable, optional
+        What makes the figure; by default one that pyplot does not know.
     """
     from matplotlib.figure import Figure
 
     columns = min(n, n_columns or n_columns_for(n, size))
     rows = math.ceil(n / columns)
     _check_room(size, columns, rows, _LOWEST)
-    figure = Figure(figsize=size or (cell[0] * columns, cell[1] * rows), layout="constrained")
+    figure = (new_figure or Figure)(figsize=size or (cell[0] * columns, cell[1] * rows), layout="constrained")
     return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
 
 

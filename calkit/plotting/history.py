@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
+from calkit.plotting.grid import n_columns_for
+from calkit.plotting.grid import panels as grid_of_panels
 from calkit.plotting.panels import COMPARISON, ONE_RUN, Curve, Panel, get_panel
 from calkit.plotting.run_records import Run, columns_of, flat, named_apart, number_of, opened
 from calkit.plotting.showing import Showing
@@ -32,6 +34,8 @@ _GROUPS = {
     "adaptive gap": ("#66663d", "v"),
 }
 _SIZES = {"linewidth": 1.5, "markersize": 4.0, "markeredgewidth": 0.0}
+# Letters of a legend that have room in an inch.
+_LETTERS = 8.3
 # The most markers on a line.
 _MARKERS = 12
 
@@ -245,7 +249,8 @@ class HistoryDisplay(Showing, Tabular):
         self.axes_, self.figure_ = axes[: len(chosen)], axes[0].figure
         if legend and outside and len(self.histories) > 1:
             handles, labels = self._runs(colours)
-            columns = max(1, min(len(labels), 110 // max(8 + len(label) for label in labels)))
+            room = int(self.figure_.bbox.width / self.figure_.dpi * _LETTERS)
+            columns = max(1, min(len(labels), room // max(8 + len(label) for label in labels)))
             self.figure_.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
 
     def _chosen(self, panels: Sequence[str] | str | None) -> list[str]:
@@ -355,7 +360,11 @@ class HistoryDisplay(Showing, Tabular):
 
 
 def plot_history(
-    display: HistoryDisplay, *, panels: Sequence[str] | str | None = None, title: str | None = None
+    display: HistoryDisplay,
+    *,
+    panels: Sequence[str] | str | None = None,
+    title: str | None = None,
+    size: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw the panels of a history on a figure of their own.
 
@@ -366,6 +375,8 @@ def plot_history(
         As for :meth:`HistoryDisplay.plot`.
     title : str, optional
         Title of the figure.
+    size : tuple of float, optional
+        Width and height of the figure in inches; as many panels stand in a row as fit the width.
 
     Returns
     -------
@@ -383,19 +394,18 @@ def plot_history(
     from matplotlib.figure import Figure
 
     chosen = [get_panel(name) for name in display._chosen(panels)]
-    display._plot(_panel_axes(Figure, len(chosen)), chosen, COLOURS, legend=True, outside=True)
+    display._plot(_panel_axes(Figure, len(chosen), size), chosen, COLOURS, legend=True, outside=True)
     figure: Any = display.figure_
     if title:
         figure.suptitle(as_text(title))
     return figure
 
 
-def _panel_axes(new_figure: Callable[..., Figure], n: int) -> list[Axes]:
+def _panel_axes(new_figure: Callable[..., Figure], n: int, size: tuple[float, float] | None = None) -> list[Axes]:
     """Return n axes of a new figure, side by side in rows; places left over stay empty."""
-    columns = min(n, 2 if n in (2, 4) else 3)
-    rows = math.ceil(n / columns)
-    figure = new_figure(figsize=(4.4 * columns, 3.3 * rows), layout="constrained")
-    return [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
+    most = 2 if n in (2, 4) else 3
+    columns = most if size is None else min(most, n_columns_for(n, size))
+    return grid_of_panels(n, (4.4, 3.3), size=size, n_columns=columns, new_figure=new_figure)[1]
 
 
 def _key(label: str, style: Mapping[str, Any]) -> tuple[str, str, str, bool]:

@@ -25,6 +25,8 @@ _PAGE_COLOURS = {
     _SOFT: "var(--soft)",
     "#ffffff": "var(--paper)",
     "#404040": "var(--soft)",
+    # Of reference lines, and of the small ticks of logarithmic axes.
+    "#000000": "var(--ink)",
 }
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")

@@ -72,6 +72,17 @@ def test_registry():
         registry["zzz"]
 
 
+def test_a_long_list_is_cut_where_something_lists_the_names():
+    registry = Registry("fruit", listed_by="'basket'")
+    for i in range(8):
+        registry.register(f"apple{i}")(i)
+    with pytest.raises(NotFoundError, match=r"apple6, apple7\.$"):
+        registry["zzz"]
+    registry.register("pear")(8)
+    with pytest.raises(NotFoundError, match=r"Did you mean 'pear'\? Known: .*apple7, …; 'basket' lists all 9\.$"):
+        registry["paer"]
+
+
 class TestAtomicWrite:
     def test_rights_are_those_of_any_new_file(self, tmp_path):
         with atomic_write(tmp_path / "a.txt") as temporary:

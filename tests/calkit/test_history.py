@@ -258,3 +258,18 @@ class TestCommand:
         assert code == 1
         assert "history.jsonl, line 2, is damaged" in err
         assert not (tmp_path / "x.png").exists()
+
+
+def test_a_size_sets_the_columns_and_the_legend_stays_inside():
+    runs = {"cifar10 small-resnet cross-entropy": records(), "cifar10 small-resnet focal loss": records()}
+    display = HistoryDisplay(runs)
+    assert plot_history(display, panels=["nll", "test.error"]).axes[1].get_subplotspec().colspan.start == 1
+    figure = plot_history(display, panels=["nll", "test.error"], size=(3.4, 5))
+    assert figure.get_size_inches().tolist() == [3.4, 5]
+    assert [ax.get_subplotspec().colspan.start for ax in figure.axes] == [0, 0]
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1
+    with pytest.raises(InputError, match=r"3\.4 by 2 inches are too few for 2 rows of 1 panel"):
+        plot_history(display, panels=["nll", "test.error"], size=(3.4, 2))

@@ -1,6 +1,7 @@
 """Pictures of models in two metrics, of formulas and of training runs."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from calkit.datasets import load_digits_logits
 from calkit.errors import InputError, NotFoundError, UsageError
 from calkit.plotting import (
     OTHER_PLOTS,
+    ConfidenceDisplay,
     FocalMinimiserDisplay,
     ForestDisplay,
     GradientNormsDisplay,
     GradientRatioDisplay,
     ScatterDisplay,
     available_other_plots,
+    available_plots,
 )
 from calkit.theory import focal_posterior
 
@@ -133,3 +136,42 @@ def test_names_of_a_forest_stand_once_a_row(no_pyplot_windows):
     evaluation = calkit.evaluate(load_digits_logits("test"), ["ece", "nll"])
     figure = ForestDisplay.from_evaluations({"digits": evaluation}).figure_of()
     assert [ax.yaxis.get_tick_params()["labelleft"] for ax in figure.axes] == [True, False]
+
+
+def test_an_unknown_plot_lists_all_that_the_command_draws(calkit_cli, tmp_path):
+    code, _, err = calkit_cli("plot", "a.npz", "--what", "gradient-norm", "-o", str(tmp_path / "no.png"))
+    assert code == 2
+    assert "Did you mean 'gradient-norms'?" in err
+    assert all(name in err for name in [*available_plots(), *available_other_plots()])
+
+
+def test_long_numbers_of_a_forest_stay_apart():
+    test = load_digits_logits("test")
+    found = calkit.compare(
+        {"a": test, "b": test.replace(scores=test.scores * np.float32(0.97))}, ["brier", "nll", "ece"]
+    )
+    figure = ForestDisplay.from_comparison(found).figure_of()
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        low, high = ax.get_xlim()
+        boxes = [
+            label.get_window_extent()
+            for place, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+            if low <= place <= high
+        ]
+        assert len(boxes) >= 2
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_both_outlines_of_confidences_stand_out_from_light_and_dark():
+    def luminance(colour):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    display = ConfidenceDisplay.from_predictions(load_digits_logits("test"))
+    red, green, blue, alpha = display.right_.get_facecolor()
+    for ground in (0.0, 1.0):
+        seen = [alpha * c + (1 - alpha) * ground for c in (red, green, blue)]
+        low, high = sorted([luminance(seen), ground])
+        # Web Content Accessibility Guidelines 2.1, 1.4.11: 3 to 1 for graphics.
+        assert (high + 0.05) / (low + 0.05) >= 3

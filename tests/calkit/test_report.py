@@ -617,3 +617,12 @@ def test_every_metric_is_explained():
     assert all(len(text) > 20 for _, text in notes(infos))
     assert len(notes(infos)) == len(infos)
     assert set(METRIC_NOTES) <= set(calkit.metrics.available_metrics())
+
+
+def test_pictures_of_the_page_have_no_black_of_their_own():
+    page = render_report(make_report([digits_path()], n_resamples=50))
+    pictures = re.findall(r"<svg .*?</svg>", page, flags=re.DOTALL)
+    assert pictures
+    # Black lines would vanish on the dark page.
+    assert not any("#000000" in picture for picture in pictures)
+    assert any("stroke: var(--ink); stroke-opacity: 0.75" in picture for picture in pictures)

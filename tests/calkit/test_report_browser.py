@@ -120,3 +120,13 @@ def test_folded_tables_open_for_print(browser):
       return [open, [...document.querySelectorAll("details")].some((item) => item.open)];
     """
     assert browser.execute_script(script) == [True, False]
+
+
+def test_hidden_columns_are_hinted_at_on_a_phone(browser):
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    tables = browser.find_elements("css selector", "div.scroll")
+    assert tables
+    # The shade at an edge stays while the layers that cover it travel with the columns.
+    style = browser.execute_script("return getComputedStyle(arguments[0]).backgroundAttachment", tables[0])
+    assert style == "local, local, scroll, scroll"
