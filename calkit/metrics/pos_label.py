@@ -72,6 +72,13 @@ def _outcomes(y_true: Any, label: Any, ignored: Any, given: dict[str, Any]) -> t
             f"y_true: the label of row {missing.argmax()} is missing. Remove the row, or leave such rows out with "
             "ignore_label=float('nan')."
         )
+    parts = ~missing & ~left_out & (y != np.floor(y)) if y.dtype.kind == "f" else missing
+    if parts.any():
+        row = parts.argmax()
+        raise InputError(
+            f"y_true: the label of row {row} is {y[row]}, which is no whole number. Give one label for each row: with "
+            "shares of votes pos_label has no meaning."
+        )
     if not hit.any():
         raise InputError(f"pos_label={label!r} is none of the labels in y_true.")
     outcome = hit.astype(np.int8)

@@ -113,6 +113,12 @@ def test_a_missing_label_is_no_other_label(missing):
     assert calkit.ece(labels, scores, pos_label=1, ignore_label=np.nan) == calkit.ece(Y == "yes", P)
 
 
+def test_a_share_is_no_label():
+    with pytest.raises(InputError, match="row 1 is 0.3, which is no whole number"):
+        calkit.ece([1.0, 0.3, 0.0], P[:3], pos_label=1)
+    assert calkit.ece([1.0, -0.5, 2.0], P[:3], pos_label=1, ignore_label=-0.5) == calkit.ece([1, 0], P[[0, 2]])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
