@@ -2,7 +2,8 @@
 
 The grammar is ``name[:argument,argument,…][@number,number,…]``, an argument being either a bare
 value or ``key=value``. A value may itself be a spec (``temperature:objective=ece:n_bins=25``);
-if it holds commas it stands in parentheses (``objective=(ece:n_bins=25,binning=quantile)``).
+if it holds commas it stands in parentheses (``objective=(ece:n_bins=25,binning=quantile)``). What
+stands in parentheses is text, and so are digits after a leading 0 (``positive:class=01``).
 In a list of specs, separated by commas, a piece that reads ``key=value`` continues the spec before it.
 """
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 _WORDS: dict[str, Value] = {"true": True, "false": False, "none": None}
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)")
+# Names of classes, not numbers.
+_PADDED = re.compile(r"[+-]?0\d+")
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ def _value(piece: str, text: str) -> Value:
         return piece[1:-1]
     if piece.lower() in _WORDS:
         return _WORDS[piece.lower()]
-    for kind in (int, float):
+    for kind in () if _PADDED.fullmatch(piece) else (int, float):
         try:
             return kind(piece)
         except ValueError:
@@ -181,4 +184,11 @@ def _format_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     text = str(value)
-    return f"({text})" if "," in text or "@" in text else text
+    changed = isinstance(value, str) and not _is_plain(value)
+    return f"({text})" if "," in text or "@" in text or changed else text
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether text comes back from parsing as it is: 7 does, 1e3 is a number that is written 1000."""
+    parsed = _value(text, text) if text.strip() else text
+    return (parsed if isinstance(parsed, str) else _format_value(parsed)) == text

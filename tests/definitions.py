@@ -75,6 +75,11 @@ def pairs_of_bin(rows):
     return top / fsum(v * w for (_, _, v), (_, _, w) in pairs) if pairs else 0.0
 
 
+def pairs_by_rows(rows):
+    """The same sum of products over the square of the weight, as the published code of T-Cal has it."""
+    return fsum(v * w * (p - y) * (q - z) for (p, y, v), (q, z, w) in itertools.permutations(rows, 2)) / mass(rows) ** 2
+
+
 def resolution(rows):
     return over_bins(lambda each: (rate(each) - rate(rows)) ** 2)(rows)
 
@@ -199,6 +204,30 @@ def excess_risk_area(rows):
     return risk_area(rows) - fsum((j - (n - wrong)) / j for j in range(n - wrong + 1, n + 1)) / n
 
 
+def less_bias_of_redraws(rows):
+    """2 ECE less the mean ECE of bins whose rates are redrawn, E|N(g, s²)|, s² = r (1 - r) Σw² / (Σw)²."""
+    total = []
+    for each in table(rows, uniform_bins(rows)):
+        g, r = gap(each), rate(each)
+        s = math.sqrt(r * (1 - r) * fsum(w * w for _, _, w in each)) / mass(each)
+        redrawn = (
+            s * math.sqrt(2 / math.pi) * math.exp(-g * g / (2 * s * s)) + g * math.erf(g / s / math.sqrt(2))
+            if s
+            else abs(g)
+        )
+        total.append(mass(each) * (2 * abs(g) - redrawn))
+    return fsum(total) / mass(rows)
+
+
+def share_above(rows, threshold=0.99):
+    return mean(rows, lambda p, y: p >= threshold)
+
+
+def rate_above(rows, threshold=0.99):
+    sure = [row for row in rows if row[0] >= threshold]
+    return rate(sure) if sure else math.nan
+
+
 def cost(rows, fp=1, fn=4):
     return mean(rows, lambda p, y: fp * (1 - y) if p >= fp / (fp + fn) else fn * y)
 
@@ -214,6 +243,9 @@ DEFINITIONS = {
     "over-confidence": over_bins(lambda rows: max(gap(rows), 0)),
     "under-confidence": over_bins(lambda rows: max(-gap(rows), 0)),
     "l2-debiased": over_bins(pairs_of_bin),
+    "l2-debiased:convention=t-cal": over_bins(pairs_by_rows),
+    "l1-debiased": less_bias_of_redraws,
+    "rmsce": lambda rows: math.sqrt(over_bins(lambda each: gap(each) ** 2)(rows)),
     "murphy-rel": over_bins(lambda rows: gap(rows) ** 2),
     "murphy-res": resolution,
     "murphy-unc": lambda rows: rate(rows) * (1 - rate(rows)),
@@ -235,6 +267,74 @@ DEFINITIONS = {
     "corp-dsc": isotonic(lambda score, fitted, constant: constant - fitted),
     "corp-unc": isotonic(lambda score, fitted, constant: constant),
     "refinement": isotonic(lambda score, fitted, constant: fitted),
+    "s99": share_above,
+    "s99_accuracy": rate_above,
+    "s99_accuracy:threshold=0.4": lambda rows: rate_above(rows, 0.4),
+    "s99:threshold=0.4": lambda rows: share_above(rows, 0.4),
     "aurc": risk_area,
     "e-aurc": excess_risk_area,
+}
+
+
+def by_outcome(value):
+    """The mean of a value of (probabilities, label), and those over the right and the wrong answers."""
+
+    def right(p, y):
+        return reference.first_of_largest(p) == y
+
+    def over(kept):
+        def found(rows):
+            chosen = [(value(p, y), w) for p, y, w in rows if kept(p, y)]
+            return fsum(v * w for v, w in chosen) / fsum(w for _, w in chosen) if chosen else math.nan
+
+        return found
+
+    return over(lambda p, y: True), over(right), over(lambda p, y: not right(p, y))
+
+
+def squared_distance(p, y):
+    return fsum((q - (j == y)) ** 2 for j, q in enumerate(p))
+
+
+def skill(score):
+    """One less the ratio of the score and that of the forecast of the classes' own shares."""
+
+    def found(rows):
+        total = fsum(w for _, _, w in rows)
+        shares = [fsum(w for _, y, w in rows if y == j) / total for j in range(len(rows[0][0]))]
+        return 1 - score(rows) / score([(shares, y, w) for _, y, w in rows])
+
+    return found
+
+
+def top_label_errors(rows):
+    """The ECE of the rows of each predicted class, weighted by how much they are."""
+    total = []
+    for j in range(len(rows[0][0])):
+        chosen = [(p[j], float(y == j), w) for p, y, w in rows if reference.first_of_largest(p) == j]
+        total += [mass(each) * abs(gap(each)) for each in table(chosen, uniform_bins(chosen))]
+    return fsum(total) / fsum(w for _, _, w in rows)
+
+
+_OF_ROWS = {
+    "nll": lambda p, y: -math.log(p[y]),
+    "entropy": lambda p, y: -fsum(q * math.log(q) for q in p if q > 0),
+    "confidence": lambda p, y: max(p),
+    "p_true": lambda p, y: p[y],
+}
+
+#: Metrics of (probabilities, label, weight) rows.
+ROW_DEFINITIONS = {
+    **{
+        name + ending: found
+        for name, value in _OF_ROWS.items()
+        for ending, found in zip(("", "_correct", "_misclassified"), by_outcome(value), strict=True)
+    },
+    "brier": by_outcome(squared_distance)[0],
+    "accuracy": by_outcome(lambda p, y: reference.first_of_largest(p) == y)[0],
+    "error": by_outcome(lambda p, y: reference.first_of_largest(p) != y)[0],
+    "top-k:k=2": by_outcome(lambda p, y: y in sorted(range(len(p)), key=lambda j: (-p[j], j))[:2])[0],
+    "d2-brier": skill(by_outcome(squared_distance)[0]),
+    "d2-nll": skill(by_outcome(_OF_ROWS["nll"])[0]),
+    "tl-ece": top_label_errors,
 }

@@ -227,7 +227,9 @@ def _read(path: Path) -> Any:
     except RecursionError:
         raise FileFormatError(f"{path} is not a calibrator: its brackets are nested too deeply.") from None
     except ValueError as error:
-        raise FileFormatError(f"{path} is not a calibrator: it is not JSON ({error}).") from None
+        raise FileFormatError(
+            f"{path} is not a calibrator: it is not JSON ({error}); copy the whole file, or fit it again."
+        ) from None
 
 
 def _beside(path: str | Path) -> Path:

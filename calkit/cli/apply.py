@@ -49,7 +49,12 @@ def command(
 
     check_output(output, [calibrator, file, *source.files()])
     fitted = load_calibrator(calibrator)
-    predictions = source.load_preferred(file, "test", columns=as_columns(columns), labelled=False)
-    save_predictions(fitted.apply(predictions, kind=written), output)
+    chosen = as_columns(columns)
+    read = chosen if isinstance(chosen, str) else [*chosen, *fitted.needs_columns]
+    predictions = source.load_preferred(file, "test", columns=read, labelled=False)
+    calibrated = fitted.apply(predictions, kind=written)
+    if chosen != "all":
+        calibrated = calibrated.replace(columns={name: calibrated.columns[name] for name in chosen})
+    save_predictions(calibrated, output)
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
     announce(f"wrote {predictions.n_samples:,} calibrated rows of {file}{split} as {written} to {output}", output)

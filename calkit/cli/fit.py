@@ -56,7 +56,7 @@ def command(file: str, source: InputOptions, methods: tuple[str, ...], guard: fl
     if guard is not None and len(methods) < 2:
         raise UsageError("--guard is for a choice among several methods; give more than one -m.")
     unfitted = [get_calibrator(method) for method in methods]
-    columns = [column for calibrator in unfitted for column in calibrator.needs_columns]
+    columns = list(dict.fromkeys(column for calibrator in unfitted for column in calibrator.needs_columns))
     predictions = source.load_preferred(file, "validation", columns=columns)
     if len(methods) == 1:
         (method,), (calibrator,) = methods, unfitted

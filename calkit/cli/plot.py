@@ -215,7 +215,8 @@ def _displays(
     for function, options in ((make, counting), (kind.figure, drawing)):
         for name in options.keys() - signature(function).parameters.keys():
             raise UsageError(f"{_OPTIONS.get(name, '--' + name)} does not apply to --what {spec.name}; leave it out.")
-    columns = [counting["by"]] if "by" in counting and counting["by"] not in CLASS_COLUMNS else None
+    by = [counting["by"]] if "by" in counting and counting["by"] not in CLASS_COLUMNS else []
+    columns = [*by, *fit.columns()]
     displays: dict[str, Any] = {}
     several = len(files) > 1
     for file in files:

@@ -154,5 +154,5 @@ def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
     law, estimate = _Law(sums), squared_gaps(sums)
     z = -float(special.stdtrit(law.freedom(estimate), (1 - level) / 2))
     shape, scale = law.at_zero
-    p_value = float(1 - special.gammainc(shape, max(estimate / scale + shape, 0.0)))
+    p_value = float(special.gammaincc(shape, max(estimate / scale + shape, 0.0)))
     return SquaredGaps(estimate, _limit(law, estimate, z), _limit(law, estimate, -z), p_value)

@@ -31,7 +31,8 @@ def with_event(y_true: Any, y_proba: Any, arguments: Mapping[str, Any]) -> tuple
     Raises
     ------
     InputError
-        If there is a target too, or names of the classes beside one column; or if no row has the label.
+        If there is a target too, or names of the classes beside one column; if no row that counts has the label, or if
+        the label of one is missing.
     """
     given = dict(arguments)
     label = given.pop("pos_label", None)
@@ -64,11 +65,22 @@ def _outcomes(y_true: Any, label: Any, ignored: Any, given: dict[str, Any]) -> t
     if y.ndim != 1:
         raise InputError(f"pos_label needs the label of each row: y_true must have shape (n,), but has {y.shape}.")
     given.pop("labels_from", None)
-    hit = labels_in(y, [label])
+    left_out = np.zeros(len(y), dtype=bool) if ignored is None else labels_in(y, ignored)
+    hit, missing = labels_in(y, [label]) & ~left_out, labels_in(y, [None]) & ~left_out
+    if missing.any():
+        raise InputError(
+            f"y_true: the label of row {missing.argmax()} is missing. Remove the row, or leave such rows out with "
+            "ignore_label=float('nan')."
+        )
+    parts = ~missing & ~left_out & (y != np.floor(y)) if y.dtype.kind == "f" else missing
+    if parts.any():
+        row = parts.argmax()
+        raise InputError(
+            f"y_true: the label of row {row} is {y[row]}, which is no whole number. Give one label for each row: with "
+            "shares of votes pos_label has no meaning."
+        )
     if not hit.any():
         raise InputError(f"pos_label={label!r} is none of the labels in y_true.")
     outcome = hit.astype(np.int8)
-    if ignored is None:
-        return outcome, given
-    outcome[labels_in(y, ignored)] = -1
-    return outcome, {**given, "ignore_label": -1}
+    outcome[left_out] = -1
+    return outcome, given if ignored is None else {**given, "ignore_label": -1}

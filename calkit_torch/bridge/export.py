@@ -63,6 +63,8 @@ class CalibratorModule(nn.Module):
             x = torch.log((1 - self.mix) * x.exp() + self.mix / logits.shape[1])
         elif not self.floor:
             x = torch.where(masked, torch.zeros_like(x), x)
+        # Masks such as -1e30, and their squares, would overflow in float32.
+        x = x.clamp(min=-math.sqrt(torch.finfo(x.dtype).max) / 1000)
         u = self._features(x) @ self.matrix.to(x.dtype)
         if not self.floor:
             u = u.masked_fill(masked, -torch.inf)

@@ -212,6 +212,26 @@ class TestSelect:
         assert selection.name == "identity"
         np.testing.assert_allclose(selection.calibrator.predict_log_proba(z), log_softmax(z, axis=1))
 
+    def test_weights_are_repeats(self):
+        z, y = drawn(300, 3, true=lambda z: 0.5 * z)
+        weight, names = np.arange(300) % 3, ["temperature", "svs"]
+        weighted = select_calibrator(calkit.Predictions(z, y, kind="logits", sample_weight=weight), names)
+        once = select_calibrator(
+            calkit.Predictions(np.repeat(z, weight, axis=0), np.repeat(y, weight), kind="logits"), names
+        )
+        assert weighted.name == once.name
+        found = {row.name: row.log_loss for row in weighted.table}
+        assert found == pytest.approx({row.name: row.log_loss for row in once.table}, abs=1e-6)
+
+    def test_columns_come_along(self):
+        z, y = drawn(600, 3)
+        topic = np.tile(["easy", "hard"], 300)
+        z[1::2] *= 4
+        predictions = calkit.Predictions(z, y, kind="logits", columns={"topic": topic})
+        selection = select_calibrator(predictions, ["temperature", "by-column:column=topic"])
+        assert selection.name == "by-column:column=topic"
+        assert selection.calibrator.values_.tolist() == ["easy", "hard"]
+
     def test_defaults_serve_the_number_of_classes(self):
         z, y = drawn(300, 3)
         names = {row.name for row in select_calibrator(calkit.Predictions(z, y, kind="logits")).table}

@@ -97,3 +97,44 @@ def test_the_arrays_beside_never_replace_the_data(tmp_path, capsys):
     code, _, err = run(capsys, "fit", data, "-o", tmp_path / "cal.json")
     assert code == 2
     assert "cal.json.npz" in err
+
+
+@pytest.fixture
+def topics(tmp_path):
+    """Logits that are overconfident on one topic, and the reverse on the other, in two splits of one file."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(400, 3)) * 3
+    topic = np.tile(["law", "maths"], 200)
+    temperature = np.where(topic == "law", 0.5, 4.0)[:, None]
+    labels = (logits / temperature - np.log(-np.log(rng.random(logits.shape)))).argmax(axis=1)
+    path = tmp_path / "topics.npz"
+    np.savez(path, logits=logits, labels=labels, topic=topic, split=np.repeat(["validation", "test"], 200))
+    return path
+
+
+def test_a_column_is_read_for_the_best_of_several(topics, tmp_path, capsys):
+    methods = ["-m", "temperature", "-m", "by-column:column=topic"]
+    code, out, _ = run(capsys, "fit", topics, *methods, "-o", tmp_path / "cal.json")
+    assert code == 0
+    assert "* by-column:column=topic" in out
+    assert load_calibrator(tmp_path / "cal.json").values_.tolist() == ["law", "maths"]
+
+
+@pytest.mark.parametrize("command", ["plot", "report", "compare", "evaluate"])
+def test_every_command_reads_the_column_of_a_method(topics, tmp_path, capsys, command):
+    output = {"plot": "p.svg", "report": "r.html", "compare": "c.json", "evaluate": "e.json"}[command]
+    form = ["--format", "json"] if output.endswith("json") else []
+    code, _, err = run(capsys, command, topics, "-m", "by-column:column=topic", *form, "-o", tmp_path / output)
+    assert code == 0, err
+    assert "by-column" in (tmp_path / output).read_text()
+
+
+def test_the_column_is_read_where_no_columns_are_written(topics, tmp_path, capsys):
+    run(capsys, "fit", topics, "-m", "by-column:column=topic", "-o", tmp_path / "cal.json")
+    for columns in ("all", "none"):
+        words = ["--columns", columns, "-o", tmp_path / f"{columns}.npz"]
+        assert run(capsys, "apply", tmp_path / "cal.json", topics, *words)[0] == 0
+    both = [calkit.load_predictions(tmp_path / f"{columns}.npz", columns="all") for columns in ("all", "none")]
+    np.testing.assert_array_equal(np.asarray(both[0].scores), np.asarray(both[1].scores))
+    assert "topic" in both[0].columns
+    assert not both[1].columns

@@ -9,9 +9,10 @@ from sklearn.datasets import load_iris, make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, TimeSeriesSplit, train_test_split
+from sklearn.model_selection import GroupKFold, TimeSeriesSplit, cross_val_predict, train_test_split
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -245,6 +246,34 @@ class TestCalibratedClassifier:
         X, y = make_classification(400, n_classes=4, n_informative=6, random_state=0)
         with pytest.raises(InputError, match="has 6 columns for 4 classes"):
             CalibratedClassifier(SVC(decision_function_shape="ovo")).fit(X, y)
+
+    @pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
+    def test_three_pairs_are_not_taken_for_three_classes(self):
+        X, y = load_iris(return_X_y=True)
+        pairs = SVC(decision_function_shape="ovo")
+        for estimator in (pairs, make_pipeline(StandardScaler(), pairs), FrozenEstimator(SVC(**pairs.get_params()))):
+            if isinstance(estimator, FrozenEstimator):
+                estimator.estimator.fit(X, y)
+            with pytest.raises(InputError, match="set decision_function_shape='ovr'"):
+                CalibratedClassifier(estimator).fit(X, y)
+        # Two classes have one column.
+        assert CalibratedClassifier(pairs).fit(X[50:], y[50:]).classes_.tolist() == [1, 2]
+
+    def test_a_frozen_classifier_keeps_classes_without_rows(self):
+        X, y = load_iris(return_X_y=True)
+        names = np.array(["setosa", "versicolor", "virginica"])[y]
+        frozen = FrozenEstimator(LogisticRegression(max_iter=1000).fit(X, names))
+        fitted = CalibratedClassifier(frozen).fit(X[50:], names[50:])
+        assert fitted.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+        alone = TemperatureScaling().fit(frozen.decision_function(X[50:]), y[50:])
+        assert_allclose(fitted.predict_proba(X), alone.predict_proba(frozen.decision_function(X)), rtol=0, atol=1e-12)
+        assert (fitted.predict(X[:50]) == "setosa").all()
+
+    def test_log_probabilities_are_cross_validated(self):
+        X, y = make_classification(200, random_state=0)
+        found = cross_val_predict(CalibratedClassifier(cv=3), X, y, cv=3, method="predict_log_proba")
+        expected = cross_val_predict(CalibratedClassifier(cv=3), X, y, cv=3, method="predict_proba")
+        assert_allclose(np.exp(found), expected, rtol=1e-12)
 
 
 def test_folds_of_venn_abers_are_merged():

@@ -8,7 +8,7 @@ import pytest
 import calkit
 from calkit import Predictions, evaluate
 from tests import reference
-from tests.definitions import DEFINITIONS, largest_gap
+from tests.definitions import DEFINITIONS, ROW_DEFINITIONS, largest_gap
 
 # What linear programs and sums of squares that cancel allow.
 TOLERANCE = {"smcal": 1e-8, "kde-ece": 1e-9, "mmce": 1e-9}
@@ -73,6 +73,24 @@ def test_metrics_are_their_definitions(seed, target):
         tolerance = TOLERANCE.get(spec, 1e-11)
         assert found[spec] == pytest.approx(expected, rel=tolerance, abs=tolerance, nan_ok=True), spec
     assert evaluate(predictions, ["mce"], target=target)["mce"] == pytest.approx(max(map(largest_gap, keys)), rel=1e-11)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_metrics_of_rows_are_their_definitions(seed, weighted):
+    rng = np.random.default_rng(seed)
+    n, k = ((3, 2), (20, 3), (40, 5), (12, 4))[seed]
+    # With ties, and zeros for classes that are not the true one.
+    y = rng.integers(0, k, n)
+    y[:2] = 0, 1
+    parts = rng.integers(0, 5, (n, k)) + np.eye(k, dtype=int)[y]
+    probs = parts / parts.sum(axis=1, keepdims=True)
+    weights = rng.choice([0.5, 1, 1.7], n) if weighted else np.ones(n)
+    rows = list(zip(probs.tolist(), y.tolist(), weights.tolist(), strict=True))
+    predictions = Predictions(probs, y, kind="probs", sample_weight=weights if weighted else None)
+    found = evaluate(predictions, list(ROW_DEFINITIONS), floors=False)
+    for spec, definition in ROW_DEFINITIONS.items():
+        assert found[spec] == pytest.approx(definition(rows), rel=1e-12, abs=1e-12, nan_ok=True), spec
 
 
 class TestRounding:

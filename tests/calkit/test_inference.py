@@ -363,6 +363,11 @@ class TestIntervals:
             held += found.low <= 0.05**2 <= found.high
         assert held >= 53
 
+    def test_p_values_of_debiased_squares_do_not_round_to_0(self):
+        p = np.full(400, 0.5)
+        found = [squared_limits(uniform_cells(p, np.arange(400) < n)).p_value for n in (300, 320, 340)]
+        assert 0 < found[2] < found[1] < found[0] < 1e-16
+
     def test_nothing_to_tell_from_bins_of_one_row(self):
         assert squared_limits(uniform_cells(np.array([0.1, 0.9]), np.array([False, True]))) is None
 

@@ -91,9 +91,38 @@ def test_ignored_rows_stay_ignored():
     assert calkit.ece(labels, scores, pos_label="yes", ignore_label="?") == calkit.ece(Y == "yes", P)
 
 
+def test_names_that_look_like_other_numbers_are_names():
+    """Of classes named 1, 01, 1e3 and True each is its own; values are those of the columns without names."""
+    names = ["1", "01", "1e3", "True", " 7"]
+    scores = np.random.default_rng(0).dirichlet(np.ones(5), 20)
+    truth = np.arange(20) % 5
+    for column, name in enumerate(names):
+        expected = calkit.metrics.ks(truth, scores, target=f"positive:class={column}")
+        assert calkit.metrics.ks(np.array(names)[truth], scores, class_names=names, pos_label=name) == expected
+    padded = ["00", "01", "02", "03", "04"]
+    found = calkit.metrics.ks(np.array(padded)[truth], scores, class_names=padded, target="positive:class=03")
+    assert found == calkit.metrics.ks(truth, scores, target="positive:class=3")
+
+
+@pytest.mark.parametrize("missing", [np.nan, None])
+def test_a_missing_label_is_no_other_label(missing):
+    labels = np.array([*(Y == "yes"), missing], dtype=object)
+    scores = np.array([*P, 0.5])
+    with pytest.raises(InputError, match="the label of row 6 is missing"):
+        calkit.ece(labels, scores, pos_label=1)
+    assert calkit.ece(labels, scores, pos_label=1, ignore_label=np.nan) == calkit.ece(Y == "yes", P)
+
+
+def test_a_share_is_no_label():
+    with pytest.raises(InputError, match="row 1 is 0.3, which is no whole number"):
+        calkit.ece([1.0, 0.3, 0.0], P[:3], pos_label=1)
+    assert calkit.ece([1.0, -0.5, 2.0], P[:3], pos_label=1, ignore_label=-0.5) == calkit.ece([1, 0], P[[0, 2]])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ({"pos_label": "yes", "ignore_label": "yes"}, "'yes' is none of the labels"),
         ({"pos_label": "maybe"}, "'maybe' is none of the labels"),
         ({"pos_label": "yes", "target": "top"}, "both say what is judged"),
         ({"pos_label": "yes", "class_names": ["no", "yes"]}, "both say which label one column is of"),

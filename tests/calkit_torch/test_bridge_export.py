@@ -40,6 +40,17 @@ def test_modules_are_the_calibrators(name):
     assert half.dtype == torch.float32
 
 
+@pytest.mark.parametrize("name", sorted(set(available_calibrators()) - WITHOUT - {"auto"}))
+@pytest.mark.parametrize("mask", [-1e30, float(np.finfo(np.float32).min)])
+@torch.no_grad()
+def test_masks_in_single_precision(name, mask):
+    calibrator, logits = fitted(name)
+    masked = logits[:20].astype(np.float32)
+    masked[np.arange(20), np.arange(20) % masked.shape[1]] = mask
+    found = to_torch(calibrator)(torch.from_numpy(masked)).numpy()
+    np.testing.assert_allclose(found, calibrator.predict_proba(masked), atol=2e-5)
+
+
 @torch.no_grad()
 def test_two_classes_of_auto():
     rng = np.random.default_rng(0)

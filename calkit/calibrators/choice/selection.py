@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.choice.folds import row_hashes, stratified_folds
 from calkit.calibrators.choice.pool import Gain, gain_of
-from calkit.calibrators.choice.sample import at_least_floor, in_memory
+from calkit.calibrators.choice.sample import floored, in_memory
 from calkit.calibrators.registration import CALIBRATORS, get_calibrator
 from calkit.errors import CalibrationWarning, InputError, UsageError
 from calkit.labels import TrueColumns
@@ -175,26 +174,26 @@ class _HeldOut:
     """Rows in folds that depend on the rows alone."""
 
     def __init__(self, data: Predictions, cv: int) -> None:
-        self.scores, self.y = in_memory(data)
-        self._weighted = data.sample_weight is not None
+        if data.sample_weight is not None:
+            data = data.take(data.sample_weight > 0)
+        scores, self.y = in_memory(data)
         self.weight = np.ones(len(self.y)) if data.sample_weight is None else data.sample_weight
-        self.folds = stratified_folds(row_hashes(self.scores), self.y, cv)
+        self.folds = stratified_folds(row_hashes(scores), self.y, cv)
+        self._rows = data.replace(
+            scores=scores.astype(np.float64, copy=False), y_true=TrueColumns(self.y), class_names=None
+        )
         if len(np.unique(self.folds)) < cv:
             raise InputError(f"there are fewer different rows than the {cv} folds; take fewer folds, or more rows.")
 
     def log_proba(self, name: str) -> Floats:
         """Return log-probabilities of all rows by a calibrator fitted on other folds."""
-        found = np.empty(self.scores.shape)
+        found = np.empty(self._rows.scores.shape)
         for fold in np.unique(self.folds).tolist():
             rest, own = self.folds != fold, self.folds == fold
             calibrator = get_calibrator(name)
             with warnings.catch_warnings():
                 # The last fit, to all rows, warns where there is cause.
                 warnings.simplefilter("ignore", CalibrationWarning)
-                calibrator.fit_predictions(self._predictions(rest))
-            found[own] = calibrator.predict_log_proba(self.scores[own].astype(np.float64))
-        return at_least_floor(found)
-
-    def _predictions(self, rows: NDArray[np.bool_]) -> Predictions:
-        weight = self.weight[rows] if self._weighted else None
-        return Predictions(self.scores[rows], TrueColumns(self.y[rows]), kind="logits", sample_weight=weight)
+                calibrator.fit_predictions(self._rows.take(rest))
+            found[own] = floored(np.asarray(calibrator.apply(self._rows.take(own), kind="logits").scores))
+        return found

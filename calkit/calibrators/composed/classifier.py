@@ -77,6 +77,7 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
     Attributes
     ----------
     classes_ : ndarray of shape (K,)
+        Those of `y`, and those that a frozen classifier knows beside them.
     calibrated_classifiers_ : list of CalibratedMember
         One per fold, or a single one.
     n_features_in_ : int
@@ -162,6 +163,10 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
         new_calibrator(self.calibrator)
         routed = self._routed(params, weight)
         estimator = self._estimator()
+        if isinstance(estimator, FrozenEstimator) and np.isin(self.classes_, estimator.classes_).any():
+            # It may know classes that no row here has.
+            self.classes_ = np.union1d(self.classes_, estimator.classes_)
+            codes = np.searchsorted(self.classes_, labels)
         rows = _Rows(X, labels, codes, weight, self.classes_, self.response_method)
         if isinstance(estimator, FrozenEstimator):
             scored = [rows.scored(estimator, np.arange(len(labels)), fold=None)]
@@ -209,8 +214,8 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
         columns = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[columns])
 
-    def transform(self, X: Any) -> Floats:
-        """Return calibrated log-probabilities, as features for what comes next.
+    def predict_log_proba(self, X: Any) -> Floats:
+        """Return the logarithms of the calibrated probabilities.
 
         Parameters
         ----------
@@ -223,6 +228,19 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
         """
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(self.predict_proba(X)))
+
+    def transform(self, X: Any) -> Floats:
+        """Return :meth:`predict_log_proba`, as features for what comes next.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, m)
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+        """
+        return self.predict_log_proba(X)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:  # noqa: ARG002
         """Return names of the columns of :meth:`transform`: ``logit_<class>``."""

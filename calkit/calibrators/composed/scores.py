@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
+from sklearn.frozen import FrozenEstimator
 
 from calkit.calibrators.base import Floats
 from calkit.errors import InputError, UsageError
@@ -59,7 +60,9 @@ def class_scores(estimator: Any, X: Any, classes: NDArray[Any], response_method:
         logits = np.stack([np.zeros_like(values), values], axis=1) if values.ndim == 1 else values
         if len(known) == 1:
             logits = np.zeros((len(values), 1))
-    if logits.shape[1] != len(known):
+    # Of three classes there are three pairs: only the parameter tells.
+    in_pairs = method == "decision_function" and len(known) > 2 and _is_in_pairs(estimator)
+    if in_pairs or logits.shape[1] != len(known):
         raise InputError(
             f"{type(estimator).__name__}.{method} has {logits.shape[1]} columns for {len(known)} classes, one for each "
             "pair perhaps; set decision_function_shape='ovr', or response_method='predict_proba'."
@@ -70,3 +73,10 @@ def class_scores(estimator: Any, X: Any, classes: NDArray[Any], response_method:
     found = np.repeat(logsumexp(logits, axis=1, keepdims=True) + np.log(_LEAST), len(classes), axis=1)
     found[:, columns] = logits
     return found
+
+
+def _is_in_pairs(estimator: Any) -> bool:
+    """Return whether a classifier, or the one within it, is set to return scores of pairs of classes."""
+    inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+    params: dict[str, Any] = getattr(inner, "get_params", dict)()
+    return any(name.endswith("decision_function_shape") and value == "ovo" for name, value in params.items())
