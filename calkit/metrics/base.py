@@ -187,8 +187,13 @@ def metric(title: str, *, name: str | None = None, **about: Any) -> Callable[[Ca
     return declare
 
 
-def _computed(definition: MetricDefinition, y_true: Any, y_proba: Any, **arguments: Any) -> float:
+def _computed(definition: MetricDefinition, y_true: Any, y_proba: Any = None, **arguments: Any) -> float:
     """Return the value of a metric, as its public function does."""
+    if y_proba is None:
+        raise InputError(
+            f"y_proba is missing: {definition.name} takes labels and scores. Of predictions, "
+            f"calkit.evaluate(predictions, [{definition.name!r}]) gives the value."
+        )
     y_true, arguments = with_event(y_true, y_proba, arguments)
     shared = {name: arguments.pop(name) for name in SHARED_DEFAULTS if name in arguments}
     metric = definition(**arguments, target=shared.get("target"))

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
 import calkit
+from calkit.datasets import load_digits_logits
 from calkit.errors import InputError, UsageError
 from calkit.metrics import METRICS, available_metrics, get_metric, s99, s99_accuracy
 from tests import reference as ref
@@ -531,3 +532,8 @@ def test_specs_print_back():
     for spec in SPECS:
         assert get_metric(get_metric(spec).spec).spec == get_metric(spec).spec
     assert set(METRICS) == set(available_metrics())
+
+
+def test_predictions_in_place_of_arrays_are_told_where_to_go():
+    with pytest.raises(InputError, match=r"y_proba is missing.*calkit\.evaluate\(predictions, \['ece'\]\)"):
+        calkit.ece(load_digits_logits("test"))
