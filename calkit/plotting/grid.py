@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["n_columns_for", "panels", "plot_reliability"]
+__all__ = ["n_columns_for", "panel_axes", "panels", "plot_reliability"]
 
 # Diagrams in a row at most, and the width in inches that each needs.
 _COLUMNS, _NARROWEST = 4, 2.2
@@ -188,3 +188,10 @@ def _share_scale(histograms: list[Any]) -> None:
         if logarithmic:
             logarithmic_shares(ax)
         ax.set_ylim(max(low, 1e-3) if logarithmic else 0, high)
+
+
+def panel_axes(new_figure: Callable[..., Any], n: int, size: tuple[float, float] | None = None) -> list[Axes]:
+    """Return n axes of a new figure, side by side in rows; places left over stay empty."""
+    most = 2 if n in (2, 4) else 3
+    columns = most if size is None else min(most, n_columns_for(n, size))
+    return panels(n, (4.4, 3.3), size=size, n_columns=columns, new_figure=new_figure)[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
-from calkit.plotting.grid import n_columns_for
-from calkit.plotting.grid import panels as grid_of_panels
+from calkit.plotting.grid import panel_axes
 from calkit.plotting.panels import COMPARISON, ONE_RUN, Curve, Panel, get_panel
 from calkit.plotting.run_records import Run, columns_of, flat, named_apart, number_of, opened
 from calkit.plotting.showing import Showing
@@ -228,7 +227,7 @@ class HistoryDisplay(Showing, Tabular):
         if ax is None:
             from matplotlib import pyplot as plt
 
-            ax = _panel_axes(plt.figure, len(chosen))
+            ax = panel_axes(plt.figure, len(chosen))
         self._plot(ax, chosen, colours, legend=legend, outside=outside)
         return self
 
@@ -344,17 +343,9 @@ class HistoryDisplay(Showing, Tabular):
             return
         if outside:
             # Below the label of the axis: the pad is in units of the font, whatever the size of the axes.
-            ax.legend(
-                handles,
-                labels,
-                loc="upper center",
-                bbox_to_anchor=(0.5, 0.0),
-                borderaxespad=4.2,
-                ncols=2 if len(labels) in (2, 4) else 3,
-                columnspacing=1.2,
-                frameon=False,
-                fontsize="small",
-            )
+            place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 4.2}
+            columns = 2 if len(labels) in (2, 4) else 3
+            ax.legend(handles, labels, **place, ncols=columns, columnspacing=1.2, frameon=False, fontsize="small")
         else:
             ax.legend(handles, labels, edgecolor="none", framealpha=0.85, fontsize="small")
 
@@ -394,18 +385,11 @@ def plot_history(
     from matplotlib.figure import Figure
 
     chosen = [get_panel(name) for name in display._chosen(panels)]
-    display._plot(_panel_axes(Figure, len(chosen), size), chosen, COLOURS, legend=True, outside=True)
+    display._plot(panel_axes(Figure, len(chosen), size), chosen, COLOURS, legend=True, outside=True)
     figure: Any = display.figure_
     if title:
         figure.suptitle(as_text(title))
     return figure
-
-
-def _panel_axes(new_figure: Callable[..., Figure], n: int, size: tuple[float, float] | None = None) -> list[Axes]:
-    """Return n axes of a new figure, side by side in rows; places left over stay empty."""
-    most = 2 if n in (2, 4) else 3
-    columns = most if size is None else min(most, n_columns_for(n, size))
-    return grid_of_panels(n, (4.4, 3.3), size=size, n_columns=columns, new_figure=new_figure)[1]
 
 
 def _key(label: str, style: Mapping[str, Any]) -> tuple[str, str, str, bool]:
