@@ -50,11 +50,12 @@ def command(
     check_output(output, [calibrator, file, *source.files()])
     fitted = load_calibrator(calibrator)
     chosen = as_columns(columns)
-    read = chosen if isinstance(chosen, str) else [*chosen, *fitted.needs_columns]
+    # Read for the calibrator alone, and not written.
+    beside = [name for name in fitted.needs_columns if chosen != "all" and name not in chosen]
+    read = chosen if isinstance(chosen, str) else [*chosen, *beside]
     predictions = source.load_preferred(file, "test", columns=read, labelled=False)
     calibrated = fitted.apply(predictions, kind=written)
-    if chosen != "all":
-        calibrated = calibrated.replace(columns={name: calibrated.columns[name] for name in chosen})
-    save_predictions(calibrated, output)
+    kept = {name: values for name, values in calibrated.columns.items() if name not in beside}
+    save_predictions(calibrated.replace(columns=kept), output)
     split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
     announce(f"wrote {predictions.n_samples:,} calibrated rows of {file}{split} as {written} to {output}", output)

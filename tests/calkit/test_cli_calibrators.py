@@ -138,3 +138,6 @@ def test_the_column_is_read_where_no_columns_are_written(topics, tmp_path, capsy
     np.testing.assert_array_equal(np.asarray(both[0].scores), np.asarray(both[1].scores))
     assert "topic" in both[0].columns
     assert not both[1].columns
+    words = ["--columns", "none", "--id", "topic", "-o", tmp_path / "named.npz"]
+    assert run(capsys, "apply", tmp_path / "cal.json", topics, *words)[0] == 0
+    assert list(calkit.load_predictions(tmp_path / "named.npz", columns="all").columns) == ["id"]
