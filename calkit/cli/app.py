@@ -11,7 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import singledispatch
+from functools import partial, singledispatch
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -184,7 +184,7 @@ def _invoke(args: list[str], meta: dict[str, Any]) -> None:
     """Run a command; what its options set for all commands is written to `meta`, also where it fails."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", CalibrationWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = partial(_show_warning, set())
         with cli.make_context("calkit", args) as ctx:
             meta.update(ctx.meta)
             try:
@@ -264,6 +264,8 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if issubclass(category, CalibrationWarning):
+def _show_warning(shown: set[str], message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Print a warning of ours, once in a command: a file that is opened twice is warned of twice."""
+    if issubclass(category, CalibrationWarning) and str(message) not in shown:
+        shown.add(str(message))
         click.echo(printable(f"calkit: warning: {message}"), err=True)

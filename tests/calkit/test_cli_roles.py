@@ -317,3 +317,13 @@ class TestControlCharacters:
             code, _, err = command(*words, odd, "-o", tmp_path / "a.svg")
             assert code == 0, err
             ET.parse(tmp_path / "a.svg")
+
+
+def test_a_pattern_of_several_models_is_warned_of_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("resnet", "densenet"):
+        np.savez(f"{name}.npz", logits=np.eye(3), labels=[0, 1, 2])
+    assert run(["evaluate", "*.npz"]) == 0
+    told = capsys.readouterr()
+    assert "samples" in told.out
+    assert told.err.count("are taken together, though their names differ") == 1
