@@ -189,7 +189,7 @@ def metric(title: str, *, name: str | None = None, **about: Any) -> Callable[[Ca
 
 def _computed(definition: MetricDefinition, y_true: Any, y_proba: Any = None, **arguments: Any) -> float:
     """Return the value of a metric, as its public function does."""
-    if y_proba is None:
+    if y_proba is None and isinstance(y_true, Predictions):
         raise InputError(
             f"y_proba is missing: {definition.name} takes labels and scores. Of predictions, "
             f"calkit.evaluate(predictions, [{definition.name!r}]) gives the value."
