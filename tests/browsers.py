@@ -3,6 +3,14 @@
 import contextlib
 import shutil
 
+import pytest
+
+#: Marks of tests that drive a browser.
+NEEDS_BROWSER = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("chromedriver") is None, reason="chromium-driver is not installed"),
+]
+
 
 @contextlib.contextmanager
 def browsing(path):

@@ -72,8 +72,24 @@ class Bounds:
     limits: Callable[[float, ConfidencePairs, Ranked, NullLaw, Resampling], Limits] | None = None
 
 
+class _Bounded:
+    """A method of inference from pairs, whose limits are found by `bounds`."""
+
+    bounds: Bounds | None
+    statistic: Statistic[Any]
+
+    @property
+    def interval(self) -> str:
+        """How the interval is found."""
+        return "none" if self.bounds is None else self.bounds.said
+
+    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return (self.statistic,)
+
+
 @dataclass(frozen=True)
-class WholeInference:
+class WholeInference(_Bounded):
     """For a measure of forecasts in the order of their probabilities.
 
     Parameters
@@ -104,20 +120,11 @@ class WholeInference:
     by_class: bool = True
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 a frozen dataclass
 
-    @property
-    def interval(self) -> str:
-        """How the interval is found."""
-        return "none" if self.bounds is None else self.bounds.said
-
     def on(self, view: View) -> WholeInference | ByClassInference | None:
         """Return the method for another view; None for keys of several labels, which depend on each other."""
         if isinstance(view, Classwise) and self.by_class:
             return ByClassInference(self.measure, self.statistic.on(view))
         return None if view.keyed else replace(self, statistic=self.statistic.on(view))
-
-    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
-        """Return what has to be counted."""
-        return (self.statistic,)
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
         """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
@@ -146,7 +153,7 @@ class WholeInference:
 
 
 @dataclass(frozen=True)
-class RowsInference:
+class RowsInference(_Bounded):
     """For a measure of pairs of rows: outcomes of all rows are drawn, many sets at once.
 
     Parameters
@@ -162,18 +169,9 @@ class RowsInference:
     bounds: Bounds | None = None
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 - frozen
 
-    @property
-    def interval(self) -> str:
-        """How the interval is found."""
-        return "none" if self.bounds is None else self.bounds.said
-
     def on(self, view: View) -> RowsInference | None:
         """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
         return None if view.keyed else replace(self, statistic=self.statistic.on(view))
-
-    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
-        """Return what has to be counted."""
-        return (self.statistic,)
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
         """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""

@@ -32,6 +32,7 @@ __all__ = [
     "from_words",
     "holds_numbers",
     "join",
+    "stack_columns",
     "table_container",
     "table_fields",
     "text_array",
@@ -117,11 +118,11 @@ def table_fields(table: Table) -> dict[str, Field]:
 
 def table_container(table: Table, form: str, *, named: bool = True) -> Container:
     """Return a file that is one table; columns can be chosen for its scores if they are `named`."""
-    stack = partial(_stacked, table) if named else None
+    stack = partial(stack_columns, table) if named else None
     return Container(table.path, form, table_fields(table), named=named, stack=stack)
 
 
-def _stacked(table: Table, names: Sequence[str]) -> Field:
+def stack_columns(table: Table, names: Sequence[str]) -> Field:
     """Return the matrix that columns of numbers make, each a class; its class names are theirs."""
     table.take_for_numbers(names)
     return _matrix(table, ",".join(names), [(name, name) for name in names])

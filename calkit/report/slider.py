@@ -121,7 +121,7 @@ class TemperatureSlider(Tabular):
         ------
         InputError
             If the arrays do not fit each other or are impossible; of (confidence, correct) pairs, which have no
-            temperature; of a target with several events; or if there are so many scores that it would take too long.
+            temperature; of a target with several events; or if there are too many scores for it.
         """
         predictions = taken_predictions(y_true, y_proba, **arguments)
         fitted = _named(temperature)

@@ -1,20 +1,15 @@
 """What notebooks show, in a real browser: outputs on one page that leave each other alone."""
 
-import shutil
-
 import numpy as np
 import pytest
 
 import calkit
 from calkit.datasets import digits_path, load_digits_logits
 from calkit.report import TemperatureSlider, make_report
-from tests.browsers import browsing, faults
+from tests.browsers import NEEDS_BROWSER, browsing, faults
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("chromedriver") is None, reason="chromium-driver is not installed"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,15 @@
 """The page of a report in a real browser: no error, no request, a slider whose numbers are Python's."""
 
-import shutil
-
 import numpy as np
 import pytest
 
 import calkit
 from calkit.datasets import digits_path, load_digits_logits
 from calkit.report import Entry, make_report, render_report
-from tests.browsers import browsing, faults
+from tests.browsers import NEEDS_BROWSER, browsing, faults
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("chromedriver") is None, reason="chromium-driver is not installed"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")

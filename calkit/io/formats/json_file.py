@@ -22,7 +22,7 @@ from calkit.errors import FileFormatError
 from calkit.hardening.limits import MAX_DOCUMENT_BYTES
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.json_columns import RecordColumns
-from calkit.io.tables import Table, from_words, holds_numbers, table_container, table_fields
+from calkit.io.tables import Table, from_words, holds_numbers, stack_columns, table_fields
 from calkit.io.text import LineBlock, LineIndex, read_text, with_compressions
 
 __all__ = ["Json"]
@@ -80,7 +80,7 @@ class Json(Format):
             for item in table_fields(table).values()
         ]
         named = any(table.named for _, table in tables)
-        stack = table_container(tables[0][1], self.name).stack if len(tables) == 1 and not tables[0][0] else None
+        stack = partial(stack_columns, tables[0][1]) if len(tables) == 1 and not tables[0][0] else None
         return Container(path, self.name, by_name(path, [*fields, *notes]), named=named, stack=stack)
 
 
