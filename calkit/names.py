@@ -63,6 +63,7 @@ ROLES: dict[Role, tuple[str, ...]] = {
     ),
     "probs": (
         *("probs", "prob", "proba", "probas", "probability", "probabilities", "softmax", "posterior", "posteriors"),
+        *("y_pred_proba", "y_pred_prob", "y_pred_probs", "softmax_probs"),
         *("y_proba", "y_prob", "y_probs", "predict_proba", "pred_prob", "pred_probs", "pred_proba", "predicted_prob"),
         *("predicted_probs", "predicted_proba", "predicted_probability", "predicted_probabilities", "p", ".pred"),
     ),
