@@ -131,7 +131,7 @@ class Parametric(Calibrator):
         first = self._penalty(totals)
         # Without a temperature of its own, a map begins at that of a few rows.
         sample = data if self._temperature_first else subsample(data, _FIRST_ROWS) or data
-        root = nll_root(sample)
+        root = nll_root(sample, precise=self._temperature_first)
         beta = 1 / root.temperature
         self.inverse_temperature_ = beta if self._temperature_first else 1.0
         self.mix_ = 1 / (totals.weight + 1) if self._mixes else 0.0

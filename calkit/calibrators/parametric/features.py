@@ -16,8 +16,8 @@ __all__ = ["Block", "Kept", "Split", "labelled_pieces", "log_probabilities", "pi
 
 Floats = NDArray[np.floating[Any]]
 
-# Pieces of rows of this size stay in a core's cache while they are worked on.
-_PIECE_BYTES = 1 << 19
+# Pieces of rows of this size stay in a core's second cache while they are worked on; smaller ones cost more calls.
+_PIECE_BYTES = 1 << 20
 
 # Up to this many classes, pieces lie in memory class by class, so that the vector units run across rows.
 _FEW_CLASSES = 128
@@ -112,6 +112,11 @@ class Block:
     def over_rows(self, values: Floats) -> Floats:
         """Return values of shape (m,) times the weights."""
         return values if self.weight is None else values * self.weight.astype(values.dtype)
+
+    def narrowed(self) -> Block:
+        """Return the block in float32, without a basis."""
+        votes = None if self.votes is None else self.votes.astype(np.float32)
+        return replace(self, x=self.x.astype(np.float32, order="K"), votes=votes, basis=None)
 
     @property
     def total(self) -> float:

@@ -130,10 +130,10 @@ class PerClassMap(LinearMap):
         x, n_classes = block.x, self.n_classes
         px = p * x
         root = None if block.weight is None else np.sqrt(block.weight).astype(p.dtype)[:, None]
-        a = np.concatenate([px, p], axis=1)
-        a = a if root is None else a * root
-        h = -(a.T @ a)
-        pw, pwx = (p, px) if root is None else (p * root**2, px * root**2)
+        a, b = (px, p) if root is None else (px * root, p * root)
+        ab = a.T @ b
+        h = -np.block([[a.T @ a, ab], [ab.T, b.T @ b]])
+        pw, pwx = (p, px) if root is None else (b * root, a * root)
         k = np.arange(n_classes)
         first = pwx.sum(axis=0)
         h[k, k] += np.einsum("mk,mk->k", pwx, x)
