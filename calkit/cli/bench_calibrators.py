@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from calkit.cli import completion
 from calkit.cli.options import InputOptions, input_options
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
@@ -49,6 +50,7 @@ def _sizes(_: click.Context, __: click.Parameter, words: str) -> list[int]:
     "methods",
     multiple=True,
     metavar="SPEC",
+    shell_complete=completion.calibrators,
     help="Calibrator to try; repeat for more. Default: all that serve the number of classes.",
 )
 @click.option("--sizes", default="50,200,1000", show_default=True, callback=_sizes, help="Rows to fit on, by commas.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from calkit.cli import completion
 from calkit.cli.latex import latex_table
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
@@ -33,8 +34,15 @@ _FORMATS = ("table", "json", "csv", "md", "latex")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @input_options
 @fit_options
-@click.option("--metrics", metavar="LIST", help="Metrics, by commas; by default those of 'calkit evaluate'.")
-@click.option("--target", help="What is judged: top, positive:class=NAME, classwise, top-5.")
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    shell_complete=completion.metrics,
+    help="Metrics, by commas; by default those of 'calkit evaluate'.",
+)
+@click.option(
+    "--target", shell_complete=completion.targets, help="What is judged: top, positive:class=NAME, classwise, top-5."
+)
 @click.option("--baseline", metavar="MODEL", help="Model the others are compared with; by default the first.")
 @click.option(
     "--confidence-level",

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from calkit.cli import completion
 from calkit.cli.app import ThresholdBrokenError
 from calkit.cli.baseline import read_baseline
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options, label_error_rows
@@ -40,11 +41,13 @@ _LEVEL = 0.95
 @click.option(
     "--metrics",
     metavar="LIST",
+    shell_complete=completion.metrics,
     help=f"Metrics, by commas, with parameters if any: ece,ece:n_bins=25,mce. Default: {', '.join(DEFAULT_METRICS)}.",
 )
 @click.option(
     "--target",
     metavar="WHAT",
+    shell_complete=completion.targets,
     help="What is judged: top, positive, positive:class=NAME, classwise, top-5, ordinal. By default the top label; of "
     "one column of scores the event, y = 1.",
 )

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from calkit.cli import completion
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
@@ -27,10 +28,16 @@ __all__ = ["command"]
 @input_options
 @fit_options
 @click.option("--as-is", is_flag=True, help="Fit nothing: measure the scores as they are.")
-@click.option("--metrics", metavar="LIST", help="Metrics, by commas, with parameters if any: error,ece:n_bins=25,nll.")
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    shell_complete=completion.metrics,
+    help="Metrics, by commas, with parameters if any: error,ece:n_bins=25,nll.",
+)
 @click.option(
     "--target",
     metavar="TARGET",
+    shell_complete=completion.targets,
     help="What is judged: top, positive, positive:class=NAME, classwise, top-5, ordinal, multilabel. Default: top.",
 )
 @click.option(

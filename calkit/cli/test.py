@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from calkit.cli import completion
 from calkit.cli.options import InputOptions, input_options
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
@@ -52,7 +53,10 @@ def _shown(tested: CalibrationTests) -> str:
     help=f"Tests, by commas: {', '.join(TESTS)}; or metrics, which are resampled. Default: {','.join(DEFAULT_TESTS)}.",
 )
 @click.option(
-    "--target", metavar="TARGET", help="What is judged, as for 'calkit evaluate': positive:class=NAME, top-5."
+    "--target",
+    metavar="TARGET",
+    shell_complete=completion.targets,
+    help="What is judged, as for 'calkit evaluate': positive:class=NAME, top-5.",
 )
 @click.option("--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Draws of outcomes.")
 @click.option("--random-state", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draws.")

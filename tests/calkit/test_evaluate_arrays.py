@@ -116,3 +116,22 @@ def test_a_single_column_beside_words_needs_the_event():
     with pytest.raises(InputError, match="pos_label"):
         calkit.ece(["no", "yes"], [0.2, 0.7])
     assert calkit.ece(["no", "yes"], [0.2, 0.7], pos_label="yes") == pytest.approx(0.25)
+
+
+def test_the_remedy_for_pairs_without_a_distribution_works():
+    confidence, correct = np.array([0.9, 0.6, 0.7]), [1, 0, 1]
+    pairs = calkit.Predictions.from_confidence(confidence, correct)
+    with pytest.raises(InputError, match=r"evaluate\(correct, confidence\)"):
+        calkit.evaluate(pairs, ["brier"])
+    found = calkit.evaluate(correct, confidence, ["brier", "ece"])
+    assert found["brier"] == pytest.approx((0.01 + 0.36 + 0.09) / 3)
+    assert found["ece"] == calkit.evaluate(pairs, ["ece"])["ece"]
+
+
+def test_the_remedy_for_several_graders_works():
+    confidence, votes = np.array([0.9, 0.6]), np.array([[1, 1, 0], [0, 1, 0]])
+    with pytest.raises(InputError, match="a weight of 1 / their number"):
+        calkit.Predictions.from_confidence(confidence, votes.mean(axis=1))
+    rows = calkit.Predictions.from_confidence(np.repeat(confidence, 3), votes.ravel(), sample_weight=np.full(6, 1 / 3))
+    # Each in a bin of its own: |0.9 - 2/3| and |0.6 - 1/3|, half of the weight each.
+    assert calkit.evaluate(rows, ["ece"])["ece"] == pytest.approx((0.9 - 2 / 3 + 0.6 - 1 / 3) / 2)
