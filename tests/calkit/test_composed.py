@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import sklearn
 from numpy.testing import assert_allclose
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, TimeSeriesSplit, cross_val_predict, train_test_split
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -258,6 +260,23 @@ class TestCalibratedClassifier:
                 CalibratedClassifier(estimator).fit(X, y)
         # Two classes have one column.
         assert CalibratedClassifier(pairs).fit(X[50:], y[50:]).classes_.tolist() == [1, 2]
+
+    @pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
+    def test_classifiers_of_two_classes_within_others_have_no_pairs(self):
+        X, y = load_iris(return_X_y=True)
+        one_vs_rest = OneVsRestClassifier(SVC(decision_function_shape="ovo"))
+        for estimator in (one_vs_rest, make_pipeline(StandardScaler(), one_vs_rest)):
+            scores = clone(estimator).fit(X, y).decision_function(X)
+            assert scores.shape == (len(X), 3)
+            found = CalibratedClassifier(FrozenEstimator(clone(estimator).fit(X, y))).fit(X, y)
+            alone = get_calibrator("temperature").fit(scores, y)
+            assert_allclose(found.predict_proba(X), alone.predict_proba(scores), rtol=1e-12)
+
+    def test_a_frozen_classifier_that_was_never_fitted_is_refused(self):
+        X, y = load_iris(return_X_y=True)
+        for estimator in (GaussianNB(), make_pipeline(StandardScaler(), SVC())):
+            with pytest.raises(InputError, match=f"frozen {type(estimator).__name__} is not fitted; fit it before"):
+                CalibratedClassifier(FrozenEstimator(estimator)).fit(X, y)
 
     def test_a_frozen_classifier_keeps_classes_without_rows(self):
         X, y = load_iris(return_X_y=True)

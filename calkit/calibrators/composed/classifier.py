@@ -163,6 +163,8 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
         new_calibrator(self.calibrator)
         routed = self._routed(params, weight)
         estimator = self._estimator()
+        if isinstance(estimator, FrozenEstimator):
+            _check_frozen(estimator)
         if isinstance(estimator, FrozenEstimator) and np.isin(self.classes_, estimator.classes_).any():
             # It may know classes that no row here has.
             self.classes_ = np.union1d(self.classes_, estimator.classes_)
@@ -307,6 +309,15 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
             class_names=self.classes_.tolist(),
         )
         return new_calibrator(self.calibrator).fit_predictions(predictions)
+
+
+def _check_frozen(frozen: FrozenEstimator) -> None:
+    """Refuse a classifier that is to stay as it is, but was never fitted."""
+    if not hasattr(frozen.estimator, "classes_"):
+        raise InputError(
+            f"the frozen {type(frozen.estimator).__name__} is not fitted; fit it before it is wrapped, or pass it "
+            "without FrozenEstimator, to be fitted on folds."
+        )
 
 
 @dataclass(frozen=True)

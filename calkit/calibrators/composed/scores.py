@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.frozen import FrozenEstimator
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
 
 from calkit.calibrators.base import Floats
 from calkit.errors import InputError, UsageError
@@ -16,6 +17,9 @@ __all__ = ["class_scores"]
 
 # Trees and neighbours say 0 of what they have not seen; the logarithm of that would outweigh all else.
 _LEAST = 1e-7
+
+# Each of their classifiers is fitted to two classes.
+_MAKE_PAIRS = (OneVsRestClassifier, OneVsOneClassifier, OutputCodeClassifier)
 
 _METHODS = ("auto", "decision_function", "predict_proba")
 
@@ -78,5 +82,10 @@ def class_scores(estimator: Any, X: Any, classes: NDArray[Any], response_method:
 def _is_in_pairs(estimator: Any) -> bool:
     """Return whether a classifier, or the one within it, is set to return scores of pairs of classes."""
     inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
-    params: dict[str, Any] = getattr(inner, "get_params", dict)()
-    return any(name.endswith("decision_function_shape") and value == "ovo" for name, value in params.items())
+    params: dict[str, Any] = {"": inner, **getattr(inner, "get_params", dict)()}
+    # Those within a classifier that makes two-class problems of several never see three classes.
+    of_two = tuple(f"{name}__".removeprefix("__") for name, value in params.items() if isinstance(value, _MAKE_PAIRS))
+    return any(
+        name.endswith("decision_function_shape") and value == "ovo" and not name.startswith(of_two)
+        for name, value in params.items()
+    )

@@ -30,7 +30,9 @@ class _AdaptiveMap(PerRowMap):
         return np.eye(1, min(_TOP, self.n_classes) + 2)[0]
 
     def apply(self, theta: Floats, block: Block) -> Floats:
-        scale = np.maximum(block.basis @ theta, block.x.dtype.type(_LEAST))
+        # Terms may cancel; term by term, and not as a product of matrices, a row's sum does not depend on the others.
+        scale = sum(h.astype(np.float64) * float(t) for h, t in zip(block.basis.T, theta, strict=True))
+        scale = np.maximum(scale, _LEAST).astype(block.x.dtype)
         return block.x * scale[:, None]
 
     def basis(self, block: Block) -> Floats:

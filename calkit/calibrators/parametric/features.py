@@ -200,7 +200,8 @@ def shifted_logits(scores: Floats, beta: float, dtype: DTypeLike, few_classes: i
     x = np.array(scores, dtype=wide, order="F" if scores.shape[1] <= few_classes else "C")
     x -= x.max(axis=1)[:, None]
     if beta != 1:
-        x *= wide.type(beta)
+        # Where logits are tiny, β may be too large for the precision.
+        x *= wide.type(min(beta, float(np.finfo(wide).max)))
     return x.astype(dtype, order="K", copy=False)
 
 
