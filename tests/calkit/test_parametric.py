@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from calkit import Predictions
 from calkit.calibrators import get_calibrator
 from calkit.errors import CalibrationWarning, InputError, UsageError
+from calkit.shards import Shards
 from calkit.theory import focal_posterior
 from tests.parametric_oracles import (
     binary_data,
@@ -528,3 +529,36 @@ def test_few_rows_of_many_classes_by_way_of_stronger_ridges():
     fitted = get_calibrator("matrix").fit(z, (0.6 * z + rng.gumbel(size=z.shape)).argmax(axis=1))
     assert fitted.converged_
     assert fitted.n_passes_ < 500
+
+
+@pytest.mark.parametrize("spec", ["vector", "bcts", "nbvs", "affine", "quadratic", "class-temperature", "svs"])
+def test_probabilities_do_not_depend_on_how_rows_are_read(spec, tmp_path):
+    """Files and arrays begin in other places, with features of other precision, and end at the same parameters."""
+    rng = np.random.default_rng(1)
+    z = 2 * rng.normal(size=(300, 2))
+    y = (0.6 * z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    paths = [tmp_path / f"{i}.npz" for i in range(3)]
+    for path, rows in zip(paths, np.array_split(np.arange(300), 3), strict=True):
+        np.savez(path, logits=z[rows], labels=y[rows])
+    in_files = get_calibrator(spec).fit_predictions(Shards(paths)).predict_proba(z)
+    assert_allclose(in_files, get_calibrator(spec).fit(z, y).predict_proba(z), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("spec", ["ets", "focal-map", "class-temperature", "adaptive-temperature", "svs"])
+def test_logits_too_near_for_float32_give_probabilities(spec):
+    rng = np.random.default_rng(0)
+    z = 2 * rng.normal(size=(100, 3))
+    y = (0.6 * z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    fitted = get_calibrator(spec).fit(1e-300 * z, y)
+    found = fitted.predict_proba((1e-300 * z).astype(np.float32))
+    # All of them are 0 there.
+    assert_allclose(found, fitted.predict_proba(np.zeros_like(z)), rtol=1e-6)
+
+
+def test_a_row_of_adaptive_temperatures_does_not_depend_on_the_others():
+    rng = np.random.default_rng(1)
+    z = 2 * rng.normal(size=(120, 4)).astype(np.float32)
+    with pytest.warns(CalibrationWarning):
+        fitted = get_calibrator("adaptive-temperature").fit(z, np.ones(120, int))
+    one_by_one = np.concatenate([fitted.predict_proba(row[None]) for row in z])
+    assert_allclose(fitted.predict_proba(z), one_by_one, rtol=1e-6)

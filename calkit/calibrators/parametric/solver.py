@@ -167,6 +167,10 @@ class _DenseSteps:
         self._before = left
         return v
 
+    def last_step(self, gradient: Vector) -> Vector:
+        """Return the step that is taken at the end: it gains too little to be seen, but parameters keep more digits."""
+        return self._solve(gradient)
+
     def _solve(self, gradient: Vector) -> Vector:
         h = self._hessian[np.ix_(self._free, self._free)]
         scale = h.diagonal().max() or 1.0
@@ -198,6 +202,10 @@ class _ProductSteps:
 
     def accept(self, theta: Vector) -> None:
         self._theta = theta
+
+    def last_step(self, gradient: Vector) -> Vector:
+        """Return no step: another one would have its cost."""
+        return np.zeros_like(gradient)
 
     def step(self, gradient: Vector, dtype: Any) -> Vector:
         theta = self._theta
@@ -324,4 +332,6 @@ class _Descent:
         runs_off = self._strong == 0 and float(abs(v).max()) > _MOVES * max(1.0, float(abs(theta).max()))
         if value < self._least or runs_off:
             outcome = "undetermined"
+        if outcome == "converged":
+            theta = theta + self._steps.last_step(gradient)
         return Solution(theta, value, gradient, gap, n_iter, outcome)
