@@ -34,7 +34,10 @@ class DividingCalibrator(Calibrator):
         return divided(logits, self.temperature_)
 
     def _log_proba(self, logits: Floats) -> Floats:
-        return np.asarray(log_softmax(self._logits(logits), axis=1))
+        # Differences first: the quotients of large logits would have lost their digits.
+        with np.errstate(over="ignore"):
+            shifted = logits - logits.max(axis=1, keepdims=True)
+            return np.asarray(log_softmax(divided(shifted, self.temperature_), axis=1))
 
     def _proba(self, logits: Floats) -> Floats:
-        return by_pieces(lambda piece: softmax(self._logits(piece)), logits)
+        return by_pieces(lambda piece: softmax(piece, self.temperature_), logits)

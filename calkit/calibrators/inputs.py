@@ -80,7 +80,7 @@ def _refuse_impossible(logits: NDArray[np.floating[Any]]) -> None:
 
 def divided(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.floating[Any]]:
     """Return logits divided by a temperature; less the largest of their row first, where quotients would overflow."""
-    divisor = logits.dtype.type(max(temperature, float(np.finfo(logits.dtype).tiny)))
+    divisor = _divisor(temperature, logits.dtype)
     if divisor >= 1:
         return logits / divisor
     with np.errstate(over="ignore", invalid="ignore"):
@@ -89,6 +89,10 @@ def divided(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np
         if np.isfinite(found.sum()) or np.array_equal(np.isfinite(found), np.isfinite(logits)):
             return found
         return np.asarray((logits - logits.max(axis=1, keepdims=True)) / divisor)
+
+
+def _divisor(temperature: float, dtype: np.dtype[Any]) -> Any:
+    return dtype.type(max(temperature, float(np.finfo(dtype).tiny)))
 
 
 def row_slices(n_rows: int, row_bytes: int, piece_bytes: int = 1 << 18) -> Iterator[slice]:
@@ -106,12 +110,14 @@ def by_pieces(function: Callable[[NDArray[Any]], NDArray[Any]], logits: NDArray[
     return out
 
 
-def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.floating[Any]]:
     """Return probabilities in an array of their own: SciPy's numbers, without its temporary arrays."""
     # Along short rows NumPy's maximum is slow; it is the same number from the transposed array.
     few = logits.shape[1] <= 32
     top = np.ascontiguousarray(logits.T).max(axis=0) if few else logits.max(axis=1)
     probs = logits - top[:, None]
+    if temperature != 1:
+        probs /= _divisor(temperature, logits.dtype)
     np.exp(probs, out=probs)
     probs /= probs.sum(axis=1, keepdims=True)
     return probs

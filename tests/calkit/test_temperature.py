@@ -464,3 +464,14 @@ def test_labels_next_to_random_take_no_more_passes():
     loss = NllDerivatives(1 / root.temperature, 0, False, 4)
     _, slope, curvature, *_ = summarize(predictions, [loss])[loss].derivatives
     assert abs(slope / curvature) < 1e-9 / root.temperature
+
+
+def test_a_constant_of_a_row_that_is_large_costs_no_digits():
+    """Logits less their largest are exact here, their quotients would not be."""
+    rng = np.random.default_rng(0)
+    offset = rng.integers(-5, 5, size=(50, 3)).astype(np.float32)
+    fitted = TemperatureScaling().fit(rng.normal(size=(60, 3)), rng.integers(0, 3, 60))
+    fitted.temperature_ = 1.7
+    found = fitted.predict_proba(offset - np.float32(1e6))
+    np.testing.assert_allclose(found, fitted.predict_proba(offset), rtol=1e-6)
+    np.testing.assert_allclose(np.exp(fitted.predict_log_proba(offset - np.float32(1e6))), found, rtol=1e-5)

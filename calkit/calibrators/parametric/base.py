@@ -59,7 +59,8 @@ class Parametric(Calibrator):
         The least value found: mean log-loss in nats plus the penalty.
     gap_bound_ : float
         Bound on `objective_` less the least value there is, in nats a row: from the gradient and the ridge where all
-        parameters are penalised, else half the Newton decrement.
+        parameters are penalised, else half the Newton decrement, which is an estimate: the bound of the second-order
+        model at the solution.
     gradient_norm_ : float
         Largest absolute entry of the gradient, computed in float64.
     n_iter_ : int
