@@ -19,7 +19,7 @@ from calkit import special
 from calkit.inference.resampling import Resampling
 from calkit.stats.once import once
 
-__all__ = ["CellSums", "draw_gaps", "mean_absolute", "null_moments"]
+__all__ = ["CellSums", "draw_gaps", "mean_absolute"]
 
 FloatArray = NDArray[np.float64]
 
@@ -162,14 +162,33 @@ class CellSums:
         """Sum of the probabilities minus that of the outcomes (positive: over-confident)."""
         return self.probability - self.outcome
 
-    @property
+    @once
     def scale(self) -> FloatArray:
         """The one weight that rows would have for the same mean and variance of the gap."""
         mean = np.divide(self.weight, self.count, out=np.ones_like(self.weight), where=self.count > 0)
         return np.divide(self.variance, self.spread, out=mean, where=self.spread > 0)
 
+    @once
+    def null_moments(self) -> tuple[FloatArray, FloatArray]:
+        """Mean of each absolute gap, and its covariance with the positives, if the model is calibrated.
+
+        Where less than one positive is expected, the mean is ``2 Σp P(none)``, which is exact for equal weights. Both
+        of shape (m,).
+        """
+        scale, (n, q) = self.scale, self.binomial
+        expected = self.probability / scale
+        mean = mean_absolute(n, q, expected)
+        variance = self.variance / scale**2
+        covariance = _FOLD / 3 * np.sqrt(variance) * (1 - 2 * q)
+        few = expected < 1
+        none = 2 * expected[few] * np.exp(self.log_none[few])
+        mean[few] = none
+        covariance[few] = variance[few] - expected[few] * none
+        return mean * scale, covariance * scale**2
+
+    @once
     def binomial(self) -> tuple[FloatArray, FloatArray]:
-        """Return N (not whole) and q of the binomial law with mean and variance of the positives, in units of scale."""
+        """N (not whole) and q of the binomial law with mean and variance of the positives, in units of scale."""
         squares = self.probability - self.spread
         q = np.divide(squares, self.probability, out=np.zeros_like(squares), where=self.probability > 0)
         mean = self.probability / self.scale
@@ -225,27 +244,6 @@ def _binomial_above(n: FloatArray, q: FloatArray, t: FloatArray) -> FloatArray:
     return n * q * at_least(n - 1, whole) - t * at_least(n, whole + 1)
 
 
-def null_moments(sums: CellSums) -> tuple[FloatArray, FloatArray]:
-    """Return the mean of each absolute gap, and its covariance with the positives, if the model is calibrated.
-
-    Where less than one positive is expected, the mean is ``2 Σp P(none)``, which is exact for equal weights.
-
-    Returns
-    -------
-    mean, covariance : ndarray of float64, shape (m,)
-    """
-    scale, (n, q) = sums.scale, sums.binomial()
-    expected = sums.probability / scale
-    mean = mean_absolute(n, q, expected)
-    variance = sums.variance / scale**2
-    covariance = _FOLD / 3 * np.sqrt(variance) * (1 - 2 * q)
-    few = expected < 1
-    none = 2 * expected[few] * np.exp(sums.log_none[few])
-    mean[few] = none
-    covariance[few] = variance[few] - expected[few] * none
-    return mean * scale, covariance * scale**2
-
-
 def draw_gaps(sums: CellSums, n_draws: int, random: np.random.Generator) -> FloatArray:
     """Draw the gaps of all cells as they would be if the outcomes were drawn from the probabilities.
 
@@ -260,7 +258,7 @@ def draw_gaps(sums: CellSums, n_draws: int, random: np.random.Generator) -> Floa
     gaps[many] = random.standard_normal((len(many), n_draws)) * np.sqrt(variance[many])[:, None]
     few = np.flatnonzero((variance < _DRAWN_VARIANCE) & (variance > 0))
     if len(few):
-        expected, q = (sums.probability / scale)[few], sums.binomial()[1][few]
+        expected, q = (sums.probability / scale)[few], sums.binomial[1][few]
         gaps[few] = expected[:, None] - _draw_counts(expected, q, variance[few], n_draws, random)
     gaps *= scale[:, None]
     return gaps.T

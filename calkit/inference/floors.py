@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
-from calkit.inference.cells import CellSums, draw_gaps, null_moments
+from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.laws import quantile
 
 __all__ = ["Floor", "NullLaw", "binned_law", "brownian_law", "drawn_law", "normal_law", "sum_of_gaps_law"]
@@ -205,7 +205,7 @@ def sum_of_gaps_law(sums: CellSums, n_rows: float, *, n_keys: int = 1, one_label
         Whether each row has one positive among the keys (one of K classes), so that the positives of all cells together
         are known: the cells are then independent only given that total.
     """
-    mean, covariance = null_moments(sums)
+    mean, covariance = sums.null_moments
     variance = np.maximum(sums.variance - mean**2, 0)
     total = float(sums.variance.sum())
     if one_label and total > 0:

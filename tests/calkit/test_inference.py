@@ -15,7 +15,7 @@ from calkit.errors import InputError, NotFoundError
 from calkit.estimators.binned import NORMS
 from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, kuiper
 from calkit.estimators.ranked import ranked
-from calkit.inference.cells import CellSums, draw_gaps, mean_absolute, null_moments
+from calkit.inference.cells import CellSums, draw_gaps, mean_absolute
 from calkit.inference.counts import Cells
 from calkit.inference.curves import averaged_two_bin_law, kolmogorov_smirnov_law, kuiper_law
 from calkit.inference.floors import binned_law, drawn_law, normal_law, sum_of_gaps_law
@@ -80,7 +80,7 @@ class TestCells:
             absolute += chance * abs(math.fsum(p) - sum(y))
             covariance += chance * abs(math.fsum(p) - sum(y)) * (sum(y) - math.fsum(p))
         p = np.array(p)
-        mean, cov = null_moments(CellSums.of(np.zeros(len(p), dtype=int), 1, p, np.zeros(len(p))))
+        mean, cov = CellSums.of(np.zeros(len(p), dtype=int), 1, p, np.zeros(len(p))).null_moments
         exact = p.sum() < 1
         assert mean[0] == pytest.approx(absolute, abs=1e-12 if exact else 0.02)
         assert cov[0] == pytest.approx(covariance, abs=1e-12 if exact else 0.1)
@@ -135,7 +135,7 @@ class TestCells:
     def test_the_scale_of_the_weights_does_not_matter(self):
         p, y = binary(800, shift=0.05)
         once, thrice = uniform_cells(p, y).filled, uniform_cells(p, y, np.full(800, 3.0)).filled
-        assert null_moments(thrice)[0] / 3 == pytest.approx(null_moments(once)[0], rel=1e-12)
+        assert thrice.null_moments[0] / 3 == pytest.approx(once.null_moments[0], rel=1e-12)
         assert squared_gaps(thrice) == pytest.approx(squared_gaps(once), abs=1e-15)
 
 
