@@ -178,7 +178,7 @@ def means(world, n, seed):
 
 
 class OfClasses:
-    """What `evaluate` counts of the probabilities of all classes, of any rows: those of a population are binned once."""
+    """What `evaluate` counts of the probabilities of all classes: rows of a population are binned once."""
 
     def __init__(self, world):
         self.k, self.said = world.k, world.said
@@ -231,7 +231,9 @@ class OfClasses:
         n_folds = fewer_folds(folds.n_folds, self.k * N_BINS)
         fold = folds.of(np.arange(len(rows))) % n_folds
         shape, (place, often) = (n_folds, self.k, N_BINS), self.listed(rows)
-        gaps = np.bincount(np.repeat(fold, often) * self.k * N_BINS + self.cell[place], self.value[place], np.prod(shape))
+        gaps = np.bincount(
+            np.repeat(fold, often) * self.k * N_BINS + self.cell[place], self.value[place], np.prod(shape)
+        )
         gaps -= np.bincount(fold * self.k * N_BINS + self.truth(rows, y), minlength=len(gaps))
         gaps = gaps.reshape(shape)
         gaps[:, :, 0] += csr_array((np.ones(len(rows)), (fold, rows)), (n_folds, len(self.said))) @ self.low

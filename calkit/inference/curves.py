@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 from calkit.estimators.cumulative import averaged_two_bin_of, null_cells, null_sd
 from calkit.estimators.ranked import Ranked
 from calkit.estimators.witness import witnessed_gaps
+from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.floors import NullLaw, brownian_law, drawn_law
 from calkit.inference.laws import MEAN_LARGEST, MEAN_RANGE, largest_tail, range_tail
 
 __all__ = [
+    "FEW_EVENTS",
     "averaged_two_bin_law",
+    "few_events",
     "kernel_law",
     "kolmogorov_smirnov_law",
     "kuiper_law",
@@ -22,17 +25,25 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
+#: Expected events below which residuals are drawn from laws of whole numbers.
+FEW_EVENTS = 20.0
+
 # A 1-Lipschitz function hardly moves within a cell.
 _LIPSCHITZ_CELLS = 256
 
 
-def kolmogorov_smirnov_law(forecasts: Ranked) -> NullLaw:
-    """Return the law of max |S|: that of the largest absolute value of a Brownian motion."""
+def kolmogorov_smirnov_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
+    """Return the law of max |S|: that of the largest absolute value of a Brownian motion; drawn of few events."""
+    if few_events(forecasts):
+        return drawn_law(np.abs(_curves(forecasts, n_draws, random)).max(axis=1))
     return brownian_law(null_sd(forecasts), MEAN_LARGEST, largest_tail)
 
 
-def kuiper_law(forecasts: Ranked) -> NullLaw:
-    """Return the law of max S - min S: that of the range of a Brownian motion."""
+def kuiper_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
+    """Return the law of max S - min S: that of the range of a Brownian motion; drawn of few events."""
+    if few_events(forecasts):
+        s = _curves(forecasts, n_draws, random)
+        return drawn_law(np.maximum(s.max(axis=1), 0) - np.minimum(s.min(axis=1), 0))
     return brownian_law(null_sd(forecasts), MEAN_RANGE, range_tail)
 
 
@@ -73,5 +84,30 @@ def null_noise(
     forecasts: Ranked, n_draws: int, random: np.random.Generator, n_cells: int = 512
 ) -> tuple[FloatArray, FloatArray]:
     """Return places of cells (m,), and draws (n_draws, m) of their mean residuals over all forecasts."""
-    place, variance = null_cells(forecasts, n_cells)
-    return place, random.standard_normal((n_draws, len(place))) * np.sqrt(variance)
+    last = null_cells(forecasts, n_cells)
+    place = forecasts.probability[last]
+    if few_events(forecasts):
+        gaps = draw_gaps(_cells_of(forecasts, np.append(0, last[:-1] + 1)), n_draws, random)
+        # Draws that are as large as the value but for rounding count as large.
+        return place, gaps * (-(1 + 1e-9) / forecasts.total)
+    variance = np.diff(np.cumsum(forecasts.variance)[last], prepend=0.0)
+    return place, random.standard_normal((n_draws, len(place))) * (np.sqrt(variance) / forecasts.total)
+
+
+def few_events(forecasts: Ranked) -> bool:
+    """Return whether so few events, or failures to come, are expected that their number is far from normal."""
+    variance = forecasts.variance
+    unit = float(variance @ (forecasts.squared_weight / forecasts.weight) ** 2)
+    return 0 < float(variance.sum()) ** 2 < FEW_EVENTS * unit
+
+
+def _curves(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> FloatArray:
+    return np.cumsum(null_noise(forecasts, n_draws, random)[1], axis=1)
+
+
+def _cells_of(forecasts: Ranked, start: NDArray[np.intp]) -> CellSums:
+    """Return the sums of cells that begin at given places: what is needed to draw their gaps."""
+    w, squares, p = forecasts.weight, forecasts.squared_weight, forecasts.probability
+    nothing = np.zeros(len(p))
+    parts = (w**2 / squares, w, squares, w * p, forecasts.positive, w * p * (1 - p), forecasts.variance)
+    return CellSums(*[np.add.reduceat(part, start) for part in (*parts, nothing, nothing, nothing)])

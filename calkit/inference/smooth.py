@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked
-from calkit.inference.cells import CellSums
+from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.counts import Cells
+from calkit.inference.curves import FEW_EVENTS, few_events, null_noise
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.judgement import SEMINORM, Judgement, seminorm_limits
 from calkit.inference.resampling import Resampling
@@ -70,7 +71,12 @@ class SmoothInference:
 
 def smooth_law(sums: CellSums, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of smooth ECE, from sums over fine bins."""
-    noise = _Noise(_on_grid(sums.probability / sums.weight, sums.variance / sums.weight.sum() ** 2))
+    place, total = sums.probability / sums.weight, float(sums.weight.sum())
+    noise = _Noise(_on_grid(place, sums.variance / total**2))
+    if float(sums.variance.sum()) ** 2 < FEW_EVENTS * float(sums.variance @ sums.scale**2):
+        # Draws that are as large as the value but for rounding count as large.
+        drawn = noise.of(place, draw_gaps(sums, n_draws, random) * ((1 + 1e-6) / total))
+        return drawn_law(noise.errors(drawn, everywhere=True))
     return drawn_law(noise.errors(noise.draw(n_draws, random)))
 
 
@@ -79,7 +85,9 @@ def smooth_error_and_law(forecasts: Ranked, n_draws: int, random: np.random.Gene
     place, total = forecasts.probability, forecasts.total
     noise = _Noise(_on_grid(place, forecasts.variance / total**2))
     observed = spectrum(_on_grid(place, forecasts.residual / total))[: noise.n]
-    law = drawn_law(noise.errors(noise.draw(n_draws, random)))
+    few = few_events(forecasts)
+    drawn = noise.of(*null_noise(forecasts, n_draws, random)) if few else noise.draw(n_draws, random)
+    law = drawn_law(noise.errors(drawn, everywhere=few))
     return float(noise.errors(observed[None], everywhere=True)[0]), law
 
 
@@ -128,6 +136,14 @@ class _Noise:
         """Draw moments, (n_draws, n): noise on a coarser grid, of two cells a half wave."""
         coarse = _on_grid(np.linspace(0, 1, len(self._variance)), self._variance, 2 * self.n)
         return spectrum(random.standard_normal((n_draws, len(coarse))) * np.sqrt(coarse))[:, : self.n]
+
+    def of(self, place: FloatArray, residual: FloatArray) -> FloatArray:
+        """Return the moments, (n_draws, n), of residuals (n_draws, m) at some places."""
+        at = np.clip(place, 0, 1) * (2 * self.n)
+        left, rows = np.minimum(at.astype(np.intp), 2 * self.n - 1), np.arange(len(place))
+        share = np.zeros((len(place), 2 * self.n + 1))
+        share[rows, left], share[rows, left + 1] = 1 - (at - left), at - left
+        return spectrum(residual @ share)[:, : self.n]
 
     def errors(self, moments: FloatArray, *, everywhere: bool = False) -> FloatArray:
         """Return the smooth ECE of each draw: the bandwidth that its smoothed error equals.

@@ -20,7 +20,7 @@ from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, k
 from calkit.estimators.kernels import block_pairs
 from calkit.estimators.ranked import Ranked, ranked
 from calkit.inference.cells import CellSums, draw_gaps
-from calkit.inference.curves import averaged_two_bin_law, kolmogorov_smirnov_law, kuiper_law
+from calkit.inference.curves import averaged_two_bin_law, few_events, kolmogorov_smirnov_law, kuiper_law
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.smooth import smooth_error_and_law
 from calkit.registry import Registry
@@ -38,6 +38,9 @@ _KERNEL_WIDTH = 0.1
 
 # Variance of the positives of a cell from which on their law is normal.
 _NORMAL_VARIANCE = 20.0
+
+# Outcomes that are drawn in all, and held at a time, where few events are expected; and the fewest draws.
+_DRAWN_NUMBERS, _HELD_NUMBERS, _FEWEST_DRAWS = 200_000_000, 1 << 22, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,7 +239,30 @@ def _cox(sample: Sample) -> tuple[float, float, str]:
     if slope_variance > 1e-12 * shift_variance:
         statistic, freedom = statistic + slope**2 / slope_variance, 2
     p_value = float(special.chdtrc(freedom, statistic))
+    if few_events(sample.ranked):
+        scale = np.array([shift_variance, slope_variance])[:freedom] ** -0.5
+        drawn = _drawn_sums(sample, np.stack([np.ones(len(sample.probability)), _centred(sample, mean)]))
+        p_value = drawn_law(((drawn[:, :freedom] * scale) ** 2).sum(axis=1)).p_value(statistic)
     return statistic, p_value, _cox_finding(sample, shift / shift_variance**0.5, slope, slope_variance)
+
+
+def _centred(sample: Sample, mean: float) -> FloatArray:
+    """Return the logits less their mean; 0 of forecasts that are certain."""
+    certain = sample.variance == 0
+    return np.asarray(np.where(certain, 0, special.logit(np.where(certain, 0.5, sample.probability)) - mean))
+
+
+def _drawn_sums(sample: Sample, factors: FloatArray) -> FloatArray:
+    """Return sums of residuals times factors (k, n), of outcomes drawn from the probabilities: (n_draws, k)."""
+    p, n = sample.probability, len(sample.probability)
+    weighted = factors if sample.weight is None else factors * sample.weight
+    left, found = max(_FEWEST_DRAWS, min(sample.n_draws, _DRAWN_NUMBERS // n)), []
+    while left > 0:
+        rows = min(left, max(1, _HELD_NUMBERS // n))
+        found.append(((sample.random.random((rows, n)) < p) - p) @ weighted.T)
+        left -= rows
+    # Draws that are as large as the value but for rounding count as large.
+    return np.concatenate(found) * (1 + 1e-9)
 
 
 def _cox_finding(sample: Sample, shift_z: float, slope: float, slope_variance: float) -> str:
@@ -260,6 +286,8 @@ def _spiegelhalter(sample: Sample) -> tuple[float, float, str]:
     if variance == 0:
         return 0.0, 1.0, ""
     z = float((sample.residual * tilt).sum()) / variance**0.5
+    if few_events(sample.ranked):
+        return z, drawn_law(np.abs(_drawn_sums(sample, tilt[None])[:, 0]) / variance**0.5).p_value(abs(z)), ""
     return z, float(2 * special.ndtr(-abs(z))), ""
 
 
@@ -334,13 +362,13 @@ def _against(value: float, law: NullLaw) -> tuple[float, float, str]:
 @_test("ks", "Kolmogorov-Smirnov", "shifts best; the law is that of a Brownian motion")
 def _ks(sample: Sample) -> tuple[float, float, str]:
     forecasts = sample.ranked
-    return _against(kolmogorov_smirnov(forecasts), kolmogorov_smirnov_law(forecasts))
+    return _against(kolmogorov_smirnov(forecasts), kolmogorov_smirnov_law(forecasts, sample.n_draws, sample.random))
 
 
 @_test("kuiper", "Kuiper", "shifts and local gaps; the law is that of a Brownian motion")
 def _kuiper(sample: Sample) -> tuple[float, float, str]:
     forecasts = sample.ranked
-    return _against(kuiper(forecasts), kuiper_law(forecasts))
+    return _against(kuiper(forecasts), kuiper_law(forecasts, sample.n_draws, sample.random))
 
 
 @_test("atb", "Averaged two-bin error", "shifts best")

@@ -58,7 +58,7 @@ def ks(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     >>> round(ks([1, 0], [0.2, 0.6]), 12)
     0.4
     """
-    return whole_recipe(kolmogorov_smirnov, lambda forecasts, *_: kolmogorov_smirnov_law(forecasts))
+    return whole_recipe(kolmogorov_smirnov, kolmogorov_smirnov_law)
 
 
 @metric(
@@ -86,7 +86,7 @@ def kuiper(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Reci
     >>> round(kuiper([1, 0], [0.2, 0.9]), 12)
     0.45
     """
-    return whole_recipe(kuiper_of, lambda forecasts, *_: kuiper_law(forecasts))
+    return whole_recipe(kuiper_of, kuiper_law)
 
 
 @metric(
