@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from calkit.estimators.binned import NORMS
 from calkit.inference.cells import CellSums, draw_gaps
+from calkit.inference.few_events import expected_of_cells
 from calkit.inference.floors import Floor, NullLaw, drawn_law, normal_law, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
 from calkit.inference.judgement import SEMINORM, Judgement, Pooled, seminorm_limits
 from calkit.inference.label_bins import LabelSums
+from calkit.inference.mean_gap import least_mean_gap
 from calkit.inference.means import clopper_pearson, filled_folds
 from calkit.inference.resampling import Resampling
 from calkit.inference.squares import squared_gaps, squared_limits, zero_quantile, zero_sd
@@ -26,6 +28,9 @@ from calkit.stats.views import Classwise
 __all__ = ["GapInference", "SameTargetInference", "SquareInference", "judge_bins"]
 
 FloatArray = NDArray[np.float64]
+
+# Norms that are at most the mean absolute residual.
+_MEANS = ("l1", "over", "under")
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,8 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     """Judge the error of forecasts that fall into one bin each."""
     value = float(NORMS[norm](sums.gap, sums.weight))
     gaps = sums.null_gaps(resampling)
-    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared")
+    expected = expected_of_cells(sums) if norm in _MEANS else expected_of_cells(sums).unbounded
+    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared", expected=expected)
     found = Judgement(None, law.floor, law.p_value(value))
     limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
     if resampling.confidence_level is None or sums.count.sum() < 2:
@@ -139,14 +145,15 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
 def _limits_l1(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, float]:
     total = float(sums.weight.sum())
     found = gap_limits(sums, np.zeros(len(sums.weight), dtype=np.intp), law.scaled(total), None, level)
-    return found.low / total, found.high / total, found.estimate / total
+    return max(found.low / total, least_mean_gap(sums, level)), found.high / total, found.estimate / total
 
 
 def _limits_l2(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float, float | None]:
     found = squared_limits(sums, level)
     if found is None:
         return 0.0, 1.0, None
-    return math.sqrt(found.low), math.sqrt(found.high), math.sqrt(max(found.estimate, 0.0))
+    low = max(math.sqrt(found.low), least_mean_gap(sums, level))
+    return low, math.sqrt(found.high), math.sqrt(max(found.estimate, 0.0))
 
 
 def _limits_squared(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, float | None]:

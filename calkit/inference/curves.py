@@ -9,13 +9,12 @@ from calkit.estimators.cumulative import averaged_two_bin_of, null_cells, null_s
 from calkit.estimators.ranked import Ranked
 from calkit.estimators.witness import witnessed_gaps
 from calkit.inference.cells import CellSums, draw_gaps
+from calkit.inference.few_events import expected_of_forecasts
 from calkit.inference.floors import NullLaw, brownian_law, drawn_law
 from calkit.inference.laws import MEAN_LARGEST, MEAN_RANGE, largest_tail, range_tail
 
 __all__ = [
-    "FEW_EVENTS",
     "averaged_two_bin_law",
-    "few_events",
     "kernel_law",
     "kolmogorov_smirnov_law",
     "kuiper_law",
@@ -25,32 +24,29 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
-#: Expected events below which residuals are drawn from laws of whole numbers.
-FEW_EVENTS = 20.0
-
 # A 1-Lipschitz function hardly moves within a cell.
 _LIPSCHITZ_CELLS = 256
 
 
 def kolmogorov_smirnov_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of max |S|: that of the largest absolute value of a Brownian motion; drawn of few events."""
-    if few_events(forecasts):
-        return drawn_law(np.abs(_curves(forecasts, n_draws, random)).max(axis=1))
+    if expected_of_forecasts(forecasts).few:
+        return _law(forecasts, np.abs(_curves(forecasts, n_draws, random)).max(axis=1))
     return brownian_law(null_sd(forecasts), MEAN_LARGEST, largest_tail)
 
 
 def kuiper_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of max S - min S: that of the range of a Brownian motion; drawn of few events."""
-    if few_events(forecasts):
+    if expected_of_forecasts(forecasts).few:
         s = _curves(forecasts, n_draws, random)
-        return drawn_law(np.maximum(s.max(axis=1), 0) - np.minimum(s.min(axis=1), 0))
+        return _law(forecasts, np.maximum(s.max(axis=1), 0) - np.minimum(s.min(axis=1), 0))
     return brownian_law(null_sd(forecasts), MEAN_RANGE, range_tail)
 
 
 def averaged_two_bin_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of the averaged two-bin error, by drawing curves."""
     place, noise = null_noise(forecasts, n_draws, random)
-    return drawn_law(averaged_two_bin_of(np.cumsum(noise, axis=1), place))
+    return _law(forecasts, averaged_two_bin_of(np.cumsum(noise, axis=1), place))
 
 
 def kernel_law(forecasts: Ranked, n_draws: int, random: np.random.Generator, width: float, own: bool) -> NullLaw:
@@ -72,12 +68,12 @@ def kernel_law(forecasts: Ranked, n_draws: int, random: np.random.Generator, wid
         total = forecasts.total**2
         others = total - float(forecasts.squared_weight.sum())
         values = (values - float(forecasts.variance.sum()) / total) * (total / others if others > 0 else np.nan)
-    return drawn_law(values)
+    return _law(forecasts, values)
 
 
 def lipschitz_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of the smooth calibration error, by drawing cells."""
-    return drawn_law(witnessed_gaps(*null_noise(forecasts, n_draws, random, _LIPSCHITZ_CELLS)))
+    return _law(forecasts, witnessed_gaps(*null_noise(forecasts, n_draws, random, _LIPSCHITZ_CELLS)))
 
 
 def null_noise(
@@ -86,7 +82,7 @@ def null_noise(
     """Return places of cells (m,), and draws (n_draws, m) of their mean residuals over all forecasts."""
     last = null_cells(forecasts, n_cells)
     place = forecasts.probability[last]
-    if few_events(forecasts):
+    if expected_of_forecasts(forecasts).few:
         gaps = draw_gaps(_cells_of(forecasts, np.append(0, last[:-1] + 1)), n_draws, random)
         # Draws that are as large as the value but for rounding count as large.
         return place, gaps * (-(1 + 1e-9) / forecasts.total)
@@ -94,11 +90,8 @@ def null_noise(
     return place, random.standard_normal((n_draws, len(place))) * (np.sqrt(variance) / forecasts.total)
 
 
-def few_events(forecasts: Ranked) -> bool:
-    """Return whether so few events, or failures to come, are expected that their number is far from normal."""
-    variance = forecasts.variance
-    unit = float(variance @ (forecasts.squared_weight / forecasts.weight) ** 2)
-    return 0 < float(variance.sum()) ** 2 < FEW_EVENTS * unit
+def _law(forecasts: Ranked, draws: FloatArray) -> NullLaw:
+    return drawn_law(draws, expected=expected_of_forecasts(forecasts))
 
 
 def _curves(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> FloatArray:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from calkit import special
 from calkit.inference.cells import CellSums, draw_gaps
+from calkit.inference.few_events import Expected, expected_of_cells
 from calkit.inference.laws import quantile
 
 __all__ = ["Floor", "NullLaw", "binned_law", "brownian_law", "drawn_law", "normal_law", "sum_of_gaps_law"]
@@ -84,7 +85,7 @@ class NullLaw:
         return Floor(self.mean, self.critical(_P95))
 
 
-def drawn_law(draws: FloatArray, *, squares: bool = False) -> NullLaw:
+def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | None = None) -> NullLaw:
     """Return the law that draws tell; p-values count the observed value among them, so that tests keep their level.
 
     Beyond the ten largest draws, of 200 or more, the tail falls exponentially, at the rate of the largest tenth of the
@@ -95,6 +96,9 @@ def drawn_law(draws: FloatArray, *, squares: bool = False) -> NullLaw:
     draws : ndarray of float64, shape (n,)
     squares : bool, default=False
         Whether they are squares: then it is the tail of their roots that falls exponentially.
+    expected : Expected, optional
+        Of a measure (its root, if squares) that is at most the mean absolute residual: where few events are expected,
+        draws tell nothing of a tail, but their number is bounded.
 
     Examples
     --------
@@ -104,11 +108,15 @@ def drawn_law(draws: FloatArray, *, squares: bool = False) -> NullLaw:
     (Floor(mean=49.0, p95=94.0), 0.02)
     """
     ranked = np.sort(draws)
-    n, tail = len(ranked), _Tail.of(np.sqrt(ranked) if squares else ranked)
+    n = len(ranked)
+    rare = expected is not None and not expected.has_tail
+    tail = None if rare else _Tail.of(np.sqrt(ranked) if squares else ranked)
 
     def p_value(value: float) -> float:
         # Draws equal to the value but for rounding count as equal.
         counted = float(1 + n - np.searchsorted(ranked, value - 1e-12 * abs(value), side="left")) / (n + 1)
+        if rare and expected is not None:
+            return min(counted, expected.bound(math.sqrt(value) if squares else value))
         if tail is None or counted >= tail.share:
             return counted
         return tail.p_value(math.sqrt(value) if squares else value)
@@ -186,7 +194,7 @@ def brownian_law(sd: float, mean: float, tail: Callable[[float], float]) -> Null
 
 def binned_law(sums: CellSums, reduction: Reduction, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of a function of the gaps of few cells, by drawing them."""
-    return drawn_law(reduction(draw_gaps(sums, n_draws, random)))
+    return drawn_law(reduction(draw_gaps(sums, n_draws, random)), expected=expected_of_cells(sums))
 
 
 def sum_of_gaps_law(sums: CellSums, n_rows: float, *, n_keys: int = 1, one_label: bool = False) -> NullLaw:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from calkit.estimators.ranked import Ranked
 from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.counts import Cells
-from calkit.inference.curves import FEW_EVENTS, few_events, null_noise
+from calkit.inference.curves import null_noise
+from calkit.inference.few_events import expected_of_cells, expected_of_forecasts
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.judgement import SEMINORM, Judgement, seminorm_limits
+from calkit.inference.mean_gap import least_mean_gap
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, UniformBins, View
 from calkit.stats.smoothing import density, spectrum
@@ -66,18 +68,20 @@ class SmoothInference:
         sd, null_sd = (
             math.sqrt(float(part.sum())) / float(sums.weight.sum()) for part in (sums.residual, sums.variance)
         )
-        return replace(found, interval=seminorm_limits(value, law, sd, null_sd, resampling.level))
+        least, few = least_mean_gap(sums, resampling.level), expected_of_cells(sums).few
+        return replace(found, interval=seminorm_limits(value, law, sd, null_sd, resampling.level, least, few=few))
 
 
 def smooth_law(sums: CellSums, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of smooth ECE, from sums over fine bins."""
     place, total = sums.probability / sums.weight, float(sums.weight.sum())
     noise = _Noise(_on_grid(place, sums.variance / total**2))
-    if float(sums.variance.sum()) ** 2 < FEW_EVENTS * float(sums.variance @ sums.scale**2):
+    expected = expected_of_cells(sums)
+    if expected.few:
         # Draws that are as large as the value but for rounding count as large.
         drawn = noise.of(place, draw_gaps(sums, n_draws, random) * ((1 + 1e-6) / total))
-        return drawn_law(noise.errors(drawn, everywhere=True))
-    return drawn_law(noise.errors(noise.draw(n_draws, random)))
+        return drawn_law(noise.errors(drawn, everywhere=True), expected=expected)
+    return drawn_law(noise.errors(noise.draw(n_draws, random)), expected=expected)
 
 
 def smooth_error_and_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> tuple[float, NullLaw]:
@@ -85,9 +89,9 @@ def smooth_error_and_law(forecasts: Ranked, n_draws: int, random: np.random.Gene
     place, total = forecasts.probability, forecasts.total
     noise = _Noise(_on_grid(place, forecasts.variance / total**2))
     observed = spectrum(_on_grid(place, forecasts.residual / total))[: noise.n]
-    few = few_events(forecasts)
-    drawn = noise.of(*null_noise(forecasts, n_draws, random)) if few else noise.draw(n_draws, random)
-    law = drawn_law(noise.errors(drawn, everywhere=few))
+    expected = expected_of_forecasts(forecasts)
+    drawn = noise.of(*null_noise(forecasts, n_draws, random)) if expected.few else noise.draw(n_draws, random)
+    law = drawn_law(noise.errors(drawn, everywhere=expected.few), expected=expected)
     return float(noise.errors(observed[None], everywhere=True)[0]), law
 
 
