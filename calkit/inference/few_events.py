@@ -60,6 +60,8 @@ class Expected:
         >>> Expected(0.1, 100).bound(0.05) < 1e-5
         True
         """
+        if not self.rows:
+            return 1.0
         surprises = math.ceil(value * self.rows - 2 * self.events - 1e-9)
         return float(special.gammainc(surprises, 2 * self.events)) if surprises > 0 else 1.0
 

@@ -17,7 +17,16 @@ from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.few_events import Expected, expected_of_cells
 from calkit.inference.laws import quantile
 
-__all__ = ["Floor", "NullLaw", "binned_law", "brownian_law", "drawn_law", "normal_law", "sum_of_gaps_law"]
+__all__ = [
+    "Floor",
+    "NullLaw",
+    "binned_law",
+    "brownian_law",
+    "drawn_law",
+    "draws_of_one_label",
+    "normal_law",
+    "sum_of_gaps_law",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -128,6 +137,18 @@ def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | 
         return float(ranked[n - allowed]) if allowed > 0 else math.inf
 
     return NullLaw(float(ranked.mean()), p_value, critical)
+
+
+def draws_of_one_label(draws: FloatArray, n_classes: int) -> FloatArray:
+    """Return draws of a mean over classes that were drawn each by itself, as they are where each row has one label.
+
+    A gap in one of K classes is made up in the others: absolute gaps of two classes have a correlation of about
+    1 / (K - 1)², as squares have, so that the variance of the mean is larger by K / (K - 1).
+    """
+    if n_classes < 2:
+        return draws
+    middle = draws.mean()
+    return np.asarray(np.maximum(middle + (draws - middle) * math.sqrt(n_classes / (n_classes - 1)), 0))
 
 
 @dataclass(frozen=True)
