@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         stats,
         theory,
     )
-    from calkit.calibrators import TemperatureScaling, load_calibrator, save_calibrator
+    from calkit.calibrators import CalibratedClassifier, TemperatureScaling, load_calibrator, save_calibrator
     from calkit.comparison import Comparison, compare
     from calkit.evaluation import Evaluation, evaluate
     from calkit.io import load_predictions, save_predictions
@@ -49,6 +49,7 @@ _SUBMODULES = (
     "theory",
 )
 _HOMES = {
+    "CalibratedClassifier": "calibrators",
     "Comparison": "comparison",
     "Evaluation": "evaluation",
     "Predictions": "predictions",
@@ -76,6 +77,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "CalibratedClassifier",
     "Comparison",
     "Evaluation",
     "Predictions",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from calkit.datasets import digits_path
@@ -68,6 +69,18 @@ def test_table_files_and_gate(tmp_path):
     done = run_step(tmp_path, files="logits.npz", options="--split test", **{"fail-if": "ece>5%\naccuracy<10%"})
     assert done.returncode == 3
     assert "::error::calkit: failed: ece is" in done.stdout
+
+
+@pytest.mark.slow
+def test_options_that_say_what_a_file_holds_serve_the_diagram_too(tmp_path):
+    np.savez(tmp_path / "scores.npz", scores=[[0.2, 0.8], [0.6, 0.4]], labels=[1, 0])
+    done = run_step(tmp_path, files="scores.npz", options="--kind probs", metrics="ece")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (tmp_path / "temp" / "calkit" / "reliability.png").stat().st_size > 1000
+    # Options of the evaluation alone are left out of the diagram.
+    np.savez(tmp_path / "probs.npz", probs=[[0.2, 0.8], [0.6, 0.4]], labels=[1, 0])
+    done = run_step(tmp_path, files="probs.npz", options="--confidence-level 0.9")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 @pytest.mark.slow

@@ -8,23 +8,26 @@ mkdir -p "$out"
 # Blanks and line ends separate alike; 'read' returns 1 at the end of the text.
 read -r -d '' -a files <<<"$CALKIT_FILES" || true
 read -r -d '' -a options <<<"$CALKIT_OPTIONS" || true
-if [ -n "$CALKIT_METRICS" ]; then options+=(--metrics "$CALKIT_METRICS"); fi
+evaluate=(calkit evaluate "${files[@]}" "${options[@]}")
+if [ -n "$CALKIT_METRICS" ]; then evaluate+=(--metrics "$CALKIT_METRICS"); fi
 gates=()
 while IFS= read -r line; do
   if [ -n "$line" ]; then gates+=(--fail-if "$line"); fi
 done <<<"$CALKIT_FAIL_IF"
 
-calkit evaluate "${files[@]}" "${options[@]}" --format json >"$out/calibration.json"
+"${evaluate[@]}" --format json >"$out/calibration.json"
 echo "json=$out/calibration.json" >>"$GITHUB_OUTPUT"
 {
   echo "### Calibration"
-  calkit evaluate "${files[@]}" "${options[@]}" --format md
+  "${evaluate[@]}" --format md
 } >>"$GITHUB_STEP_SUMMARY"
-calkit plot "${files[@]}" -o "$out/reliability.png" >/dev/null || echo "::warning::calkit plot failed; see the log"
+# Options may be ones that say what the files hold, which a diagram needs too, or ones that it does not know.
+calkit plot "${files[@]}" "${options[@]}" -o "$out/reliability.png" >/dev/null 2>&1 ||
+  calkit plot "${files[@]}" -o "$out/reliability.png" >/dev/null || echo "::warning::calkit plot failed; see the log"
 
 # Last, so that the table and the files are there when it fails.
 code=0
-calkit evaluate "${files[@]}" "${options[@]}" "${gates[@]}" >/dev/null 2>"$out/gate.txt" || code=$?
+"${evaluate[@]}" "${gates[@]}" >/dev/null 2>"$out/gate.txt" || code=$?
 while IFS= read -r line; do
   case "$line" in
     "calkit: warning:"*) echo "::warning::$line" ;;

@@ -29,9 +29,13 @@ _SINGLE_STEP = 5e-2
 # So do steps that move the logits of a row by less than this: where labels are next to random, β is small beside them.
 _NEAR = 5e-2
 
-# About this many rows give the first guess when there are more; fewer where there are many classes.
+# At most about this many rows give the first guess, of twice as many or more, and about this share of all.
 _SUBSAMPLE = 1000
+_SUBSAMPLE_SHARE = 10
 _SUBSAMPLE_SCORES = 1_000_000
+
+# A guess from a few rows is off by some per cent anyway; a last step of this size adds nothing to that.
+_LAST_GUESS_STEP = 0.1
 
 # Inverse temperatures between 2^-10 and 2^10 need no scaling. Newton steps from 0 are trusted as far from what the gaps
 # between the two largest logits tell, and within 2^60 the powers of distances neither vanish nor overflow.
@@ -71,7 +75,7 @@ class NllRoot:
     nll: float = math.nan
 
 
-def nll_root(predictions: Predictions | Shards) -> NllRoot:
+def nll_root(predictions: Predictions | Shards, *, precise: bool = True) -> NllRoot:
     """Find the temperature of least NLL.
 
     The NLL is convex in β = 1/T, so its slope in β has at most one root. Each pass over the rows gives the slope with
@@ -82,6 +86,8 @@ def nll_root(predictions: Predictions | Shards) -> NllRoot:
     ----------
     predictions : Predictions or Shards
         Of kind "logits".
+    precise : bool, default=True
+        Whether all digits are wanted, or a place to begin.
 
     Returns
     -------
@@ -96,13 +102,21 @@ def nll_root(predictions: Predictions | Shards) -> NllRoot:
     InputError
         If a true class has the logit -inf, so that the NLL is infinite at every temperature.
     """
-    sample = subsample(predictions, min(_SUBSAMPLE, max(1, _SUBSAMPLE_SCORES // (predictions.n_classes or 1))))
+    sample = _sample(predictions)
     gap = _typical_gap(predictions if sample is None else sample)
     start = None
     if sample is not None:
         found = _Search(sample, gap, precise=False).root(None)
         start = 1 / found.temperature if found.outcome == "converged" else None
-    return _Search(predictions, gap, precise=True).root(start)
+    return _Search(predictions, gap, precise=precise).root(start)
+
+
+def _sample(predictions: Predictions | Shards) -> Predictions | None:
+    """Return the rows of the first guess, if all rows are many more."""
+    if not isinstance(predictions, Predictions) or predictions.n_samples < 2 * _SUBSAMPLE:
+        return None
+    most = max(1, _SUBSAMPLE_SCORES // (predictions.n_classes or 1))
+    return subsample(predictions, min(_SUBSAMPLE, predictions.n_samples // _SUBSAMPLE_SHARE, most))
 
 
 def _typical_gap(predictions: Predictions | Shards) -> float:
@@ -163,7 +177,7 @@ class _Search:
         return float(step) if trusted else 1 / self.gap
 
     def _refine(self, beta: float, model: NllModel, single: bool) -> NllRoot:
-        derivatives, tolerance = model.derivatives, _LAST_STEP
+        derivatives, tolerance = model.derivatives, _LAST_STEP if self.precise else _LAST_GUESS_STEP
         while True:
             slope = derivatives[1]
             if not single:
@@ -181,7 +195,7 @@ class _Search:
             step = following - beta
             beta = self._rescaled(following)
             found = self._measure(beta, single, orders=2 if newton else 4).derivatives
-            tolerance = _LAST_NEWTON_STEP if newton else _LAST_STEP
+            tolerance = _LAST_NEWTON_STEP if newton else tolerance
             derivatives = (
                 np.array([*found[:3], derivatives[3] + step * derivatives[4], derivatives[4]]) if newton else found
             )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from calkit.cli.thresholds import limit_key
 from calkit.errors import FileFormatError
 from calkit.evaluation import Evaluation
 
@@ -17,7 +18,7 @@ _MOST_BYTES = 1 << 24
 
 
 def read_baseline(path: str, evaluate_file: Callable[[str], Sequence[Evaluation]]) -> list[Mapping[str, float]]:
-    """Return the values of a baseline, one mapping for each evaluation.
+    """Return the values of a baseline and the limits of their intervals (``ece.low``), one mapping for each evaluation.
 
     Parameters
     ----------
@@ -33,11 +34,25 @@ def read_baseline(path: str, evaluate_file: Callable[[str], Sequence[Evaluation]
     """
     saved = _saved(Path(path))
     if saved is None:
-        found = list(evaluate_file(path))
-        # As for the new file: where calibrators are applied, their values count.
-        return [dict(e) for e in found if e.meta.get("calibrator")] or [dict(e) for e in found]
+        saved = [e.to_dict() for e in evaluate_file(path)]
+    # As for the new file: where calibrators are applied, their values count.
     calibrated = [item for item in saved if item.get("calibrator")] or saved
-    return [{spec: _value(value) for spec, value in item["metrics"].items()} for item in calibrated]
+    return [{**_values(item), **_limits(item)} for item in calibrated]
+
+
+def _values(item: Mapping[str, Any]) -> dict[str, float]:
+    return {spec: _value(value) for spec, value in item["metrics"].items()}
+
+
+def _limits(item: Mapping[str, Any]) -> dict[str, float]:
+    """Return the limits of the intervals of an evaluation, where it has some."""
+    intervals = item.get("intervals")
+    return {
+        limit_key(spec, part): _value(limit)
+        for spec, limits in (intervals.items() if isinstance(intervals, dict) else ())
+        if isinstance(limits, list | tuple)
+        for part, limit in zip(("low", "high"), limits, strict=False)
+    }
 
 
 def _saved(path: Path) -> list[dict[str, Any]] | None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from calkit.atomic import atomic_write
+from calkit.cli import completion
 from calkit.cli.options import InputOptions, input_options
-from calkit.cli.outputs import announce, check_output
+from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
 from calkit.cli.tables import plain_table
 from calkit.errors import UsageError
@@ -25,6 +25,8 @@ __all__ = ["BENCH_FORMATS", "command"]
 
 #: Functions that turn a benchmark into text, by the name of the format.
 BENCH_FORMATS: Registry[Callable[[CalibratorBenchmark], str]] = Registry("format")
+
+_FORMATS = ("table", "md", "json")
 
 _HEADER = ["calibrator", "harm", "by > 1 %", "win", "rank", "log-loss", "Brier", "ECE %", "ms"]
 
@@ -48,6 +50,7 @@ def _sizes(_: click.Context, __: click.Parameter, words: str) -> list[int]:
     "methods",
     multiple=True,
     metavar="SPEC",
+    shell_complete=completion.calibrators,
     help="Calibrator to try; repeat for more. Default: all that serve the number of classes.",
 )
 @click.option("--sizes", default="50,200,1000", show_default=True, callback=_sizes, help="Rows to fit on, by commas.")
@@ -56,8 +59,8 @@ def _sizes(_: click.Context, __: click.Parameter, words: str) -> list[int]:
     "--test-rows", type=click.IntRange(min=1), default=4000, show_default=True, help="Other rows to judge on, at most."
 )
 @click.option("--random-state", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the splits.")
-@click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="Default: table.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write JSON to this file.")
+@format_option(_FORMATS, "table")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
 def command(
     files: tuple[str, ...],
     source: InputOptions,
@@ -66,7 +69,7 @@ def command(
     repeats: int,
     test_rows: int,
     random_state: int,
-    form: str,
+    form: str | None,
     output: Path | None,
 ) -> None:
     """Measure how often calibrators help or harm.
@@ -93,12 +96,9 @@ def command(
             n_test_rows=test_rows,
             random_state=random_state,
         )
+    write_text(BENCH_FORMATS[form or format_of(output, _FORMATS, "table")](found), output)
     if output is not None:
-        with atomic_write(output) as temporary:
-            temporary.write_text(BENCH_FORMATS["json"](found), encoding="utf-8")
         announce(f"wrote {output}", output)
-    else:
-        click.echo(BENCH_FORMATS[form](found), nl=False)
 
 
 def _models(files: tuple[str, ...], source: InputOptions) -> dict[str | tuple[str, str], Predictions]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from calkit.atomic import atomic_write
+from calkit.cli import completion
+from calkit.cli.latex import latex_table
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
-from calkit.cli.outputs import announce, check_output
+from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.pictures import check_picture, picture_style, save_picture
 from calkit.cli.progress import computing
 from calkit.cli.tables import plain_table
@@ -33,8 +34,15 @@ _FORMATS = ("table", "json", "csv", "md", "latex")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @input_options
 @fit_options
-@click.option("--metrics", metavar="LIST", help="Metrics, by commas; by default those of 'calkit evaluate'.")
-@click.option("--target", help="What is judged: top, positive:class=NAME, classwise, top-5.")
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    shell_complete=completion.metrics,
+    help="Metrics, by commas; by default those of 'calkit evaluate'.",
+)
+@click.option(
+    "--target", shell_complete=completion.targets, help="What is judged: top, positive:class=NAME, classwise, top-5."
+)
 @click.option("--baseline", metavar="MODEL", help="Model the others are compared with; by default the first.")
 @click.option(
     "--confidence-level",
@@ -44,7 +52,7 @@ _FORMATS = ("table", "json", "csv", "md", "latex")
     help="Of the intervals.",
 )
 @click.option("--random-state", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the bootstrap.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), default="table", help="Default: table.")
+@format_option(_FORMATS, "table")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="PICTURE", help="Draw the differences too.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
 def command(
@@ -56,7 +64,7 @@ def command(
     baseline: str | None,
     confidence_level: float,
     random_state: int,
-    form: str,
+    form: str | None,
     plot: Path | None,
     output: Path | None,
 ) -> None:
@@ -93,12 +101,7 @@ def command(
         with picture_style():
             save_picture(ForestDisplay.from_comparison(found).figure_of(), plot)
         announce(f"wrote {plot}")
-    text = COMPARISON_FORMATS[form](found)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    with atomic_write(output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(COMPARISON_FORMATS[form or format_of(output, _FORMATS, "table")](found), output)
 
 
 def _models(files: tuple[str, ...], source: InputOptions, fit: FitOptions) -> dict[str, Predictions]:
@@ -185,28 +188,6 @@ def _markdown(found: Comparison) -> str:
     return "".join("| " + " | ".join(map(markdown_cell, line)) + " |\n" for line in lines)
 
 
-_LATEX = str.maketrans(
-    {
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\\": r"\textbackslash{}",
-        "–": "--",
-    }
-)
-
-
 @COMPARISON_FORMATS.register("latex")
 def _latex(found: Comparison) -> str:
-    """Return a table for the package booktabs."""
-    header, rows = _rows(found)
-    lines = [" & ".join(cell.translate(_LATEX) for cell in line) + r" \\" for line in (header, *rows)]
-    columns = "l" + "r" * (len(header) - 1)
-    body = [lines[0], r"\midrule", *lines[1:]]
-    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    return latex_table(*_rows(found))

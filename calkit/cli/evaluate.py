@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from calkit.atomic import atomic_write
+from calkit.cli import completion
 from calkit.cli.app import ThresholdBrokenError
 from calkit.cli.baseline import read_baseline
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options, label_error_rows
-from calkit.cli.outputs import check_output
+from calkit.cli.outputs import check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
 from calkit.cli.tables import RENDERERS, render
 from calkit.cli.thresholds import broken, parse_threshold
@@ -41,11 +41,13 @@ _LEVEL = 0.95
 @click.option(
     "--metrics",
     metavar="LIST",
+    shell_complete=completion.metrics,
     help=f"Metrics, by commas, with parameters if any: ece,ece:n_bins=25,mce. Default: {', '.join(DEFAULT_METRICS)}.",
 )
 @click.option(
     "--target",
     metavar="WHAT",
+    shell_complete=completion.targets,
     help="What is judged: top, positive, positive:class=NAME, classwise, top-5, ordinal. By default the top label; of "
     "one column of scores the event, y = 1.",
 )
@@ -61,7 +63,7 @@ _LEVEL = 0.95
     help="Rows known to be mislabelled: a column of truth values, or a file of them or of places of rows. Shows the "
     "values without them too.",
 )
-@click.option("--format", "form", type=click.Choice(list(RENDERERS)), default="table", help="Default: table.")
+@format_option(RENDERERS, "table")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
 @click.option(
     "--confidence-level",
@@ -83,7 +85,7 @@ _LEVEL = 0.95
     multiple=True,
     metavar="CONDITION",
     help="Leave with code 3 if it holds: 'ece>0.05', 'accuracy<90%', 'ece.low>5%' (only where that is sure), "
-    "'ece>baseline+1%'. With calibrators, their values are judged.",
+    "'ece>baseline+1%', 'ece.low>baseline.high'. With calibrators, their values are judged.",
 )
 @click.option(
     "--baseline",
@@ -98,7 +100,7 @@ def command(
     target: str | None,
     by: str | None,
     label_errors: str | None,
-    form: str,
+    form: str | None,
     output: Path | None,
     confidence_level: float | None,
     resamples: int | None,
@@ -129,7 +131,7 @@ def command(
     thresholds = [parse_threshold(text) for text in conditions]
     if baseline is not None and not any(threshold.relative for threshold in thresholds):
         raise UsageError("--baseline is not used; name it in a condition: --fail-if 'ece>baseline+1%'.")
-    if confidence_level is None and any(threshold.part != "value" for threshold in thresholds):
+    if confidence_level is None and any(threshold.needs_intervals for threshold in thresholds):
         confidence_level = _LEVEL
     chosen = [get_metric(name) for name in split_specs(metrics)] if metrics is not None else None
     evaluations: list[Evaluation] = []
@@ -150,12 +152,7 @@ def command(
         for path in files:
             evaluations += evaluate_file(path)
         baselines = None if baseline is None else read_baseline(baseline, evaluate_file)
-    text = render(evaluations, form)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        with atomic_write(output) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_text(render(evaluations, form or format_of(output, RENDERERS, "table")), output)
     lines = broken(thresholds, evaluations, baselines)
     if lines:
         raise ThresholdBrokenError(*lines)

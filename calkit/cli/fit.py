@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from calkit.cli import completion
 from calkit.cli.options import InputOptions, input_options
 from calkit.cli.outputs import announce, check_output
 from calkit.errors import UsageError
@@ -25,6 +26,7 @@ __all__ = ["command"]
     default=("temperature",),
     show_default="temperature",
     metavar="METHOD",
+    shell_complete=completion.calibrators,
     help="Calibrator, with parameters if any: auto, svs, temperature:objective=ece. Of several, the best one in "
     "cross-validation is taken, if it is better than none.",
 )

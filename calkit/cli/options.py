@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from calkit.cli import completion
 from calkit.cli.progress import shown, watched
 from calkit.errors import UsageError
 from calkit.hardening.unchanged import Stamp
@@ -299,6 +300,7 @@ _FIT = [
         "methods",
         multiple=True,
         metavar="METHOD",
+        shell_complete=completion.calibrators,
         help="Fit this calibrator (temperature, temperature:objective=ece, …) and show what it does; repeat for more.",
     ),
     click.option(

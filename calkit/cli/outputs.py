@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from calkit.atomic import is_stdout, is_stream
+from calkit.atomic import atomic_write, is_stdout, is_stream
 from calkit.errors import FileFormatError, UsageError
 from calkit.io import split_address
 from calkit.io.address import STDIN, shard_paths
 from calkit.printing import printable
 from calkit.runs import RunFolder, is_run_folder
 
-__all__ = ["announce", "check_output"]
+__all__ = ["announce", "check_output", "format_of", "format_option", "write_text"]
+
+# What the suffix of an output says where --format does not.
+_FORMATS = {".json": "json", ".csv": "csv", ".md": "md", ".tex": "latex", ".html": "html"}
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Files of a run folder that are read beside its logits.
 _OF_A_RUN = frozenset({"history.jsonl", "recipe.toml", "versions.json"})
@@ -68,4 +74,28 @@ def _files(word: str | Path | None) -> Iterator[Path]:
 
 def announce(text: str, output: str | Path | None = None) -> None:
     """Say what was written; on standard error where the output itself, None for another one, is on standard output."""
-    click.echo(printable(text), err=output is None or is_stdout(output))
+    click.echo(printable(text, lines=True), err=output is None or is_stdout(output))
+
+
+def format_option(formats: Iterable[str], default: str) -> Callable[[Command], Command]:
+    """Add the option --format, ``form``, which is None where it is not said."""
+    names = list(formats)
+    suffixes = ", ".join(suffix for suffix, name in _FORMATS.items() if name in names)
+    said = f"Default: what the suffix of --output says ({suffixes}), else {default}."
+    return click.option("--format", "form", type=click.Choice(names), help=said)
+
+
+def format_of(output: Path | None, formats: Iterable[str], default: str) -> str:
+    """Return the format that the suffix of an output stands for; the default where it says nothing."""
+    found = "" if output is None else _FORMATS.get(output.suffix.lower(), "")
+    return found if found in formats else default
+
+
+def write_text(text: str, output: Path | None) -> None:
+    """Write the result of a command to a file, whole or not at all; to standard output without one."""
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with atomic_write(output) as temporary:
+        # Paths may hold what is no text; it is shown as "?".
+        temporary.write_text(text, encoding="utf-8", errors="replace")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from calkit.cli import completion
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import announce, check_output
 from calkit.cli.pictures import as_size, check_picture, picture_style, save_picture
@@ -49,6 +50,7 @@ class _What(click.Option):
 @click.option(
     "--what",
     cls=_What,
+    shell_complete=completion.plots,
     default="reliability",
     show_default=True,
     metavar="PLOT",
@@ -57,7 +59,9 @@ class _What(click.Option):
 @click.option("--bins", "n_bins", type=click.IntRange(min=1), help="Number of bins (15 for reliability).")
 @click.option("--binning", type=click.Choice(["uniform", "quantile"]), help="Bins of equal width or of equal mass.")
 @click.option(
-    "--target", help="Which forecasts: top, positive:class=NAME, top-5; classwise for a diagram of each class."
+    "--target",
+    shell_complete=completion.targets,
+    help="Which forecasts: top, positive:class=NAME, top-5; classwise for a diagram of each class.",
 )
 @click.option(
     "--by",

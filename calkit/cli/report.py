@@ -10,9 +10,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from calkit.atomic import atomic_write
+from calkit.cli import completion
 from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
-from calkit.cli.outputs import announce, check_output
+from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
 from calkit.errors import UsageError
 from calkit.report import REPORT_FORMATS, Entry, make_report, render_report
@@ -28,10 +28,16 @@ __all__ = ["command"]
 @input_options
 @fit_options
 @click.option("--as-is", is_flag=True, help="Fit nothing: measure the scores as they are.")
-@click.option("--metrics", metavar="LIST", help="Metrics, by commas, with parameters if any: error,ece:n_bins=25,nll.")
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    shell_complete=completion.metrics,
+    help="Metrics, by commas, with parameters if any: error,ece:n_bins=25,nll.",
+)
 @click.option(
     "--target",
     metavar="TARGET",
+    shell_complete=completion.targets,
     help="What is judged: top, positive, positive:class=NAME, classwise, top-5, ordinal, multilabel. Default: top.",
 )
 @click.option(
@@ -51,7 +57,7 @@ __all__ = ["command"]
     "--random-state", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of the bootstrap. Default: 0."
 )
 @click.option("--title", default="Calibration report", show_default=True, help="Title of the page.")
-@click.option("--format", "form", type=click.Choice(list(REPORT_FORMATS)), default="html", help="Default: html.")
+@format_option(REPORT_FORMATS, "html")
 @click.option(
     "--template",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -72,7 +78,7 @@ def command(
     no_intervals: bool,
     random_state: int,
     title: str,
-    form: str,
+    form: str | None,
     template: Path | None,
     output: Path | None,
 ) -> None:
@@ -88,6 +94,7 @@ def command(
     calkit report scores.csv --as-is --target positive --by region -o report.html
     calkit report runs/ce --format json
     """  # noqa: D301
+    form = form or format_of(output, REPORT_FORMATS, "html")
     if output is None and form == "html":
         raise UsageError("a page needs a file to go to: -o report.html.")
     if as_is and (fit.methods or fit.calibrators):
@@ -109,13 +116,9 @@ def command(
             command=_typed(click.get_current_context()),
         )
         text = render_report(report, form, template=template)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    with atomic_write(output) as temporary:
-        # Paths may hold what is no text; it is shown as "?".
-        temporary.write_text(text, encoding="utf-8", errors="replace")
-    announce(f"wrote {output}", output)
+    write_text(text, output)
+    if output is not None:
+        announce(f"wrote {output}", output)
 
 
 def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:

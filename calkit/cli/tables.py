@@ -1,4 +1,4 @@
-"""Evaluations as tables for people and as JSON, CSV or Markdown for programs."""
+"""Evaluations as tables for people and papers, and as JSON, CSV or Markdown for programs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from calkit.cli.latex import latex_table
 from calkit.evaluation import Evaluation, WorstGroup, fitted_text, p_text
 from calkit.metrics import Metric
 from calkit.printing import json_text, markdown_cell, printable
 from calkit.registry import Registry
 
-__all__ = ["RENDERERS", "plain_table", "print_table", "render"]
+__all__ = ["RENDERERS", "paragraph", "plain_table", "print_table", "render"]
 
 T = TypeVar("T")
 
@@ -113,14 +114,16 @@ def _metrics(evaluations: Sequence[Evaluation]) -> list[Metric]:
     return list({(metric.spec, metric.view): metric for e in evaluations for metric in e.metrics}.values())
 
 
-def _cell(evaluation: Evaluation, metric: Metric, between: str = " ", words: str = "floor") -> str:
+def _cell(
+    evaluation: Evaluation, metric: Metric, between: str = " ", words: str = "floor", *, floors: bool = True
+) -> str:
     """Return the value of a metric, with its interval and its floor if it has them."""
     if all((own.spec, own.view) != (metric.spec, metric.view) for own in evaluation.metrics):
         return "–"
     parts = (
         metric.format(evaluation[metric.spec]),
         evaluation.interval_text(metric),
-        evaluation.floor_text(metric, words),
+        evaluation.floor_text(metric, words) if floors else "",
     )
     return between.join(part for part in parts if part)
 
@@ -220,11 +223,7 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
     worst = _worst(evaluations)
     evaluations = _with_groups(evaluations)
     labels = _labels(evaluations)
-    files = set(labels.get("file", []))
-    if len({Path(name).name for name in files}) == len(files) > 1:
-        labels["file"] = [Path(name).name for name in labels["file"]]
-    shared = {name: values[0] for name, values in labels.items() if len(set(values)) == 1}
-    own = {name: values for name, values in labels.items() if name not in shared}
+    shared, own = _told_apart(labels)
     titles = [text for text in (*shared.values(), _level(evaluations)) if text]
     title = "  ".join(titles)
     if len(title) > (_terminal_width() or len(title)):
@@ -233,6 +232,34 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
     tables = "\n".join(map(to_text, arrange(evaluations, own)))
     below = "\n".join(text for text in (_floors(evaluations), worst) if text)
     return (f"{title}\n\n" if title else "") + tables + (f"\n{below}" if below else "")
+
+
+def _told_apart(labels: dict[str, list[str]]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the labels that all evaluations share, and the others; files by their own names where those differ."""
+    files = set(labels.get("file", []))
+    if len({Path(name).name for name in files}) == len(files) > 1:
+        labels["file"] = [Path(name).name for name in labels["file"]]
+    shared = {name: values[0] for name, values in labels.items() if len(set(values)) == 1}
+    return shared, {name: values for name, values in labels.items() if name not in shared}
+
+
+@RENDERERS.register("latex")
+def _latex(evaluations: Sequence[Evaluation]) -> str:
+    """Values with their intervals, one evaluation a row; what all rows share is left out, and so are floors."""
+    evaluations = _with_groups(evaluations)
+    _, own = _told_apart(_labels(evaluations))
+    metrics = _metrics(evaluations)
+    level = _level(evaluations)
+    header = [*own, f"samples ({level})" if level else "samples", *(metric.heading for metric in metrics)]
+    rows = [
+        [
+            *(column[i] for column in own.values()),
+            str(e.n_samples),
+            *(_cell(e, metric, floors=False) for metric in metrics),
+        ]
+        for i, e in enumerate(evaluations)
+    ]
+    return latex_table(header, rows, n_texts=len(own))
 
 
 def _side_by_side(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) -> list[Table]:
@@ -353,7 +380,7 @@ def to_text(table: Table) -> str:
 
 
 def render(evaluations: Sequence[Evaluation], form: str) -> str:
-    """Return evaluations as text of a format: table, json, csv, md."""
+    """Return evaluations as text of a format: table, json, csv, md, latex."""
     return RENDERERS[form](evaluations)
 
 
@@ -371,3 +398,9 @@ def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for row in rows:
         table.add_row(*map(printable, row))
     return to_text(table)
+
+
+def paragraph(row: Mapping[str, str]) -> str:
+    """Return what is known of one thing as lines of names and values; those without a value are left out."""
+    width = max(map(len, row))
+    return "".join(f"{key:<{width}}  {value}\n" for key, value in row.items() if value)

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from calkit.atomic import atomic_write
+from calkit.cli import completion
 from calkit.cli.options import InputOptions, input_options
-from calkit.cli.outputs import announce, check_output
+from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
-from calkit.cli.tables import print_table
+from calkit.cli.tables import plain_table
 from calkit.evaluation import p_text
 from calkit.inference.tests import DEFAULT_TESTS, TESTS
 from calkit.printing import json_text, printable
@@ -19,6 +19,29 @@ from calkit.significance import CalibrationTests, calibration_tests
 from calkit.specs import split_specs
 
 __all__ = ["command"]
+
+
+def _sees(name: str) -> str:
+    return f"sees {TESTS[name].sees}" if name in TESTS else ""
+
+
+def _json(found: list[CalibrationTests]) -> str:
+    return json_text([tested.to_dict() for tested in found]) + "\n"
+
+
+def _table(found: list[CalibrationTests]) -> str:
+    return "".join(map(_shown, found))
+
+
+# Functions that turn tests into text, by the name of the format.
+_FORMATS = {"table": _table, "json": _json}
+
+
+def _shown(tested: CalibrationTests) -> str:
+    words = [str(tested.meta[key]) for key in ("file", "split") if tested.meta.get(key)]
+    heading = printable("  ".join([*words, f"{tested.n_samples:,} samples", f"target {tested.target}"]))
+    rows = [[r.title, p_text(r.p_value), r.finding or _sees(name)] for name, r in tested.items()]
+    return f"{heading}\n{plain_table(['test', 'p', 'finding'], rows)}"
 
 
 @click.command()
@@ -30,12 +53,15 @@ __all__ = ["command"]
     help=f"Tests, by commas: {', '.join(TESTS)}; or metrics, which are resampled. Default: {','.join(DEFAULT_TESTS)}.",
 )
 @click.option(
-    "--target", metavar="TARGET", help="What is judged, as for 'calkit evaluate': positive:class=NAME, top-5."
+    "--target",
+    metavar="TARGET",
+    shell_complete=completion.targets,
+    help="What is judged, as for 'calkit evaluate': positive:class=NAME, top-5.",
 )
 @click.option("--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Draws of outcomes.")
 @click.option("--random-state", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draws.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="Default: table.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write JSON to this file.")
+@format_option(_FORMATS, "table")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
 def command(
     files: tuple[str, ...],
     source: InputOptions,
@@ -43,7 +69,7 @@ def command(
     target: str | None,
     resamples: int,
     random_state: int,
-    form: str,
+    form: str | None,
     output: Path | None,
 ) -> None:
     """Test whether predictions are calibrated.
@@ -63,29 +89,11 @@ def command(
         for path in files
         for split in source.splits(path)
     ]
-    text = json_text([tested.to_dict() for tested in found]) + "\n"
+    write_text(_FORMATS[form or format_of(output, _FORMATS, "table")](found), output)
     if output is not None:
-        with atomic_write(output) as temporary:
-            temporary.write_text(text, encoding="utf-8")
         announce(f"wrote {output}", output)
-    elif form == "json":
-        click.echo(text, nl=False)
-    else:
-        for tested in found:
-            _show(tested)
 
 
 def _tested(*arguments: Any, **options: Any) -> CalibrationTests:
     with computing("tests"):
         return calibration_tests(*arguments, **options)
-
-
-def _show(tested: CalibrationTests) -> None:
-    words = [str(tested.meta[key]) for key in ("file", "split") if tested.meta.get(key)]
-    click.echo(printable("  ".join([*words, f"{tested.n_samples:,} samples", f"target {tested.target}"])))
-    rows = [[r.title, p_text(r.p_value), r.finding or _sees(name)] for name, r in tested.items()]
-    print_table(["test", "p", "finding"], rows)
-
-
-def _sees(name: str) -> str:
-    return f"sees {TESTS[name].sees}" if name in TESTS else ""

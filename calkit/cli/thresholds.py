@@ -12,7 +12,7 @@ from calkit.errors import UsageError
 from calkit.evaluation import Evaluation
 from calkit.metrics import Metric, get_metric
 
-__all__ = ["Threshold", "broken", "parse_threshold"]
+__all__ = ["Threshold", "broken", "limit_key", "parse_threshold"]
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -22,9 +22,14 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 _CONDITION = re.compile(
     r"(?P<metric>.+?)(?P<part>\.low|\.high)?\s*(?P<operator>>=|<=|>|<)\s*"
-    r"(?P<baseline>baseline)?\s*(?P<limit>[+-]?\s*[^<>=%+-][^<>=%]*?)?\s*(?P<percent>%?)",
+    r"(?:(?P<baseline>baseline)(?P<of>\.low|\.high)?)?\s*(?P<limit>[+-]?\s*[^<>=%+-][^<>=%]*?)?\s*(?P<percent>%?)",
     re.IGNORECASE,
 )
+
+
+def limit_key(name: str, part: str) -> str:
+    """Return how a value or a limit of its interval is written: ``ece``, ``ece.low``."""
+    return name if part == "value" else f"{name}.{part}"
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Threshold:
         What is judged: the value, or a limit of its interval, so that only what is sure fails.
     relative : bool
         Whether the limit is counted from the baseline's value.
+    of : {"value", "low", "high"}
+        What of the baseline it is counted from: its value, or a limit of its interval.
     """
 
     metric: Metric
@@ -48,11 +55,17 @@ class Threshold:
     limit: float
     part: str = "value"
     relative: bool = False
+    of: str = "value"
+
+    @property
+    def needs_intervals(self) -> bool:
+        """Whether a limit of an interval is judged, or is the line."""
+        return (self.part, self.of) != ("value", "value")
 
     @property
     def judged(self) -> str:
         """What is judged, as it is written: ``ece`` or ``ece.low``."""
-        return self.metric.spec if self.part == "value" else f"{self.metric.spec}.{self.part}"
+        return limit_key(self.metric.spec, self.part)
 
     def found_in(self, evaluation: Evaluation) -> float:
         """Return what is judged; NaN for a limit that the metric does not have."""
@@ -73,10 +86,17 @@ class Threshold:
             return self.limit
         if baseline is None:
             raise UsageError(f"--fail-if '{self.judged}{self.operator}baseline' needs --baseline FILE.")
-        if self.metric.spec not in baseline:
-            known = ", ".join(baseline) or "none"
-            raise UsageError(f"the baseline has no value of {self.metric.spec}; it has {known}. Evaluate it again.")
-        return baseline[self.metric.spec] + self.limit
+        spec = self.metric.spec
+        key = limit_key(spec, self.of)
+        if spec in baseline and key not in baseline:
+            raise UsageError(
+                f"the baseline has no interval of {spec}; write it with --confidence-level 0.95, or leave "
+                f"'.{self.of}' out."
+            )
+        if spec not in baseline:
+            known = ", ".join(name for name in baseline if not name.endswith((".low", ".high"))) or "none"
+            raise UsageError(f"the baseline has no value of {spec}; it has {known}. Evaluate it again.")
+        return baseline[key] + self.limit
 
     def broken_by(self, evaluation: Evaluation, baseline: Mapping[str, float] | None = None) -> bool:
         """Tell whether the condition holds; a value that is not a number cannot be judged, so it does."""
@@ -89,13 +109,14 @@ class Threshold:
         calibrator = evaluation.meta.get("calibrator")
         after = f" after {calibrator['spec']}" if calibrator else ""
         value, line = self.found_in(evaluation), self.line(baseline)
-        of = f", baseline {line - self.limit:.6g} {self.limit:+g}" if self.relative else ""
+        beyond = f" {self.limit:+g}" if self.limit else ""
+        of = f", {limit_key('baseline', self.of)} {line - self.limit:.6g}{beyond}" if self.relative else ""
         found = "not known" if math.isnan(value) else f"{value:.6g}"
         return f"failed: {self.judged} is {found} ({self.operator} {line:g}{of}) for {where}{after}"
 
 
 def parse_threshold(text: str) -> Threshold:
-    """Parse a condition such as ``ece>0.05``, ``accuracy<90%``, ``ece.low>5%`` or ``ece>baseline+1%``.
+    """Parse a condition: ``ece>0.05``, ``accuracy<90%``, ``ece.low>5%``, ``ece>baseline+1%``.
 
     Raises
     ------
@@ -108,8 +129,9 @@ def parse_threshold(text: str) -> Threshold:
     >>> threshold = parse_threshold("ECE > 5%")
     >>> threshold.metric.name, threshold.operator, threshold.limit
     ('ece', '>', 0.05)
-    >>> parse_threshold("ece.low > baseline + 1%").relative
-    True
+    >>> threshold = parse_threshold("ece.low > baseline.high + 1%")
+    >>> threshold.relative, threshold.of
+    (True, 'high')
     """
     match = _CONDITION.fullmatch(text.strip())
     if match is None or (match["limit"] is None and match["baseline"] is None):
@@ -120,7 +142,8 @@ def parse_threshold(text: str) -> Threshold:
     limit, relative = _as_number(text, match["limit"]), match["baseline"] is not None
     metric = get_metric(match["metric"].strip())
     part = (match["part"] or ".value")[1:].lower()
-    threshold = Threshold(metric, match["operator"], limit / 100 if match["percent"] else limit, part, relative)
+    of = (match["of"] or ".value")[1:].lower()
+    threshold = Threshold(metric, match["operator"], limit / 100 if match["percent"] else limit, part, relative, of)
     if not relative and not _can_break(threshold):
         low, high = metric.bounds
         fraction = replace(threshold, limit=limit / 100)

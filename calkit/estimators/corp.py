@@ -72,10 +72,9 @@ def isotonic_curve(forecasts: Ranked) -> FloatArray:
     >>> isotonic_curve(ranked(np.array([0.1, 0.2, 0.8]), np.array([True, False, True]))).tolist()
     [0.5, 0.5, 1.0]
     """
-    from sklearn.isotonic import isotonic_regression
+    from scipy.optimize import isotonic_regression
 
-    rate = forecasts.positive / forecasts.weight
-    return np.asarray(isotonic_regression(rate, sample_weight=forecasts.weight), dtype=np.float64)
+    return np.asarray(isotonic_regression(forecasts.positive / forecasts.weight, weights=forecasts.weight).x)
 
 
 def corp_decomposition(forecasts: Ranked, score: str = "brier") -> Decomposition:

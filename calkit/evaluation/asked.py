@@ -59,5 +59,7 @@ def _check_kind(metrics: Iterable[Metric], kind: str) -> None:
             who = metric.name if view is None or not view.needs_distribution else f"target {view.spec!r}"
             raise InputError(
                 f"{who} needs the scores of all classes, but (confidence, correct) pairs hold one number per "
-                "answer; leave it out, or pass logits or probabilities."
+                "answer; leave it out, pass logits or probabilities, or judge each confidence as the probability that "
+                "the answer is right: evaluate(correct, confidence) (--kind probs --scores confidence --labels "
+                "correct)."
             )

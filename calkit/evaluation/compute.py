@@ -20,6 +20,7 @@ from calkit.metrics.shared import ArrayArguments
 from calkit.predictions import Predictions, not_predictions
 from calkit.shards import Shards
 from calkit.stats import By, View, summarize
+from calkit.stats.rows import CLASS_COLUMNS
 
 __all__ = ["evaluate"]
 
@@ -59,7 +60,7 @@ def evaluate(
         ``"positive"``, ``"positive:class=NAME"``, ``"classwise"``, ``"top-5"``, ``"ordinal"``, ``"multilabel"``. By
         default the top label of K columns, and of one column the event that is forecast, y = 1.
     by : str, or array-like of shape (n,), optional
-        One of the columns of the predictions; beside arrays, a group for each row. The values, with intervals if asked
+        A group for each row, or the name of one of the columns of the predictions. The values, with intervals if asked
         for, are given for its groups too, and the worst group with a correction for how many there are. All
         predictions of classes have the columns ``"predicted class"`` and ``"true class"``.
     label_errors : str or array-like, optional
@@ -116,11 +117,14 @@ def evaluate(
     0.75
     """
     y_true, given = with_event(y_true, None if isinstance(y_true, Shards) else y_proba, {"target": target, **arguments})
-    target = given.pop("target")
+    target, asked_by = given.pop("target"), by
     if isinstance(y_true, Predictions | Shards):
         predictions, metrics = y_true, _metrics_after(y_proba, metrics, given)
+        predictions, by = _grouped(predictions, by)
     else:
         predictions, by = _predictions_of(y_true, y_proba, target, by, given)
+    # Groups are headed by the name of their column or series, if it has one.
+    heading = asked_by if isinstance(asked_by, str) else str(getattr(asked_by, "name", None) or "by")
     errors: str | None = None
     if label_errors is not None:
         predictions, errors = _marked(predictions, label_errors)
@@ -135,8 +139,17 @@ def evaluate(
     whole = evaluation_of(chosen, summaries, summaries.n_samples, layout, resampling)
     found = replace(whole, meta=dict(predictions.meta))
     if by is not None:
-        found = with_groups(found, statistics, by, summaries, layout, resampling)
+        found = replace(with_groups(found, statistics, by, summaries, layout, resampling), by=heading)
     return found if errors is None else with_label_errors(found, statistics, errors, summaries, layout, resampling)
+
+
+def _grouped(predictions: Predictions | Shards, by: Any) -> tuple[Predictions | Shards, str | None]:
+    """Return predictions with a column of groups, and its name."""
+    if by is None or isinstance(by, str):
+        return predictions, by
+    if not isinstance(predictions, Predictions):
+        raise UsageError("by of shards is the name of a column, since their rows are read elsewhere.")
+    return predictions.replace(columns={**predictions.columns, "by": by}), "by"
 
 
 def _marked(predictions: Predictions | Shards, label_errors: Any) -> tuple[Predictions | Shards, str]:
@@ -176,4 +189,6 @@ def _predictions_of(
             "y_proba holds names of metrics, but the first argument is not a Predictions; pass the probabilities: "
             "evaluate(y_true, y_proba, metrics)."
         )
-    return as_predictions(y_true, y_proba, target=target, by=by, **arguments), None if by is None else "by"
+    if by in CLASS_COLUMNS if isinstance(by, str) else by is None:
+        return as_predictions(y_true, y_proba, target=target, **arguments), by
+    return as_predictions(y_true, y_proba, target=target, by=by, **arguments), "by"

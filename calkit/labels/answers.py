@@ -67,9 +67,11 @@ def as_correct(correct: Any, what: str = "correct") -> NDArray[np.uint8]:
 def _not_a_truth(y: NDArray[Any], row: int, what: str) -> InputError:
     value = plain(y[row])
     found = "is missing" if is_empty(value) else f"is {value!r}"
+    share = isinstance(value, float) and 0 < value < 1
+    hint = " Of several graders, give each verdict a row, with a weight of 1 / their number." if share else ""
     return InputError(
         f"{what} must be booleans or 0 and 1 (or words: yes and no, true and false, correct and incorrect), but row "
-        f"{row} {found}."
+        f"{row} {found}.{hint}"
     )
 
 

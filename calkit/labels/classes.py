@@ -109,9 +109,10 @@ class ClassIndex:
                 f"pass class_names (--class-names); to leave such rows out, say ignore_label={label!r} (--ignore-label "
                 f"{label})."
             )
+        event = " A single column needs the label that it is the forecast of: pos_label (--positive)."
         return InputError(
             f"y_true holds {label!r} in row {row}, but which column is which is unknown. Pass class_names "
-            "(--class-names), one name per column of the scores, in their order."
+            f"(--class-names), one name per column of the scores, in their order.{event if n_classes == 2 else ''}"
         )
 
 

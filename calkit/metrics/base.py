@@ -273,6 +273,8 @@ def as_predictions(
     **arguments: Any,
 ) -> Predictions:
     """Build predictions from the arguments that all metric functions share; `by` is a column called ``"by"``."""
+    if isinstance(by, str):
+        raise InputError(f"by={by!r} names a column, which arrays do not have; pass a group for each row.")
     kind: Kind = "logits" if from_logits else "probs"
     return Predictions(
         y_proba,

@@ -144,6 +144,12 @@ class CumulativeDisplay(CurveDisplay):
         return ax.axhspan(-self.band * 100, self.band * 100, linewidth=0, zorder=0, label=label, **own)
 
 
+def _short(probability: float) -> str:
+    """Return a probability in few characters, since the ticks stand close."""
+    tiny = 0 < probability < 1e-4
+    return f"{probability:.0e}".replace("e-0", "e-") if tiny else f"{probability:.2g}"
+
+
 def _upper_axis(ax: Axes, curve: CumulativeCurve | None) -> None:
     """Tell the probabilities along the upper axis; of several curves, which have others, there is none."""
     for axis in list(ax.child_axes):
@@ -152,6 +158,6 @@ def _upper_axis(ax: Axes, curve: CumulativeCurve | None) -> None:
         return
     upper = ax.secondary_xaxis("top")
     places = np.searchsorted(curve.share * 100, np.array(_TICKS) - 1e-9)
-    words = [f"{curve.probability[min(place, len(curve.share) - 1)]:.3g}" for place in places]
+    words = [_short(float(curve.probability[min(place, len(curve.share) - 1)])) for place in places]
     upper.set_xticks(_TICKS, labels=words)
     upper.set_xlabel("Their probability q")

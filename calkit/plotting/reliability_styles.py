@@ -76,7 +76,10 @@ def _corp(
     artists = _ground(display, ax, index, band, corp=True)
     ends = np.diff(curve) != 0
     kept = np.append(True, ends) | np.append(ends, True)
-    style = {**curve_style(index), "marker": "", "linewidth": 1.8, **curve_kwargs}
+    style = {**curve_style(index), "linewidth": 1.8, **curve_kwargs}
+    # Of forecasts that are all alike there is a single point, which a line alone would not show.
+    if len(curve) > 1:
+        style["marker"] = curve_kwargs.get("marker", "")
     x = display.forecasts.probability[kept]
     artists["line_"] = ax.plot(x, curve[kept], label=display.corp_label, zorder=5, clip_on=False, **style)[0]
     artists["legend_"] = draw_legend(ax, under=display.share_ax_)

@@ -142,6 +142,11 @@ class TemperatureDisplay(CurveDisplay):
         """The smallest temperature with the best value."""
         return float(self.temperature[self.best_index])
 
+    @property
+    def best_is_at_end(self) -> bool:
+        """Whether the best value lies at an end of the grid, so that there may be better ones beyond."""
+        return self.best_index in (0, len(self.values) - 1)
+
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return temperatures and values as columns."""
         return {"temperature": self.temperature, self.metric.spec: self.values}
@@ -153,7 +158,8 @@ class TemperatureDisplay(CurveDisplay):
         best = self.best_index
         name = f"{wrapped(self.name, 30)}, " if self.name else ""
         value = self.metric.format(float(values[best]) / scale)
-        at = f"{name}best T = {self.best_temperature:.3g} ({self.metric.title} {value}{' %' * self.metric.percent})"
+        found = f"{self.metric.title} {value}{' %' * self.metric.percent}"
+        at = f"{name}best T = {self.best_temperature:.3g}{', the end of the grid' * self.best_is_at_end} ({found})"
         if not index:
             ax.axvline(1, color=foreground(), linewidth=1, linestyle=(0, (1, 2)), label="T = 1, unscaled")
         (line,) = ax.plot(self.temperature, values, **style)

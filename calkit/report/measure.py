@@ -41,6 +41,9 @@ _MOST_CLASSES = 1000
 # Groups that a report has at most.
 _MOST_GROUPS = 100
 
+# Rows of a column that are looked at together.
+_PIECE = 1 << 16
+
 # Mistakes that are listed, columns that tell their rows, and letters of each.
 _MISTAKES = 10
 _ID_COLUMNS = 3
@@ -128,7 +131,7 @@ def _check_groups(predictions: Predictions, by: str) -> None:
     if by in CLASS_COLUMNS:
         n_groups = predictions.n_classes or 0
     elif by in predictions.columns:
-        n_groups = len(set(np.asarray(predictions.columns[by]).tolist()))
+        n_groups = _n_values(predictions.columns[by])
     else:
         raise unknown_name("column", by, [*predictions.columns, *CLASS_COLUMNS], of="the predictions")
     if n_groups > _MOST_GROUPS:
@@ -136,6 +139,15 @@ def _check_groups(predictions: Predictions, by: str) -> None:
             f"by={by!r} has {n_groups:,} values, and a report shows {_MOST_GROUPS} groups at most; name a column with "
             "fewer values, or use 'calkit evaluate --by'."
         )
+
+
+def _n_values(column: Any) -> int:
+    """Return how many values a column has; those that are missing count as one."""
+    found: set[Any] = set()
+    # A piece at a time: a list of all rows would take many times their array.
+    for start in range(0, len(column), _PIECE):
+        found.update(None if value != value else value for value in column[start : start + _PIECE].tolist())
+    return len(found)
 
 
 def measured(predictions: Predictions, asked: Asked) -> tuple[Result, Paired | None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from calkit.stats.rows import Rows
 from calkit.stats.statistic import Statistic
 from calkit.stats.views import View
 
-__all__ = ["RowMean", "WeightedTotal"]
+__all__ = ["RowMean", "RowValues", "WeightedTotal"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,32 @@ class WeightedTotal:
         return self.total / self.weight
 
 
+class RowValues(Statistic[WeightedTotal]):
+    """A statistic that each row has a value of; subclasses are data classes with a field ``view``."""
+
+    is_sum: ClassVar[bool] = True
+    groupable: ClassVar[bool] = True
+    sees_views: ClassVar[bool] = True
+
+    @abstractmethod
+    def values(self, rows: Rows, /) -> NDArray[Any]:
+        """Return the value of each row; of a view with keys, the mean over the keys."""
+
+    def on(self, view: View) -> Self:
+        """Return the same values of another view's forecasts."""
+        return replace(self, view=view)  # type: ignore[type-var]
+
+    def measure(self, rows: Rows) -> WeightedTotal:
+        """Return the :class:`WeightedTotal` of one block."""
+        return WeightedTotal(len(rows), rows.total_weight, rows.sum(self.values(rows)))
+
+    def measure_folds(self, rows: Rows, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
+        """Return the sums over the rows of each fold."""
+        return sum_folds(fold, n_folds, rows.weight, np.asarray(self.values(rows), dtype=np.float64))
+
+
 @dataclass(frozen=True)
-class RowMean(Statistic[Any]):
+class RowMean(RowValues):
     """Statistic: the weighted total of one quantity of the rows, or of the forecasts of a view.
 
     Parameters
@@ -59,9 +84,6 @@ class RowMean(Statistic[Any]):
 
     quantity: Literal["confidence", "correct", "nll", "brier"]
     view: View | None = None
-    is_sum: ClassVar[bool] = True
-    sees_views: ClassVar[bool] = True
-    groupable: ClassVar[bool] = True
 
     @property
     def needs_distribution(self) -> bool:  # type: ignore[override]
@@ -73,19 +95,8 @@ class RowMean(Statistic[Any]):
         """Whether sums of squares are needed."""
         return self.quantity == "brier" and self.view is None
 
-    def on(self, view: View) -> RowMean:
-        """Return the same quantity of another view's forecasts."""
-        return replace(self, view=view)
-
-    def measure(self, rows: Rows) -> WeightedTotal:
-        """Return the :class:`WeightedTotal` of one block; of a view with keys, of the means over the keys."""
-        return WeightedTotal(len(rows), rows.total_weight, rows.sum(self._values(rows)))
-
-    def measure_folds(self, rows: Rows, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
-        """Return the sums of the quantity over the rows of each fold."""
-        return sum_folds(fold, n_folds, rows.weight, np.asarray(self._values(rows), dtype=np.float64))
-
-    def _values(self, rows: Rows) -> NDArray[Any]:
+    def values(self, rows: Rows) -> NDArray[Any]:
+        """Return the quantity of each row; of a view with keys, the mean over the keys."""
         if self.view is None:
             return np.asarray(getattr(rows, "hit" if self.quantity == "correct" else self.quantity))
         if self.quantity == "nll" and self.view.tells_all(rows):

@@ -98,6 +98,8 @@ class OutcomeTotal(Statistic[OutcomeTotals]):
 
 
 def _nll_if_right(rows: Rows) -> NDArray[np.float64]:
+    if rows.kind == "logits":
+        return np.log1p(rows.rest)
     return -rows.log_probabilities[np.arange(len(rows)), rows.predicted]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -272,17 +272,15 @@ class Rows:
             return log_floored(self.scores, self.precision)
         if self.multilabel:
             return -np.logaddexp(0, -self._beta * self.scores.astype(np.float64))
-        shift = self._beta * (self.scores.astype(np.float64) - self.scores.max(axis=1, keepdims=True))
-        return np.asarray(shift - np.log(np.exp(shift).sum(axis=1, keepdims=True)))
+        return np.asarray(self._shift - np.log(np.exp(self._shift).sum(axis=1, keepdims=True)))
 
     @once
     def nll(self) -> NDArray[np.float64]:
         """Negative log-likelihood: minus the log-probability of the true class, in nats; the mean over the votes."""
+        if self.votes is not None and self.kind == "probs":
+            return -self._mean_over_votes(self.log_probabilities)
         if self.votes is not None:
-            terms = np.multiply(
-                self.votes, self.log_probabilities, where=self.votes > 0, out=np.zeros(self.votes.shape)
-            )
-            return -terms.sum(axis=1)
+            return np.log1p(self._sums.rest) - self._mean_over_votes(self._shift)
         if self.kind == "probs":
             return -log_floored(self._true, self.precision)
         return np.log1p(self._sums.rest) - self._beta * self._sums.true_shift
@@ -290,28 +288,41 @@ class Rows:
     @once
     def brier(self) -> NDArray[np.float64]:
         """Squared distance between the probabilities and the one-hot truth, in [0, 2]; the mean over the votes."""
-        if self.votes is not None:
-            p = self.probabilities
-            return np.asarray((p * p - 2 * self.votes * p).sum(axis=1) + 1)
         if self.kind == "probs":
             p = self.scores.astype(np.float64)
-            return np.einsum("ij,ij->i", p, p) - 2 * self._true.astype(np.float64) + 1
+            return np.einsum("ij,ij->i", p, p) - 2 * self.p_true + 1
         squares, rest = self.squares, self.rest
         total = 1 + rest
-        p_true = np.exp(self._beta * self._sums.true_shift) / total
+        wrong = (1 + squares) / (total * total) - 2 * self.p_true + 1
+        if self.votes is not None:
+            return wrong
         # With the top class true, (1 - p)² + Σ p_j² is written without the difference of near-equal numbers.
         right = (rest * rest + squares) / (total * total)
-        wrong = (1 + squares) / (total * total) - 2 * p_true + 1
         return np.where(self._sums.true_shift == 0, right, wrong)
 
     @once
     def p_true(self) -> NDArray[np.float64]:
         """Probability of the true class; with soft labels, its mean over the votes."""
-        if self.votes is not None:
+        if self.votes is not None and self.kind == "probs":
             return np.asarray((self.votes * self.probabilities).sum(axis=1))
+        if self.votes is not None:
+            # As of hard labels: one of them with all votes has the same numbers.
+            return np.asarray((self.votes * np.exp(self._shift)).sum(axis=1)) / (1 + self._sums.rest)
         if self.kind == "probs":
             return self._true.astype(np.float64)
         return np.exp(self._beta * self._sums.true_shift) / (1 + self._sums.rest)
+
+    @once
+    def _shift(self) -> NDArray[np.float64]:
+        """β (z - z_top) of each class, shape (b, K)."""
+        return np.asarray(
+            self._beta * (self.scores.astype(np.float64) - self.scores.max(axis=1, keepdims=True)), dtype=np.float64
+        )
+
+    def _mean_over_votes(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean of values of the classes over the votes; a product with 0 would spoil what is infinite."""
+        votes = cast("NDArray[np.float64]", self.votes)
+        return np.multiply(votes, values, where=votes > 0, out=np.zeros(votes.shape)).sum(axis=1)
 
     @once
     def entropy(self) -> NDArray[np.float64]:

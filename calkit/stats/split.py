@@ -8,14 +8,13 @@ from typing import Any
 
 from calkit.stats.parts import Parts
 from calkit.stats.rows import CLASS_COLUMNS, Rows
-from calkit.stats.statistic import Passes, Statistic
-from calkit.stats.views import View
+from calkit.stats.statistic import Passes, Statistic, Wrapped
 
 __all__ = ["By", "EachKey", "split_passes"]
 
 
 @dataclass(frozen=True)
-class By(Statistic[Parts[Any]]):
+class By(Wrapped[Parts[Any]]):
     """Statistic: another one, for the rows of each value of a column.
 
     Parameters
@@ -32,33 +31,9 @@ class By(Statistic[Parts[Any]]):
     only: tuple[tuple[Any, Statistic[Any]], ...] | None = None
 
     @property
-    def is_sum(self) -> bool:  # type: ignore[override]
-        """Whether the summary of a value has a fixed size."""
-        return self.statistic.is_sum
-
-    @property
     def needs_distribution(self) -> bool:  # type: ignore[override]
         """Whether the scores of all classes are needed."""
         return self.statistic.needs_distribution or self.column in CLASS_COLUMNS
-
-    @property
-    def needs_squares(self) -> bool:  # type: ignore[override]
-        """Whether sums of squares are needed."""
-        return self.statistic.needs_squares
-
-    @property
-    def needs_places(self) -> bool:  # type: ignore[override]
-        """Whether the places of the rows matter."""
-        return self.statistic.needs_places
-
-    @property
-    def streamed(self) -> Statistic[Any]:
-        """What a stream counts in its place."""
-        return By(self.statistic.streamed, self.column)
-
-    def on(self, view: View) -> Statistic[Any]:
-        """Return the same statistic of another view's forecasts."""
-        return By(self.statistic.on(view), self.column)
 
     def passes(self) -> Passes:
         """Yield what to count in each pass."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from calkit.stats.forecasts import Forecasts
     from calkit.stats.rows import Rows
 
-__all__ = ["Folded", "ForecastStatistic", "Passes", "Statistic", "Summary"]
+__all__ = ["Folded", "ForecastStatistic", "Passes", "Statistic", "Summary", "Wrapped"]
 
 
 @runtime_checkable
@@ -155,6 +155,44 @@ class ForecastStatistic(Statistic[S_co]):
         return self.on(Only(self.view, int(key)))
 
 
+class Wrapped(Statistic[S_co]):
+    """A statistic that counts another one in its own way; subclasses are data classes with a field ``statistic``.
+
+    What the other says of itself holds of this one too, unless a subclass says otherwise.
+    """
+
+    statistic: Statistic[Any]
+
+    @property
+    def is_sum(self) -> bool:  # type: ignore[override]
+        """Whether the summary has a fixed size."""
+        return self.statistic.is_sum
+
+    @property
+    def needs_distribution(self) -> bool:  # type: ignore[override]
+        """Whether the scores of all classes are needed."""
+        return self.statistic.needs_distribution
+
+    @property
+    def needs_squares(self) -> bool:  # type: ignore[override]
+        """Whether sums of squares are needed."""
+        return self.statistic.needs_squares
+
+    @property
+    def needs_places(self) -> bool:  # type: ignore[override]
+        """Whether the places of the rows matter."""
+        return self.statistic.needs_places
+
+    @property
+    def streamed(self) -> Statistic[Any]:
+        """What a stream counts in its place."""
+        return replace(self, statistic=self.statistic.streamed)  # type: ignore[type-var]
+
+    def on(self, view: View) -> Statistic[Any]:
+        """Return the same statistic of another view's forecasts."""
+        return replace(self, statistic=self.statistic.on(view))  # type: ignore[type-var]
+
+
 def fewer_folds(n_folds: int, numbers: int) -> int:
     """Return the number of folds to keep for sums of this many numbers: a power of two, as the number of folds is."""
     while n_folds > _FEWEST_FOLDS and n_folds * numbers > _FOLD_NUMBERS:
@@ -163,7 +201,7 @@ def fewer_folds(n_folds: int, numbers: int) -> int:
 
 
 @dataclass(frozen=True)
-class Folded(Statistic[FoldSums]):
+class Folded(Wrapped[FoldSums]):
     """Statistic: what another one sums, for each fold.
 
     Parameters
@@ -177,11 +215,6 @@ class Folded(Statistic[FoldSums]):
     folds: Folds
     is_sum: ClassVar[bool] = True
     needs_places = True
-
-    @property
-    def needs_distribution(self) -> bool:  # type: ignore[override]
-        """Whether the scores of all classes are needed."""
-        return bool(self.statistic.needs_distribution)
 
     def measure(self, rows: Rows) -> FoldSums:
         """Return the :class:`FoldSums` of one block."""

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.stats.rows import Rows
-from calkit.stats.statistic import Passes, Statistic, Summary
-from calkit.stats.views import View
+from calkit.stats.statistic import Passes, Statistic, Summary, Wrapped
 
 __all__ = ["At", "Temperature", "Transform"]
 
@@ -44,7 +43,7 @@ class Temperature:
 
 
 @dataclass(frozen=True)
-class At(Statistic[S], Generic[S]):
+class At(Wrapped[S], Generic[S]):
     """Statistic: another one, of transformed logits.
 
     Parameters
@@ -68,33 +67,9 @@ class At(Statistic[S], Generic[S]):
     transform: Transform
 
     @property
-    def is_sum(self) -> bool:  # type: ignore[override]
-        """Whether the summary has a fixed size."""
-        return self.statistic.is_sum
-
-    @property
     def needs_distribution(self) -> bool:  # type: ignore[override]
         """Always: (confidence, correct) pairs cannot be transformed."""
         return True
-
-    @property
-    def needs_squares(self) -> bool:  # type: ignore[override]
-        """Whether sums of squares are needed."""
-        return self.statistic.needs_squares
-
-    @property
-    def needs_places(self) -> bool:  # type: ignore[override]
-        """Whether the places of the rows matter."""
-        return self.statistic.needs_places
-
-    @property
-    def streamed(self) -> Statistic[Any]:
-        """What a stream counts in its place."""
-        return At(self.statistic.streamed, self.transform)
-
-    def on(self, view: View) -> Statistic[Any]:
-        """Return the same statistic of another view's forecasts."""
-        return At(self.statistic.on(view), self.transform)
 
     def passes(self) -> Passes:
         """Yield what to count in each pass, of the transformed logits."""

@@ -154,6 +154,9 @@ class Positive(View):
                     f"target='positive' needs to know which of the {n} classes is meant: 'positive:class=NAME'."
                 )
             return replace(self, column=1)
+        if n is None and names is None:
+            # Which column it is shows with the first rows.
+            return self
         column = ClassIndex(names, n or 0).find(self.label, positions=False)
         if column is None:
             known = list(range(n or 0)) if names is None else list(names)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from calkit.stats.rows import Rows
-from calkit.stats.statistic import Statistic
+from calkit.stats.statistic import Statistic, Wrapped
 
 __all__ = ["SquaredWeights"]
 
 
 @dataclass(frozen=True)
-class SquaredWeights(Statistic[Any]):
+class SquaredWeights(Wrapped[Any]):
     """Statistic: another one, with the weights squared; (Σw)² / Σw² rows of equal weight would tell as much.
 
     Parameters
@@ -21,16 +21,6 @@ class SquaredWeights(Statistic[Any]):
     """
 
     statistic: Statistic[Any]
-
-    @property
-    def is_sum(self) -> bool:  # type: ignore[override]
-        """Whether the summary has a fixed size."""
-        return self.statistic.is_sum
-
-    @property
-    def needs_distribution(self) -> bool:  # type: ignore[override]
-        """Whether the scores of all classes are needed."""
-        return self.statistic.needs_distribution
 
     def measure(self, rows: Rows) -> Any:
         """Return the summary of one block."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from calkit.errors import InputError, UsageError
-from calkit.stats import ConfidencePairs, Statistic
-from calkit_torch.bridge.distributed import is_distributed, join_over_ranks, largest_over_ranks, sum_over_ranks
-from calkit_torch.bridge.rows import CHECKS, DeviceRows, rows_of, working_dtype
-from calkit_torch.bridge.shapes import as_score_kind, read_batch, transfer
-from calkit_torch.bridge.statistics import Counter, counter_of, keeps_pairs
+from calkit.stats import Statistic
+from calkit.stats.views import MultiLabel
+from calkit_torch.bridge.counted import CHECKS, CountedRows
+from calkit_torch.bridge.distributed import is_distributed, largest_over_ranks, sum_over_ranks
+from calkit_torch.bridge.pairs import confidence_pairs, views_of_pairs
+from calkit_torch.bridge.rows import rows_of
+from calkit_torch.bridge.shapes import Batch, as_score_kind, read_batch, transfer, working_dtype
+from calkit_torch.bridge.statistics import counter_of, keeps_pairs
 
 __all__ = ["Accumulator"]
 
@@ -35,20 +38,22 @@ class Accumulator:
     Parameters
     ----------
     statistics : iterable of Statistic
-        From :mod:`calkit.stats`: UniformBins, ClasswiseBins, RowMean, Tail, Residuals, NllDerivatives. Repeated ones
-        are counted once. For Pairs and EqualMass (AdaECE) confidence, correctness and weight of each row are kept, 24
-        bytes a row, once for all of them.
+        From :mod:`calkit.stats`: UniformBins, RowMean, Tail, Residuals, Moments, NllDerivatives and others that are
+        sums, of the forecasts of any view, and By of them. Repeated ones are counted once. For Pairs and EqualMass
+        (AdaECE) confidence and correctness of each row are kept, for each view, and its weight: 24 bytes a row of one.
     kind : {"logits", "probs"}, default="logits"
         What the scores will be. Never guessed.
     ignore_index : int, default=-100
         Label of rows that do not count.
+    groups : mapping of str to sequence, optional
+        By the name of a column, the values it has: the groups of :class:`~calkit.stats.By`. One column at most.
     process_group : ProcessGroup, optional
         The processes whose sums belong together; by default all of them, if torch.distributed is initialised.
 
     Raises
     ------
     UsageError
-        If a statistic is none of these.
+        If a statistic is none of these, or those of multi-label rows are mixed with others.
 
     Examples
     --------
@@ -68,17 +73,30 @@ class Accumulator:
         *,
         kind: str = "logits",
         ignore_index: int = -100,
+        groups: Mapping[str, Sequence[Any]] | None = None,
         process_group: Any = None,
     ) -> None:
         self.kind = as_score_kind(kind)
         self.ignore_index = ignore_index
         self.process_group = process_group
-        self._statistics = tuple(dict.fromkeys(statistics))
-        sums = [statistic for statistic in self._statistics if not keeps_pairs(statistic)]
-        # Those whose size depends on the number of classes come last: the others' places are known before it is.
-        self._counters = sorted((counter_of(statistic, self.kind) for statistic in sums), key=lambda c: c.per_class)
-        self._keeps_pairs = len(sums) < len(self._statistics)
+        self._groups = {name: tuple(labels) for name, labels in (groups or {}).items()}
+        if len(self._groups) > 1:
+            raise UsageError(f"rows are grouped by one column, not by {', '.join(map(repr, self._groups))}.")
+        self._count(tuple(dict.fromkeys(statistics)))
         self.reset()
+
+    def _count(self, statistics: tuple[Statistic[Any], ...]) -> None:
+        """Prepare for some statistics; others of the same number may take their places before the first batch."""
+        self._statistics = statistics
+        sums = [statistic for statistic in statistics if not keeps_pairs(statistic)]
+        # Those whose size depends on the number of classes come last: the others' places are known before it is.
+        counters = (counter_of(statistic, self.kind, self._groups) for statistic in sums)
+        self._counters = sorted(counters, key=lambda c: c.per_class)
+        self._pair_views = views_of_pairs(statistics)
+        views = [getattr(getattr(statistic, "statistic", statistic), "view", None) for statistic in statistics]
+        self._multilabel = any(isinstance(view, MultiLabel) for view in views)
+        if self._multilabel and not all(isinstance(view, MultiLabel) for view in views):
+            raise UsageError("labels of which several may be true have no other target than 'multilabel'.")
 
     @property
     def device(self) -> torch.device:
@@ -107,7 +125,9 @@ class Accumulator:
         return self
 
     @torch.no_grad()
-    def update(self, scores: Tensor, y: Tensor, sample_weight: Tensor | None = None) -> Self:
+    def update(
+        self, scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *, by: Tensor | None = None
+    ) -> Self:
         """Take in a batch, without waiting for its device.
 
         Parameters
@@ -116,10 +136,13 @@ class Accumulator:
             Logits (or probabilities, with ``kind="probs"``) in any precision. One dimension is the score of class 1.
         y : Tensor of integers, shape (n,), or (n, ...) for pixels
             Labels in 0..K-1, or `ignore_index`. Or of the shape of scores of all classes: one-hot, or soft labels
-            (shares of the classes that sum to 1, or whole numbers of votes).
+            (shares of the classes that sum to 1, or whole numbers of votes). Of multi-label rows, 0 and 1 in the shape
+            of the scores.
         sample_weight : Tensor, optional
             A weight per label, or of shape (n,): finite and not negative. A row of weight 0 counts as absent, whatever
             its scores and label.
+        by : Tensor of integers, optional
+            Of each label, or of shape (n,): the number of its group among the values of the column, from 0 on.
 
         Returns
         -------
@@ -130,34 +153,45 @@ class Accumulator:
         InputError
             If shapes or types do not fit. Impossible values are counted, and raise in :meth:`summaries`.
         """
-        batch = read_batch(scores, y, sample_weight, kind=self.kind)
+        batch = self._read(scores, y, sample_weight, by)
         if self._n_classes not in (None, batch.n_classes):
             raise InputError(
                 f"the scores have {batch.n_classes} classes, but those of earlier batches had {self._n_classes}; call "
                 "reset() between data sets."
             )
+        self._begin(batch)
         if batch.scores.device != self.device:
             self.to(batch.scores.device)
         sums, pairs = self._widened(batch.n_classes), []
         for chunk in batch.chunks(_CHUNK.get(self.device.type, _ACCELERATOR_CHUNK)):
-            rows = self._seen(rows_of(chunk, self.kind, self.ignore_index), scores)
-            sums = _added(
-                sums, torch.cat([rows.checks, *(self._measured(counter, rows) for counter in self._counters)])
-            )
-            if self._keeps_pairs:
-                pairs.append(torch.stack([rows.confidence, rows.correct, rows.weight]))
+            rows = rows_of(chunk, self.kind, self.ignore_index, multilabel=self._multilabel)
+            sums = _added(sums, torch.cat([rows.checks, *self._measured(rows)]))
+            if self._pair_views:
+                found = [rows.forecasts(view) for view in self._pair_views]
+                pairs.append(torch.cat([*(torch.cat([f.probability, f.outcome]) for f in found), rows.weight[None]]))
         # Set only now, so that a batch that failed has left nothing behind.
         self._sums, self._n_classes = sums, batch.n_classes
         self._pairs = [*self._pairs, *pairs]
         return self
 
-    def _seen(self, rows: DeviceRows, scores: Tensor) -> Any:  # noqa: ARG002
-        """Return the rows as the statistics are to see them."""
-        return rows
+    def _read(self, scores: Tensor, y: Tensor, sample_weight: Tensor | None, by: Tensor | None) -> Batch:
+        (column, labels), *_ = [*self._groups.items(), (None, ())]
+        if (column is None) != (by is None):
+            asked = f"by= is missing: the number of the group of each row, by {column!r}"
+            raise UsageError("by= needs groups, which were not named." if column is None else f"{asked}.")
+        how: Any = {"kind": self.kind, "multilabel": self._multilabel}
+        return read_batch(scores, y, sample_weight, group=by, n_groups=len(labels), **how)
 
-    def _measured(self, counter: Counter[Any, Any], rows: Any) -> Tensor:
-        """Return the sums of a counter over rows."""
-        return counter.measure(rows)
+    def _begin(self, batch: Batch) -> None:
+        """Learn from a batch what is counted."""
+
+    def _measured(self, rows: CountedRows) -> list[Tensor]:
+        """Return the sums of each counter over rows; equal statistics are counted once."""
+        found: dict[Statistic[Any], Tensor] = {}
+        for counter in self._counters:
+            if counter.statistic not in found:
+                found[counter.statistic] = counter.measure(rows)
+        return [found[counter.statistic] for counter in self._counters]
 
     def merge(self, *others: Self) -> Self:
         """Take in what other accumulators of the same statistics have counted.
@@ -185,7 +219,7 @@ class Accumulator:
     def state_dict(self) -> dict[str, Any]:
         """Return the state of this process as plain data and tensors, for ``torch.save``."""
         state = {**self._layout(), "n_classes": self._n_classes, "sums": self._sums.clone()}
-        return {**state, "pairs": self._all_pairs()} if self._keeps_pairs else state
+        return {**state, "pairs": self._all_pairs()} if self._pair_views else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Take the state that :meth:`state_dict` returned in place of the present one.
@@ -198,7 +232,7 @@ class Accumulator:
         self._check_layout(state)
         self._n_classes = state["n_classes"]
         self._sums = _moved(state["sums"].detach().clone(), state["sums"].device)
-        self._pairs = [state["pairs"].detach().clone()] if self._keeps_pairs else []
+        self._pairs = [state["pairs"].detach().clone()] if self._pair_views else []
         return self
 
     def summaries(self, *, sync: bool = True) -> dict[Statistic[Any], Any]:
@@ -230,10 +264,11 @@ class Accumulator:
         self._raise_for(*values[: len(CHECKS)].astype(np.int64).tolist())
         parts = np.split(values, np.cumsum(self._sizes(self._n_classes or 0)))[1:]
         found = {c.statistic: c.summary(part) for c, part in zip(self._counters, parts, strict=False)}
-        if self._keeps_pairs:
+        if self._pair_views:
             # Only here, where all ranks know that no row is wrong on any of them.
-            pairs = _confidence_pairs(self._all_pairs(), sync, self.process_group)
-            found |= {statistic: pairs for statistic in self._statistics if keeps_pairs(statistic)}
+            pairs = confidence_pairs(self._all_pairs(), sync, self.process_group)
+            kept = (statistic for statistic in self._statistics if keeps_pairs(statistic))
+            found |= {statistic: pairs[self._pair_views.index(statistic.streamed.view)] for statistic in kept}  # type: ignore[attr-defined]
         return int(values[len(CHECKS) - 1]), {statistic: found[statistic] for statistic in self._statistics}
 
     def _collect(self, sync: bool) -> NDArray[np.float64]:
@@ -257,20 +292,23 @@ class Accumulator:
         return nn.functional.pad(self._sums, (0, missing)) if missing else self._sums
 
     def _all_pairs(self) -> Tensor:
-        empty = torch.zeros(3, 0, dtype=self._sums.dtype, device=self.device)
+        empty = torch.zeros(2 * len(self._pair_views) + 1, 0, dtype=self._sums.dtype, device=self.device)
         return torch.cat([empty, *self._pairs], dim=1)
 
     def _layout(self) -> dict[str, Any]:
         """Return what must be equal for sums to be added."""
-        return {"statistics": [repr(statistic) for statistic in self._statistics], "kind": self.kind}
+        named = {"groups": self._groups} if self._groups else {}
+        return {"statistics": [repr(statistic) for statistic in self._statistics], "kind": self.kind, **named}
 
     def _check_layout(self, other: Mapping[str, Any]) -> None:
         for key, value in self._layout().items():
             if other.get(key) != value:
                 raise UsageError(f"these sums have {key} {value}, but the others have {other.get(key)}.")
 
-    def _raise_for(self, present: int, labelled: int, possible: int, counted: int) -> None:
+    def _raise_for(self, present: int, labelled: int, possible: int, weighted: int, counted: int) -> None:
         if labelled < present:
+            if self._multilabel:
+                raise InputError(f"multi-label y must hold 0 and 1, but {_rows(present - labelled)} other labels.")
             last = "K-1" if self._n_classes is None else self._n_classes - 1
             raise InputError(
                 f"y must lie in 0..{last} (one class per score), or hold shares that sum to 1, but "
@@ -279,9 +317,15 @@ class Accumulator:
             )
         if possible < labelled:
             raise InputError(_IMPOSSIBLE[self.kind].format(_rows(labelled - possible)))
-        if counted < possible:
+        if weighted < possible:
             raise InputError(
-                f"sample_weight must be finite and not negative, but {_rows(possible - counted)} other weights."
+                f"sample_weight must be finite and not negative, but {_rows(possible - weighted)} other weights."
+            )
+        if counted < weighted:
+            ((column, labels),) = self._groups.items()
+            raise InputError(
+                f"by must hold numbers in 0..{len(labels) - 1}, of the groups of {column!r}, but "
+                f"{_rows(weighted - counted)} others."
             )
         if not counted:
             raise InputError("no row has been counted: call update() first, with rows that are not all left out.")
@@ -301,16 +345,6 @@ _IMPOSSIBLE = {
 
 def _rows(n: int) -> str:
     return "1 row has" if n == 1 else f"{n} rows have"
-
-
-def _confidence_pairs(pairs: Tensor, sync: bool, group: Any) -> ConfidencePairs:
-    """Bring the pairs of all ranks to the host, without the rows that do not count."""
-    if sync:
-        pairs = join_over_ranks(pairs, group)
-    confidence, correct, weight = pairs[:, pairs[2] > 0].cpu().double().numpy()
-    if ((correct == 0) | (correct == 1)).all():
-        correct = correct > 0
-    return ConfidencePairs(confidence, correct, None if (weight == 1).all() else weight)
 
 
 def _added(sums: Tensor, values: Tensor, rest: Tensor | float = 0.0) -> Tensor:

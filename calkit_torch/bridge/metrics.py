@@ -2,107 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
-
-from torch import Tensor
 
 from calkit.errors import InputError, UsageError
 from calkit.evaluation import Evaluation, asked_metrics
-from calkit.metrics import Metric, get_metric
+from calkit.evaluation.parts import with_groups
+from calkit.metrics import GroupedValue, Metric, get_metric
+from calkit.metrics.base import worst_group
 from calkit.shards import Layout
-from calkit.stats import Statistic, View, get_view
+from calkit.stats import By, Statistic, View, get_view
+from calkit.stats.views import MultiLabel
 from calkit_torch.bridge.accumulator import Accumulator
-from calkit_torch.bridge.event_rows import EVENTS, rows_for
-from calkit_torch.bridge.rows import DeviceRows
-from calkit_torch.bridge.shapes import ScoreKind, as_score_kind
-from calkit_torch.bridge.statistics import Counter, check_countable, is_summable, keeps_pairs
+from calkit_torch.bridge.shapes import Batch, ScoreKind, as_score_kind
+from calkit_torch.bridge.statistics import check_countable, is_summable
 
 __all__ = ["CalibrationError", "DeviceMetrics"]
 
 
 class _Judging(Accumulator):
-    """What metrics on devices have in common: what they judge, one event a row.
+    """What metrics on devices have in common: what they judge, and by which column.
 
     Parameters
     ----------
     metrics : sequence of Metric
     target : str or View, optional
         What is judged by metrics that do not say it themselves.
+    by : str or mapping of str to sequence, optional
+        The column that tells the groups.
     **how
         As for :class:`Accumulator`.
     """
 
+    # Whether the scores are one dimension, once a batch has told.
     _one_column: bool | None = None
-    # What is judged, once a batch has told; None for whole rows.
-    _view: View | None = None
-    # Statistics of metrics that judge whole rows, whatever the others judge.
-    _whole: frozenset[Statistic[Any]] = frozenset()
 
-    def __init__(self, metrics: Sequence[Metric], target: str | View | None, **how: Any) -> None:
-        self._judged = tuple(metrics)
-        self._target = _one_target(metrics, target)
-        self._needs_classes = self._target is not None
-        super().__init__([metric.statistic for metric in metrics], **how)
+    def __init__(
+        self,
+        metrics: Sequence[Metric],
+        target: str | View | None,
+        by: str | Mapping[str, Sequence[Any]] | None,
+        **how: Any,
+    ) -> None:
+        self._asked = tuple(metrics)
+        self._target = None if target is None else get_view(target)
+        views = [get_view(metric.target) if metric.target else self._target for metric in metrics]
+        self._many_labels = any(isinstance(view, MultiLabel) for view in views)
+        # A class is a column only once there is a number of columns; then every rank has to know it.
+        self._needs_classes = any(view is not None for view in views) or by is not None
+        self._by = by if isinstance(by, str) or by is None else _column_of(by)
+        self._judged = self._bound(as_score_kind(how["kind"]), None, one_column=False)
+        super().__init__(self._statistics_of(self._judged), groups=None if isinstance(by, str) else by, **how)
+        self._unbound = self._statistics
 
     def reset(self) -> Self:
         """Forget all batches."""
         self._one_column = None
         return super().reset()
 
-    def _seen(self, rows: DeviceRows, scores: Tensor) -> Any:
-        one_column = scores.ndim == 1
-        if self._one_column not in (None, one_column):
+    def _bound(self, kind: ScoreKind, n_classes: int | None, *, one_column: bool) -> tuple[Metric, ...]:
+        """Return the metrics as they apply to batches."""
+        layout = Layout(kind, n_classes, None, one_column, multilabel=self._many_labels)
+        return tuple(metric.bind(layout, self._target) for metric in self._asked)
+
+    def _statistics_of(self, metrics: Iterable[Metric]) -> tuple[Statistic[Any], ...]:
+        found = [metric.statistic for metric in metrics]
+        return (*found, *(By(statistic, self._by) for statistic in found if self._by is not None))
+
+    def _begin(self, batch: Batch) -> None:
+        if self._one_column not in (None, batch.one_column):
             raise InputError(
                 "this batch and those before differ: one dimension of scores is the forecast of one event."
             )
-        if one_column and self._target is not None:
-            raise UsageError(
-                f"{self._judged[0].name}:target={self._target.spec} of scores of one dimension: give the scores of "
-                "both classes, or leave target out."
-            )
         if self._one_column is None:
-            self._bind(Layout(self.kind, rows.scores.shape[1], None, one_column))
-        self._one_column = one_column
-        return rows if self._view is None else rows_for(rows, self._view)
+            self._bind(batch.n_classes, one_column=batch.one_column)
 
-    def _bind(self, layout: Layout) -> None:
-        bound = [(metric.statistic, metric.bind(layout, self._target).view) for metric in self._judged]
-        self._view = next((view for _, view in bound if view is not None), None)
-        self._whole = frozenset(statistic for statistic, view in bound if view is None)
-        mixed = self._whole & {statistic for statistic, view in bound if view is not None}
-        if self._view is not None and (mixed or any(map(keeps_pairs, self._whole))):
-            raise UsageError(
-                f"some of these metrics are not defined for target {self._view.spec!r}, and are made of the same sums "
-                "as others; make an object for each."
-            )
-
-    def _measured(self, counter: Counter[Any, Any], rows: Any) -> Tensor:
-        return super()._measured(counter, rows.whole if counter.statistic in self._whole else rows)
-
-    def _bound(self) -> tuple[Metric, ...]:
-        """Return the metrics as they apply to the batches, for headings."""
-        layout = Layout(self.kind, self.n_classes, None, bool(self._one_column))
-        return tuple(metric.bind(layout, self._target) for metric in self._judged)
+    def _bind(self, n_classes: int, *, one_column: bool) -> None:
+        judged = self._bound(self.kind, n_classes, one_column=one_column)
+        places: dict[Statistic[Any], Statistic[Any]] = {}
+        for before, now in zip(self._statistics_of(self._judged), self._statistics_of(judged), strict=True):
+            if places.setdefault(before, now) != now:
+                raise UsageError(
+                    f"{before!r} is counted for metrics that judge different things in scores of one dimension; make "
+                    "an object for each."
+                )
+        self._count(tuple(places[statistic] for statistic in self._statistics))
+        self._judged, self._one_column = judged, one_column
 
     def _layout(self) -> dict[str, Any]:
-        return {**super()._layout(), "target": None if self._target is None else self._target.spec}
+        statistics = [repr(statistic) for statistic in self._unbound]
+        return {
+            "target": None if self._target is None else self._target.spec,
+            **super()._layout(),
+            "statistics": statistics,
+        }
 
 
-def _one_target(metrics: Sequence[Metric], target: str | View | None) -> View | None:
-    """Return what all metrics judge; None if nothing was asked for."""
-    asked = {None if word is None else get_view(word) for word in (metric.target or target for metric in metrics)}
-    if len(asked) > 1:
-        specs = ", ".join(sorted("top label" if view is None else view.spec for view in asked))
-        raise UsageError(f"metrics on a device judge the same, but these judge {specs}; make an object for each.")
-    view = asked.pop() if asked else None
-    if view is not None and type(view) not in EVENTS:
-        raise UsageError(
-            f"target={view.spec!r} is not counted on a device, only 'top', 'positive:class=…' and 'top-5'; "
-            "'classwise_ece' is. Bring the rows to the host: "
-            f"calkit.evaluate(calkit_torch.bridge.predict(model, loader), target={view.spec!r})."
-        )
-    return view
+def _column_of(by: Mapping[str, Sequence[Any]]) -> str:
+    if len(by) != 1:
+        raise UsageError(f"by must name one column and its values, {{'site': ['A', 'B']}}, but is {by!r}.")
+    return next(iter(by))
 
 
 class DeviceMetrics(_Judging):
@@ -114,8 +113,13 @@ class DeviceMetrics(_Judging):
         Names with parameters if any (``"ece:n_bins=25"``); by default those of the paper that are functions of sums:
         accuracy, error, ECE, MCE, NLL, Brier, S99. With ``"adaece"`` 24 bytes a row are kept on the device.
     target : str or View, optional
-        What is judged, one event a row: ``"top"``, ``"positive:class=2"`` or ``"top-5"``. By default the top label of K
-        scores, and of one dimension the event itself.
+        What is judged by metrics that do not say it themselves: ``"top"``, ``"positive:class=2"``, ``"top-5"``,
+        ``"classwise"``, ``"ordinal"`` or ``"multilabel"``. By default the top label of K scores, and of one dimension
+        the event itself.
+    by : str or mapping of str to sequence, optional
+        Values of groups of rows as well: by ``"true class"`` or ``"predicted class"``, or by a column with the values
+        it has, ``{"site": ["A", "B"]}``, whose numbers (0 for A) :meth:`update` takes as `by`. Groups are counted one
+        after another.
     kind : {"logits", "probs"}, default="logits"
         What the scores will be. Never guessed.
     ignore_index : int, default=-100
@@ -128,7 +132,7 @@ class DeviceMetrics(_Judging):
     NotFoundError
         If a metric is unknown.
     UsageError
-        If a metric is made of something that is not counted on devices, or `target` is several events a row.
+        If a metric is made of something that is not counted on devices, or is not defined for `target`.
 
     Examples
     --------
@@ -145,12 +149,13 @@ class DeviceMetrics(_Judging):
         metrics: Iterable[str | Metric] | None = None,
         *,
         target: str | View | None = None,
+        by: str | Mapping[str, Sequence[Any]] | None = None,
         kind: str = "logits",
         ignore_index: int = -100,
         process_group: Any = None,
     ) -> None:
         self.metrics = _chosen(metrics, as_score_kind(kind))
-        super().__init__(self.metrics, target, kind=kind, ignore_index=ignore_index, process_group=process_group)
+        super().__init__(self.metrics, target, by, kind=kind, ignore_index=ignore_index, process_group=process_group)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({[metric.spec for metric in self.metrics]})"
@@ -166,7 +171,8 @@ class DeviceMetrics(_Judging):
         Returns
         -------
         Evaluation
-            A mapping from spec to value; its `n_samples` counts the rows that took part.
+            A mapping from spec to value; its `n_samples` counts the rows that took part, its `groups` have the values
+            of each group.
 
         Raises
         ------
@@ -174,8 +180,13 @@ class DeviceMetrics(_Judging):
             If a label, a score or a weight was impossible, on whatever rank, or no row counts.
         """
         n_rows, found = self._result(sync)
-        values = {metric.spec: metric.value(found[metric.statistic]) for metric in self.metrics}
-        return Evaluation(values, self._bound(), n_rows, self.n_classes, self.kind)
+        values = {metric.spec: metric.value(found[metric.statistic]) for metric in self._judged}
+        whole = Evaluation(values, self._judged, n_rows, self.n_classes, self.kind)
+        if self._by is None:
+            return whole
+        statistics = [metric.statistic for metric in self._judged]
+        layout = Layout(self.kind, self.n_classes, None, bool(self._one_column), multilabel=self._many_labels)
+        return with_groups(whole, statistics, self._by, found, layout, None)
 
 
 class CalibrationError(_Judging):
@@ -187,8 +198,13 @@ class CalibrationError(_Judging):
         Any metric of calkit, by its spec: ``"ece:n_bins=25"``, ``"smece"``, ``"nll"``. Those of bins of equal mass
         (``"adaece"``) keep 24 bytes a row on the device, all others a fixed number of sums.
     target : str or View, optional
-        What is judged, one event a row: ``"top"``, ``"positive:class=2"`` or ``"top-5"``. By default the top label of K
-        scores, and of one dimension the event itself.
+        What is judged by metrics that do not say it themselves: ``"top"``, ``"positive:class=2"``, ``"top-5"``,
+        ``"classwise"``, ``"ordinal"`` or ``"multilabel"``. By default the top label of K scores, and of one dimension
+        the event itself.
+    by : str or mapping of str to sequence, optional
+        Values of groups of rows as well: by ``"true class"`` or ``"predicted class"``, or by a column with the values
+        it has, ``{"site": ["A", "B"]}``, whose numbers (0 for A) :meth:`update` takes as `by`. Groups are counted one
+        after another.
     kind : {"logits", "probs"}, default="logits"
         What the scores will be. Never guessed.
     ignore_index : int, default=-100
@@ -201,7 +217,7 @@ class CalibrationError(_Judging):
     NotFoundError
         If the metric is unknown.
     UsageError
-        If the metric is made of something that is not counted on devices, or `target` is several events a row.
+        If the metric is made of something that is not counted on devices, or is not defined for `target`.
 
     See Also
     --------
@@ -224,12 +240,13 @@ class CalibrationError(_Judging):
         metric: str | Metric = "ece",
         *,
         target: str | View | None = None,
+        by: str | Mapping[str, Sequence[Any]] | None = None,
         kind: str = "logits",
         ignore_index: int = -100,
         process_group: Any = None,
     ) -> None:
         self.metric = check_countable(get_metric(metric))
-        super().__init__([self.metric], target, kind=kind, ignore_index=ignore_index, process_group=process_group)
+        super().__init__([self.metric], target, by, kind=kind, ignore_index=ignore_index, process_group=process_group)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.metric.spec!r})"
@@ -245,14 +262,22 @@ class CalibrationError(_Judging):
         Returns
         -------
         float
-            A fraction, never percent.
+            A fraction, never percent. Of groups, a :class:`~calkit.metrics.GroupedValue`, which has the values of
+            each.
 
         Raises
         ------
         InputError
             If a label, a score or a weight was impossible, on whatever rank, or no row counts.
         """
-        return self.metric.value(self.summaries(sync=sync)[self.metric.statistic])
+        found = self.summaries(sync=sync)
+        (metric,) = self._judged
+        value = metric.value(found[metric.statistic])
+        if self._by is None:
+            return value
+        parts = found[By(metric.statistic, self._by)]
+        groups = {label: metric.value(summary) for label, summary in parts.summaries.items()}
+        return GroupedValue.of(value, groups, parts.counts, worst_group(metric, groups))
 
 
 def _chosen(metrics: Iterable[str | Metric] | None, kind: ScoreKind) -> tuple[Metric, ...]:

@@ -125,6 +125,7 @@ def evaluate_model(
     metrics: Iterable[str | Metric] | None = None,
     *,
     target: str | View | None = None,
+    by: str | None = None,
     batch: BatchReader = None,
     output: Callable[[Any], Tensor] | None = None,
     kind: str = "logits",
@@ -147,6 +148,8 @@ def evaluate_model(
         As for :class:`DeviceMetrics`; by default those of the paper but AdaECE, which keeps something of each row.
     target : str or View, optional
         What is judged, as for :class:`DeviceMetrics`.
+    by : {"true class", "predicted class"}, optional
+        Values of groups of rows as well, as for :class:`DeviceMetrics`.
     process_group : ProcessGroup, optional
         The processes to sum over; by default all of them, if torch.distributed is initialised.
 
@@ -174,7 +177,7 @@ def evaluate_model(
     {'accuracy': 1.0, 'ece': 0.5}
     """
     how: dict[str, Any] = {"kind": kind, "ignore_index": ignore_index, "process_group": process_group}
-    found = DeviceMetrics(metrics, target=target, **how)
+    found = DeviceMetrics(metrics, target=target, by=by, **how)
     run = Run(model, batch, output, device, autocast, progress)
     found.to(run.target)
     run.over(loader, found.update)

@@ -7,7 +7,7 @@ and what is wrong is counted, to be reported with the result.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import cached_property
 from typing import cast
 
@@ -15,62 +15,16 @@ import torch
 from torch import Tensor
 
 from calkit.checks import SUM_TOLERANCE, SUM_TOLERANCE_HALF
-from calkit_torch.bridge.shapes import Batch, ScoreKind, working_dtype
+from calkit.stats.rows import CLASS_COLUMNS, PREDICTED_CLASS
+from calkit_torch.bridge.counted import CountedRows
+from calkit_torch.bridge.label_rows import LabelLogits, LabelProbabilities
+from calkit_torch.bridge.shapes import Batch, ScoreKind
 
-__all__ = ["CHECKS", "DeviceRows", "LogitRows", "ProbabilityRows", "rows_of", "working_dtype"]
-
-#: What :attr:`DeviceRows.checks` counts: the rows that are there, and those of them that pass one check after another.
-CHECKS = ("present", "with a possible label", "with possible scores", "with a possible weight")
+__all__ = ["DeviceRows", "LogitRows", "ProbabilityRows", "rows_of"]
 
 
-class DeviceRows(ABC):
-    """Labelled rows on a device, with the quantities that statistics are made of.
-
-    Quantities have shape (r,), one value a label. They are of :func:`working_dtype` and 0 for rows that do not count:
-    those of the ignored label or of weight 0, and those that fail a check.
-
-    Parameters
-    ----------
-    batch : Batch
-    ignore_index : int
-        Label of rows that do not count.
-
-    Attributes
-    ----------
-    counted : Tensor of shape (r,)
-        1 for rows that count.
-    weight : Tensor of shape (r,)
-        The weights; `counted` itself where there are none.
-    checks : Tensor of shape (4,)
-        See :data:`CHECKS`.
-    """
-
-    def __init__(self, batch: Batch, ignore_index: int) -> None:
-        self.scores = batch.scores
-        self._stored = batch.scores.dtype if batch.stored is None else batch.stored
-        self.dtype = working_dtype(batch.scores.device)
-        # Labels are clamped so that a wrong one cannot address memory; clamping also tells which are wrong.
-        self._y = batch.y.clamp(0, batch.n_classes - 1)
-        present = batch.y != ignore_index
-        if batch.weight is not None:
-            present = present & (batch.weight != 0)
-        labelled = present & (self._y == batch.y)
-        self._votes = None
-        if batch.votes is not None:
-            labelled = labelled & ~batch.votes.isnan().any(dim=1)
-            self._votes = batch.votes.nan_to_num(0.0)
-        possible = counted = labelled & self._possible()
-        if batch.weight is not None:
-            counted = possible & (batch.weight >= 0) & (batch.weight < math.inf)
-        self._left_out = ~counted
-        self.counted = counted.flatten().to(self.dtype)
-        self.weight = self.counted if batch.weight is None else self._values(batch.weight)
-        self.checks = torch.stack([present, labelled, possible, counted]).flatten(1).sum(1).to(self.dtype)
-
-    @property
-    @abstractmethod
-    def precision(self) -> torch.dtype:
-        """Precision the confidences were stored in; edges of bins are rounded to it before they are compared."""
+class DeviceRows(CountedRows):
+    """Rows of which one class is true, with the quantities that statistics are made of; see :class:`CountedRows`."""
 
     @property
     @abstractmethod
@@ -99,31 +53,8 @@ class DeviceRows(ABC):
 
     @property
     @abstractmethod
-    def probabilities(self) -> Tensor:
-        """Probability of each class, in :func:`working_dtype` and of the shape of the scores; unmasked."""
-
-    @abstractmethod
-    def event_logs(self, members: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logarithms of the probability of some classes together and of the others, shape (n, s)."""
-
-    @abstractmethod
-    def _possible(self) -> Tensor:
-        """Return whether the scores of a row are what they can be, shape (n, s)."""
-
-    @property
-    def true_shares(self) -> Tensor | None:
-        """Share of each class in a label, in the shape of the scores, where labels are soft."""
-        return self._votes
-
-    @property
-    def labels(self) -> Tensor:
-        """True class of each row, shape (n, s); some class for rows that do not count."""
-        return self._y
-
-    def per_class(self, values: Tensor) -> Tensor:
-        """Return a quantity of shape (r,) repeated for each class, in the shape of the scores."""
-        n, k, s = self.scores.shape
-        return values.reshape(n, 1, s).expand(n, k, s)
+    def log_probabilities(self) -> Tensor:
+        """Logarithm of the probability of each class, of the shape of the scores; unmasked."""
 
     @cached_property
     def right(self) -> Tensor:
@@ -138,11 +69,6 @@ class DeviceRows(ABC):
         return self._values(self._votes.gather(1, self.predicted.unsqueeze(1)).squeeze(1))
 
     @property
-    def whole(self) -> DeviceRows:
-        """The rows themselves, of which forecasts of single events are a part."""
-        return self
-
-    @property
     def predicted(self) -> Tensor:
         """The predicted class, the first of the largest scores, shape (n, s); any for rows that do not count."""
         return self._predicted.clamp(0, self.scores.shape[1] - 1)
@@ -152,10 +78,16 @@ class DeviceRows(ABC):
         """How far the decision was right, in [0, 1]."""
         return self.correct
 
-    @property
-    def excess(self) -> float:
-        """How far rounding may have put a confidence above an edge that it stands for, or below a threshold."""
-        return 0.0
+    def top_logs(self) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of the probability of the predicted class and of its complement, shape (n, 1, s)."""
+        best = self.predicted.unsqueeze(1)
+        yes, no = self.class_logs()
+        return yes.gather(1, best), no.gather(1, best)
+
+    def _class_column(self, column: str) -> Tensor:
+        if column in CLASS_COLUMNS:
+            return self.predicted if column == PREDICTED_CLASS else self._y
+        return super()._class_column(column)
 
     @property
     def p_true_if_right(self) -> Tensor:
@@ -176,18 +108,6 @@ class DeviceRows(ABC):
     def _soft_brier(self) -> Tensor:
         p = self.probabilities
         return self._values((p * p).sum(dim=1) - 2 * self.mean_over_shares(p) + 1)
-
-    def weigh(self, values: Tensor) -> Tensor:
-        """Return a quantity times the weights."""
-        return values if self.weight is self.counted else values * self.weight
-
-    def sum(self, values: Tensor) -> Tensor:
-        """Return the weighted sum of a quantity, a tensor without axes."""
-        return self.weigh(values).sum()
-
-    def _values(self, x: Tensor) -> Tensor:
-        """Return a quantity of shape (n, s) as one of shape (r,), 0 where it does not count."""
-        return x.to(self.dtype).masked_fill(self._left_out, 0).flatten()
 
     @cached_property
     def _predicted(self) -> Tensor:
@@ -271,12 +191,21 @@ class LogitRows(DeviceRows):
         mean = (self._exponentials * distance).sum(dim=1) / (1 + self._rest)
         return self._values(torch.log1p(self._rest) + mean)
 
-    def event_logs(self, members: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logarithms of the probability of some classes together and of the others, shape (n, s)."""
-        logits = self.scores.to(self.dtype)
-        event, other = (logits.masked_fill(~part, -math.inf).logsumexp(1) for part in (members, ~members))
-        certain = torch.zeros_like(event)
-        return -torch.logaddexp(certain, other - event), -torch.logaddexp(certain, event - other)
+    @cached_property
+    def log_probabilities(self) -> Tensor:
+        """Logarithm of the probability of each class, of the shape of the scores; unmasked."""
+        shift = self.scores.to(self.dtype) - self._top.to(self.dtype).unsqueeze(1)
+        return shift - torch.log1p(self._rest).unsqueeze(1)
+
+    def class_logs(self) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of the probability of each class and of all others together; unmasked."""
+        logs = self.log_probabilities
+        if logs.shape[1] == 2:
+            return logs, logs.flip(1)
+        # Only the largest can be above 1/2; what is not is summed over the others, so that nothing small is lost.
+        best = self.predicted.unsqueeze(1)
+        rest = logs.scatter(1, best, -math.inf).logsumexp(1, keepdim=True)
+        return logs, torch.log1p(-logs.exp().clamp(max=1)).scatter(1, best, rest)
 
     def distances(self, exponent: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Return how far each logit is below the top one, times 2^-exponent.
@@ -327,7 +256,7 @@ class ProbabilityRows(DeviceRows):
 
     def _possible(self) -> Tensor:
         # Every comparison is false for NaN.
-        tolerance = SUM_TOLERANCE if self._stored.itemsize > 2 else SUM_TOLERANCE_HALF
+        tolerance = SUM_TOLERANCE_HALF if self._half else SUM_TOLERANCE
         sums = self.scores.sum(dim=1, dtype=self.dtype)
         inside = (self.scores.amin(dim=1) >= -tolerance) & (self._top <= 1 + tolerance)
         return inside & ((sums - 1).abs() <= tolerance)
@@ -349,15 +278,31 @@ class ProbabilityRows(DeviceRows):
         """Negative log-likelihood, if the predicted class is the true one."""
         return self._values(self._minus_log(self._top))
 
-    def event_logs(self, members: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logarithms of the probability of some classes together and of the others, shape (n, s)."""
-        p, q = (torch.where(part, self.probabilities, 0).sum(dim=1).clamp(0, 1) for part in (members, ~members))
-        # Of two classes both are stored, of more the complement is what the event's own probability leaves.
-        return -self._minus_log(p), -self._minus_log(q if members.shape[1] == 2 else 1 - p)
+    @cached_property
+    def log_probabilities(self) -> Tensor:
+        """Logarithm of the probability of each class, of the shape of the scores; unmasked."""
+        return -self._minus_log(self.scores)
 
-    def _minus_log(self, p: Tensor) -> Tensor:
-        info = torch.finfo(self._stored)
-        return -torch.log(p.to(self.dtype).clamp(min=info.tiny * info.eps))
+    def class_logs(self) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of the probability of each class and of its complement; unmasked."""
+        if self.scores.shape[1] == 2:
+            return self.log_probabilities, self.log_probabilities.flip(1)
+        return self._logs_of(self.probabilities)
+
+    def top_logs(self) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of the probability of the predicted class and of what it leaves, shape (n, 1, s)."""
+        return self._logs_of(self._top.to(self.dtype).unsqueeze(1))
+
+    @property
+    def class_excess(self) -> Tensor | None:
+        """How far rounding may have put the probability of each class above what it was; None where it may not.
+
+        The first of two classes has what one column of probabilities leaves: 1 - 0.7 is above 0.3 by its rounding.
+        """
+        if not self._one_column:
+            return None
+        rounding = torch.finfo(self._stored).eps / 2
+        return torch.tensor([rounding, 0.0], dtype=self.dtype).to(self.scores.device)
 
     @cached_property
     def brier(self) -> Tensor:
@@ -385,9 +330,17 @@ class ProbabilityRows(DeviceRows):
         return self._values(torch.special.entr(self.scores.to(self.dtype).clamp(min=0)).sum(dim=1))
 
 
-def rows_of(batch: Batch, kind: ScoreKind, ignore_index: int) -> DeviceRows:
+_ROWS: dict[tuple[ScoreKind, bool], type[CountedRows]] = {
+    ("logits", False): LogitRows,
+    ("probs", False): ProbabilityRows,
+    ("logits", True): LabelLogits,
+    ("probs", True): LabelProbabilities,
+}
+
+
+def rows_of(batch: Batch, kind: ScoreKind, ignore_index: int, *, multilabel: bool = False) -> CountedRows:
     """Return the rows of a batch."""
-    return (LogitRows if kind == "logits" else ProbabilityRows)(batch, ignore_index)
+    return _ROWS[kind, multilabel](batch, ignore_index)
 
 
 def _times_power_of_two(x: Tensor, exponent: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -34,6 +34,10 @@ class Batch:
         The share of each class in a label, where labels are soft; a NaN in labels that are impossible.
     stored : dtype, optional
         Precision the scores were stored in, where it is not that of `scores`.
+    one_column : bool
+        Whether the scores came as one dimension, the forecast of class 1; here they are two all the same.
+    group : Tensor of int64, shape (n, s), or None
+        Number of the group of each label; -1 where there is no such group.
     """
 
     scores: Tensor
@@ -41,6 +45,8 @@ class Batch:
     weight: Tensor | None
     votes: Tensor | None = None
     stored: torch.dtype | None = None
+    one_column: bool = False
+    group: Tensor | None = None
 
     @property
     def n_classes(self) -> int:
@@ -55,12 +61,13 @@ class Batch:
         for row in range(0, n, rows):
             for column in range(0, s, columns):
                 i, j = slice(row, row + rows), slice(column, column + columns)
-                yield Batch(
-                    self.scores[i, :, j],
-                    self.y[i, j],
-                    None if self.weight is None else self.weight[i, j],
-                    None if self.votes is None else self.votes[i, :, j],
-                    self.stored,
+                yield replace(
+                    self,
+                    scores=self.scores[i, :, j],
+                    y=self.y[i, j],
+                    weight=None if self.weight is None else self.weight[i, j],
+                    votes=None if self.votes is None else self.votes[i, :, j],
+                    group=None if self.group is None else self.group[i, j],
                 )
 
 
@@ -87,7 +94,16 @@ def transfer(x: Tensor, device: torch.device) -> Tensor:
     return x.to(device, non_blocking=device.type != "cpu")
 
 
-def read_batch(scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *, kind: ScoreKind = "logits") -> Batch:
+def read_batch(
+    scores: Tensor,
+    y: Tensor,
+    sample_weight: Tensor | None = None,
+    *,
+    kind: ScoreKind = "logits",
+    multilabel: bool = False,
+    group: Tensor | None = None,
+    n_groups: int = 0,
+) -> Batch:
     """Check shapes and types, never values, and bring all to the device of the scores.
 
     Parameters
@@ -100,6 +116,13 @@ def read_batch(scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *
     sample_weight : Tensor, optional
         A weight per label, or of shape (n,).
     kind : {"logits", "probs"}
+    multilabel : bool, default=False
+        Whether each score is the forecast of an event of its own; then `y` has the shape of the scores and holds 0
+        and 1.
+    group : Tensor of integers, optional
+        Number of the group of each label, or of each sample; from 0 on.
+    n_groups : int
+        How many groups there are.
 
     Returns
     -------
@@ -110,18 +133,58 @@ def read_batch(scores: Tensor, y: Tensor, sample_weight: Tensor | None = None, *
     InputError
         If something is not a tensor, or shapes or types do not fit.
     """
-    for name, value in (("the scores", scores), ("y", y), ("sample_weight", sample_weight)):
-        if not isinstance(value, Tensor) and not (name == "sample_weight" and value is None):
+    given = {"the scores": scores, "y": y, "sample_weight": sample_weight, "by": group}
+    for name, value in given.items():
+        if not isinstance(value, Tensor) and not (name in ("sample_weight", "by") and value is None):
             raise InputError(f"{name} must be a torch.Tensor, but is of type {type(value).__name__}.")
         refuse_meta(name, value)
     if not scores.is_floating_point():
         raise InputError(f"the scores must be floating-point numbers, but have dtype {scores.dtype}.")
-    stored, scores = scores.dtype, _with_classes(scores, kind)
+    stored, one_column = scores.dtype, scores.ndim == 1
+    scores = _with_labels(scores) if multilabel else _with_classes(scores, kind)
     labels = (scores.shape[0], *scores.shape[2:])
     device = scores.device
-    weight = None if sample_weight is None else transfer(_spread(sample_weight, labels), device)
-    columns, votes = _truth(y, scores, labels)
-    return Batch(_as_matrix(scores), columns, None if weight is None else _as_columns(weight), votes, stored)
+    weight = None if sample_weight is None else transfer(_spread("sample_weight", sample_weight, labels), device)
+    columns, votes = (_events if multilabel else _truth)(y, scores, labels)
+    groups = None if group is None else _numbers(transfer(_spread("by", group, labels), device), n_groups)
+    return Batch(
+        _as_matrix(scores),
+        columns,
+        None if weight is None else _as_columns(weight),
+        votes,
+        stored,
+        one_column,
+        None if groups is None else _as_columns(groups),
+    )
+
+
+def _numbers(group: Tensor, n_groups: int) -> Tensor:
+    """Return the numbers of groups, -1 for what is none."""
+    if group.is_floating_point():
+        raise InputError(f"by must hold integers, the number of each row's group, but has dtype {group.dtype}.")
+    group = group.long()
+    return torch.where((group >= 0) & (group < n_groups), group, -1)
+
+
+def _with_labels(scores: Tensor) -> Tensor:
+    if scores.ndim < 2 or 0 in scores.shape[1:]:
+        raise InputError(
+            f"multi-label scores must have shape (n, K), or (n, K, ...) for pixels, but have shape "
+            f"{tuple(scores.shape)}."
+        )
+    return scores
+
+
+def _events(y: Tensor, scores: Tensor, labels: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Return a class, of no meaning, and whether each label is there; NaN for what is neither 0 nor 1."""
+    if y.shape != scores.shape or y.is_complex():
+        raise InputError(
+            f"multi-label y must have the shape {tuple(scores.shape)} of the scores and hold 0 and 1, but has dtype "
+            f"{y.dtype} and shape {tuple(y.shape)}."
+        )
+    there = _as_matrix(transfer(y, scores.device)).to(working_dtype(scores.device))
+    none = torch.zeros(labels, dtype=torch.int64, device=scores.device)
+    return _as_columns(none), there.masked_fill((there != 0) & (there != 1), math.nan)
 
 
 def _truth(y: Tensor, scores: Tensor, labels: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
@@ -173,13 +236,13 @@ def _with_classes(scores: Tensor, kind: ScoreKind) -> Tensor:
     return scores
 
 
-def _spread(weight: Tensor, labels: tuple[int, ...]) -> Tensor:
-    if weight.is_complex() or tuple(weight.shape) not in {labels, labels[:1]}:
+def _spread(name: str, values: Tensor, labels: tuple[int, ...]) -> Tensor:
+    if values.is_complex() or tuple(values.shape) not in {labels, labels[:1]}:
         raise InputError(
-            f"sample_weight must hold real numbers of shape {labels} or {labels[:1]}, but has dtype {weight.dtype} and "
-            f"shape {tuple(weight.shape)}."
+            f"{name} must hold real numbers of shape {labels} or {labels[:1]}, but has dtype {values.dtype} and "
+            f"shape {tuple(values.shape)}."
         )
-    return weight.reshape(-1, *(1 for _ in labels[1:])).expand(labels) if weight.ndim < len(labels) else weight
+    return values.reshape(-1, *(1 for _ in labels[1:])).expand(labels) if values.ndim < len(labels) else values
 
 
 def _as_matrix(x: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ import time
 
 import numpy as np
 import pytest
+from click.shell_completion import ShellComplete
 
 import calkit
+import calkit.cli
 from calkit.cli import cli, tables
 from calkit.cli.app import run
 from calkit.cli.thresholds import parse_threshold
@@ -420,3 +422,41 @@ class TestErrors:
         assert running.returncode == 130
         assert err == "calkit: interrupted; nothing was left half-written.\n"
         assert list(tmp_path.iterdir()) == [source]
+
+
+class TestCompletion:
+    """What the shell offers, asked as click's scripts for bash ask."""
+
+    @pytest.mark.parametrize(
+        ("words", "offered"),
+        [
+            (["plot", "a.npz", "--what", "reliab"], {"reliability"}),
+            (["plot", "--what", "gradient-r"], {"gradient-ratio"}),
+            (["evaluate", "a.npz", "--metrics", "nll,cla"], {"nll,classwise_ece"}),
+            (["evaluate", "a.npz", "--target", "posi"], {"positive", "positive:class="}),
+            (["report", "a.npz", "-m", "temp"], {"temperature"}),
+            (["fit", "a.npz", "--method", "isot"], {"isotonic"}),
+            (["bench-calibrators", "a.npz", "-m", "vecto"], {"vector"}),
+            (["compare", "a.npz", "--metrics", "brie"], {"brier"}),
+            (["test", "a.npz", "--target", "ordi"], {"ordinal"}),
+        ],
+    )
+    def test_offers_values(self, words, offered):
+        found = ShellComplete(cli, {}, "calkit", "_CALKIT_COMPLETE").get_completions(words[:-1], words[-1])
+        assert {item.value for item in found} >= offered
+        assert all(item.value.startswith(words[-1]) for item in found)
+
+
+def test_interrupt_while_modules_are_loaded_ends_in_one_line(monkeypatch, capsys):
+    class Interrupting:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name == "calkit.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "calkit.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting, *sys.meta_path])
+    with pytest.raises(SystemExit) as left:
+        calkit.cli.main(["metrics"])
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "calkit: interrupted; nothing was left half-written.\n"

@@ -305,3 +305,10 @@ def test_the_others_keep_their_proportions_where_they_are_next_to_nothing():
     found = TopLabel("temperature").fit(logits, [0, 1, 2, 1, 0, 0]).predict_log_proba(logits)
     # To the last digit of numbers near 900.
     assert_allclose(found[0, 1] - found[0, 2], 1, rtol=0, atol=1e-12)
+
+
+def test_a_classifier_that_is_fitted_already_is_wrapped():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(InputError, match="FrozenEstimator"):
+        calkit.CalibratedClassifier(GaussianNB().fit(X, y), cv="prefit").fit(X, y)
+    assert calkit.CalibratedClassifier(FrozenEstimator(GaussianNB().fit(X, y))).fit(X, y).predict(X).shape == y.shape

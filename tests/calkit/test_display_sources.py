@@ -96,3 +96,13 @@ def test_of_a_temperature_curve(test_split, no_pyplot_windows):
     assert display.best_temperature == 2.5
     with pytest.raises(NotFoundError, match="brier"):
         TemperatureDisplay.from_curve(curve, metric="brier")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"), [([0.3, 0.2, 0.1], True), ([0.1, 0.2, 0.3], True), ([0.3, 0.1, 0.2], False)]
+)
+def test_a_best_temperature_at_the_end_of_its_grid_is_called_so(values, said, no_pyplot_windows):
+    display = TemperatureDisplay.from_curve({"temperature": np.array([1.0, 2.0, 4.0]), "ece": np.array(values)})
+    label = display.best_.get_label()
+    assert ("the end of the grid" in label) is said
+    assert label.startswith(f"best T = {display.best_temperature:.3g}")

@@ -78,3 +78,60 @@ def test_evaluations_go_from_process_to_process(test, target):
     assert str(again) == str(evaluation)
     assert again.to_dict() == evaluation.to_dict()
     assert copy.deepcopy(evaluation) == evaluation
+
+
+class TestGroups:
+    """`by=` takes groups beside arrays and beside predictions, and heads them by what they are called."""
+
+    def test_predictions_take_a_group_for_each_row(self, test):
+        group = np.arange(test.n_samples) % 3
+        named = test.replace(columns={"third": group})
+        of_column = calkit.evaluate(named, ["ece", "nll"], by="third")
+        found = calkit.evaluate(test, ["ece", "nll"], by=group)
+        assert (found.by, of_column.by) == ("by", "third")
+        assert {label: dict(own) for label, own in found.groups.items()} == {
+            label: dict(own) for label, own in of_column.groups.items()
+        }
+
+    @pytest.mark.parametrize("library", ["pandas", "polars"])
+    def test_a_series_heads_its_groups(self, test, library):
+        group = [int(row % 2) for row in range(test.n_samples)]
+        module = pytest.importorskip(library)
+        series = module.Series(group, name="region") if library == "pandas" else module.Series("region", group)
+        found = calkit.evaluate(test.y_true, test.scores, ["error"], from_logits=True, by=series)
+        assert found.by == "region"
+        assert "region = 1: " in str(found)
+
+    def test_columns_that_all_predictions_have(self, test):
+        found = calkit.evaluate(test.y_true, test.scores, ["error"], from_logits=True, by="true class")
+        assert found.groups == calkit.evaluate(test, ["error"], by="true class").groups
+
+    @pytest.mark.parametrize("function", [calkit.ece, lambda y, p, by: calkit.evaluate(y, p, ["ece"], by=by)])
+    def test_arrays_have_no_named_columns(self, function):
+        with pytest.raises(InputError, match="by='region' names a column, which arrays do not have"):
+            function([0, 1], [0.2, 0.7], by="region")
+
+
+def test_a_single_column_beside_words_needs_the_event():
+    with pytest.raises(InputError, match="pos_label"):
+        calkit.ece(["no", "yes"], [0.2, 0.7])
+    assert calkit.ece(["no", "yes"], [0.2, 0.7], pos_label="yes") == pytest.approx(0.25)
+
+
+def test_the_remedy_for_pairs_without_a_distribution_works():
+    confidence, correct = np.array([0.9, 0.6, 0.7]), [1, 0, 1]
+    pairs = calkit.Predictions.from_confidence(confidence, correct)
+    with pytest.raises(InputError, match=r"evaluate\(correct, confidence\)"):
+        calkit.evaluate(pairs, ["brier"])
+    found = calkit.evaluate(correct, confidence, ["brier", "ece"])
+    assert found["brier"] == pytest.approx((0.01 + 0.36 + 0.09) / 3)
+    assert found["ece"] == calkit.evaluate(pairs, ["ece"])["ece"]
+
+
+def test_the_remedy_for_several_graders_works():
+    confidence, votes = np.array([0.9, 0.6]), np.array([[1, 1, 0], [0, 1, 0]])
+    with pytest.raises(InputError, match="a weight of 1 / their number"):
+        calkit.Predictions.from_confidence(confidence, votes.mean(axis=1))
+    rows = calkit.Predictions.from_confidence(np.repeat(confidence, 3), votes.ravel(), sample_weight=np.full(6, 1 / 3))
+    # Each in a bin of its own: |0.9 - 2/3| and |0.6 - 1/3|, half of the weight each.
+    assert calkit.evaluate(rows, ["ece"])["ece"] == pytest.approx((0.9 - 2 / 3 + 0.6 - 1 / 3) / 2)

@@ -42,6 +42,38 @@ def test_conditions(text, part, relative, limit):
     assert threshold.limit == pytest.approx(limit)
 
 
+@pytest.mark.parametrize(
+    ("text", "of", "limit"), [("ece.low>baseline.high", "high", 0), ("ece<BASELINE.low-1%", "low", -0.01)]
+)
+def test_limits_of_a_baseline(text, of, limit):
+    threshold = parse_threshold(text)
+    assert (threshold.of, threshold.relative, threshold.needs_intervals) == (of, True, True)
+    assert threshold.limit == pytest.approx(limit)
+
+
+def test_both_intervals_are_allowed_for(calkit_cli, file, tmp_path):
+    found = calkit.evaluate(load_digits_logits("validation"), ["ece"], confidence_level=0.95)
+    saved = tmp_path / "old.json"
+    assert calkit_cli("evaluate", file, "--split", "validation", "--confidence-level", "0.95", "-o", saved)[0] == 0
+    low = calkit.evaluate(load_digits_logits("test"), ["ece"], confidence_level=0.95).intervals["ece"][0]
+    high = found.intervals["ece"][1]
+    # The same model: its interval begins above the old value, less 3 points, yet not above the old interval.
+    assert found["ece"] - 0.03 < low < high
+    assert gate(calkit_cli, file, "ece.low>baseline-3%", baseline=saved)[0] == 3
+    assert gate(calkit_cli, file, "ece.low>baseline.high", baseline=saved) == (0, "")
+    code, err = gate(calkit_cli, file, "ece.low>baseline.high-10%", baseline=saved)
+    assert code == 3
+    assert f"baseline.high {high:.6g} -0.1" in err
+
+
+def test_a_baseline_without_intervals(calkit_cli, file, tmp_path):
+    saved = tmp_path / "old.json"
+    assert calkit_cli("evaluate", file, "--split", "test", "-o", saved)[0] == 0
+    code, err = gate(calkit_cli, file, "ece.low>baseline.high", baseline=saved)
+    assert code == 2
+    assert "--confidence-level 0.95" in err
+
+
 @pytest.mark.parametrize("text", ["ece", "ece>", "ece>baseline+", "ece>baseline1%x", "ece>1e400", "ece>+"])
 def test_what_is_no_condition(text):
     with pytest.raises(UsageError, match="--fail-if"):

@@ -319,3 +319,16 @@ def test_every_metric_takes_soft_labels_and_masked_logits(name):
     if name not in UNBIASED:
         expanded = Predictions(logits[rows], classes, kind="logits", sample_weight=votes[rows, classes])
         assert values[0] == pytest.approx(evaluate(expanded, [name])[name], rel=1e-9, abs=1e-12, nan_ok=True)
+
+
+def test_a_one_hot_batch_of_soft_labels_has_the_numbers_of_hard_ones():
+    # Of float32 logits, whose softmax runs in float32: the first batch alone would be one of hard labels.
+    rng = np.random.default_rng(0)
+    logits = (rng.standard_normal((400, 10)) * 3).astype(np.float32)
+    shares = np.vstack([np.eye(10)[rng.integers(0, 10, 300)], rng.dirichlet(np.ones(10), 100)])
+    specs = ["nll", "brier", "p_true", "nll_correct", "nll_misclassified", "d2-nll", "d2-brier", "ece", "accuracy"]
+    whole = calkit.evaluate(calkit.Predictions(logits, shares, kind="logits"), specs, floors=False)
+    stream = calkit.StreamingEvaluation(specs)
+    for rows in (slice(300), slice(300, 400)):
+        stream.update(logits[rows], shares[rows])
+    assert dict(stream.result()) == pytest.approx(dict(whole), rel=1e-12)

@@ -265,3 +265,9 @@ def test_overlay_in_one_figure(no_pyplot_windows):
     figure = plot_reliability({"a": display, "b": display, "c": display}, overlay=True)
     assert len(figure.axes) == 2
     assert [text.get_text()[0] for text in figure.axes[1].get_legend().get_texts()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("probs", "marked"), [([[0.3, 0.7]] * 4, True), ([[0.3, 0.7], [0.1, 0.9]] * 2, False)])
+def test_a_corp_curve_of_one_point_is_seen(no_pyplot_windows, probs, marked):
+    display = ReliabilityDisplay.from_predictions([1, 0, 1, 1], probs, style="corp")
+    assert (display.line_.get_marker() not in ("", "None", None)) == marked

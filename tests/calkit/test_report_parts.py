@@ -117,6 +117,14 @@ class TestGroups:
         assert "Of the 60 groups by group, none is miscalibrated beyond noise." in page
         assert "The 30 of 60 groups" in page
 
+    def test_missing_values_are_one_group(self):
+        group = np.array([1.0, *[np.nan] * 199])
+        predictions = calkit.Predictions(
+            np.tile([0.3, 0.7], 100), np.tile([0, 1], 100), kind="probs", columns={"group": group}
+        )
+        report = make_report([Entry("one", predictions)], metrics=["ece"], by="group")
+        assert [g["label"] for g in report.to_dict()["subjects"][0]["results"][0]["groups"]] == ["1.0", "None"]
+
     def test_too_many_groups_and_unknown_columns(self, test_split):
         with pytest.raises(UsageError, match="by='id' has 899 values, and a report shows 100 groups at most"):
             report_of(test_split, by="id")

@@ -18,7 +18,7 @@ from calkit.stats import NllDerivatives, RowMean, Tail, UniformBins
 from calkit_torch.bridge import Accumulator, CalibrationError, DeviceMetrics, evaluate_model, predict
 
 STATISTICS = [UniformBins(15), RowMean("nll"), RowMean("brier"), Tail(0.9), NllDerivatives(0.8)]
-ALONE = ["ece", "adaece", "classwise_ece", "smece"]
+ALONE = ["ece", "adaece", "classwise_ece", "smece", "nll:target=ordinal", "d2-brier"]
 N = 101
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import calkit
 import calkit_torch.bridge.accumulator as accumulator_module
-import calkit_torch.bridge.rows as rows_module
+import calkit_torch.bridge.counted as counted_module
 from calkit.errors import CalkitError, InputError, NotFoundError, UsageError
 from calkit.evaluation import DEFAULT_METRICS
 from calkit.metrics import available_metrics, get_metric
@@ -33,6 +33,7 @@ from calkit.stats import (
     summarize,
 )
 from calkit.stats.ranks import EqualMass
+from calkit.stats.views import MultiLabel
 from calkit_torch.bridge import Accumulator, CalibrationError, DeviceMetrics
 from calkit_torch.bridge.statistics import is_summable, keeps_pairs
 from tests import reference as ref
@@ -177,13 +178,18 @@ def test_edges_are_rounded_to_the_precision_of_probabilities(n_bins, dtype, nump
     agree(found, summarize(predictions, [UniformBins(n_bins)])[UniformBins(n_bins)])
 
 
-def test_edges_of_bfloat16_probabilities():
-    p = torch.tensor([0.5, 0.6, 0.7, 0.8, 0.9, 1.0], dtype=torch.bfloat16)
-    # 0.9 is rounded down, so a threshold that is not rounded would miss it.
-    statistic, tail = UniformBins(10), Tail(0.9)
-    metrics = Accumulator([statistic, tail], kind="probs").update(p, torch.ones(6, dtype=torch.int64))
-    assert metrics.summaries()[statistic].count.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
-    assert metrics.summaries()[tail].count == 2
+@pytest.mark.parametrize("target", ["top", "positive:class=1", "classwise", "ordinal"])
+def test_bfloat16_probabilities_are_those_of_the_core(target):
+    # NumPy has no bfloat16: the core reads it as float32, in which all its numbers lie, and so has edges of float32.
+    p = torch.tensor([[0.5, 0.5], [0.6, 0.4], [0.7, 0.3], [0.8, 0.2], [0.9, 0.1], [1.0, 0.0]], dtype=torch.bfloat16)
+    y = torch.tensor([0, 1, 0, 0, 1, 0])
+    specs = ["ece:n_bins=10", "s99:threshold=0.9", "nll", "decision-loss:fp=3,fn=7"]
+    found = DeviceMetrics(specs, target=target, kind="probs").update(p, y).compute()
+    expected = calkit.evaluate(calkit.Predictions(p, y, kind="probs"), specs, target=target, floors=False)
+    assert dict(found) == pytest.approx(dict(expected), rel=1e-12)
+    bins = Accumulator([UniformBins(10)], kind="probs").update(p, y).summaries()[UniformBins(10)]
+    # bfloat16 has .6015625 for .6, .69921875 for .7, .80078125 for .8 and .8984375 for .9.
+    assert bins.count.tolist() == [0, 0, 0, 0, 1, 0, 2, 0, 2, 1]
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5, 7, 15])
@@ -263,8 +269,6 @@ def test_one_score_is_that_of_class_one():
     metrics = DeviceMetrics(["ece"]).update(margin, y)
     with pytest.raises(InputError, match="one dimension of scores is the forecast of one event"):
         metrics.update(logits, y)
-    with pytest.raises(UsageError, match="ece:target=top of scores of one dimension"):
-        DeviceMetrics(["ece:target=top"]).update(margin, y)
 
 
 @pytest.mark.parametrize("soft", [False, True])
@@ -288,12 +292,210 @@ def test_targets_are_those_of_the_core(target, kind, soft):
     assert said == pytest.approx(expected["brier"], rel=1e-11)
 
 
+def supports(name, target):
+    return (target.partition(":")[0].replace("top-2", "top-k")) in get_metric(name).definition.supports()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("kind", ["logits", "probs"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("target", ["top", "positive:class=2", "top-2", "classwise", "ordinal"])
+def test_every_metric_of_every_target_is_that_of_the_core(target, dtype, kind, soft, weighted):
+    logits, y, weight = example(150, 4, seed=21, dtype=dtype)
+    scores = logits if kind == "logits" else logits.softmax(1)
+    labels = torch.from_numpy(np.random.default_rng(5).multinomial(3, [0.25] * 4, 150)) if soft else y
+    w = weight if weighted else None
+    specs = [name for name in SUMMABLE if supports(name, target)]
+    # Widened without rounding: the core may work on float32 logits in float32.
+    given = scores.double() if kind == "logits" else scores
+    predictions = calkit.Predictions(given, labels, kind=kind, sample_weight=w)
+    expected = calkit.evaluate(predictions, specs, target=target, floors=False)
+    found = DeviceMetrics(specs, target=target, kind=kind)
+    for rows in (slice(50), slice(50, 150)):
+        found.update(scores[rows], labels[rows], None if w is None else w[rows])
+    found = found.compute()
+    assert [m.heading for m in found.metrics] == [m.heading for m in expected.metrics]
+    for spec in specs:
+        assert found[spec] == pytest.approx(expected[spec], rel=1e-12, abs=1e-12, nan_ok=True), spec
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("logits", torch.float64), ("probs", torch.float64), ("probs", torch.float32)]
+)
+@pytest.mark.parametrize("k", [2, 5])
+def test_labels_of_which_several_may_be_true(k, kind, dtype, weighted):
+    rng = np.random.default_rng(3)
+    logits = torch.from_numpy(3 * rng.standard_normal((120, k))).to(dtype)
+    scores = logits if kind == "logits" else logits.sigmoid()
+    y = torch.from_numpy(rng.random((120, k))) < logits.sigmoid()
+    w = torch.from_numpy(rng.integers(0, 3, 120).astype(float)) if weighted else None
+    specs = [name for name in SUMMABLE if supports(name, "multilabel")]
+    predictions = calkit.Predictions(scores, y, kind=kind, multilabel=True, sample_weight=w)
+    expected = calkit.evaluate(predictions, specs, floors=False)
+    for labels in (y, y.long(), y.double()):
+        found = DeviceMetrics(specs, target="multilabel", kind=kind)
+        for rows in (slice(50), slice(50, 120)):
+            found.update(scores[rows], labels[rows], None if w is None else w[rows])
+        found = found.compute()
+        for spec in specs:
+            assert found[spec] == pytest.approx(expected[spec], rel=1e-12, abs=1e-12, nan_ok=True), spec
+
+
+def test_one_label_is_one_event():
+    p, y = torch.tensor([0.7, 0.2, 0.4]), torch.tensor([1, 0, 1])
+    found = CalibrationError("ece", target="multilabel", kind="probs").update(p[:, None], y[:, None]).compute()
+    assert found == CalibrationError("ece", kind="probs").update(p, y).compute()
+
+
+def test_pixels_of_several_labels():
+    rng = np.random.default_rng(4)
+    logits = torch.from_numpy(rng.standard_normal((3, 2, 4, 4)))
+    y = torch.from_numpy(rng.integers(0, 2, (3, 2, 4, 4)))
+    flat, labels = (x.movedim(1, -1).reshape(-1, 2) for x in (logits, y))
+    found = CalibrationError("ece", target="multilabel").update(logits, y).compute()
+    assert found == pytest.approx(CalibrationError("ece", target="multilabel").update(flat, labels).compute())
+
+
+def test_what_several_labels_may_not_be():
+    metric = CalibrationError("ece", target="multilabel")
+    with pytest.raises(InputError, match=r"must have the shape \(2, 3\) of the scores and hold 0 and 1"):
+        metric.update(torch.zeros(2, 3), torch.tensor([0, 1]))
+    with pytest.raises(InputError, match=r"must have shape \(n, K\)"):
+        metric.update(torch.zeros(2), torch.tensor([0, 1]))
+    metric.update(torch.zeros(2, 3), torch.tensor([[0, 1, 2], [1, 1, 0]]))
+    with pytest.raises(InputError, match="must hold 0 and 1, but 1 row has other labels"):
+        metric.compute()
+    with pytest.raises(InputError, match="multi-label predictions have no target 'top'"):
+        DeviceMetrics(["ece:target=multilabel", "ece:target=top"])
+    with pytest.raises(UsageError, match="no other target than 'multilabel'"):
+        Accumulator([UniformBins(15), UniformBins(15, MultiLabel())])
+    with pytest.raises(UsageError, match="defined for target"):
+        DeviceMetrics(["entropy"], target="multilabel")
+
+
+@pytest.mark.parametrize("target", [None, "positive", "classwise", "ordinal", "top"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_one_dimension_has_every_target(target, dtype):
+    p = torch.tensor([0.7, 0.3, 0.2, 0.9, 0.5, 0.1, 0.4, 1.0, 0.0], dtype=dtype)
+    y = torch.tensor([1, 0, 0, 1, 1, 0, 1, 1, 0])
+    name = "classwise" if target is None else target
+    specs = [*(spec for spec in SUMMABLE if supports(spec, name)), "ece:n_bins=10", "s99:threshold=0.7"]
+    found = DeviceMetrics(specs, target=target, kind="probs").update(p, y).compute()
+    expected = calkit.evaluate(calkit.Predictions(p, y, kind="probs"), specs, target=target, floors=False)
+    assert [m.heading for m in found.metrics] == [m.heading for m in expected.metrics]
+    for spec in specs:
+        assert found[spec] == pytest.approx(expected[spec], rel=1e-12, abs=1e-14, nan_ok=True), spec
+
+
+def test_metrics_of_several_targets_share_a_pass():
+    logits, y, _ = example(200, 4, seed=12, dtype=torch.float64)
+    specs = [
+        "ece",
+        "ece:target=classwise",
+        "classwise_ece",
+        "nll:target=ordinal",
+        "adaece",
+        "adaece:target=top-2",
+        "top-k",
+    ]
+    found = DeviceMetrics(specs).update(logits, y).compute()
+    expected = calkit.evaluate(calkit.Predictions(logits, y, kind="logits"), specs, floors=False)
+    assert dict(found) == pytest.approx(dict(expected), rel=1e-12)
+
+
+class TestGroups:
+    SITES = ("A", "B", "none", "C")
+
+    def data(self, weighted=False):
+        logits, y, weight = example(300, 4, seed=7, dtype=torch.float64)
+        # Where a label is impossible under the model, NLL is infinite: in its own group alone.
+        logits[0, int(y[0])] = -math.inf
+        site = torch.from_numpy(np.random.default_rng(2).choice([0, 1, 3], 300))
+        return logits, y, weight if weighted else None, site
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize("target", [None, "positive:class=2", "top-2", "classwise", "ordinal"])
+    @pytest.mark.parametrize("by", ["site", "true class", "predicted class"])
+    def test_are_those_of_the_core(self, by, target, weighted):
+        logits, y, weight, site = self.data(weighted)
+        specs = [name for name in SUMMABLE if name != "tl-ece" and supports(name, target or "top")]
+        columns = {"site": np.array(self.SITES)[site.numpy()]}
+        predictions = calkit.Predictions(logits, y, kind="logits", sample_weight=weight, columns=columns)
+        expected = calkit.evaluate(predictions, specs, target=target, by=by, floors=False)
+        groups = {by: self.SITES} if by == "site" else by
+        device = DeviceMetrics(specs, target=target, by=groups)
+        for rows in (slice(100), slice(100, 300)):
+            numbers = {"by": site[rows]} if by == "site" else {}
+            device.update(logits[rows], y[rows], None if weight is None else weight[rows], **numbers)
+        found = device.compute()
+        assert found.by == by
+        assert list(found.groups) == list(expected.groups)
+        for label, group in expected.groups.items():
+            assert found.groups[label].n_samples == group.n_samples
+            for spec in specs:
+                value = found.groups[label][spec]
+                assert value == pytest.approx(group[spec], rel=1e-12, abs=1e-12, nan_ok=True), (label, spec)
+        assert [found.worst(m) for m in ("ece", "nll", "brier")] == [expected.worst(m) for m in ("ece", "nll", "brier")]
+        one, other = found.worst_groups["ece"], expected.worst_groups["ece"]
+        assert (one.group, one.n_samples, one.n_groups) == (other.group, other.n_samples, other.n_groups)
+
+    def test_of_one_metric(self):
+        logits, y, _, site = self.data()
+        found = CalibrationError("brier", by={"site": self.SITES}).update(logits, y, by=site).compute()
+        expected = calkit.brier(y, logits, from_logits=True, by=np.array(self.SITES)[site.numpy()])
+        assert found == pytest.approx(expected)
+        assert found.groups == pytest.approx(expected.groups, rel=1e-12)
+        assert (found.worst, found.counts) == (expected.worst, expected.counts)
+
+    def test_of_labels_and_of_pixels(self):
+        rng = np.random.default_rng(6)
+        logits, y = torch.from_numpy(rng.standard_normal((4, 3, 2, 2))), torch.from_numpy(rng.integers(0, 3, (4, 2, 2)))
+        image = torch.tensor([0, 1, 1, 0])
+        found = CalibrationError("ece", by={"image": ["even", "odd"]}).update(logits, y, by=image).compute()
+        for number, label in enumerate(("even", "odd")):
+            alone = CalibrationError("ece").update(logits[image == number], y[image == number]).compute()
+            assert found.groups[label] == pytest.approx(alone)
+        shares = torch.tensor([[1, 0, 1], [0, 0, 1], [1, 1, 1]])
+        found = CalibrationError("ece", target="multilabel", by={"half": [0, 1]})
+        found = found.update(torch.zeros(3, 3), shares, by=torch.tensor([0, 0, 1])).compute()
+        assert found.groups == pytest.approx({0: (0 + 0.5 + 0.5) / 3, 1: 0.5})
+
+    def test_what_is_no_group(self):
+        logits, y, _, site = self.data()
+        metric = CalibrationError("ece", by={"site": ["A", "B"]}).update(logits, y, by=site)
+        with pytest.raises(InputError, match=r"numbers in 0\.\.1, of the groups of 'site', but \d+ rows have others"):
+            metric.compute()
+        with pytest.raises(UsageError, match="by= is missing: the number of the group of each row, by 'site'"):
+            metric.update(logits, y)
+        with pytest.raises(UsageError, match="by= needs groups"):
+            CalibrationError("ece").update(logits, y, by=site)
+        with pytest.raises(InputError, match="by must hold integers"):
+            metric.reset().update(logits, y, by=site.double())
+        with pytest.raises(UsageError, match="there are no groups 'site'"):
+            CalibrationError("ece", by="site")
+        with pytest.raises(UsageError, match="must name one column"):
+            CalibrationError("ece", by={})
+        with pytest.raises(UsageError, match="cannot be accumulated on a device"):
+            CalibrationError("adaece", by="true class")
+
+    def test_states_and_sums(self):
+        logits, y, _, site = self.data()
+        halves = slice(100), slice(100, 300)
+        parts = [CalibrationError("brier", by={"site": self.SITES}).update(logits[h], y[h], by=site[h]) for h in halves]
+        whole = CalibrationError("brier", by={"site": self.SITES}).update(logits, y, by=site).compute()
+        assert (parts[0] + parts[1]).compute().groups == pytest.approx(whole.groups, rel=1e-12)
+        again = CalibrationError("brier", by={"site": self.SITES}).load_state_dict(parts[0].state_dict())
+        assert again.merge(parts[1]).compute().groups == pytest.approx(whole.groups, rel=1e-12)
+        with pytest.raises(UsageError, match="groups"):
+            CalibrationError("brier", by={"site": ["A"]}).merge(parts[0])
+
+
 def test_what_is_not_counted_on_a_device_is_refused_and_not_counted_as_something_else():
-    for target in ("classwise", "ordinal", "multilabel"):
-        with pytest.raises(UsageError, match=f"target='{target}' is not counted on a device"):
-            CalibrationError(f"ece:target={target}")
-    with pytest.raises(UsageError, match="judge the same, but these judge top label, top-2"):
-        DeviceMetrics(["ece", "ece:target=top-2"])
+    for target in ("classwise", "ordinal"):
+        with pytest.raises(UsageError, match=f"not kept for the several forecasts a row of target '{target}'"):
+            CalibrationError(f"adaece:target={target}")
     logits, y, _ = example(20, 3)
     with pytest.raises(InputError, match="which of the 3 classes is meant"):
         CalibrationError(target="positive").update(logits, y)
@@ -383,7 +585,7 @@ def test_rows_that_do_not_count_may_hold_anything(how):
 
 def test_float_sums_keep_what_each_addition_loses(monkeypatch):
     # As on Apple's MPS, which has no float64: beyond 2^24, float32 alone cannot count.
-    for module in (accumulator_module, rows_module):
+    for module in (accumulator_module, counted_module):
         monkeypatch.setattr(module, "working_dtype", lambda device: torch.float32)
     logits, y, _ = example(300, 5, seed=12)
     metrics = DeviceMetrics().to("cpu").update(logits, y)
@@ -404,7 +606,7 @@ def test_sums_that_move_to_a_narrower_device_keep_their_digits(monkeypatch):
     logits, y, _ = example(301, 5, seed=12)
     metric = CalibrationError("nll").update(logits, y)
     before = metric.compute()
-    for module in (accumulator_module, rows_module):
+    for module in (accumulator_module, counted_module):
         monkeypatch.setattr(module, "working_dtype", lambda device: torch.float32)
     assert metric.to("cpu").state_dict()["sums"].dtype == torch.float32
     # Two float32 hold 48 bits of a sum.
@@ -457,8 +659,8 @@ def test_memory_is_constant():
     logits, y, _ = example(64, 10)
     sizes = {metric.update(logits, y).state_dict()["sums"].numel() for _ in range(5)}
     assert len(sizes) == 1
-    # 4 checks; 4 sums a bin; 3 each for correct, NLL and Brier; 4 for S99; each with what rounding lost.
-    assert sizes == {2 * (4 + 4 * 15 + 3 * 3 + 4)}
+    # 5 checks; 4 sums a bin; 3 each for correct, NLL and Brier; 4 for S99; each with what rounding lost.
+    assert sizes == {2 * (5 + 4 * 15 + 3 * 3 + 4)}
 
 
 def test_a_batch_that_fails_leaves_nothing_behind():

@@ -276,6 +276,10 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
         return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split=split))
 
     def _cross_fitted(self, estimator: Any, rows: _Rows, routed: Bunch) -> list[CalibratedMember]:
+        if isinstance(self.cv, str) and self.cv == "prefit":
+            raise InputError(
+                "cv='prefit' is not taken; wrap the fitted classifier: sklearn.frozen.FrozenEstimator(...)."
+            )
         cv = check_cv(5 if self.cv is None else self.cv, rows.y, classifier=True)
         folds = list(cv.split(rows.X, rows.y, **routed.splitter.split))
         fit_params = routed.estimator.fit

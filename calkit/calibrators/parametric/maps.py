@@ -34,6 +34,11 @@ class LinearMap(ABC):
     def __init__(self, n_classes: int) -> None:
         self.n_classes = n_classes
 
+    @property
+    def ignores_constants(self) -> bool:
+        """Whether adding a number to all x of a row changes no probability."""
+        return False
+
     @abstractmethod
     def identity(self) -> NDArray[np.float64]:
         """Return the parameters that change no probability, of shape (P,)."""
@@ -110,6 +115,11 @@ class PerClassMap(LinearMap):
         self.tied, self.bias = tied, bias
         self.n_scales = 1 if tied else n_classes
 
+    @property
+    def ignores_constants(self) -> bool:
+        """Whether there is one scale."""
+        return self.tied
+
     def identity(self) -> NDArray[np.float64]:
         """Return scales of 1 and biases of 0."""
         return np.concatenate([np.ones(self.n_scales), np.zeros(self.n_classes if self.bias else 0)])
@@ -130,10 +140,10 @@ class PerClassMap(LinearMap):
         x, n_classes = block.x, self.n_classes
         px = p * x
         root = None if block.weight is None else np.sqrt(block.weight).astype(p.dtype)[:, None]
-        a = np.concatenate([px, p], axis=1)
-        a = a if root is None else a * root
-        h = -(a.T @ a)
-        pw, pwx = (p, px) if root is None else (p * root**2, px * root**2)
+        a, b = (px, p) if root is None else (px * root, p * root)
+        ab = a.T @ b
+        h = -np.block([[a.T @ a, ab], [ab.T, b.T @ b]])
+        pw, pwx = (p, px) if root is None else (b * root, a * root)
         k = np.arange(n_classes)
         first = pwx.sum(axis=0)
         h[k, k] += np.einsum("mk,mk->k", pwx, x)
@@ -221,6 +231,8 @@ class PerRowMap(LinearMap):
 
 class PerPredictionMap(LinearMap):
     """``u = θ_c x`` with c the most probable class: an inverse temperature for each predicted class."""
+
+    ignores_constants = True
 
     def identity(self) -> NDArray[np.float64]:
         """Return inverse temperatures of 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -24,8 +24,8 @@ Wanted = Literal["slope", "newton", "product", "curvature"]
 # Blocks in memory are kept between passes, with what products need of them, if that takes no more than this.
 _KEPT_BYTES = 3 << 27
 
-# Blocks of so few scores are kept in float64 too.
-_KEPT_DOUBLES = 1 << 18
+# Blocks of so few scores are made in float64 first, and kept, so that logarithms are taken once.
+_KEPT_DOUBLES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,21 +76,29 @@ class Model:
     def blocks(self, rows: Rows, dtype: DTypeLike) -> Iterator[Block]:
         """Yield the rows in pieces, with the basis of the map."""
         size = np.dtype(dtype).itemsize
-        keeping = self.kept.active and (size == 4 or rows.scores.size <= _KEPT_DOUBLES)
+        doubles = self.kept.active and rows.scores.size <= _KEPT_DOUBLES
+        keeping = self.kept.active and (size == 4 or doubles)
         key = (int(rows.numbers[0]), len(rows), size)
         if keeping and key in self.kept.blocks:
             yield from self.kept.blocks[key]
             return
         made = []
-        for block in pieces(rows, self.beta, self.mix, dtype, self.split):
-            full = replace(block, basis=self.map.basis(block))
-            if self.targets is not None:
-                full = replace(full, votes=self._shares(full))
+        for full in self._narrowed(rows) if doubles and size == 4 else self._made(rows, dtype):
             if keeping:
                 made.append(full)
             yield full
         if keeping:
             self.kept.blocks[key] = made
+
+    def _made(self, rows: Rows, dtype: DTypeLike) -> Iterator[Block]:
+        for block in pieces(rows, self.beta, self.mix, dtype, self.split):
+            full = replace(block, basis=self.map.basis(block))
+            yield full if self.targets is None else replace(full, votes=self._shares(full))
+
+    def _narrowed(self, rows: Rows) -> Iterator[Block]:
+        for block in self.blocks(rows, np.float64):
+            single = block.narrowed()
+            yield replace(single, basis=self.map.basis(single))
 
     def _shares(self, block: Block) -> Floats:
         """Return the shares of the classes that the true classes stand for; none for a class of probability 0."""
@@ -142,10 +150,14 @@ class _Statistic(Statistic[RowSums]):
 
     def measure(self, rows: Rows) -> RowSums:
         """Return the sums of one block of rows."""
+        return self.over(self.model.blocks(rows, self.dtype))
+
+    def over(self, blocks: Iterable[Block]) -> RowSums:
+        """Return the sums of pieces of rows."""
         add = getattr(self, f"_{self.wanted}")
         theta = self.theta.astype(self.dtype)
         total = RowSums(0.0, ())
-        for block in self.model.blocks(rows, self.dtype):
+        for block in blocks:
             total = total + RowSums(block.total, add(theta, block))
         return total
 
@@ -262,8 +274,18 @@ class Objective:
     def _sum(self, wanted: Wanted, theta: NDArray[np.float64], dtype: Any, **more: Any) -> RowSums:
         statistic = _Statistic(self.model, wanted, theta, dtype, **more)
         self.n_passes += 1
+        blocks = self._blocks_of_all_rows(np.dtype(dtype).itemsize)
+        if blocks is not None:
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                return statistic.over(blocks)
         found: RowSums = summarize(self.data, [statistic], check=False)[statistic]
         return found
+
+    def _blocks_of_all_rows(self, size: int) -> list[Block] | None:
+        """Return the kept blocks, if rows so few that they are read at once are kept in such a precision."""
+        few = isinstance(self.data, Predictions) and self.data.n_samples <= self.data.default_block_rows()
+        found = [blocks for key, blocks in self.model.kept.blocks.items() if key[2] == size] if few else []
+        return found[0] if found else None
 
 
 def can_be_kept(data: Predictions | Shards, n_times: int = 1) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dposv
 
 __all__ = ["Problem", "Solution", "minimise"]
 
@@ -178,12 +178,10 @@ class _DenseSteps:
             h = h / root / root[:, None]
         v = np.zeros_like(gradient)
         for damping in 10.0 ** np.arange(-14, 3, 2):
-            try:
-                factor = cho_factor(h + damping * np.eye(len(h)))
-            except (LinAlgError, ValueError):  # not positive, or not finite, where parameters run off
-                continue
-            v[self._free] = -cho_solve(factor, gradient[self._free] / root) / root
-            break
+            _, found, failed = dposv(h + damping * np.eye(len(h)), gradient[self._free] / root)
+            if not failed:  # as it is where parameters run off: h is not positive, or not finite
+                v[self._free] = -found / root
+                break
         return v
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.stats.kernels.base import NllMoments, SoftmaxSums
+from calkit.stats.kernels.columns import FEW_CLASSES, columns_of
 from calkit.stats.kernels.workspace import Workspace
 
 __all__ = ["nll_moments", "softmax_sums"]
@@ -23,9 +24,6 @@ _quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
 
 # Scratch of this size stays in a core's cache while it is worked on.
 _CACHE_BYTES = 1 << 19
-
-# Up to this many classes, sub-blocks are worked on transposed, so that the vector units run across rows.
-_FEW_CLASSES = 32
 
 
 @_quiet
@@ -41,14 +39,13 @@ def softmax_sums(
     n = len(scores)
     correct, shift, rest = np.empty(n, np.bool_), np.empty(n), np.empty(n)
     square = np.empty(n if squares else 0)
-    transposed, finite, factor = scores.shape[1] <= _FEW_CLASSES, True, precision(beta)
+    transposed, finite, factor = scores.shape[1] <= FEW_CLASSES, True, precision(beta)
     for rows, indices in _sub_blocks(scores, precision, workspace):
         block = scores[rows]
-        predicted = block.argmax(axis=1)
-        top = block[indices, predicted]
+        z, top, predicted = _with_largest(block, indices, workspace)
         np.equal(predicted, y_true[rows], out=correct[rows])
         np.subtract(block[indices, y_true[rows]], top, out=shift[rows], dtype=np.float64)
-        e = _shifted(block, top, precision, workspace, transposed)
+        e = _shifted(z, top, precision, workspace, transposed)
         finite = finite and bool(np.isfinite(np.add.reduce(e, axis=None)))
         if beta != 1:
             np.multiply(e, factor, out=e)
@@ -73,16 +70,15 @@ def nll_moments(
     """Return the first moments of the distances, of logits times 2^-exponent."""
     n = len(scores)
     rest, moments, mean, true = np.empty(n), np.empty((orders, n)), np.empty(n), np.empty(n)
-    transposed, factor = scores.shape[1] <= _FEW_CLASSES, precision(beta)
+    transposed, factor = scores.shape[1] <= FEW_CLASSES, precision(beta)
     axis = 0 if transposed else 1
     for rows, indices in _sub_blocks(scores, precision, workspace):
         block = scores[rows]
         if exponent:
             block = np.ldexp(block.astype(np.float64, copy=False), -exponent)
-        predicted = block.argmax(axis=1)
-        top = block[indices, predicted]
+        z, top, predicted = _with_largest(block, indices, workspace)
         np.subtract(top, block[indices, y_true[rows]], out=true[rows], dtype=np.float64)
-        shifted = _shifted(block, top, precision, workspace, transposed)
+        shifted = _shifted(z, top, precision, workspace, transposed)
         np.add.reduce(shifted, axis=axis, out=mean[rows], dtype=precision)
         infinite = None if np.isfinite(mean[rows]).all() else np.isinf(shifted)
         if infinite is not None:
@@ -120,21 +116,26 @@ def _sub_blocks(
         yield rows, numbers[: rows.stop - start]
 
 
+def _with_largest(
+    block: NDArray[Any], indices: NDArray[np.intp], workspace: Workspace
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
+    """Return the logits, (K, b) where there are few classes, else (b, K); the largest of each row, and its class."""
+    if block.shape[1] <= FEW_CLASSES:
+        return columns_of(block, workspace)
+    predicted = block.argmax(axis=1)
+    return block, block[indices, predicted], predicted
+
+
 def _shifted(
-    block: NDArray[Any],
-    top: NDArray[Any],
-    precision: type[np.floating[Any]],
-    workspace: Workspace,
-    transposed: bool,
+    z: NDArray[Any], top: NDArray[Any], precision: type[np.floating[Any]], workspace: Workspace, transposed: bool
 ) -> NDArray[Any]:
-    """Return logits minus the top logit of their row: (K, b) if transposed, else (b, K).
+    """Return logits minus the top logit of their row, in the shape of the logits.
 
     Differences are taken in the wider of the two precisions, so that they are right to their own rounding.
     """
-    z, subtrahend = (block.T, top) if transposed else (block, top[:, None])
     out = workspace.array("shifted", z.shape, precision)
-    wide = np.promote_types(precision, np.float32) if block.dtype.itemsize <= 4 else np.float64
-    return np.subtract(z, subtrahend, out=out, dtype=wide, casting="same_kind")
+    wide = np.promote_types(precision, np.float32) if z.dtype.itemsize <= 4 else np.float64
+    return np.subtract(z, top if transposed else top[:, None], out=out, dtype=wide, casting="same_kind")
 
 
 def _dot(a: NDArray[Any], b: NDArray[Any], transposed: bool) -> NDArray[Any]:

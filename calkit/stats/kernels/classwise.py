@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.stats.binning import bin_index
+from calkit.stats.kernels.columns import FEW_CLASSES, columns_of
 from calkit.stats.kernels.workspace import Workspace
 
 __all__ = ["ClassRows", "ClassSums", "class_pieces", "class_sums", "finished"]
@@ -112,16 +113,24 @@ def class_pieces(rows: ClassRows, workspace: Workspace) -> Iterator[_Piece]:
     """Yield the rows in pieces that fit the cache; `row` and `unsure` count from the start of the piece."""
     n, k = rows.scores.shape
     step = min(n, max(16, _CACHE_BYTES // (np.dtype(rows.precision).itemsize * k)))
-    above = workspace.array("above", (step, k), np.bool_)
+    few = k <= FEW_CLASSES
     for start in range(0, n, step):
         piece = slice(start, min(start + step, n))
         size = piece.stop - start
         e, total, finite = _exponentials(rows.scores[piece], rows, workspace)
         # A little below the edge, so that rounding hides nothing; the comparison of the quotients decides.
-        threshold = (rows.edges[1] * (1 - 1e-6) - rows.error) * total
-        places = np.flatnonzero(np.greater(e, threshold.astype(e.dtype)[:, None], out=above[:size]))
-        row, column = np.divmod(places, k)
-        value = e[row, column] / total[row]
+        threshold = ((rows.edges[1] * (1 - 1e-6) - rows.error) * total).astype(e.dtype)[:, None]
+        # Of few classes, those of one class lie side by side in memory.
+        if few:
+            above = np.greater(e, threshold, out=workspace.array("above", (k, size), np.bool_).T).T
+            places = np.flatnonzero(above)
+            # Quicker than a division by the number of rows.
+            column = np.repeat(np.arange(k), np.count_nonzero(above, axis=1))
+            row = places - column * size
+        else:
+            places = np.flatnonzero(np.greater(e, threshold, out=workspace.array("above", (size, k), np.bool_)))
+            row, column = np.divmod(places, k)
+        value = (e.T if few else e).reshape(-1)[places] / total[row]
         index = bin_index(value, rows.edges)
         unsure = _unsure(value, rows, row, size)
         if len(unsure):
@@ -135,16 +144,27 @@ def class_pieces(rows: ClassRows, workspace: Workspace) -> Iterator[_Piece]:
 def _exponentials(
     block: NDArray[Any], rows: ClassRows, workspace: Workspace
 ) -> tuple[NDArray[Any], NDArray[np.float64], bool]:
-    """Return numbers in proportion to the probabilities, which the caller may change, and their sums."""
-    e = workspace.array("class exponentials", block.shape, rows.precision)
+    """Return numbers in proportion to the probabilities, which the caller may change, and their sums.
+
+    Those of few classes are the transpose of what lies in memory.
+    """
+    n, k = block.shape
+    few = k <= FEW_CLASSES
+    e = workspace.array("class exponentials", (k, n) if few else (n, k), rows.precision)
+    e = e.T if few else e
     if rows.beta is None:
         np.copyto(e, block, casting="same_kind")
-        return e, np.ones(len(e)), True
-    finite = bool(np.isfinite(np.add.reduce(block, axis=0)).all())
-    numbers = np.arange(len(block))
-    predicted = block.argmax(axis=1)
+        return e, np.ones(n), True
+    numbers = np.arange(n)
+    if few:
+        columns = columns_of(block, workspace)
+        block, predicted, top = columns.z.T, columns.predicted, columns.top
+    else:
+        predicted = block.argmax(axis=1)
+        top = block[numbers, predicted]
     wide = np.promote_types(rows.precision, np.float32) if block.dtype.itemsize <= 4 else np.float64
-    np.subtract(block, block[numbers, predicted][:, None], out=e, dtype=wide, casting="same_kind")
+    np.subtract(block, top[:, None], out=e, dtype=wide, casting="same_kind")
+    finite = bool(np.isfinite(np.add.reduce(e, axis=None)))
     if rows.beta != 1:
         np.multiply(e, rows.precision(rows.beta), out=e)
     np.exp(e, out=e)
