@@ -24,6 +24,7 @@ __all__ = [
     "Meaning",
     "Role",
     "add_words",
+    "apart_from_split",
     "canonical_split",
     "class_words",
     "column_classes",
@@ -278,6 +279,24 @@ def read_name(name: str) -> Meaning | None:
         if word.startswith(part) and word[len(part)] in _SEPARATORS:
             return Meaning(role, canonical_split(name[len(part) + 1 :]))
     return None
+
+
+def apart_from_split(name: str) -> tuple[str, str]:
+    """Return the split that a name begins or ends with, in its usual spelling, and the rest; no split if there is none.
+
+    Examples
+    --------
+    >>> apart_from_split("val_topic"), apart_from_split("topic/test"), apart_from_split("main_topic")
+    (('validation', 'topic'), ('test', 'topic'), ('', 'main_topic'))
+    """
+    places = [place for place, letter in enumerate(name) if letter in _SEPARATORS]
+    for place in places[:1]:
+        if is_split(name[:place]) and name[place + 1 :]:
+            return canonical_split(name[:place]), name[place + 1 :]
+    for place in places[-1:]:
+        if is_split(name[place + 1 :]) and name[:place]:
+            return canonical_split(name[place + 1 :]), name[:place]
+    return "", name
 
 
 def _beside_split(word: str, part: str) -> bool:

@@ -7,7 +7,7 @@ from scipy.special import log_softmax
 
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.formula import Formula, with_bias
-from calkit.calibrators.inputs import divided, softmax
+from calkit.calibrators.inputs import by_pieces, divided, softmax
 
 __all__ = ["DividingCalibrator"]
 
@@ -37,4 +37,4 @@ class DividingCalibrator(Calibrator):
         return np.asarray(log_softmax(self._logits(logits), axis=1))
 
     def _proba(self, logits: Floats) -> Floats:
-        return softmax(self._logits(logits))
+        return by_pieces(lambda piece: softmax(self._logits(piece)), logits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "as_classes",
     "as_fit_predictions",
     "as_logits",
+    "by_pieces",
     "divided",
     "row_slices",
     "softmax",
@@ -80,6 +81,8 @@ def _refuse_impossible(logits: NDArray[np.floating[Any]]) -> None:
 def divided(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.floating[Any]]:
     """Return logits divided by a temperature; less the largest of their row first, where quotients would overflow."""
     divisor = logits.dtype.type(max(temperature, float(np.finfo(logits.dtype).tiny)))
+    if divisor >= 1:
+        return logits / divisor
     with np.errstate(over="ignore", invalid="ignore"):
         found = logits / divisor
         # The sum is finite if all terms are; it is not, too, where a class is impossible.
@@ -92,6 +95,15 @@ def row_slices(n_rows: int, row_bytes: int, piece_bytes: int = 1 << 18) -> Itera
     """Yield slices of rows that take about as many bytes as stay in a core's cache."""
     step = max(32, piece_bytes // row_bytes)
     return (slice(start, start + step) for start in range(0, n_rows, step))
+
+
+def by_pieces(function: Callable[[NDArray[Any]], NDArray[Any]], logits: NDArray[Any]) -> NDArray[Any]:
+    """Return what a function makes of rows, a few of them at a time, in the shape and precision of the logits."""
+    out = np.empty(logits.shape, logits.dtype)
+    with np.errstate(under="ignore", over="ignore", invalid="ignore"):
+        for part in row_slices(len(logits), logits[:1].nbytes or 1):
+            out[part] = function(logits[part])
+    return out
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

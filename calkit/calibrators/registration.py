@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["CALIBRATORS", "available_calibrators", "get_calibrator", "register_calibrator"]
 
 #: Calibrator classes by name. Other packages add theirs by an entry point of the group ``calkit.calibrators``.
-CALIBRATORS: Registry[type[Calibrator]] = Registry("calibrator", entry_points="calkit.calibrators")
+CALIBRATORS: Registry[type[Calibrator]] = Registry(
+    "calibrator", entry_points="calkit.calibrators", listed_by="'calkit calibrators'"
+)
 
 C = TypeVar("C", bound="Calibrator")
 

@@ -31,6 +31,7 @@ _COMMANDS = (
     "test",
     "compare",
     "metrics",
+    "calibrators",
     "fit",
     "apply",
     "plot",

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from calkit.cli.tables import print_table
+from calkit.cli.tables import paragraph, print_table
 from calkit.metrics import METRICS, get_metric
 from calkit.metrics.catalogue import about
 
@@ -29,7 +29,7 @@ def command(names: tuple[str, ...], form: str) -> None:
     if form == "json":
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     elif names:
-        click.echo("\n".join(_paragraph(row) for row in rows), nl=False)
+        click.echo("\n".join(map(paragraph, rows)), nl=False)
     else:
         print_table(["metric", "aliases", "title", "range", "what it is"], [_line(row) for row in rows])
         click.echo("calkit metrics METRIC tells formula, parameters, targets, cost, source, and when to trust it.")
@@ -37,8 +37,3 @@ def command(names: tuple[str, ...], form: str) -> None:
 
 def _line(row: dict[str, str]) -> list[str]:
     return [row["name"], row["aliases"].replace(", ", " "), row["title"], row["range"], row["summary"]]
-
-
-def _paragraph(row: dict[str, str]) -> str:
-    width = max(map(len, row))
-    return "".join(f"{key:<{width}}  {value}\n" for key, value in row.items() if value)

@@ -20,11 +20,11 @@ from calkit.io.opening import open_container
 from calkit.io.row_ids import in_order_of_ids
 from calkit.io.sandbox import Sandbox
 from calkit.lazy import Converted, LazyArray
-from calkit.names import Role, read_name
+from calkit.names import Role, apart_from_split, read_name
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
 from calkit.roles.families import Classes, as_name
-from calkit.roles.resolve import Resolved, resolve
+from calkit.roles.resolve import Resolved, resolve, score_candidates
 from calkit.roles.splits import choose_split
 from calkit.roles.truth import EVERY, Truth, file_classes, pairs, read_column, truth_of
 from calkit.score_rows import ClassAxis
@@ -271,15 +271,30 @@ class _Reading:
         if wanted == "all":
             used = self.found.used() - set(classes.left_out)
             chosen |= {
-                name: item
+                self._plain(name): item
                 for name, item in self.container.columns().items()
-                if item.shape == (n_rows,) and item.dtype.kind != "O" and name not in used
+                if item.shape == (n_rows,) and item.dtype.kind != "O" and name not in used and self._is_own(name)
             }
         else:
-            chosen |= {
-                name: self.container.find(name) for name in ([wanted] if isinstance(wanted, str) else wanted or ())
-            }
+            chosen |= {name: self._column(name) for name in ([wanted] if isinstance(wanted, str) else wanted or ())}
         return {name: self._beside(item, name) for name, item in chosen.items()}
+
+    def _column(self, name: str) -> Field:
+        """Return a column by its name; without one of that name, the column of the split: ``test_topic``."""
+        columns = self.container.columns()
+        own = [] if name in columns else [each for each in columns if self._plain(each) == name]
+        return self.container.find(own[0] if len(own) == 1 else name)
+
+    def _plain(self, name: str) -> str:
+        """Return the name of a column without that of the split, where this makes it no other column's."""
+        split, plain = apart_from_split(name)
+        return plain if split == self.found.split and split and plain not in self.container.columns() else name
+
+    def _is_own(self, name: str) -> bool:
+        """Tell whether a column is none of another split that has scores."""
+        split, _ = apart_from_split(name)
+        scores = {candidate.meaning.split for candidate in score_candidates(self.container)}
+        return not self.found.split or split in ("", self.found.split) or split not in scores
 
 
 def _as_float(dtype: Any) -> np.dtype[Any]:

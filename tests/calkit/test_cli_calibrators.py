@@ -141,3 +141,45 @@ def test_the_column_is_read_where_no_columns_are_written(topics, tmp_path, capsy
     words = ["--columns", "none", "--id", "topic", "-o", tmp_path / "named.npz"]
     assert run(capsys, "apply", tmp_path / "cal.json", topics, *words)[0] == 0
     assert list(calkit.load_predictions(tmp_path / "named.npz", columns="all").columns) == ["id"]
+
+
+def test_calibrators_lists_all_and_tells_of_some(capsys):
+    code, out, _ = run(capsys, "calibrators")
+    assert code == 0
+    assert all(name in out for name in calkit.calibrators.available_calibrators())
+    code, out, _ = run(capsys, "calibrators", "enir", "--format", "json")
+    (row,) = json.loads(out)
+    assert (row["name"], row["class"]) == ("near-isotonic", "NearIsotonic")
+    code, out, _ = run(capsys, "calibrators", "svs:strength=2")
+    assert "strength=1.0" in out
+    code, _, err = run(capsys, "calibrators", "temprature")
+    assert code == 2
+    assert "Did you mean 'temperature'?" in err
+    assert "'calkit calibrators' lists all" in err
+
+
+@pytest.mark.parametrize("columns", ["all", "topic", "none"])
+def test_a_calibrator_by_a_column_finds_that_of_each_split(tmp_path, capsys, columns):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split in ("validation", "test"):
+        topic = np.repeat(["easy", "hard"], 100)
+        logits = rng.normal(size=(200, 3))
+        arrays[f"{split}_logits"], arrays[f"{split}_topic"] = logits, topic
+        arrays[f"{split}_labels"] = (logits + rng.gumbel(size=(200, 3))).argmax(axis=1)
+    np.savez(tmp_path / "a.npz", **arrays)
+    method = "by-column:column=topic"
+    assert run(capsys, "fit", tmp_path / "a.npz", "-m", method, "-o", tmp_path / "cal.json")[0] == 0
+    arguments = [tmp_path / "cal.json", tmp_path / "a.npz", "-o", tmp_path / "out.npz", "--columns", columns]
+    assert run(capsys, "apply", *arguments)[0] == 0
+    found = np.load(tmp_path / "out.npz")
+    fitted = load_calibrator(tmp_path / "cal.json")
+    assert fitted.values_.tolist() == ["easy", "hard"]
+    expected = np.concatenate(
+        [
+            calibrator.predict_proba(arrays["test_logits"][part])
+            for calibrator, part in zip(fitted.calibrators_, (slice(100), slice(100, 200)), strict=True)
+        ]
+    )
+    np.testing.assert_allclose(found["probs"], expected, rtol=1e-6)
+    assert ("topic" in found) == (columns != "none")

@@ -407,6 +407,7 @@ COMMANDS = {
     "demo": None,
     "formats": None,
     "metrics": None,
+    "calibrators": None,
     "train": None,
     "predict": None,
     "roles": None,

@@ -69,18 +69,22 @@ class OneVersusRestMaps(ProbabilityCalibrator):
 
     def _proba(self, logits: Any) -> Any:
         wide = logits.astype(np.float64, copy=False)
-        impossible = np.isneginf(wide)
+        # Logits are finite, or -inf, which the least of all tells.
+        impossible = np.isneginf(wide) if np.isneginf(wide.min(initial=0)) else None
         probs = self._mapped(np.asarray(softmax(wide), dtype=np.float64))
-        if impossible.any():
+        if impossible is not None:
             probs[impossible] = 0.0
-        self._normalise(probs, ~impossible)
+        self._normalise(probs, True if impossible is None else ~impossible)
         self._mix_in(probs, impossible, self.n_rows_)
         return probs.astype(logits.dtype, copy=False)
 
-    def _mix_in(self, probs: Floats, impossible: NDArray[np.bool_], n_rows: float) -> None:
+    def _mix_in(self, probs: Floats, impossible: NDArray[np.bool_] | None, n_rows: float) -> None:
         """Mix the uniform distribution in, where `mix` says so."""
         strength = self.mixed_rows(probs.shape[1])
-        if strength:
+        if strength and impossible is None:
+            probs *= n_rows / (n_rows + strength)
+            probs += strength / probs.shape[1] / (n_rows + strength)
+        elif strength:
             probs *= n_rows
             probs += strength / probs.shape[1]
             probs[impossible] = 0.0
@@ -104,7 +108,7 @@ class OneVersusRestMaps(ProbabilityCalibrator):
         total = probs.sum(axis=1)
         empty = total <= 0
         if empty.any():
-            probs[empty] = possible[empty]
+            probs[empty] = True if possible is True else possible[empty]
             total = probs.sum(axis=1)
         probs /= total[:, None]
 

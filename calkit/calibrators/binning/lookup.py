@@ -104,25 +104,32 @@ class Tables:
         if not len(keys):
             return x
         if self.is_step:
-            below = rank(keys, x, logarithmic=True)
-            # A step ends at its key, which belongs to it; keys differ.
-            below -= (below > 0) & (keys.take(below - 1) == x)
-            return values.take(np.minimum(below, len(keys) - 1))
+            return values.take(_steps_before(keys, x), mode="clip")
         return _linear(keys, values, x)
+
+
+def _steps_before(keys: Floats, x: Floats) -> NDArray[np.intp]:
+    """Return how many steps end before x; a step ends at its key, which belongs to it, and keys differ."""
+    if len(keys) < _FEW_KEYS:
+        return np.searchsorted(keys, x, "left")
+    below = rank(keys, x, logarithmic=True)
+    below -= np.append(np.nan, keys).take(below) == x
+    return below
 
 
 def _linear(keys: Floats, values: Floats, x: Floats) -> Floats:
     """Interpolate between keys; where two keys are equal, the value at the key is that of the latter."""
-    if len(keys) == 1:
-        return np.full(len(x), values[0])
-    left = np.clip(rank(keys, x, logarithmic=True) - 1, 0, len(keys) - 2)
-    width = np.diff(keys)
-    slope = np.divide(np.diff(values), width, out=np.zeros(len(width)), where=width > 0)
-    inside = np.clip(x, keys[0], keys[-1])
-    found = values.take(left) + slope.take(left) * (inside - keys.take(left))
+    width, change = np.diff(keys), np.diff(values)
+    slope = np.divide(change, width, out=np.zeros(len(width)), where=width > 0)
+    # Before each key, and after the last, there is a piece: where it begins, its value there, and its slope.
+    piece = rank(keys, x, logarithmic=True)
+    found = np.append(keys[0], keys).take(piece)
+    np.subtract(x, found, out=found)
+    found *= np.concatenate([[0.0], slope, [0.0]]).take(piece)
+    found += np.append(values[0], values).take(piece)
     # Rounding may lead past the value at the other end.
-    low, high = np.minimum(values[:-1], values[1:]).take(left), np.maximum(values[:-1], values[1:]).take(left)
-    found = np.clip(found, low, high)
-    last = inside == keys[-1]
-    found[last] = values[-1]
-    return found
+    end = np.append(values, values[-1]).take(piece)
+    if (change >= 0).all():
+        return np.minimum(found, end, out=found)
+    begin = np.append(values[0], values).take(piece)
+    return np.clip(found, np.minimum(begin, end), np.maximum(begin, end), out=found)

@@ -16,6 +16,8 @@ from calkit.calibrators.choice.pool import Gain, gain_of, log_pool, pooled, unif
 from calkit.calibrators.choice.sample import FLOOR, Sample, floored, sample_of, with_floor
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula, with_bias
+from calkit.calibrators.inputs import by_pieces, softmax
+from calkit.calibrators.parametric.features import FEW_CLASSES_BY_ROW, log_probabilities, softmax_in_place
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import CalibrationWarning, UsageError
 from calkit.predictions import Predictions
@@ -164,8 +166,32 @@ class AutoCalibrator(Calibrator):
     def _log_proba(self, logits: Floats) -> Floats:
         if not self.kept_:
             return np.asarray(log_softmax(logits, axis=1))
-        features = design(floored(logits.astype(np.float64)), self.inverse_temperature_)
-        return pooled(features @ self.coef_, self.uniform_share_).astype(logits.dtype)
+        # Every probability has its share of the uniform distribution, so that its logarithm keeps the digits.
+        return np.log(self._proba(logits))
+
+    def _proba(self, logits: Floats) -> Floats:
+        if not self.kept_:
+            return by_pieces(softmax, logits)
+        k, share = logits.shape[1], self.uniform_share_
+        if k == 2:
+            features = design(floored(logits.astype(np.float64)), self.inverse_temperature_)
+            return np.exp(pooled(features @ self.coef_, share)).astype(logits.dtype)
+        # Floored logits need not be normalised again: they are centred.
+        matrix = (self.inverse_temperature_ * (self.coef_[:k] - self.coef_[:k].mean(axis=0))).astype(logits.dtype)
+        bias = self.coef_[k].astype(logits.dtype)
+
+        def mapped(piece: Floats) -> Floats:
+            x, masked = log_probabilities(piece, 1.0, 0.0, piece.dtype, FEW_CLASSES_BY_ROW)
+            if masked is not None:
+                x[masked] = -np.inf
+            u = np.maximum(x, piece.dtype.type(np.log(FLOOR)), out=x) @ matrix
+            u += bias
+            softmax_in_place(u)
+            u *= 1 - share
+            u += share / k
+            return u
+
+        return by_pieces(mapped, logits)
 
     def formula(self) -> Formula:
         """Return the map as a formula."""

@@ -13,9 +13,16 @@ from numpy.typing import NDArray
 from calkit.calibrators.base import Calibrator
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula
-from calkit.calibrators.inputs import row_slices
+from calkit.calibrators.inputs import by_pieces
 from calkit.calibrators.nll_root import nll_root
-from calkit.calibrators.parametric.features import Block, Kept, log_probabilities, softmax_in_place
+from calkit.calibrators.parametric.features import (
+    FEW_CLASSES_BY_ROW,
+    Block,
+    Kept,
+    log_probabilities,
+    shifted_logits,
+    softmax_in_place,
+)
 from calkit.calibrators.parametric.maps import LinearMap
 from calkit.calibrators.parametric.objective import Model, can_be_kept
 from calkit.calibrators.parametric.problem import Penalty, Problem
@@ -197,17 +204,18 @@ class Parametric(Calibrator):
 
     def _mapped(self, logits: Floats, finish: Any) -> Floats:
         """Return what `finish` makes of the mapped logits, piece by piece."""
-        out = np.empty(logits.shape, logits.dtype)
         parameters = self._pack().astype(logits.dtype)
-        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            for part in row_slices(len(logits), logits[:1].nbytes or 1):
-                out[part] = finish(self._map_piece(logits[part], parameters))
-        return out
+        return by_pieces(lambda piece: finish(self._map_piece(piece, parameters)), logits)
 
     def _map_piece(self, logits: Floats, parameters: Floats) -> Floats:
         """Return the mapped logits of some rows, in an array of their own."""
         mapping = self._map(logits.shape[1])
-        x, masked = log_probabilities(logits, self.inverse_temperature_, self.mix_, logits.dtype)
+        if mapping.ignores_constants and not self.mix_:
+            x, masked = shifted_logits(logits, self.inverse_temperature_, logits.dtype), None
+        else:
+            x, masked = log_probabilities(
+                logits, self.inverse_temperature_, self.mix_, logits.dtype, FEW_CLASSES_BY_ROW
+            )
         block = Block(x, np.empty(0, np.intp), masked=masked)
         u = mapping.apply(parameters, replace(block, basis=mapping.basis(block)))
         if masked is not None:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from calkit.calibrators.base import ProbabilityCalibrator
 from calkit.calibrators.description import Description, FittedValue, terms
 from calkit.calibrators.formula import Formula, with_bias
-from calkit.calibrators.inputs import row_slices
+from calkit.calibrators.inputs import by_pieces
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.parametric.base import truth_is_possible
-from calkit.calibrators.parametric.features import labelled_pieces, log_probabilities
+from calkit.calibrators.parametric.features import labelled_pieces, probabilities
 from calkit.calibrators.parametric.objective import RowSums
 from calkit.calibrators.parametric.scale import best_scale
 from calkit.calibrators.registration import register_calibrator
@@ -166,12 +166,17 @@ class EnsembleTemperatureScaling(ProbabilityCalibrator):
         return weights + t * step
 
     def _proba(self, logits: Floats) -> Floats:
-        out = np.empty(logits.shape, logits.dtype)
         weights = self.weights_.astype(logits.dtype)
-        for part in row_slices(len(logits), logits[:1].nbytes or 1):
-            members = _members(logits[part], 1 / self.temperature_, logits.dtype)
-            out[part] = weights[0] * members[0] + weights[1] * members[1] + weights[2] * members[2]
-        return out
+
+        def mixed(piece: Floats) -> Floats:
+            scaled, plain, uniform = _members(piece, 1 / self.temperature_, piece.dtype)
+            scaled *= weights[0]
+            plain *= weights[1]
+            scaled += plain
+            scaled += weights[2] * uniform
+            return scaled
+
+        return by_pieces(mixed, logits)
 
     def _check_state(self) -> None:
         if not self.temperature_ > 0 or not (self.weights_ >= 0).all() or abs(self.weights_.sum() - 1) > 1e-9:
@@ -200,21 +205,18 @@ _MEMBERS = ("scaled", "uncalibrated", "uniform")
 
 
 def _members(scores: Floats, beta: float, dtype: Any) -> tuple[Floats, Floats, Floats]:
-    """Return the three members of the mixture."""
-    scaled, masked = log_probabilities(scores, beta, 0.0, dtype)
-    plain, _ = log_probabilities(scores, 1.0, 0.0, dtype)
-    uniform = np.full(scaled.shape, 1 / scores.shape[1], dtype)
-    scaled, plain = np.exp(scaled), np.exp(plain)
-    if masked is not None:
-        uniform = (~masked / (~masked).sum(axis=1)[:, None]).astype(dtype)
-        scaled[masked] = plain[masked] = 0
-    return scaled, plain, uniform
+    """Return the three members of the mixture; the uniform one as one number if no class is impossible."""
+    scaled, plain = probabilities(scores, beta, dtype), probabilities(scores, 1.0, dtype)
+    impossible = np.isneginf(scores)
+    if not impossible.any():
+        return scaled, plain, np.full((1, 1), 1 / scores.shape[1], dtype)
+    return scaled, plain, (~impossible / (~impossible).sum(axis=1, keepdims=True)).astype(dtype)
 
 
 def _pieces(rows: Rows, beta: float) -> Iterator[tuple[Floats, Floats, Any]]:
     """Yield the members (3, m, K), the shares of the classes (m, K), and the weights or 1."""
     for scores, truth, weight in labelled_pieces(rows):
-        yield np.stack(_members(scores, beta, np.float64)), truth, weight
+        yield np.stack(np.broadcast_arrays(*_members(scores, beta, np.float64))), truth, weight
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,28 @@ from numpy.typing import DTypeLike, NDArray
 from calkit.calibrators.inputs import row_slices
 from calkit.stats.rows import Rows
 
-__all__ = ["Block", "Kept", "Split", "labelled_pieces", "log_probabilities", "pieces", "softmax_in_place"]
+__all__ = [
+    "FEW_CLASSES_BY_ROW",
+    "Block",
+    "Kept",
+    "Split",
+    "labelled_pieces",
+    "log_probabilities",
+    "pieces",
+    "probabilities",
+    "shifted_logits",
+    "softmax_in_place",
+]
 
 Floats = NDArray[np.floating[Any]]
 
 # Pieces of rows of this size stay in a core's second cache while they are worked on; smaller ones cost more calls.
 _PIECE_BYTES = 1 << 20
 
-# Up to this many classes, pieces lie in memory class by class, so that the vector units run across rows.
+# Up to this many classes, pieces lie in memory class by class, so that the vector units run across rows; fewer where
+# the result is wanted row by row.
 _FEW_CLASSES = 128
+FEW_CLASSES_BY_ROW = 32
 
 # Log-probabilities below this count as this: squares of them stay finite in float32.
 _LOWEST = -1e18
@@ -125,7 +138,7 @@ class Block:
 
 
 def log_probabilities(
-    scores: Floats, beta: float, mix: float, dtype: DTypeLike
+    scores: Floats, beta: float, mix: float, dtype: DTypeLike, few_classes: int = _FEW_CLASSES
 ) -> tuple[Floats, NDArray[np.bool_] | None]:
     """Return log softmax(β z), and where it is masked (0 stands there).
 
@@ -139,19 +152,16 @@ def log_probabilities(
         Share of the uniform distribution that is mixed in before the logarithm.
     dtype : dtype
         Precision of the result. Differences of logits are taken in the precision of the scores.
+    few_classes : int
+        Up to this many classes the result is Fortran-ordered.
 
     Returns
     -------
     x : ndarray of shape (m, K)
-        Fortran-ordered where there are few classes.
     masked : ndarray of bool, shape (m, K), or None
     """
     n_classes = scores.shape[1]
-    wide = np.promote_types(dtype, scores.dtype)
-    x = np.array(scores, dtype=wide, order="F" if n_classes <= _FEW_CLASSES else "C")
-    x -= x.max(axis=1)[:, None]
-    x *= wide.type(beta)
-    x = x.astype(dtype, order="K", copy=False)
+    x = shifted_logits(scores, beta, dtype, few_classes)
     lowest = x.min()
     masked = None if lowest > -np.inf else np.isneginf(scores)
     e = np.exp(x)
@@ -167,6 +177,38 @@ def log_probabilities(
             if masked is not None:
                 x[masked] = 0
     return x, masked
+
+
+def shifted_logits(scores: Floats, beta: float, dtype: DTypeLike, few_classes: int = FEW_CLASSES_BY_ROW) -> Floats:
+    """Return β times logits less the largest of their row: log-probabilities up to a constant per row.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (m, K)
+    beta : float
+    dtype : dtype
+        Precision of the result.
+    few_classes : int
+        Up to this many classes the result is Fortran-ordered.
+
+    Returns
+    -------
+    ndarray of shape (m, K)
+        -inf where the logit is.
+    """
+    wide = np.promote_types(dtype, scores.dtype)
+    x = np.array(scores, dtype=wide, order="F" if scores.shape[1] <= few_classes else "C")
+    x -= x.max(axis=1)[:, None]
+    if beta != 1:
+        x *= wide.type(beta)
+    return x.astype(dtype, order="K", copy=False)
+
+
+def probabilities(scores: Floats, beta: float, dtype: DTypeLike) -> Floats:
+    """Return softmax(β z) of scores of shape (m, K), in a precision."""
+    p = shifted_logits(scores, beta, dtype)
+    softmax_in_place(p)
+    return p
 
 
 def labelled_pieces(rows: Rows) -> Iterator[tuple[Floats, Floats, Any]]:

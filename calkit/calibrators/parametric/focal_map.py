@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from calkit.calibrators.base import Calibrator
 from calkit.calibrators.description import Description, FittedValue
-from calkit.calibrators.inputs import row_slices
+from calkit.calibrators.inputs import by_pieces
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.parametric.base import as_strength, truth_is_possible
 from calkit.calibrators.parametric.features import (
+    FEW_CLASSES_BY_ROW,
     labelled_pieces,
     log_probabilities,
     softmax_in_place,
@@ -124,13 +125,28 @@ class FocalMap(Calibrator):
         self.temperature_, self.objective_, self.converged_ = 1 / beta, float(least.arrays[0] / least.total), found
 
     def _log_proba(self, logits: Floats) -> Floats:
-        out = np.empty(logits.shape, logits.dtype)
-        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            for part in row_slices(len(logits), logits[:1].nbytes or 1):
-                u, _, _ = _mapped(logits[part], 1 / self.temperature_, self.gamma, logits.dtype)
-                u -= u.max(axis=1)[:, None]
-                out[part] = u - np.log(np.exp(u).sum(axis=1))[:, None]
-        return out
+        def mapped(piece: Floats) -> Floats:
+            u = _log_mapped(_terms(piece, 1 / self.temperature_, piece.dtype), self.gamma)
+            u -= u.max(axis=1)[:, None]
+            u -= np.log(np.exp(u).sum(axis=1))[:, None]
+            return u
+
+        return by_pieces(mapped, logits)
+
+    def _proba(self, logits: Floats) -> Floats:
+        def mapped(piece: Floats) -> Floats:
+            terms = _terms(piece, 1 / self.temperature_, piece.dtype)
+            # (1 - q)^-γ relative to that of the largest q, so that nothing overflows.
+            log_rest = np.log(terms.rest)
+            p = log_rest[terms.top][:, None] - log_rest
+            p *= self.gamma
+            np.exp(p, out=p)
+            p *= terms.q
+            p /= 1 + self.gamma * terms.shrinkage
+            p /= p.sum(axis=1)[:, None]
+            return p
+
+        return by_pieces(mapped, logits)
 
     def _check_state(self) -> None:
         if not self.temperature_ > 0:
@@ -144,30 +160,69 @@ class FocalMap(Calibrator):
         return Description("focal calibration map", values, equation=equation)
 
 
-def _mapped(scores: Floats, beta: float, gamma: float, dtype: Any) -> tuple[Floats, Floats, Floats]:
-    """Return u = log(q / g(q)) up to a constant per row, its derivative in log q, and log q (0 where it is -inf)."""
-    x, masked = log_probabilities(scores, beta, 0.0, dtype)
+@dataclass(frozen=True, eq=False)
+class _Terms:
+    """What the map is made of, of some rows.
+
+    Attributes
+    ----------
+    x, q : ndarray of shape (m, K)
+        log q and q, the probabilities at the temperature; 0 both where q is 0.
+    masked : ndarray of bool, shape (m, K), or None
+        Where it is.
+    rest : ndarray of shape (m, K)
+        1 - q, with all its digits.
+    shrinkage : ndarray of shape (m, K)
+        -q log q / (1 - q).
+    top : tuple of ndarray of intp
+        Where the largest q of each row is.
+    """
+
+    x: Floats
+    q: Floats
+    masked: NDArray[np.bool_] | None
+    rest: Floats
+    shrinkage: Floats
+    top: tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def _terms(scores: Floats, beta: float, dtype: Any) -> _Terms:
+    x, masked = log_probabilities(scores, beta, 0.0, dtype, FEW_CLASSES_BY_ROW)
     q = np.exp(x)
     if masked is not None:
         q[masked] = 0
     # 1 - q keeps its digits as the sum of the others, where one class has nearly everything.
-    rows, top = np.arange(len(q)), q.argmax(axis=1)
-    others = q.copy()
-    others[rows, top] = 0
-    rest = 1 - q
+    top = (np.arange(len(q)), q.argmax(axis=1))
+    largest, rest = q[top], 1 - q
+    q[top] = 0
+    others = np.maximum(q.sum(axis=1), np.finfo(dtype).tiny)
+    q[top] = largest
     # Up to one half 1 - q has them anyhow, and classes that are equal stay so.
-    least = np.maximum(others.sum(axis=1), np.finfo(dtype).tiny)
-    rest[rows, top] = np.where(q[rows, top] > 0.5, least, rest[rows, top])
-    log_rest = np.log(rest)
-    near, away = rest <= _NEAR_ONE, np.maximum(rest, _NEAR_ONE)
-    shrinkage = q * np.where(near, 1 + rest / 2, -x / away)
-    u = x - gamma * log_rest - np.log1p(gamma * shrinkage)
+    rest[top] = np.where(largest > 0.5, others, rest[top])
+    shrinkage = q * x
+    shrinkage /= rest
+    np.negative(shrinkage, out=shrinkage)
+    near = rest[top] <= _NEAR_ONE
+    shrinkage[top] = np.where(near, largest * (1 + rest[top] / 2), shrinkage[top])
+    return _Terms(x, q, masked, rest, shrinkage, top)
+
+
+def _log_mapped(terms: _Terms, gamma: float) -> Floats:
+    """Return log(q / g(q)) up to a constant per row."""
+    u = terms.x - gamma * np.log(terms.rest)
+    u -= np.log1p(gamma * terms.shrinkage)
+    if terms.masked is not None:
+        u[terms.masked] = -np.inf
+    return u
+
+
+def _stretch(terms: _Terms, gamma: float) -> Floats:
+    """Return the derivative of log(q / g(q)) in log q."""
+    q, rest = terms.q, terms.rest
     # d shrinkage / d log q, which is q (q - 1 - log q) / (1 - q)²; near q = 1 that is a half.
-    bend = q * np.where(near, 0.5 + rest / 3, (-rest - x) / (away * away))
-    slope = 1 + gamma * q / rest - gamma * bend / (1 + gamma * shrinkage)
-    if masked is not None:
-        u[masked] = -np.inf
-    return u, slope, x
+    away = np.maximum(rest, _NEAR_ONE)
+    bend = q * np.where(rest <= _NEAR_ONE, 0.5 + rest / 3, (-rest - terms.x) / (away * away))
+    return 1 + gamma * q / rest - gamma * bend / (1 + gamma * terms.shrinkage)
 
 
 @dataclass(frozen=True)
@@ -182,13 +237,14 @@ class _Slope(Statistic[RowSums]):
     def measure(self, rows: Rows) -> RowSums:
         value = slope = 0.0
         for scores, truth, weight in labelled_pieces(rows):
-            u, stretch, x = _mapped(scores, self.beta, self.gamma, np.float64)
+            terms = _terms(scores, self.beta, np.float64)
+            u, x = _log_mapped(terms, self.gamma), terms.x
             right = np.where(truth > 0, truth * np.where(truth > 0, u, 0), 0).sum(axis=1)
             top = u.max(axis=1)
             p = u - top[:, None]
             value += float(((softmax_in_place(p) + top - right) * weight).sum())
             q = np.where(np.isneginf(u), 0, np.exp(x))
             # d log q / d log β = x - mean of x under q.
-            change = stretch * (x - (q * x).sum(axis=1)[:, None])
+            change = _stretch(terms, self.gamma) * (x - (q * x).sum(axis=1)[:, None])
             slope += float((((p - truth) * change).sum(axis=1) * weight).sum())
         return RowSums(rows.total_weight, (np.float64(value), np.float64(slope)))

@@ -34,6 +34,11 @@ class LinearMap(ABC):
     def __init__(self, n_classes: int) -> None:
         self.n_classes = n_classes
 
+    @property
+    def ignores_constants(self) -> bool:
+        """Whether adding a number to all x of a row changes no probability."""
+        return False
+
     @abstractmethod
     def identity(self) -> NDArray[np.float64]:
         """Return the parameters that change no probability, of shape (P,)."""
@@ -109,6 +114,11 @@ class PerClassMap(LinearMap):
         super().__init__(n_classes)
         self.tied, self.bias = tied, bias
         self.n_scales = 1 if tied else n_classes
+
+    @property
+    def ignores_constants(self) -> bool:
+        """Whether there is one scale."""
+        return self.tied
 
     def identity(self) -> NDArray[np.float64]:
         """Return scales of 1 and biases of 0."""
@@ -221,6 +231,8 @@ class PerRowMap(LinearMap):
 
 class PerPredictionMap(LinearMap):
     """``u = θ_c x`` with c the most probable class: an inverse temperature for each predicted class."""
+
+    ignores_constants = True
 
     def identity(self) -> NDArray[np.float64]:
         """Return inverse temperatures of 1."""

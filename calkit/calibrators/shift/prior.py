@@ -12,7 +12,8 @@ from scipy.special import log_softmax
 from calkit.calibrators.base import Calibrator, Floats
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.formula import Formula, with_bias
-from calkit.calibrators.inputs import as_logits, softmax
+from calkit.calibrators.inputs import as_logits, by_pieces, softmax
+from calkit.calibrators.parametric.features import shifted_logits, softmax_in_place
 from calkit.calibrators.parametric.objective import can_be_kept
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import UsageError
@@ -121,8 +122,16 @@ class PriorCorrection(Calibrator):
             return np.asarray(np.log(target) - np.log(self.source_prior_))
 
     def _log_proba(self, logits: Floats) -> Floats:
+        return np.asarray(log_softmax(self._logits(logits), axis=1))
+
+    def _proba(self, logits: Floats) -> Floats:
+        ratio = self._log_ratio_of(self.target_prior_)
+        return by_pieces(lambda piece: _softmax(piece, ratio), logits)
+
+    def _logits(self, logits: Floats) -> Floats:
         ratio = self._log_ratio_of(self.target_prior_).astype(logits.dtype)
-        return np.asarray(log_softmax(log_softmax(logits, axis=1) + ratio, axis=1))
+        # Beside large logits a ratio would be lost.
+        return np.asarray(logits - logits.max(axis=1, keepdims=True) + ratio)
 
     def formula(self) -> Formula:
         """Return the map as a formula."""
@@ -136,6 +145,13 @@ class PriorCorrection(Calibrator):
             FittedValue(f"prior_{name}", value, f"P({name})") for name, value in zip(names, few, strict=True)
         )
         return Description("prior correction", values)
+
+
+def _softmax(logits: Floats, log_ratio: NDArray[np.float64]) -> Floats:
+    p = shifted_logits(logits, 1.0, logits.dtype)
+    p += log_ratio.astype(logits.dtype)
+    softmax_in_place(p)
+    return p
 
 
 def _as_prior(name: str, values: Any, n_classes: int) -> NDArray[np.float64]:

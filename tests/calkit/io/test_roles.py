@@ -635,3 +635,36 @@ class TestWordsForTruth:
         document = record | {"doc": {"choices": ["True", "False"]}}
         path.write_text("\n".join(json.dumps(document | {"target": target}) for target in ("True", "False")))
         assert load_predictions(path).y_true.tolist() == [0, 1]
+
+
+class TestColumnsOfSplits:
+    """Columns that are named after a split, ``test_topic``, go with the scores of that split, by their plain name."""
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        arrays = {}
+        for split, topics in {"val": ["a", "b", "b"], "test": ["b", "c", "c"]}.items():
+            arrays[f"{split}_logits"], arrays[f"{split}_labels"] = np.eye(3), np.arange(3)
+            arrays[f"{split}_topic"] = np.array(topics)
+        np.savez(tmp_path / "a.npz", **arrays, topic_train=np.array(["x", "y", "z"]))
+        return tmp_path / "a.npz"
+
+    @pytest.mark.parametrize(("split", "topics"), [("validation", ["a", "b", "b"]), ("test", ["b", "c", "c"])])
+    def test_found_by_the_plain_name(self, path, split, topics):
+        assert load_predictions(path, split=split, columns="topic").columns["topic"].tolist() == topics
+        assert load_predictions(path, split=split, columns=[f"{split[:4]}_topic" if split == "test" else "val_topic"])
+
+    def test_all_are_those_of_the_split_and_of_none(self, path):
+        found = load_predictions(path, split="test", columns="all").columns
+        # There are no scores of a split "train", so that its column may be of these rows.
+        assert {name: values.tolist() for name, values in found.items()} == {
+            "topic": ["b", "c", "c"],
+            "topic_train": ["x", "y", "z"],
+        }
+
+    def test_a_column_of_the_name_itself_comes_first(self, path):
+        arrays = dict(np.load(path)) | {"topic": np.array(["u", "v", "w"])}
+        np.savez(path, **arrays)
+        found = load_predictions(path, split="test", columns="all").columns
+        assert found["topic"].tolist() == ["u", "v", "w"]
+        assert found["test_topic"].tolist() == ["b", "c", "c"]
