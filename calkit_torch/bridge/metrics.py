@@ -142,6 +142,13 @@ class DeviceMetrics(_Judging):
     ...     _ = metrics.update(torch.tensor([[2.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 0]))
     >>> {name: round(value, 6) for name, value in metrics.compute().items()}
     {'error': 0.5, 'nll': 1.126928}
+
+    Of every class by itself, and of two sites:
+
+    >>> metrics = DeviceMetrics(["brier:target=classwise", "accuracy"], by={"site": ["Basel", "Lyon"]}, kind="probs")
+    >>> _ = metrics.update(torch.tensor([[0.75, 0.25], [0.5, 0.5]]), torch.tensor([0, 1]), by=torch.tensor([0, 1]))
+    >>> {site: group["brier:target=classwise"] for site, group in metrics.compute().groups.items()}
+    {'Basel': 0.0625, 'Lyon': 0.25}
     """
 
     def __init__(

@@ -718,17 +718,39 @@ def test_updating_never_reads_a_value_back(kind, weighted, monkeypatch):
     assert everything.device.type == "meta"
 
 
+@pytest.mark.parametrize("kind", ["logits", "probs"])
+@pytest.mark.parametrize("by", ["true class", "predicted class", {"site": ["A", "B"]}])
+@pytest.mark.parametrize("target", ["top", "positive:class=1", "top-2", "classwise", "ordinal", "multilabel"])
+def test_no_target_and_no_group_reads_a_value_back(target, by, kind, monkeypatch):
+    monkeypatch.setattr("calkit_torch.bridge.shapes.refuse_meta", lambda name, value: None)
+    several = target == "multilabel"
+    by = {"site": ["A", "B"]} if several else by
+    specs = [name for name in SUMMABLE if name != "tl-ece" and supports(name, target)]
+    scores = torch.zeros(6, 3)
+    y = torch.zeros(6, 3) if several else torch.zeros(6, dtype=torch.int64)
+    batches = [(scores, y)] if several or target == "positive:class=1" else [(scores, y), (scores[:, 0], y)]
+    for batch in batches:
+        group = on_meta(torch.zeros(6, dtype=torch.int64))[0] if isinstance(by, dict) else None
+        found = DeviceMetrics(specs, target=target, by=by, kind=kind).update(*on_meta(*batch), by=group)
+        assert found.device.type == "meta"
+
+
 @pytest.mark.gpu
 @needs_cuda
 def test_updating_never_waits_for_cuda():
     logits, y, weight = (x.cuda() for x in example())
     metrics, everything = DeviceMetrics(), Accumulator(STATISTICS)
+    targets = ["brier", *(f"nll:target={word}" for word in ("top-2", "classwise", "ordinal", "positive:class=1"))]
+    grouped = DeviceMetrics([*targets, "smece", "ece:target=classwise", "d2-brier"], by="true class")
+    # What does not change is brought there by the first batch.
+    grouped.update(logits, y)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(3):
             metrics.update(logits, y, weight)
             everything.update(logits, y)
+            grouped.update(logits, y)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert metrics.compute().n_samples == 3 * int((weight > 0).sum())
