@@ -85,9 +85,9 @@ def regrets(pairs: ConfidencePairs, resampling: Resampling) -> tuple[FloatArray,
 
     In each draw every row is given a normal factor.
     """
-    order = np.argsort(pairs.confidence, kind="stable")
-    p, y = pairs.confidence[order], pairs.correct[order].astype(np.float64)
-    w = np.ones(len(p)) if pairs.weight is None else pairs.weight[order]
+    pairs = pairs.in_own_order
+    p, y = pairs.confidence, pairs.correct.astype(np.float64)
+    w = np.ones(len(p)) if pairs.weight is None else pairs.weight
     starts = np.unique(np.linspace(0, len(p), min(len(p), _CELLS), endpoint=False).astype(np.intp))
     v, total = p[np.append(starts[1:], len(p)) - 1], float(w.sum())
 

@@ -71,6 +71,9 @@ class Sample:
         """Return sums of residuals times factors (k, n), of outcomes drawn from the probabilities: (n_draws, k)."""
         p, n = self.probability, len(self.probability)
         weighted = factors if self.weight is None else factors * self.weight
+        # In an order of their own, so that what is drawn does not depend on how the rows come.
+        order = np.lexsort((*weighted, p))
+        p, weighted = p[order], weighted[:, order]
         left, found = max(_FEWEST_DRAWS, min(self.n_draws, _DRAWN_NUMBERS // n)), []
         while left > 0:
             rows = min(left, max(1, _HELD_NUMBERS // n))

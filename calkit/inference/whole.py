@@ -188,6 +188,7 @@ class RowsInference(_Bounded):
             return Judgement()
         # Pairs of rows are compared: few sets of many rows.
         n = max(_FEWEST_DRAWS, min(resampling.n_resamples, _MOST_SETS, _DRAWN_PAIRS // len(pairs) ** 2))
+        pairs = pairs.in_own_order
         p = np.clip(pairs.confidence, 0, 1)
         drawn = resampling.random.random((len(pairs), n)) < p[:, None]
         law = drawn_law(
@@ -236,9 +237,9 @@ class BootstrapInference:
 
 def _redrawn(pairs: ConfidencePairs, n: int, random: np.random.Generator) -> Iterator[Ranked]:
     """Yield rows drawn with replacement, in the order of their probabilities."""
-    order = np.argsort(pairs.confidence, kind="stable")
-    p, y = pairs.confidence[order], pairs.correct[order].astype(np.float64)
-    weight = np.ones(len(p)) if pairs.weight is None else pairs.weight[order]
+    pairs = pairs.in_own_order
+    p, y = pairs.confidence, pairs.correct.astype(np.float64)
+    weight = np.ones(len(p)) if pairs.weight is None else pairs.weight
     start = np.flatnonzero(np.diff(p, prepend=-1.0))
     for _ in range(n):
         drawn = np.bincount(random.integers(0, len(p), len(p)), minlength=len(p)) * weight
