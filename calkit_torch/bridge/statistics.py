@@ -39,6 +39,7 @@ from calkit_torch.bridge.counters import (
     COUNTERS,
     Counter,
     KeyedCounter,
+    as_groups,
     check_countable,
     counter_of,
     counts,
@@ -49,7 +50,7 @@ from calkit_torch.bridge.forecasts import DeviceForecasts
 from calkit_torch.bridge.rows import LogitRows
 from calkit_torch.bridge.shapes import transfer
 
-__all__ = ["COUNTERS", "Counter", "check_countable", "counter_of", "counts", "is_summable", "keeps_pairs"]
+__all__ = ["COUNTERS", "Counter", "as_groups", "check_countable", "counter_of", "counts", "is_summable", "keeps_pairs"]
 
 S = TypeVar("S", bound=Statistic[Any])
 

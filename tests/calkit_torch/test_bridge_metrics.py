@@ -405,6 +405,22 @@ def test_metrics_of_several_targets_share_a_pass():
     assert dict(found) == pytest.approx(dict(expected), rel=1e-12)
 
 
+def test_what_scores_of_one_dimension_are_judged_by_travels_with_the_state():
+    logits, y, _ = example(60, 2, seed=8, dtype=torch.float64)
+    margin = logits[:, 1] - logits[:, 0]
+    one = DeviceMetrics(["ece", "brier"]).update(margin, y)
+    for other in (
+        DeviceMetrics(["ece", "brier"]).load_state_dict(one.state_dict()),
+        DeviceMetrics(["ece", "brier"]) + one,
+    ):
+        assert other.compute() == one.compute()
+        assert other.compute().metrics[0].heading == "ECE (positive) %"
+        with pytest.raises(InputError, match="one dimension of scores is the forecast of one event"):
+            other.update(logits, y)
+    with pytest.raises(InputError, match="one dimension of scores is the forecast of one event"):
+        one.merge(DeviceMetrics(["ece", "brier"]).update(logits, y))
+
+
 class TestGroups:
     SITES = ("A", "B", "none", "C")
 
@@ -479,6 +495,13 @@ class TestGroups:
             CalibrationError("ece", by={})
         with pytest.raises(UsageError, match="cannot be accumulated on a device"):
             CalibrationError("adaece", by="true class")
+        with pytest.raises(UsageError, match="have no one class to be grouped by"):
+            CalibrationError("ece", target="multilabel", by="true class")
+        for labels in ([], ["A", "A"]):
+            with pytest.raises(UsageError, match="must be different ones, one at least"):
+                CalibrationError("ece", by={"site": labels})
+        with pytest.raises(UsageError, match="by='true class' needs no values"):
+            CalibrationError("ece", by={"true class": [0, 1]})
 
     def test_states_and_sums(self):
         logits, y, _, site = self.data()
