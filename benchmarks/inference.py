@@ -34,7 +34,8 @@ def evaluations():
     for label, predictions in sets.items():
         for name, chosen in metrics.items():
             found = {
-                way: seconds(lambda w=what, c=chosen, p=predictions: calkit.evaluate(p, c, **w))
+                # Judgements are found when they are asked for.
+                way: seconds(lambda w=what, c=chosen, p=predictions: calkit.evaluate(p, c, **w).to_dict())
                 for way, what in WAYS.items()
             }
             yield f"{name} of {label}", found | {"floor / value": found["floor"] / found["value"]}
@@ -49,7 +50,7 @@ def whole_curves(n=1_000_000):
     yield "sort of 1,000,000", {"value": sort}
     for name in ("ks", "kuiper", "atb", "smcal", "smece"):
         found = {
-            way: seconds(lambda m=name, w=WAYS[way]: calkit.evaluate(event, [m], target="positive", **w), 3)
+            way: seconds(lambda m=name, w=WAYS[way]: calkit.evaluate(event, [m], target="positive", **w).to_dict(), 3)
             for way in ("value", "floor")
         }
         yield f"{name} of 1,000,000", found | {"value / sort": found["value"] / sort}

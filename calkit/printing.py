@@ -109,11 +109,12 @@ def escape_texts(figure: Any) -> None:
 
 
 def summary_of(documented: object) -> str:
-    """Return the first paragraph of a docstring as one line.
+    """Return the first paragraph of a docstring as one line, without marks of roles such as :math:`a + b`.
 
     Examples
     --------
     >>> summary_of(summary_of)
-    'Return the first paragraph of a docstring as one line.'
+    'Return the first paragraph of a docstring as one line, without marks of roles such as a + b.'
     """
-    return (inspect.getdoc(documented) or "").split("\n\n")[0].replace("\n", " ")
+    paragraph = (inspect.getdoc(documented) or "").split("\n\n")[0].replace("\n", " ")
+    return re.sub(r":[a-z:]+:`~?([^`]*)`", r"\1", paragraph)

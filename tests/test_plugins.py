@@ -5,9 +5,11 @@ Metrics and calibrators of other packages are in tests/calkit/test_catalogue.py 
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -191,3 +193,23 @@ def test_a_loss(package):
     # The command line names what is near: it knows the loss.
     assert out.splitlines() == ["True True scaled-ce:3", "2"]
     assert "unknown loss 'scaled-cf'. Did you mean 'scaled-ce'?" in said
+
+
+def test_the_metric_of_the_contributing_page(package):
+    page = (Path(__file__).parents[1] / "docs" / "development" / "contributing.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", page, re.S)
+    out, _ = run(
+        package,
+        example
+        + textwrap.dedent(
+            """
+            import calkit
+            from calkit.testing import check_metric
+            found = calkit.evaluate([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ["mean-gap"], by=[0, 0, 1])
+            print(round(found["mean-gap"], 12), round(found.groups[1]["mean-gap"], 12))
+            check_metric("mean-gap")
+            """
+        ),
+    )
+    # By hand: |(0.9 + 0.8 + 0.6) / 3 - 2 / 3|, and 0.6 - 0.
+    assert out.split() == ["0.1", "0.6"]

@@ -88,7 +88,7 @@ class Calibrator(PredictionMap, ClassifierMixin, TransformerMixin, BaseEstimator
         """Set the fitted attributes from predictions of kind "logits".
 
         Sums over their rows are taken with :func:`calkit.stats.summarize`, which sees to threads, shards and Dask, or
-        block by block from ``data.blocks()``.
+        block by block from ``data.blocks()``, each of which has to be checked (``block.check()``).
         """
 
     @abstractmethod

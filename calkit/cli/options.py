@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import click
 
 from calkit.cli import completion
 from calkit.cli.progress import shown, watched
-from calkit.errors import UsageError
+from calkit.errors import CalibrationWarning, UsageError
 from calkit.hardening.unchanged import Stamp
 from calkit.io import available_formats, is_address, load_predictions, open_container, split_address, splits_of
 from calkit.names import canonical_split
@@ -256,10 +257,25 @@ class FitOptions:
             from sklearn.base import clone
 
             data = self.validation(path, source) if validation is None else validation
+            self._warn_of_own_rows(path, source, data)
             pairs += [
                 (name, clone(each).fit_predictions(data)) for name, each in zip(self.methods, unfitted, strict=True)
             ]
         return pairs
+
+    def _warn_of_own_rows(self, path: str, source: InputOptions, data: Predictions) -> None:
+        """Warn if calibrators are judged on the rows that they were fitted on."""
+        if self.fit_on is not None and is_address(self.fit_on) and Path(self.fit_on) != Path(path):
+            return
+        fitted = data.meta.get("split")
+        if canonical_split(source.split) == fitted if source.split else len(source.splits(path)) < 2:
+            of = f" ({fitted})" if fitted else ""
+            warnings.warn(
+                f"{path}{of}: calibrators are judged on the rows that they were fitted on, and so look better than "
+                "they are. Name other rows: --fit-on or --split.",
+                CalibrationWarning,
+                stacklevel=3,
+            )
 
     def validation(self, path: str, source: InputOptions) -> Predictions:
         """Return the predictions to fit on."""

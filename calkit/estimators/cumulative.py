@@ -63,8 +63,8 @@ def null_sd(forecasts: Ranked) -> float:
     return math.sqrt(float(forecasts.variance.sum())) / forecasts.total
 
 
-def null_cells(forecasts: Ranked, n_cells: int = 512) -> tuple[FloatArray, FloatArray]:
-    """Return last probabilities and variances of cells of about equal variance, for drawing curves.
+def null_cells(forecasts: Ranked, n_cells: int = 512) -> NDArray[np.intp]:
+    """Return the last places of cells of about equal variance, for drawing curves.
 
     Parameters
     ----------
@@ -73,13 +73,12 @@ def null_cells(forecasts: Ranked, n_cells: int = 512) -> tuple[FloatArray, Float
 
     Returns
     -------
-    probability, variance : ndarray of float64, shape (m,)
+    ndarray of intp, shape (m,)
         With m at most `n_cells`, or the number of distinct probabilities.
     """
-    variance = forecasts.variance / forecasts.total**2
+    variance = forecasts.variance
     if len(variance) <= n_cells:
-        return forecasts.probability, variance
+        return np.arange(len(variance))
     clock = np.cumsum(variance + variance.sum() * 1e-3 / len(variance))
     cell = np.minimum((clock / clock[-1] * n_cells).astype(np.intp), n_cells - 1)
-    last = np.flatnonzero(np.diff(cell, append=n_cells))
-    return forecasts.probability[last], np.diff(np.cumsum(variance)[last], prepend=0.0)
+    return np.flatnonzero(np.diff(cell, append=n_cells))

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from calkit.estimators.binned import NORMS
 from calkit.inference.cells import CellSums, draw_gaps
-from calkit.inference.floors import Floor, NullLaw, drawn_law, normal_law, sum_of_gaps_law
+from calkit.inference.few_events import expected_of_cells
+from calkit.inference.floors import Floor, NullLaw, drawn_law, draws_of_one_label, normal_law, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
 from calkit.inference.judgement import SEMINORM, Judgement, Pooled, seminorm_limits
 from calkit.inference.label_bins import LabelSums
+from calkit.inference.mean_gap import least_mean_gap
 from calkit.inference.means import clopper_pearson, filled_folds
 from calkit.inference.resampling import Resampling
 from calkit.inference.squares import squared_gaps, squared_limits, zero_quantile, zero_sd
@@ -26,6 +28,11 @@ from calkit.stats.views import Classwise
 __all__ = ["GapInference", "SameTargetInference", "SquareInference", "judge_bins"]
 
 FloatArray = NDArray[np.float64]
+
+# Norms that are at most the mean absolute residual.
+_MEANS = ("l1", "over", "under")
+# Norms that are sums over bins of gaps, or of their positive parts.
+_SUMS = ("mean", "over", "under")
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,11 @@ class GapInference:
         return tuple(statistic for statistic in (self.cells, self._label_bins, folded) if statistic is not None)
 
     @property
+    def _sublinear(self) -> bool:
+        """Whether the triangle inequality gives limits of the mean over keys."""
+        return self.norm in _SUMS and self.over_keys is np.mean
+
+    @property
     def _label_bins(self) -> Statistic[Any] | None:
         return getattr(self.cells, "label_bins", None)
 
@@ -106,8 +118,15 @@ class GapInference:
                 return judge_bins(second, "l1", resampling).halved
             return judge_bins(second, self.norm, resampling)
         if self.norm != "l1":
-            law = drawn_law(self.over_keys(_drawn_by_key(sums, self.n_bins, self.norm, resampling), axis=0))
-            return Judgement(None, law.floor, law.p_value(value))
+            draws = self.over_keys(_drawn_by_key(sums, self.n_bins, self.norm, resampling), axis=0)
+            law = drawn_law(draws_of_one_label(draws, n_keys) if one_label and self.over_keys is np.mean else draws)
+            found = Judgement(None, law.floor, law.p_value(value))
+            if resampling.confidence_level is None or not self._sublinear or sums.count.sum() < 2:
+                return found
+            # Standard deviations of sums are at most the sums of the standard deviations.
+            parts = [part.filled for part in sums.split(n_keys)]
+            sd, null_sd = np.mean([_sds(part, self.norm) for part in parts if len(part.weight)], axis=0).tolist()
+            return replace(found, interval=seminorm_limits(value, law, sd, null_sd, resampling.level))
         folds = None
         if resampling.confidence_level is not None:
             _, folds = filled_folds(self.bins.folded(resampling.folds).to_folds(summaries[-1]))
@@ -125,7 +144,8 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     """Judge the error of forecasts that fall into one bin each."""
     value = float(NORMS[norm](sums.gap, sums.weight))
     gaps = sums.null_gaps(resampling)
-    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared")
+    expected = expected_of_cells(sums) if norm in _MEANS else expected_of_cells(sums).unbounded
+    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared", expected=expected)
     found = Judgement(None, law.floor, law.p_value(value))
     limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
     if resampling.confidence_level is None or sums.count.sum() < 2:
@@ -139,14 +159,15 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
 def _limits_l1(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, float]:
     total = float(sums.weight.sum())
     found = gap_limits(sums, np.zeros(len(sums.weight), dtype=np.intp), law.scaled(total), None, level)
-    return found.low / total, found.high / total, found.estimate / total
+    return max(found.low / total, least_mean_gap(sums, level)), found.high / total, found.estimate / total
 
 
 def _limits_l2(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float, float | None]:
     found = squared_limits(sums, level)
     if found is None:
         return 0.0, 1.0, None
-    return math.sqrt(found.low), math.sqrt(found.high), math.sqrt(max(found.estimate, 0.0))
+    low = max(math.sqrt(found.low), least_mean_gap(sums, level))
+    return low, math.sqrt(found.high), math.sqrt(max(found.estimate, 0.0))
 
 
 def _limits_squared(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, float | None]:
@@ -167,10 +188,15 @@ def _limits_max(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float,
 
 def _limits_sublinear(sums: CellSums, law: NullLaw, level: float, *, norm: str) -> tuple[float, float, None]:
     """Limits of a sum over bins of gaps, or of their positive parts, each times a factor."""
+    value = float(NORMS[norm](sums.gap, sums.weight))
+    return (*seminorm_limits(value, law, *_sds(sums, norm), level), None)
+
+
+def _sds(sums: CellSums, norm: str) -> tuple[float, float]:
+    """Return the standard deviation of such a sum of residuals: as the outcomes show it, as the probabilities tell."""
     factor = 1 / (sums.weight * len(sums.weight)) if norm == "mean" else 1 / sums.weight.sum()
     sd, null_sd = (math.sqrt(float((factor**2 * part).sum())) for part in (sums.residual, sums.variance))
-    value = float(NORMS[norm](sums.gap, sums.weight))
-    return (*seminorm_limits(value, law, sd, null_sd, level), None)
+    return sd, null_sd
 
 
 #: Low, high and estimate by norm; others are sublinear.

@@ -20,6 +20,7 @@ from calkit.inference.binned import judge_bins
 from calkit.inference.counts import cells_of_pairs
 from calkit.inference.floors import NullLaw
 from calkit.inference.judgement import Limits
+from calkit.inference.mean_gap import least_mean_gap_of_pairs
 from calkit.inference.resampling import Resampling
 from calkit.inference.whole import Bounds, residual_sd
 from calkit.stats import ConfidencePairs
@@ -53,7 +54,9 @@ def recalibration_limits(
     expected, low = null_sd(forecasts), 0.0
     if law.p_value(value) <= tail:
         ratio = max(residual_sd(pairs) / expected, 1.0) if expected > 0 else 1.0
-        low = max(math.sqrt(value) - ratio * math.sqrt(max(law.critical(tail), 0.0)), 0.0) ** 2
+        root = math.sqrt(value) - ratio * math.sqrt(max(law.critical(tail), 0.0))
+        # Isotonic functions that are the forecast plus a constant show that M is at least the mean residual squared.
+        low = max(root, least_mean_gap_of_pairs(pairs, resampling.level)) ** 2
     rows = forecasts.total**2 / float(forecasts.squared_weight.sum())
     step = -float(special.ndtri(tail)) * math.sqrt(_MOST_VARIANCE / 4 / rows)
     return low, (step + math.sqrt(step**2 + value)) ** 2
@@ -82,9 +85,9 @@ def regrets(pairs: ConfidencePairs, resampling: Resampling) -> tuple[FloatArray,
 
     In each draw every row is given a normal factor.
     """
-    order = np.argsort(pairs.confidence, kind="stable")
-    p, y = pairs.confidence[order], pairs.correct[order].astype(np.float64)
-    w = np.ones(len(p)) if pairs.weight is None else pairs.weight[order]
+    pairs = pairs.in_own_order
+    p, y = pairs.confidence, pairs.correct.astype(np.float64)
+    w = np.ones(len(p)) if pairs.weight is None else pairs.weight
     starts = np.unique(np.linspace(0, len(p), min(len(p), _CELLS), endpoint=False).astype(np.intp))
     v, total = p[np.append(starts[1:], len(p)) - 1], float(w.sum())
 

@@ -76,6 +76,9 @@ def drawn_labels_law(
     kept = np.ones(len(parts[0]), dtype=bool) if weight is None else weight > 0
     w = np.ones(int(kept.sum())) if weight is None else weight[kept]
     p = np.stack([part.confidence[kept] for part in parts], axis=1)
+    # In an order of their own, so that what is drawn does not depend on how the rows come.
+    order = np.lexsort((w, *p.T))
+    p, w = p[order], w[order]
     edges = p.cumsum(axis=1)
     edges /= edges[:, -1:]
     forecasts = [ranked(column, np.zeros(len(w), dtype=bool), w) for column in p.T]

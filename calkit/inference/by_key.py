@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
-from calkit.inference.cells import CellSums, null_moments
+from calkit.inference.cells import CellSums
 from calkit.inference.floors import NullLaw
 from calkit.inference.gaps import gap_limits
 from calkit.inference.judgement import Limits
@@ -84,7 +84,7 @@ class ErrorsByKey:
     @cached_property
     def _moments(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Mean, variance and third central moment of Σ |gap|, by key."""
-        mean, _ = null_moments(self.sums)
+        mean, _ = self.sums.null_moments
         variance = self.sums.variance
         third = np.maximum(_FOLDED_SKEW * variance**1.5, variance * self.sums.scale)
         return self._by_key(mean), self._by_key(np.maximum(variance - mean**2, 0)), self._by_key(third)

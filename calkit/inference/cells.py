@@ -9,17 +9,19 @@ rows count as rows of the one weight that gives the same mean and variance.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
+from calkit.inference.pair_products import pair_products
 from calkit.inference.resampling import Resampling
 from calkit.stats.once import once
 
-__all__ = ["CellSums", "draw_gaps", "mean_absolute", "null_moments"]
+__all__ = ["CellSums", "draw_gaps", "mean_absolute"]
 
 FloatArray = NDArray[np.float64]
 
@@ -58,6 +60,9 @@ class CellSums:
         Σ log(1 - p): the logarithm of the probability of no positive at all.
     soft : ndarray of float64, shape (m,)
         Σ w y (1 - y): 0 where the labels are not soft.
+    gap_pairs, weight_pairs : ndarray of float64, shape (m,), or None
+        Σ w_i w_j (p_i - y_i) (p_j - y_j) and Σ w_i w_j over pairs of rows i < j, where they were asked for: a
+        difference of squares loses the digits of rows whose weights are small beside others.
     """
 
     count: FloatArray
@@ -70,6 +75,8 @@ class CellSums:
     residual: FloatArray
     log_none: FloatArray
     soft: FloatArray
+    gap_pairs: FloatArray | None = None
+    weight_pairs: FloatArray | None = None
 
     @classmethod
     def of(
@@ -79,8 +86,10 @@ class CellSums:
         probability: FloatArray,
         outcome: NDArray[Any],
         weight: FloatArray | None = None,
+        *,
+        pairs: bool = False,
     ) -> CellSums:
-        """Sum over the rows of each cell.
+        """Sum over the rows of each cell; where they have weights, also over pairs if that is asked for.
 
         Examples
         --------
@@ -114,27 +123,34 @@ class CellSums:
             total(weight**2 * squares),
             none,
             soft,
+            *(pair_products(cell, n_cells, values) for values in ((weight * (p - y), weight) if pairs else ())),
         )
 
     @classmethod
     def joined(cls, parts: list[CellSums]) -> CellSums:
         """Put the cells of several parts one after another."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        return cls(*_each(parts, lambda *values: np.concatenate(values)))
 
     def padded(self, n_cells: int) -> CellSums:
         """Return the same with empty cells at the end."""
         more = n_cells - len(self.weight)
-        return CellSums(*(np.pad(getattr(self, field.name), (0, more)) for field in fields(self)))
+        return CellSums(*_each([self], lambda values: np.pad(values, (0, more))))
 
     def __add__(self, other: CellSums) -> CellSums:
-        return CellSums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+        together = CellSums(*_each([self, other], np.add))
+        if together.gap_pairs is None or together.weight_pairs is None:
+            return together
+        # Pairs of one row of each.
+        gap, weight = together.gap_pairs + self.gap * other.gap, together.weight_pairs + self.weight * other.weight
+        return replace(together, gap_pairs=gap, weight_pairs=weight)
 
     def __getitem__(self, cells: Any) -> CellSums:
-        return CellSums(*(getattr(self, field.name)[cells] for field in fields(self)))
+        return CellSums(*_each([self], lambda values: values[cells]))
 
     def pooled(self, n_classes: int) -> CellSums:
         """Return the sums over classes, of cells in the order of classes and bins."""
-        return CellSums(*(getattr(self, field.name).reshape(n_classes, -1).sum(axis=0) for field in fields(self)))
+        alone = replace(self, gap_pairs=None, weight_pairs=None)
+        return CellSums(*_each([alone], lambda values: values.reshape(n_classes, -1).sum(axis=0)))
 
     def split(self, n_keys: int) -> list[CellSums]:
         """Return the cells of each key."""
@@ -162,18 +178,63 @@ class CellSums:
         """Sum of the probabilities minus that of the outcomes (positive: over-confident)."""
         return self.probability - self.outcome
 
+    @once
+    def paired(self) -> CellSums:
+        """The cells that hold two rows of some weight, or more."""
+        return self[self.pairs[1] > 0]
+
     @property
+    def pairs(self) -> tuple[FloatArray, FloatArray]:
+        """`gap_pairs` and `weight_pairs`, from squares where they were not asked for."""
+        if self.gap_pairs is not None and self.weight_pairs is not None:
+            return self.gap_pairs, self.weight_pairs
+        weights = np.where(self.count > 1, self.weight**2 - self.squared_weight, 0)
+        return (self.gap**2 - self.residual) / 2, weights / 2
+
+    @property
+    def squared_gap(self) -> FloatArray:
+        """Estimate of the weight of a cell times the square of its true gap per row, without the bias of noise."""
+        gaps, weights = self.pairs
+        return self.weight * gaps / weights
+
+    @once
     def scale(self) -> FloatArray:
         """The one weight that rows would have for the same mean and variance of the gap."""
         mean = np.divide(self.weight, self.count, out=np.ones_like(self.weight), where=self.count > 0)
         return np.divide(self.variance, self.spread, out=mean, where=self.spread > 0)
 
+    @once
+    def null_moments(self) -> tuple[FloatArray, FloatArray]:
+        """Mean of each absolute gap, and its covariance with the positives, if the model is calibrated.
+
+        Where less than one positive is expected, the mean is ``2 Σp P(none)``, which is exact for equal weights. Both
+        of shape (m,).
+        """
+        scale, (n, q) = self.scale, self.binomial
+        expected = self.probability / scale
+        mean = mean_absolute(n, q, expected)
+        variance = self.variance / scale**2
+        covariance = _FOLD / 3 * np.sqrt(variance) * (1 - 2 * q)
+        few = expected < 1
+        none = 2 * expected[few] * np.exp(self.log_none[few])
+        mean[few] = none
+        covariance[few] = variance[few] - expected[few] * none
+        return mean * scale, covariance * scale**2
+
+    @once
     def binomial(self) -> tuple[FloatArray, FloatArray]:
-        """Return N (not whole) and q of the binomial law with mean and variance of the positives, in units of scale."""
+        """N (not whole) and q of the binomial law with mean and variance of the positives, in units of scale."""
         squares = self.probability - self.spread
         q = np.divide(squares, self.probability, out=np.zeros_like(squares), where=self.probability > 0)
         mean = self.probability / self.scale
         return np.divide(mean, q, out=np.zeros_like(mean), where=q > 0), q
+
+
+def _each(parts: Sequence[CellSums], function: Callable[..., Any]) -> Iterator[Any]:
+    """Yield a function of each field of the parts, None where a part has none."""
+    for field in fields(CellSums):
+        values = [getattr(part, field.name) for part in parts]
+        yield None if any(value is None for value in values) else function(*values)
 
 
 def mean_absolute(n: FloatArray, q: FloatArray, centre: FloatArray) -> FloatArray:
@@ -225,27 +286,6 @@ def _binomial_above(n: FloatArray, q: FloatArray, t: FloatArray) -> FloatArray:
     return n * q * at_least(n - 1, whole) - t * at_least(n, whole + 1)
 
 
-def null_moments(sums: CellSums) -> tuple[FloatArray, FloatArray]:
-    """Return the mean of each absolute gap, and its covariance with the positives, if the model is calibrated.
-
-    Where less than one positive is expected, the mean is ``2 Σp P(none)``, which is exact for equal weights.
-
-    Returns
-    -------
-    mean, covariance : ndarray of float64, shape (m,)
-    """
-    scale, (n, q) = sums.scale, sums.binomial()
-    expected = sums.probability / scale
-    mean = mean_absolute(n, q, expected)
-    variance = sums.variance / scale**2
-    covariance = _FOLD / 3 * np.sqrt(variance) * (1 - 2 * q)
-    few = expected < 1
-    none = 2 * expected[few] * np.exp(sums.log_none[few])
-    mean[few] = none
-    covariance[few] = variance[few] - expected[few] * none
-    return mean * scale, covariance * scale**2
-
-
 def draw_gaps(sums: CellSums, n_draws: int, random: np.random.Generator) -> FloatArray:
     """Draw the gaps of all cells as they would be if the outcomes were drawn from the probabilities.
 
@@ -260,7 +300,7 @@ def draw_gaps(sums: CellSums, n_draws: int, random: np.random.Generator) -> Floa
     gaps[many] = random.standard_normal((len(many), n_draws)) * np.sqrt(variance[many])[:, None]
     few = np.flatnonzero((variance < _DRAWN_VARIANCE) & (variance > 0))
     if len(few):
-        expected, q = (sums.probability / scale)[few], sums.binomial()[1][few]
+        expected, q = (sums.probability / scale)[few], sums.binomial[1][few]
         gaps[few] = expected[:, None] - _draw_counts(expected, q, variance[few], n_draws, random)
     gaps *= scale[:, None]
     return gaps.T

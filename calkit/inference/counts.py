@@ -29,8 +29,16 @@ __all__ = ["Cells", "EqualMassCells", "KnownCells", "cells_of_pairs"]
 
 @dataclass(frozen=True)
 class Cells(OfFixedBins[CellSums]):
-    """Statistic: :class:`CellSums` over fixed bins; of a view with keys, in the order of keys and bins."""
+    """Statistic: :class:`CellSums` over fixed bins; of a view with keys, in the order of keys and bins.
 
+    Parameters
+    ----------
+    bins : UniformBins
+    pairs : bool
+        Whether products of pairs of weighted rows are summed as well.
+    """
+
+    pairs: bool = False
     counts_keys: ClassVar[bool] = True
 
     @property
@@ -46,14 +54,16 @@ class Cells(OfFixedBins[CellSums]):
     def count(self, forecasts: Forecasts) -> CellSums:
         """Return the sums of one block's forecasts."""
         if forecasts.probability.ndim == 1:
-            return _cells(self.bins.index(forecasts), self.bins.n_bins, forecasts)
-        columns = (forecasts.column(key) for key in range(forecasts.n_keys))
-        return CellSums.joined([_cells(self.bins.index(one), self.bins.n_bins, one) for one in columns])
+            return self._of_key(forecasts)
+        return CellSums.joined([self._of_key(forecasts.column(key)) for key in range(forecasts.n_keys)])
+
+    def _of_key(self, forecasts: Forecasts) -> CellSums:
+        return _cells(self.bins.index(forecasts), self.bins.n_bins, forecasts, self.pairs)
 
 
 def _class_cells(rows: Rows, statistic: Cells) -> CellSums:
     # Bins of other edges have no kernel.
-    if kernel_of(statistic.bins, rows) is None:
+    if kernel_of(statistic.bins, rows) is None or (statistic.pairs and rows.weight is not None):
         return ForecastStatistic.measure(statistic, rows)
     return class_cells(rows, statistic.bins.n_bins)
 
@@ -73,12 +83,13 @@ class KnownCells(ForecastStatistic[CellSums]):
 
     upper: tuple[float, ...]
     view: View = TOP
+    pairs: bool = False
     is_sum: ClassVar[bool] = True
 
     def count(self, forecasts: Forecasts) -> CellSums:
         """Return the sums of one block."""
         index = np.minimum(np.searchsorted(self.upper, forecasts.probability), len(self.upper) - 1)
-        return _cells(index, len(self.upper), forecasts)
+        return _cells(index, len(self.upper), forecasts, self.pairs)
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,7 @@ class EqualMassCells(ForecastStatistic[Any]):
     n_bins: int = 15
     max_rows: int = MAX_ROWS
     view: View = TOP
+    pairs: bool = False
 
     @property
     def streamed(self) -> Statistic[Any]:
@@ -109,13 +121,13 @@ class EqualMassCells(ForecastStatistic[Any]):
         found = yield from EqualMass(self.n_bins, self.max_rows, self.view).passes()
         if isinstance(found, ConfidencePairs):
             return found
-        return (yield KnownCells(tuple(found.edges[1][found.count > 0].tolist()), self.view))
+        return (yield KnownCells(tuple(found.edges[1][found.count > 0].tolist()), self.view, self.pairs))
 
     def to_cells(self, summary: Any) -> CellSums:
         """Return the sums over the bins; of keys, in the order of keys and bins."""
         if isinstance(summary, Parts):
             return CellSums.joined([self.to_cells(part).padded(self.n_bins) for part in summary.summaries.values()])
-        return cells_of_pairs(summary, self.n_bins) if isinstance(summary, ConfidencePairs) else summary
+        return cells_of_pairs(summary, self.n_bins, self.pairs) if isinstance(summary, ConfidencePairs) else summary
 
     def label_sums(self, summary: Any) -> LabelSums | None:
         """Return what tells how the bins of all classes depend on each other; None without the rows of all classes."""
@@ -130,10 +142,10 @@ class EqualMassCells(ForecastStatistic[Any]):
         return LabelSums.of(q, parts[0].weight)
 
 
-def cells_of_pairs(pairs: ConfidencePairs, n_bins: int) -> CellSums:
-    """Sum pairs over bins of equal mass."""
-    index, n = _equal_mass_index(pairs, n_bins)
-    return CellSums.of(index, n, pairs.confidence, pairs.correct, pairs.weight)
+def cells_of_pairs(forecasts: ConfidencePairs, n_bins: int, pairs: bool = False) -> CellSums:
+    """Sum over bins of equal mass."""
+    index, n = _equal_mass_index(forecasts, n_bins)
+    return CellSums.of(index, n, forecasts.confidence, forecasts.correct, forecasts.weight, pairs=pairs)
 
 
 def _equal_mass_index(pairs: ConfidencePairs, n_bins: int) -> tuple[NDArray[np.intp], int]:
@@ -143,5 +155,5 @@ def _equal_mass_index(pairs: ConfidencePairs, n_bins: int) -> tuple[NDArray[np.i
     return np.searchsorted(upper, pairs.confidence), len(upper)
 
 
-def _cells(index: NDArray[np.intp], n_bins: int, forecasts: Forecasts) -> CellSums:
-    return CellSums.of(index, n_bins, forecasts.probability, forecasts.outcome, forecasts.weight)
+def _cells(index: NDArray[np.intp], n_bins: int, forecasts: Forecasts, pairs: bool) -> CellSums:
+    return CellSums.of(index, n_bins, forecasts.probability, forecasts.outcome, forecasts.weight, pairs=pairs)

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from calkit.estimators.cumulative import averaged_two_bin_of, null_cells, null_sd
 from calkit.estimators.ranked import Ranked
 from calkit.estimators.witness import witnessed_gaps
+from calkit.inference.cells import CellSums, draw_gaps
+from calkit.inference.few_events import expected_of_forecasts
 from calkit.inference.floors import NullLaw, brownian_law, drawn_law
 from calkit.inference.laws import MEAN_LARGEST, MEAN_RANGE, largest_tail, range_tail
 
@@ -26,20 +28,25 @@ FloatArray = NDArray[np.float64]
 _LIPSCHITZ_CELLS = 256
 
 
-def kolmogorov_smirnov_law(forecasts: Ranked) -> NullLaw:
-    """Return the law of max |S|: that of the largest absolute value of a Brownian motion."""
+def kolmogorov_smirnov_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
+    """Return the law of max |S|: that of the largest absolute value of a Brownian motion; drawn of few events."""
+    if expected_of_forecasts(forecasts).few:
+        return _law(forecasts, np.abs(_curves(forecasts, n_draws, random)).max(axis=1))
     return brownian_law(null_sd(forecasts), MEAN_LARGEST, largest_tail)
 
 
-def kuiper_law(forecasts: Ranked) -> NullLaw:
-    """Return the law of max S - min S: that of the range of a Brownian motion."""
+def kuiper_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
+    """Return the law of max S - min S: that of the range of a Brownian motion; drawn of few events."""
+    if expected_of_forecasts(forecasts).few:
+        s = _curves(forecasts, n_draws, random)
+        return _law(forecasts, np.maximum(s.max(axis=1), 0) - np.minimum(s.min(axis=1), 0))
     return brownian_law(null_sd(forecasts), MEAN_RANGE, range_tail)
 
 
 def averaged_two_bin_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of the averaged two-bin error, by drawing curves."""
     place, noise = null_noise(forecasts, n_draws, random)
-    return drawn_law(averaged_two_bin_of(np.cumsum(noise, axis=1), place))
+    return _law(forecasts, averaged_two_bin_of(np.cumsum(noise, axis=1), place))
 
 
 def kernel_law(forecasts: Ranked, n_draws: int, random: np.random.Generator, width: float, own: bool) -> NullLaw:
@@ -61,17 +68,39 @@ def kernel_law(forecasts: Ranked, n_draws: int, random: np.random.Generator, wid
         total = forecasts.total**2
         others = total - float(forecasts.squared_weight.sum())
         values = (values - float(forecasts.variance.sum()) / total) * (total / others if others > 0 else np.nan)
-    return drawn_law(values)
+    return _law(forecasts, values)
 
 
 def lipschitz_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of the smooth calibration error, by drawing cells."""
-    return drawn_law(witnessed_gaps(*null_noise(forecasts, n_draws, random, _LIPSCHITZ_CELLS)))
+    return _law(forecasts, witnessed_gaps(*null_noise(forecasts, n_draws, random, _LIPSCHITZ_CELLS)))
 
 
 def null_noise(
     forecasts: Ranked, n_draws: int, random: np.random.Generator, n_cells: int = 512
 ) -> tuple[FloatArray, FloatArray]:
     """Return places of cells (m,), and draws (n_draws, m) of their mean residuals over all forecasts."""
-    place, variance = null_cells(forecasts, n_cells)
-    return place, random.standard_normal((n_draws, len(place))) * np.sqrt(variance)
+    last = null_cells(forecasts, n_cells)
+    place = forecasts.probability[last]
+    if expected_of_forecasts(forecasts).few:
+        gaps = draw_gaps(_cells_of(forecasts, np.append(0, last[:-1] + 1)), n_draws, random)
+        # Draws that are as large as the value but for rounding count as large.
+        return place, gaps * (-(1 + 1e-9) / forecasts.total)
+    variance = np.diff(np.cumsum(forecasts.variance)[last], prepend=0.0)
+    return place, random.standard_normal((n_draws, len(place))) * (np.sqrt(variance) / forecasts.total)
+
+
+def _law(forecasts: Ranked, draws: FloatArray) -> NullLaw:
+    return drawn_law(draws, expected=expected_of_forecasts(forecasts))
+
+
+def _curves(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> FloatArray:
+    return np.cumsum(null_noise(forecasts, n_draws, random)[1], axis=1)
+
+
+def _cells_of(forecasts: Ranked, start: NDArray[np.intp]) -> CellSums:
+    """Return the sums of cells that begin at given places: what is needed to draw their gaps."""
+    w, squares, p = forecasts.weight, forecasts.squared_weight, forecasts.probability
+    nothing = np.zeros(len(p))
+    parts = (w**2 / squares, w, squares, w * p, forecasts.positive, w * p * (1 - p), forecasts.variance)
+    return CellSums(*[np.add.reduceat(part, start) for part in (*parts, nothing, nothing, nothing)])

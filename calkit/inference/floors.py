@@ -13,10 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
-from calkit.inference.cells import CellSums, draw_gaps, null_moments
+from calkit.inference.cells import CellSums, draw_gaps
+from calkit.inference.few_events import Expected, expected_of_cells
 from calkit.inference.laws import quantile
 
-__all__ = ["Floor", "NullLaw", "binned_law", "brownian_law", "drawn_law", "normal_law", "sum_of_gaps_law"]
+__all__ = [
+    "Floor",
+    "NullLaw",
+    "binned_law",
+    "brownian_law",
+    "drawn_law",
+    "draws_of_one_label",
+    "normal_law",
+    "sum_of_gaps_law",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -84,7 +94,7 @@ class NullLaw:
         return Floor(self.mean, self.critical(_P95))
 
 
-def drawn_law(draws: FloatArray, *, squares: bool = False) -> NullLaw:
+def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | None = None) -> NullLaw:
     """Return the law that draws tell; p-values count the observed value among them, so that tests keep their level.
 
     Beyond the ten largest draws, of 200 or more, the tail falls exponentially, at the rate of the largest tenth of the
@@ -95,6 +105,9 @@ def drawn_law(draws: FloatArray, *, squares: bool = False) -> NullLaw:
     draws : ndarray of float64, shape (n,)
     squares : bool, default=False
         Whether they are squares: then it is the tail of their roots that falls exponentially.
+    expected : Expected, optional
+        Of a measure (its root, if squares) that is at most the mean absolute residual: where few events are expected,
+        draws tell nothing of a tail, but their number is bounded.
 
     Examples
     --------
@@ -104,11 +117,15 @@ def drawn_law(draws: FloatArray, *, squares: bool = False) -> NullLaw:
     (Floor(mean=49.0, p95=94.0), 0.02)
     """
     ranked = np.sort(draws)
-    n, tail = len(ranked), _Tail.of(np.sqrt(ranked) if squares else ranked)
+    n = len(ranked)
+    rare = expected is not None and not expected.has_tail
+    tail = None if rare else _Tail.of(np.sqrt(ranked) if squares else ranked)
 
     def p_value(value: float) -> float:
         # Draws equal to the value but for rounding count as equal.
         counted = float(1 + n - np.searchsorted(ranked, value - 1e-12 * abs(value), side="left")) / (n + 1)
+        if rare and expected is not None:
+            return min(counted, expected.bound(math.sqrt(value) if squares else value))
         if tail is None or counted >= tail.share:
             return counted
         return tail.p_value(math.sqrt(value) if squares else value)
@@ -120,6 +137,18 @@ def drawn_law(draws: FloatArray, *, squares: bool = False) -> NullLaw:
         return float(ranked[n - allowed]) if allowed > 0 else math.inf
 
     return NullLaw(float(ranked.mean()), p_value, critical)
+
+
+def draws_of_one_label(draws: FloatArray, n_classes: int) -> FloatArray:
+    """Return draws of a mean over classes that were drawn each by itself, as they are where each row has one label.
+
+    A gap in one of K classes is made up in the others: absolute gaps of two classes have a correlation of about
+    1 / (K - 1)², as squares have, so that the variance of the mean is larger by K / (K - 1).
+    """
+    if n_classes < 2:
+        return draws
+    middle = draws.mean()
+    return np.asarray(np.maximum(middle + (draws - middle) * math.sqrt(n_classes / (n_classes - 1)), 0))
 
 
 @dataclass(frozen=True)
@@ -186,7 +215,7 @@ def brownian_law(sd: float, mean: float, tail: Callable[[float], float]) -> Null
 
 def binned_law(sums: CellSums, reduction: Reduction, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of a function of the gaps of few cells, by drawing them."""
-    return drawn_law(reduction(draw_gaps(sums, n_draws, random)))
+    return drawn_law(reduction(draw_gaps(sums, n_draws, random)), expected=expected_of_cells(sums))
 
 
 def sum_of_gaps_law(sums: CellSums, n_rows: float, *, n_keys: int = 1, one_label: bool = False) -> NullLaw:
@@ -205,7 +234,7 @@ def sum_of_gaps_law(sums: CellSums, n_rows: float, *, n_keys: int = 1, one_label
         Whether each row has one positive among the keys (one of K classes), so that the positives of all cells together
         are known: the cells are then independent only given that total.
     """
-    mean, covariance = null_moments(sums)
+    mean, covariance = sums.null_moments
     variance = np.maximum(sums.variance - mean**2, 0)
     total = float(sums.variance.sum())
     if one_label and total > 0:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
-from calkit.inference.cells import CellSums, mean_absolute, null_moments
+from calkit.inference.cells import CellSums, mean_absolute
 from calkit.inference.floors import NullLaw
 
 __all__ = ["GapLimits", "gap_limits", "keyed_limits", "neighbours"]
@@ -29,6 +29,7 @@ FloatArray = NDArray[np.float64]
 _SPARSE_CELLS = 8.0
 # How far along the path of worlds: 0 is the calibrated one, 1 what the data suggest.
 _STEPS = np.array([0, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3])
+_SUGGESTED = list(_STEPS).index(1)
 # Unknown gaps about a centre: places and masses of mean 0 and variance 1; the spiky ones give the most bias.
 _EVEN = (np.array([-1.0, 1.0]), np.array([0.5, 0.5]))
 _SPIKY = (np.array([-(3**0.5), 0, 3**0.5]), np.array([1, 4, 1]) / 6)
@@ -87,7 +88,7 @@ class _Worlds:
         self._scale = sums.scale
         self._rows = sums.weight / self._scale
         self._mean = sums.probability / self._scale
-        self._n, _ = sums.binomial()
+        self._n, _ = sums.binomial
 
     def absolute(self, gap: FloatArray, *, centred: bool = False) -> FloatArray:
         """Return the mean of |gap| in each cell; if centred, of its noise alone."""
@@ -99,9 +100,16 @@ class _Worlds:
 
     def sums(self, gap: FloatArray) -> FloatArray:
         """Return the mean of Σ|gap| and the Σ|true gap| within reach, of gaps (..., m): shape (..., 2)."""
+        return np.stack([self.absolute(gap).sum(axis=-1), self._true(gap)], axis=-1)
+
+    def _true(self, gap: FloatArray) -> FloatArray:
         positives = np.clip(self._mean - gap / self._scale, 0, self._rows)
-        true = np.abs(self._mean - positives) * self._scale
-        return np.stack([self.absolute(gap).sum(axis=-1), true.sum(axis=-1)], axis=-1)
+        return np.asarray((np.abs(self._mean - positives) * self._scale).sum(axis=-1))
+
+    def error(self, nodes: tuple[FloatArray, FloatArray], centre: FloatArray, spread: FloatArray) -> float:
+        """Return the Σ|true gap| of the world that the data suggest, averaged over the nodes."""
+        places, masses = nodes
+        return float(masses @ self._true(centre + spread * places[:, None]))
 
     def path(
         self, nodes: tuple[FloatArray, FloatArray], centre: FloatArray, spread: FloatArray
@@ -137,7 +145,7 @@ def _half_widths(
     """Return the half-width of Σ|gap| about its mean in the world the data suggest."""
     gap, total = sums.gap, sums.variance
     sign = 1 - 2 * special.ndtr(-centre / np.maximum(spread, 1e-3 * np.sqrt(total) + 1e-12))
-    rest = np.maximum(total - null_moments(sums)[0] ** 2, 0)
+    rest = np.maximum(total - sums.null_moments[0] ** 2, 0)
     nonlinear = float(((1 - sign**2) * rest).sum())
     tail = (1 - level) / 2
     if folds is None:
@@ -179,22 +187,24 @@ def gap_limits(
         ``low`` is above 0 only if the p-value of `law` is below ``(1 - level) / 2``.
     """
     keep = sums.weight > 0
-    sums, group = sums[keep], np.unique(group[keep], return_inverse=True)[1]
-    folds = None if folds is None else folds[:, keep]
-    value, floor = float(np.abs(sums.gap).sum()), float(null_moments(sums)[0].sum())
+    if not keep.all():
+        sums, group = sums[keep], np.unique(group[keep], return_inverse=True)[1]
+        folds = None if folds is None else folds[:, keep]
+    value, floor = float(np.abs(sums.gap).sum()), float(sums.null_moments[0].sum())
     centre, spread = _posterior(sums, group)
     wide = _half_widths(sums, centre, spread, folds, level)
     tail = (1 - level) / 2
     critical = law.critical(tail)
     # With few draws, or a small tail, nothing is significant.
     null = (critical if np.isfinite(critical) else value) - law.mean
-    worlds = _Worlds(sums)
-    noise = null + np.minimum(_STEPS, 1) * (wide - null)
-
-    mean, error = worlds.path(_SPIKY, centre, spread)
-    estimate = float(error[list(_STEPS).index(1)])
-    rise = mean - mean[0] + law.mean + noise
-    low = min(_crossing(rise, error, value), estimate - wide) if law.p_value(value) <= tail else 0.0
+    worlds, low = _Worlds(sums), 0.0
+    if law.p_value(value) <= tail:
+        mean, error = worlds.path(_SPIKY, centre, spread)
+        estimate = float(error[_SUGGESTED])
+        noise = null + np.minimum(_STEPS, 1) * (wide - null)
+        low = min(_crossing(mean - mean[0] + law.mean + noise, error, value), estimate - wide)
+    else:
+        estimate = worlds.error(_SPIKY, centre, spread)
     if sums.variance.sum() < _SPARSE_CELLS * (sums.scale**2).sum():
         # No data tell the spread: take the most noise there is.
         low = min(low, value - float(worlds.absolute(centre, centred=True).sum()) - wide)

@@ -115,7 +115,16 @@ class Inference(Protocol):
         """Return what was found, given the value and what was counted."""
 
 
-def seminorm_limits(value: float, law: NullLaw, sd: float, null_sd: float, level: float) -> Limits:
+def seminorm_limits(
+    value: float,
+    law: NullLaw,
+    sd: float,
+    null_sd: float,
+    level: float,
+    least: float = 0.0,
+    *,
+    few: bool = False,
+) -> Limits:
     """Return limits of a measure that is a seminorm of the residuals, each row's part of it at most its residual.
 
     By the triangle inequality the value exceeds the true one by no more than the measure of the noise; and, at the
@@ -131,8 +140,15 @@ def seminorm_limits(value: float, law: NullLaw, sd: float, null_sd: float, level
     sd, null_sd : float
         Standard deviation of the mean residual: as the outcomes show it, and as the probabilities tell it.
     level : float
+    least : float
+        Another lower limit, which counts where the p-value is below the tail: where hardly any outcome was to come, and
+        a few came, the first one is 0.
+    few : bool
+        Whether the law is that of few events. It is far from normal, and may be narrower than the noise of more.
     """
     tail = (1 - level) / 2
     ratio = max(sd / null_sd, 1.0) if null_sd > 0 else 1.0
-    low = value - ratio * law.critical(tail) if law.p_value(value) <= tail else 0.0
-    return max(low, 0.0), value - max(sd, null_sd) * float(special.ndtri(tail))
+    step, low = -max(sd, null_sd) * float(special.ndtri(tail)), 0.0
+    if law.p_value(value) <= tail:
+        low = max(value - max(ratio * law.critical(tail), step if few else 0.0), least, 0.0)
+    return low, value + step

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.inference.cells import CellSums, null_moments
+from calkit.inference.cells import CellSums
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.resampling import Resampling
 from calkit.stats.bins import OfFixedBins
@@ -81,7 +81,7 @@ class LabelSums:
         normal = resampling.random.standard_normal((resampling.n_resamples, len(size)))
         drawn = np.abs(normal * np.sqrt(size) @ axes.T).sum(axis=1)
         filled = sums.filled
-        shift = null_moments(filled)[0].sum() - _FOLD * np.sqrt(filled.variance).sum()
+        shift = filled.null_moments[0].sum() - _FOLD * np.sqrt(filled.variance).sum()
         return drawn_law(np.maximum(drawn + shift, 0))
 
 

@@ -10,15 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked
-from calkit.inference.cells import CellSums
+from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.counts import Cells
-from calkit.inference.floors import NullLaw, drawn_law
+from calkit.inference.curves import null_noise
+from calkit.inference.few_events import expected_of_cells, expected_of_forecasts
+from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label
 from calkit.inference.judgement import SEMINORM, Judgement, seminorm_limits
+from calkit.inference.mean_gap import least_mean_gap
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, UniformBins, View
 from calkit.stats.smoothing import density, spectrum
+from calkit.stats.views import Classwise
 
-__all__ = ["SmoothInference", "smooth_error_and_law", "smooth_law"]
+__all__ = ["SmoothInference", "smooth_draws", "smooth_error_and_law", "smooth_law"]
 
 FloatArray = NDArray[np.float64]
 
@@ -30,6 +34,8 @@ _LEAST_SHARE, _REACH = 0.7, 2.8 / math.pi
 _NOTHING = 1e-5
 _FEWEST, _MOST = 16, _DRAWN_CELLS // 2
 _STEPS = 5
+# Cells of each of several classes; curves that are drawn in all, and the fewest draws.
+_CLASS_CELLS, _DRAWN_CURVES, _FEWEST_DRAWS = 256, 10_000, 100
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,9 @@ class SmoothInference:
     interval: ClassVar[str] = SEMINORM
 
     def on(self, view: View) -> SmoothInference | None:
-        """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
+        """Return the method for another view; None for keys of several labels, which depend on each other."""
+        if isinstance(view, Classwise):
+            return SmoothInference(Cells(UniformBins(_CLASS_CELLS, view)))
         return None if view.keyed else SmoothInference(self.cells.on(view))
 
     def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
@@ -55,23 +63,57 @@ class SmoothInference:
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
         """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
-        sums: CellSums = summaries[0].filled
-        if sums.soft.any():
+        counted: CellSums = summaries[0]
+        if counted.soft.any():
             return Judgement()
+        if self.cells.view.keyed:
+            return self._over_classes(value, counted, resampling)
+        sums = counted.filled
         law = smooth_law(sums, resampling.n_resamples, resampling.random)
         found = Judgement(None, law.floor, law.p_value(value))
         if resampling.confidence_level is None or sums.count.sum() < 2:
             return found
-        sd, null_sd = (
-            math.sqrt(float(part.sum())) / float(sums.weight.sum()) for part in (sums.residual, sums.variance)
-        )
+        sd, null_sd = _mean_sds(sums)
+        least, few = least_mean_gap(sums, resampling.level), expected_of_cells(sums).few
+        return replace(found, interval=seminorm_limits(value, law, sd, null_sd, resampling.level, least, few=few))
+
+    def _over_classes(self, value: float, sums: CellSums, resampling: Resampling) -> Judgement:
+        """Judge the mean over classes, each drawn by itself, of many classes fewer times."""
+        parts = [part.filled for part in sums.split(len(sums.weight) // self.cells.bins.n_bins)]
+        # The second class of two says it all.
+        parts = parts[1:] if len(parts) == 2 else parts
+        n, random = resampling.n_resamples, resampling.random
+        n = max(_FEWEST_DRAWS, min(n, _DRAWN_CURVES // len(parts)))
+        draws = np.mean([smooth_draws(part, n, random, _CLASS_CELLS) for part in parts], axis=0)
+        law = drawn_law(draws_of_one_label(draws, len(parts)))
+        found = Judgement(None, law.floor, law.p_value(value))
+        if resampling.confidence_level is None or parts[0].count.sum() < 2:
+            return found
+        # Standard deviations of sums are at most the sums of the standard deviations.
+        sd, null_sd = np.mean([_mean_sds(part) for part in parts], axis=0).tolist()
         return replace(found, interval=seminorm_limits(value, law, sd, null_sd, resampling.level))
+
+
+def _mean_sds(sums: CellSums) -> tuple[float, float]:
+    """Return the standard deviation of the mean residual: as the outcomes show it, as the probabilities tell it."""
+    total = float(sums.weight.sum())
+    return math.sqrt(float(sums.residual.sum())) / total, math.sqrt(float(sums.variance.sum())) / total
 
 
 def smooth_law(sums: CellSums, n_draws: int, random: np.random.Generator) -> NullLaw:
     """Return the law of smooth ECE, from sums over fine bins."""
-    noise = _Noise(_on_grid(sums.probability / sums.weight, sums.variance / sums.weight.sum() ** 2))
-    return drawn_law(noise.errors(noise.draw(n_draws, random)))
+    return drawn_law(smooth_draws(sums, n_draws, random), expected=expected_of_cells(sums))
+
+
+def smooth_draws(sums: CellSums, n_draws: int, random: np.random.Generator, most: int = _MOST) -> FloatArray:
+    """Return smooth ECEs of outcomes that are drawn from the probabilities."""
+    place, total = sums.probability / sums.weight, float(sums.weight.sum())
+    noise = _Noise(_on_grid(place, sums.variance / total**2), most)
+    if expected_of_cells(sums).few:
+        # Draws that are as large as the value but for rounding count as large.
+        drawn = noise.of(place, draw_gaps(sums, n_draws, random) * ((1 + 1e-6) / total))
+        return noise.errors(drawn, everywhere=True)
+    return noise.errors(noise.draw(n_draws, random))
 
 
 def smooth_error_and_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> tuple[float, NullLaw]:
@@ -79,7 +121,9 @@ def smooth_error_and_law(forecasts: Ranked, n_draws: int, random: np.random.Gene
     place, total = forecasts.probability, forecasts.total
     noise = _Noise(_on_grid(place, forecasts.variance / total**2))
     observed = spectrum(_on_grid(place, forecasts.residual / total))[: noise.n]
-    law = drawn_law(noise.errors(noise.draw(n_draws, random)))
+    expected = expected_of_forecasts(forecasts)
+    drawn = noise.of(*null_noise(forecasts, n_draws, random)) if expected.few else noise.draw(n_draws, random)
+    law = drawn_law(noise.errors(drawn, everywhere=expected.few), expected=expected)
     return float(noise.errors(observed[None], everywhere=True)[0]), law
 
 
@@ -106,13 +150,15 @@ class _Noise:
     Parameters
     ----------
     variance : ndarray of float64, shape (m,)
+    most : int
+        Most moments.
     """
 
-    def __init__(self, variance: FloatArray) -> None:
+    def __init__(self, variance: FloatArray, most: int = _MOST) -> None:
         self._variance, self._moments = variance, spectrum(variance)
         self._typical = self._typical_bandwidth()
         #: Number of moments.
-        self.n = int(np.clip(_REACH / max(_LEAST_SHARE * self._typical, 1e-9), _FEWEST, _MOST))
+        self.n = int(np.clip(_REACH / max(_LEAST_SHARE * self._typical, 1e-9), _FEWEST, most))
 
     def _typical_bandwidth(self) -> float:
         """Return the bandwidth at which the smoothed error of normal noise is itself in the mean."""
@@ -128,6 +174,14 @@ class _Noise:
         """Draw moments, (n_draws, n): noise on a coarser grid, of two cells a half wave."""
         coarse = _on_grid(np.linspace(0, 1, len(self._variance)), self._variance, 2 * self.n)
         return spectrum(random.standard_normal((n_draws, len(coarse))) * np.sqrt(coarse))[:, : self.n]
+
+    def of(self, place: FloatArray, residual: FloatArray) -> FloatArray:
+        """Return the moments, (n_draws, n), of residuals (n_draws, m) at some places."""
+        at = np.clip(place, 0, 1) * (2 * self.n)
+        left, rows = np.minimum(at.astype(np.intp), 2 * self.n - 1), np.arange(len(place))
+        share = np.zeros((len(place), 2 * self.n + 1))
+        share[rows, left], share[rows, left + 1] = 1 - (at - left), at - left
+        return spectrum(residual @ share)[:, : self.n]
 
     def errors(self, moments: FloatArray, *, everywhere: bool = False) -> FloatArray:
         """Return the smooth ECE of each draw: the bandwidth that its smoothed error equals.

@@ -57,29 +57,27 @@ def squared_gaps(sums: CellSums, *, divisor: str = "n-1") -> float:
     With weights, n_b - 1 becomes ``Σw - Σw²/Σw``: then the estimate is ``Σ_{i≠j} w_i w_j r_i r_j`` over
     ``Σ_{i≠j} w_i w_j``, times Σw. Bins of one row tell nothing and are left out.
     """
-    total = float(sums.weight.sum())
-    kept = sums[sums.count > 1]
-    own = kept.squared_weight / kept.weight
-    pairs = kept.weight - (own if divisor == "n-1" else 0.0)
-    return float(((kept.gap**2 - kept.residual) / pairs).sum()) / total
+    kept = sums.paired
+    squares = kept.squared_gap if divisor == "n-1" else 2 * kept.pairs[0] / kept.weight
+    return float(squares.sum()) / float(sums.weight.sum())
 
 
 class _Law:
     """Cumulants of the estimate if the true value is θ, spread over bins as the data suggest."""
 
     def __init__(self, sums: CellSums) -> None:
-        kept = sums[sums.count > 1]
+        kept = sums.paired
         self._total = float(sums.weight.sum())
         scale = kept.squared_weight / kept.weight
         n = kept.weight / scale
         gap, residual = kept.gap / scale, kept.residual / scale**2
         least = 0.05 * np.maximum(kept.variance / scale**2, 1e-12) / n
         # Variance of the residual of a row, and of the estimate's terms: all in units of the mean weight.
-        self._s2 = np.maximum((residual - gap**2 / n) / (n - 1), least)
+        self._s2 = np.maximum((residual - gap**2 / n) / (2 * kept.pairs[1] / kept.squared_weight), least)
         # Noise that makes the residuals of a bin smaller makes its gap larger: beside a gap the larger variance counts.
         self._beside_gap = np.maximum(self._s2, kept.variance / scale**2 / n)
         self._unit, self._rows = scale, n
-        positive = np.maximum((kept.gap**2 - kept.residual) / (kept.weight - scale), 0)
+        positive = np.maximum(kept.squared_gap, 0)
         self._part = positive / positive.sum() if positive.sum() > 0 else kept.weight / kept.weight.sum()
         share = float((self._part**2 * self._total / kept.weight).sum())
         rows = self._total**2 / float(sums.squared_weight.sum())
@@ -132,7 +130,7 @@ def zero_quantile(sums: CellSums, probability: float) -> float:
 
 def zero_sd(sums: CellSums) -> float:
     """Return the standard deviation of the estimate if no bin has a true gap; 0 if no bin holds two rows."""
-    if not (sums.count > 1).any():
+    if not len(sums.paired.weight):
         return 0.0
     shape, scale = _Law(sums).at_zero
     return float(scale * np.sqrt(shape))
@@ -149,7 +147,7 @@ def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
     >>> found.low < 0.04 < found.high
     True
     """
-    if not (sums.count > 1).any() or not sums.variance[sums.count > 1].sum() + sums.residual.sum() > 0:
+    if not len(sums.paired.weight) or not sums.paired.variance.sum() + sums.residual.sum() > 0:
         return None
     law, estimate = _Law(sums), squared_gaps(sums)
     z = -float(special.stdtrit(law.freedom(estimate), (1 - level) / 2))

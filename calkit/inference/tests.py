@@ -18,13 +18,17 @@ from calkit import special
 from calkit.errors import InputError
 from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, kuiper
 from calkit.estimators.kernels import block_pairs
-from calkit.estimators.ranked import Ranked, ranked
 from calkit.inference.cells import CellSums, draw_gaps
-from calkit.inference.curves import averaged_two_bin_law, kolmogorov_smirnov_law, kuiper_law
+from calkit.inference.curves import (
+    averaged_two_bin_law,
+    kolmogorov_smirnov_law,
+    kuiper_law,
+)
+from calkit.inference.few_events import expected_of_cells
 from calkit.inference.floors import NullLaw, drawn_law
+from calkit.inference.sample import Sample
 from calkit.inference.smooth import smooth_error_and_law
 from calkit.registry import Registry
-from calkit.stats.binning import bin_index, uniform_edges
 
 __all__ = ["DEFAULT_TESTS", "TESTS", "Sample", "TestResult", "available_tests", "run_tests"]
 
@@ -36,50 +40,11 @@ DEFAULT_TESTS = ("cox", "smece", "t-cal")
 _N_CELLS = 64
 _KERNEL_WIDTH = 0.1
 
+# What a p-value of 0 means.
+_NO_CHANCE = "an outcome came that was given no chance"
+
 # Variance of the positives of a cell from which on their law is normal.
 _NORMAL_VARIANCE = 20.0
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Forecasts of events, their outcomes, and what tests need to draw.
-
-    Attributes
-    ----------
-    probability : ndarray of float64, shape (n,)
-    outcome : ndarray of bool, shape (n,)
-    weight : ndarray of float64, shape (n,), or None
-    n_draws : int
-    random : numpy.random.Generator
-    """
-
-    probability: FloatArray
-    outcome: NDArray[np.bool_]
-    weight: FloatArray | None
-    n_draws: int
-    random: np.random.Generator
-
-    @property
-    def residual(self) -> FloatArray:
-        """Outcomes minus probabilities, times the weights."""
-        residual = self.outcome - self.probability
-        return residual if self.weight is None else residual * self.weight
-
-    @property
-    def variance(self) -> FloatArray:
-        """Variance of each residual if the model is calibrated."""
-        variance = self.probability * (1 - self.probability)
-        return variance if self.weight is None else variance * self.weight**2
-
-    def cells(self, n_bins: int) -> CellSums:
-        """Sum over bins of equal width."""
-        index = bin_index(self.probability, uniform_edges(n_bins))
-        return CellSums.of(index, n_bins, self.probability, self.outcome, self.weight)
-
-    @property
-    def ranked(self) -> Ranked:
-        """Forecasts in order."""
-        return ranked(self.probability, self.outcome, self.weight)
 
 
 @dataclass(frozen=True)
@@ -192,7 +157,12 @@ def run_tests(
         raise InputError("tests is empty: name at least one test.")
     chosen = {name: TESTS[name] for name in names}
     sample = _sample(probability, outcome, sample_weight, n_resamples, random_state)
-    return {name: TestResult(name, test.title, *test.run(sample)) for name, test in chosen.items()}
+    return {name: _result(name, test, sample) for name, test in chosen.items()}
+
+
+def _result(name: str, test: _Test, sample: Sample) -> TestResult:
+    statistic, p_value, finding = test.run(sample)
+    return TestResult(name, test.title, statistic, p_value, finding if p_value or finding else _NO_CHANCE)
 
 
 def _sample(probability: Any, outcome: Any, weight: Any, n_draws: int, seed: int | None) -> Sample:
@@ -222,7 +192,7 @@ def _impossible(sample: Sample) -> bool:
 @_test("cox", "Cox score test", "over- or under-confidence and shifts, and says which; not other shapes")
 def _cox(sample: Sample) -> tuple[float, float, str]:
     if _impossible(sample):
-        return math.inf, 0.0, "an outcome came that was given no chance"
+        return math.inf, 0.0, _NO_CHANCE
     kept = sample.variance > 0
     if not kept.any():
         return 0.0, 1.0, ""
@@ -236,7 +206,17 @@ def _cox(sample: Sample) -> tuple[float, float, str]:
     if slope_variance > 1e-12 * shift_variance:
         statistic, freedom = statistic + slope**2 / slope_variance, 2
     p_value = float(special.chdtrc(freedom, statistic))
+    if sample.few:
+        scale = np.array([shift_variance, slope_variance])[:freedom] ** -0.5
+        drawn = sample.drawn_sums(np.stack([np.ones(len(sample.probability)), _centred(sample, mean)]))
+        p_value = sample.drawn_p_value(((drawn[:, :freedom] * scale) ** 2).sum(axis=1), statistic)
     return statistic, p_value, _cox_finding(sample, shift / shift_variance**0.5, slope, slope_variance)
+
+
+def _centred(sample: Sample, mean: float) -> FloatArray:
+    """Return the logits less their mean; 0 of forecasts that are certain."""
+    certain = sample.variance == 0
+    return np.asarray(np.where(certain, 0, special.logit(np.where(certain, 0.5, sample.probability)) - mean))
 
 
 def _cox_finding(sample: Sample, shift_z: float, slope: float, slope_variance: float) -> str:
@@ -260,6 +240,9 @@ def _spiegelhalter(sample: Sample) -> tuple[float, float, str]:
     if variance == 0:
         return 0.0, 1.0, ""
     z = float((sample.residual * tilt).sum()) / variance**0.5
+    if sample.few:
+        drawn = sample.drawn_sums(tilt[None])[:, 0]
+        return z, sample.drawn_p_value(np.abs(drawn) / variance**0.5, abs(z)), ""
     return z, float(2 * special.ndtr(-abs(z))), ""
 
 
@@ -277,7 +260,9 @@ def _hosmer_lemeshow(sample: Sample) -> tuple[float, float, str]:
     # Where a few positives or negatives are expected, chi-square rejects too often.
     if (sums.variance < _NORMAL_VARIANCE * sums.scale**2).any():
         draws = draw_gaps(sums, sample.n_draws, sample.random)
-        return _against(statistic, drawn_law((draws**2 / sums.variance).sum(axis=1)))
+        return _against(
+            statistic, drawn_law((draws**2 / sums.variance).sum(axis=1), expected=expected_of_cells(sums).unbounded)
+        )
     return statistic, float(special.chdtrc(max(len(sums.variance), 1), statistic)), ""
 
 
@@ -334,13 +319,13 @@ def _against(value: float, law: NullLaw) -> tuple[float, float, str]:
 @_test("ks", "Kolmogorov-Smirnov", "shifts best; the law is that of a Brownian motion")
 def _ks(sample: Sample) -> tuple[float, float, str]:
     forecasts = sample.ranked
-    return _against(kolmogorov_smirnov(forecasts), kolmogorov_smirnov_law(forecasts))
+    return _against(kolmogorov_smirnov(forecasts), kolmogorov_smirnov_law(forecasts, sample.n_draws, sample.random))
 
 
 @_test("kuiper", "Kuiper", "shifts and local gaps; the law is that of a Brownian motion")
 def _kuiper(sample: Sample) -> tuple[float, float, str]:
     forecasts = sample.ranked
-    return _against(kuiper(forecasts), kuiper_law(forecasts))
+    return _against(kuiper(forecasts), kuiper_law(forecasts, sample.n_draws, sample.random))
 
 
 @_test("atb", "Averaged two-bin error", "shifts best")
@@ -375,7 +360,7 @@ def _t_cal(sample: Sample) -> tuple[float, float, str]:
         m *= 2
     if _impossible(sample):
         return math.inf, 0.0, ""
-    return _against(float(best[0]), drawn_law(best[1:]))
+    return _against(float(best[0]), drawn_law(best[1:], expected=expected_of_cells(sums).unbounded))
 
 
 @_test("skce", "Kernel calibration error (SKCE)", "any shape")
@@ -386,7 +371,7 @@ def _skce(sample: Sample) -> tuple[float, float, str]:
     kernel = np.exp(-np.abs(place[:, None] - place) / _KERNEL_WIDTH)
     draws = np.concatenate([sums.gap[None], draw_gaps(sums, sample.n_draws, sample.random)])
     values = ((draws @ kernel) * draws).sum(axis=1) / sums.weight.sum() ** 2
-    return _against(float(values[0]), drawn_law(values[1:]))
+    return _against(float(values[0]), drawn_law(values[1:], expected=expected_of_cells(sums).unbounded))
 
 
 @_test("skce-block", "SKCE of blocks", "nothing below some ten thousand rows; costs O(n)")

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from calkit.estimators.cumulative import null_sd
 from calkit.estimators.ranked import Ranked, ranked
 from calkit.inference.by_class import ByClassInference
+from calkit.inference.few_events import expected_of_forecasts
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.judgement import SEMINORM, Judgement, Limits, seminorm_limits
+from calkit.inference.mean_gap import least_mean_gap_of_pairs
 from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Pairs, Statistic, View
 from calkit.stats.views import Classwise
@@ -53,7 +55,7 @@ def drawn_rows_law(
     unit = forecasts.weight / whole
     p = np.clip(forecasts.probability, 0, 1)
     drawn = (replace(forecasts, positive=random.binomial(whole, p) * unit) for _ in range(n))
-    return drawn_law(np.array([measure(one) for one in drawn]))
+    return drawn_law(np.array([measure(one) for one in drawn]), expected=expected_of_forecasts(forecasts).unbounded)
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ class WholeInference(_Bounded):
         :func:`~calkit.inference.judgement.seminorm_limits`. None for no interval.
     squared : bool
         Whether the measure is a square.
+    mean_share : float
+        The measure (its root, if `squared`) is at least this share of the absolute mean residual.
     biased_law : callable, optional
         Of a measure that is a square without the products of each residual with itself: the law with them. The interval
         is then that of the square with them, whose value in the population is the same.
@@ -116,6 +120,7 @@ class WholeInference(_Bounded):
     law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
     bounds: Bounds | None = Bounds(SEMINORM)
     squared: bool = False
+    mean_share: float = 0.0
     biased_law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
     by_class: bool = True
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 a frozen dataclass
@@ -141,14 +146,17 @@ class WholeInference(_Bounded):
             low, high = self.bounds.limits(value, pairs, forecasts, law, resampling)
             return replace(found, interval=(min(low, value), max(high, value)))
         sd, expected = residual_sd(pairs), null_sd(forecasts)
+        least = self.mean_share * least_mean_gap_of_pairs(pairs, resampling.level) if self.mean_share else 0.0
+        few = expected_of_forecasts(forecasts).few
         if not self.squared:
-            return replace(found, interval=seminorm_limits(value, law, sd, expected, resampling.level))
+            return replace(found, interval=seminorm_limits(value, law, sd, expected, resampling.level, least, few=few))
         square = value
         if self.biased_law is not None:
             law = self.biased_law(forecasts, n, resampling.random)
             others = 1 - float(forecasts.squared_weight.sum()) / forecasts.total**2
             square = value * others + sd**2
-        low, high = seminorm_limits(math.sqrt(max(square, 0.0)), law.root, sd, expected, resampling.level)
+        root = math.sqrt(max(square, 0.0))
+        low, high = seminorm_limits(root, law.root, sd, expected, resampling.level, least, few=few)
         return replace(found, interval=(min(low**2, value), max(high**2, value)))
 
 
@@ -180,9 +188,12 @@ class RowsInference(_Bounded):
             return Judgement()
         # Pairs of rows are compared: few sets of many rows.
         n = max(_FEWEST_DRAWS, min(resampling.n_resamples, _MOST_SETS, _DRAWN_PAIRS // len(pairs) ** 2))
+        pairs = pairs.in_own_order
         p = np.clip(pairs.confidence, 0, 1)
         drawn = resampling.random.random((len(pairs), n)) < p[:, None]
-        law = drawn_law(self.measure(pairs, drawn.astype(np.float64)))
+        law = drawn_law(
+            self.measure(pairs, drawn.astype(np.float64)), expected=expected_of_forecasts(ranked_pairs(pairs)).unbounded
+        )
         found = Judgement(None, law.floor, law.p_value(value))
         if resampling.confidence_level is None or self.bounds is None or self.bounds.limits is None or len(pairs) < 2:
             return found
@@ -226,9 +237,9 @@ class BootstrapInference:
 
 def _redrawn(pairs: ConfidencePairs, n: int, random: np.random.Generator) -> Iterator[Ranked]:
     """Yield rows drawn with replacement, in the order of their probabilities."""
-    order = np.argsort(pairs.confidence, kind="stable")
-    p, y = pairs.confidence[order], pairs.correct[order].astype(np.float64)
-    weight = np.ones(len(p)) if pairs.weight is None else pairs.weight[order]
+    pairs = pairs.in_own_order
+    p, y = pairs.confidence, pairs.correct.astype(np.float64)
+    weight = np.ones(len(p)) if pairs.weight is None else pairs.weight
     start = np.flatnonzero(np.diff(p, prepend=-1.0))
     for _ in range(n):
         drawn = np.bincount(random.integers(0, len(p), len(p)), minlength=len(p)) * weight

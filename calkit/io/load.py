@@ -220,8 +220,8 @@ class _Reading:
 
     def predictions(self, meta: dict[str, Any], columns: str | Sequence[str] | None, *, labelled: bool) -> Predictions:
         """Read labels, weights and other columns, and the scores if they are small."""
-        found = self.found
-        _check_scores(self.container, found.scores, self.class_axis)
+        found = replace(self.found, scores=_numbers(self.found.scores, "%")) if self.percent else self.found
+        _check_scores(self.container, found.scores, self.class_axis, "%" * self.percent)
         classes = file_classes(found, self.names, self.labels_from)
         _note_classes(classes, meta)
         ignored = None
@@ -311,12 +311,16 @@ def _upright(item: Field, class_axis: int) -> Field:
     return item if class_axis in (1, -1) else Field(item.name, source.shape, item.dtype, lambda: source)
 
 
-def _numbers(item: Field) -> Field:
-    """Return a column of numbers that are text in the file, as they are written in a way of their own, as numbers."""
+def _numbers(item: Field, sign: str = "") -> Field:
+    """Return a column of numbers that are text in the file, as they are written in a way of their own, as numbers.
+
+    A sign may stand behind them.
+    """
     if item.dtype.kind != "U" or len(item.shape) != 1:
         return item
+    texts = item.read()
     try:
-        values = item.read().astype(np.float64)
+        values = (np.char.rstrip(np.char.rstrip(texts), sign) if sign else texts).astype(np.float64)
     except ValueError:
         return item
     return replace(item, dtype=values.dtype, load=lambda: values)
@@ -337,14 +341,15 @@ def _note_classes(classes: Classes, meta: dict[str, Any]) -> None:
         )
 
 
-def _check_scores(container: Container, item: Field, class_axis: int | None) -> None:
+def _check_scores(container: Container, item: Field, class_axis: int | None, sign: str = "") -> None:
     if item.dtype.kind == "O":
         # Says why it cannot be read, if it cannot.
         item.load()
     if item.dtype.kind not in "biuf" and str(item.dtype) != "bfloat16":
         raise InputError(
-            f"{container.path}: the scores must be numbers, but {printable(item.name)!r} is of type {item.type_name}. "
-            f"Choose another array with scores='NAME' (--scores NAME); the file holds {container.listing()}."
+            f"{container.path}: the scores must be numbers, but {printable(item.name)!r} is of type "
+            f"{item.type_name}{_first_word(item, sign)} Choose another array with scores='NAME' (--scores NAME); the "
+            f"file holds {container.listing()}."
         )
     if class_axis is None and len(item.shape) not in (1, 2):
         shape = "×".join(map(str, item.shape)) or "no axis"
@@ -355,6 +360,21 @@ def _check_scores(container: Container, item: Field, class_axis: int | None) -> 
         )
     if len(item.shape) == 2:
         check(container.path, columns=item.shape[1])
+
+
+def _first_word(item: Field, sign: str) -> str:
+    """Say which row of a column of text is no number, and what can be done; end the sentence where there is none."""
+    texts = item.read().tolist() if item.dtype.kind == "U" and len(item.shape) == 1 else []
+    for row, text in enumerate(texts):
+        word = text.strip()
+        try:
+            float(word.rstrip(sign) if sign else word)
+        except ValueError:
+            if not word:
+                return f": row {row} is empty. Remove the row."
+            how = " Percentages are read with percent=True (--percent)." if word.endswith("%") else ""
+            return f": row {row} holds {printable(word)!r:.60}.{how}"
+    return "."
 
 
 def _said_names(container: Container, names: str | Path | Sequence[Any], how: Mapping[str, Any]) -> tuple[Any, ...]:

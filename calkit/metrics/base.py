@@ -18,6 +18,7 @@ from calkit.metrics.model import GroupedValue, Metric, Recipe, mean_over_keys, w
 from calkit.metrics.pos_label import with_event
 from calkit.metrics.shared import SHARED_DEFAULTS, documented, split_arguments
 from calkit.predictions import Kind, Predictions
+from calkit.printing import summary_of
 from calkit.registry import Registry
 from calkit.specs import call_with_spec, parse_spec
 from calkit.stats import By, View, available_targets, get_view, summarize
@@ -96,8 +97,8 @@ class MetricDefinition:
 
     @property
     def summary(self) -> str:
-        """The first line of the docstring."""
-        return (inspect.getdoc(self.declared) or "").partition("\n")[0]
+        """The first paragraph of the docstring."""
+        return summary_of(self.declared)
 
     @functools.cached_property
     def __signature__(self) -> inspect.Signature:

@@ -91,7 +91,7 @@ def _cbrt(_: int) -> Binning:
         return equal_mass_bins(pairs, _cube_root(pairs))
 
     def to_cells(pairs: ConfidencePairs) -> CellSums:
-        return cells_of_pairs(pairs, _cube_root(pairs))
+        return cells_of_pairs(pairs, _cube_root(pairs), pairs=True)
 
     return Binning(Pairs(), to_bins, cells=Pairs(), to_cells=to_cells)
 
@@ -110,7 +110,7 @@ def _sklearn(_: int) -> Binning:
 
     def to_cells(pairs: ConfidencePairs) -> CellSums:
         index = percentile_index(pairs, _cube_root(pairs))
-        return CellSums.of(index, int(index.max()) + 1, pairs.confidence, pairs.correct, pairs.weight)
+        return CellSums.of(index, int(index.max()) + 1, pairs.confidence, pairs.correct, pairs.weight, pairs=True)
 
     return Binning(Pairs(), to_bins, cells=Pairs(), to_cells=to_cells)
 

@@ -27,13 +27,14 @@ def whole_recipe(
     law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None,
     *,
     squared: bool = False,
+    mean_share: float = 1.0,
 ) -> Recipe:
     """Return the recipe of a measure of forecasts in the order of their probabilities; see :class:`WholeInference`."""
 
     def finish(pairs: ConfidencePairs) -> float:
         return measure(ranked_pairs(pairs))
 
-    return Recipe(Pairs(), finish, WholeInference(measure, law, squared=squared))
+    return Recipe(Pairs(), finish, WholeInference(measure, law, squared=squared, mean_share=mean_share))
 
 
 @metric(
@@ -58,7 +59,7 @@ def ks(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     >>> round(ks([1, 0], [0.2, 0.6]), 12)
     0.4
     """
-    return whole_recipe(kolmogorov_smirnov, lambda forecasts, *_: kolmogorov_smirnov_law(forecasts))
+    return whole_recipe(kolmogorov_smirnov, kolmogorov_smirnov_law)
 
 
 @metric(
@@ -86,7 +87,7 @@ def kuiper(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Reci
     >>> round(kuiper([1, 0], [0.2, 0.9]), 12)
     0.45
     """
-    return whole_recipe(kuiper_of, lambda forecasts, *_: kuiper_law(forecasts))
+    return whole_recipe(kuiper_of, kuiper_law)
 
 
 @metric(
@@ -115,4 +116,4 @@ def atb(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     >>> round(atb([1, 0], [0.2, 0.6]), 12)
     0.106
     """
-    return whole_recipe(averaged_two_bin, averaged_two_bin_law, squared=True)
+    return whole_recipe(averaged_two_bin, averaged_two_bin_law, squared=True, mean_share=0.5**0.5)

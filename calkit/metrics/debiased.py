@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Unpack
 
@@ -16,6 +17,7 @@ from calkit.estimators.ranked import Ranked
 from calkit.inference.binned import GapInference, SameTargetInference, SquareInference
 from calkit.inference.bounds import CURVE_BOUNDS
 from calkit.inference.cells import CellSums
+from calkit.inference.counts import Cells, EqualMassCells
 from calkit.inference.squares import squared_gaps
 from calkit.inference.whole import WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
@@ -35,6 +37,14 @@ def _with_cells(how: Binning, binning: Any) -> tuple[Statistic[Any], Callable[[A
     if how.cells is None or how.to_cells is None:
         raise UsageError(f"binning={binning!r} leaves rows out; choose another.")
     return how.cells, how.to_cells
+
+
+def _with_pairs(how: Binning) -> Binning:
+    """Return the same with cells that sum products of pairs as well; those of pairs that are kept do anyway."""
+    if not isinstance(how.cells, Cells | EqualMassCells):
+        return how
+    cells = replace(how.cells, pairs=True)
+    return replace(how, cells=cells, to_cells=getattr(cells, "to_cells", how.to_cells))
 
 
 def _mean_over_keys(how: Binning, binning: Any, of_key: Callable[[CellSums], float]) -> Callable[[Any], float]:
@@ -99,7 +109,7 @@ def l2_debiased(
     """
     if convention not in _DIVISORS:
         raise unknown_name("convention", str(convention), _DIVISORS)
-    how, divisor = get_binning(binning, n_bins), _DIVISORS[convention]
+    how, divisor = _with_pairs(get_binning(binning, n_bins)), _DIVISORS[convention]
     cells, to_cells = _with_cells(how, binning)
 
     finish = _mean_over_keys(how, binning, partial(squared_gaps, divisor=divisor))

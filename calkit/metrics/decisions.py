@@ -132,11 +132,18 @@ def aurc(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     float
         In [0, 1]; 0 is best. Equal confidences count in the mean over their orders. Of weights only the ratios matter.
 
+    Notes
+    -----
+    Of one event (one column of scores, ``target="positive"``) the most probable forecasts come first, and those whose
+    event did not come are the errors. For the risk of decisions, pass the probabilities of both classes.
+
     Examples
     --------
     >>> from calkit.metrics import aurc
     >>> aurc([0, 1], [[0.9, 0.1], [0.6, 0.4]])
     0.25
+    >>> aurc([0, 0], [0.1, 0.4]), aurc([0, 0], [[0.9, 0.1], [0.6, 0.4]])
+    (1.0, 0.0)
     """
     return _bootstrapped(aurc_of)
 

@@ -119,8 +119,15 @@ def skce(
     law, biased = _law(width, estimator == "biased"), _law(width, True)
     # The measure is not asked for: the law is drawn from cells.
     unbiased = biased if estimator == "unbiased" else None
-    inference = WholeInference(_unused, law, squared=True, biased_law=unbiased, by_class=False)
+    inference = WholeInference(
+        _unused, law, squared=True, mean_share=_mean_share(width), biased_law=unbiased, by_class=False
+    )
     return Recipe(Pairs(), finish, inference)
+
+
+def _mean_share(width: float) -> float:
+    """Return 1 over the norm of the function that is 1 on [0, 1], in the space of the kernel."""
+    return (1 + 1 / (2 * width)) ** -0.5
 
 
 def _unused(_: Ranked) -> float:
@@ -170,7 +177,9 @@ def mmce(
         found = kernel_law(forecasts, n_draws, random, width, own=True)
         return found if squared else found.root
 
-    return Recipe(Pairs(), finish, WholeInference(_unused, law, squared=squared, by_class=False))
+    return Recipe(
+        Pairs(), finish, WholeInference(_unused, law, squared=squared, mean_share=_mean_share(width), by_class=False)
+    )
 
 
 @metric(

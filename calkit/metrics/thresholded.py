@@ -51,7 +51,6 @@ def _value(parts: Parts[ConfidencePairs], n_bins: int) -> float:
     cost="one pass; keeps every probability above the threshold",
     trust="equal numbers of classes and one threshold: its value changes with the threshold; compare it with its floor",
     targets=("classwise", "multilabel"),
-    no_interval="bins and rows change with the sample; classwise_ece has one",
 )
 def tace(
     y_true: Any, y_proba: Any, *, n_bins: int = 15, threshold: float = 1e-3, **shared: Unpack[SharedArguments]

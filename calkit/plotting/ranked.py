@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.curves import HighConfidenceCurve, RiskCoverageCurve, high_confidence_curve
+from calkit.curves import HighConfidenceCurve, RiskCoverageCurve, high_confidence_curve, one_view
 from calkit.plotting.base import PLOTS, CurveDisplay
 from calkit.plotting.shared import DisplayArguments, DrawingArguments, counts_predictions, drawn, draws, taken
 from calkit.plotting.style import COLOURS, MARKERS, foreground, line_style, wrapped
 from calkit.stats import View
+from calkit.stats.views import Positive
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +46,9 @@ class _RankedDisplay(CurveDisplay):
         What the legend calls the model.
     """
 
+    #: What the axes are called where the forecasts are those of one event.
+    event_labels: ClassVar[tuple[str, str]]
+
     def __init__(
         self,
         threshold: NDArray[np.float64],
@@ -75,7 +79,10 @@ class _RankedDisplay(CurveDisplay):
         display
         """
         predictions, shown = taken(y_true, y_proba, shared)
-        return shown(cls.from_curve(high_confidence_curve(predictions, target=target), plot=False))
+        display = cls.from_curve(high_confidence_curve(predictions, target=target), plot=False)
+        if isinstance(one_view(predictions, target), Positive):
+            display.x_label, display.y_label = cls.event_labels
+        return shown(display)
 
     @classmethod
     @draws
@@ -129,6 +136,7 @@ class RiskCoverageDisplay(_RankedDisplay):
 
     x_label = "Coverage: % of samples answered"
     y_label = "Risk: % of them wrong"
+    event_labels = ("Coverage: % of forecasts, most probable first", "Risk: % of them that did not come")
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
         at = thinned(len(self.threshold))
@@ -164,15 +172,16 @@ class HighConfidenceDisplay(_RankedDisplay):
 
     x_label = "Confidence of at least"
     y_label = "Share, accuracy %"
+    event_labels = ("Probability of at least", "Share, observed frequency %")
 
     def _draw(self, ax: Axes, index: int, curve_kwargs: Mapping[str, Any]) -> Any:
         at = thinned(len(self.threshold))
         style = {"color": COLOURS[index % len(COLOURS)], "linewidth": 1.6, **curve_kwargs}
         name = f"{wrapped(self.name, 34)}: " if self.name else ""
+        noun = "frequency" if self.y_label == self.event_labels[1] else "accuracy"
         if not index:
-            ax.plot(
-                [0, 1], [0, 100], color=foreground(), linewidth=1, linestyle=(0, (1, 2)), label="accuracy = threshold"
-            )
+            diagonal: dict[str, Any] = {"color": foreground(), "linewidth": 1, "linestyle": (0, (1, 2))}
+            ax.plot([0, 1], [0, 100], label=f"{noun} = threshold", **diagonal)
         left = min(0.5, float(self.threshold[-1]))
         threshold, coverage, accuracy = (
             np.append(values[at], last)
@@ -186,6 +195,6 @@ class HighConfidenceDisplay(_RankedDisplay):
             label=f"{name}share",
             **style,
         )
-        (line,) = ax.step(threshold, accuracy * 100, where="post", label=f"{name}accuracy", clip_on=False, **style)
+        (line,) = ax.step(threshold, accuracy * 100, where="post", label=f"{name}{noun}", clip_on=False, **style)
         ax.set(xlim=(min(left, ax.get_xlim()[0] if index else left), 1), ylim=(0, 102))
         return line

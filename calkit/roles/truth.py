@@ -155,9 +155,14 @@ def truth_of(
 def _no_labels(found: Resolved) -> UsageError:
     pairs = len(found.scores.shape) == 1 and found.candidates.get("correct")
     hint = " If the scores are confidences in answers, say kind='confidence' (--kind confidence)." if pairs else ""
+    names = {name: read_name(name) for name in sorted(found.elsewhere)}
+    others = [name for name, meaning in names.items() if meaning is not None and meaning.role == "labels"]
+    what = "no array is named like labels (labels, y_true, targets)"
+    if others:
+        own = f"of split {found.split!r}" if found.split else "of none"
+        what = f"the labels {printable(others[0])!r} are named as those of a split, and the scores as {own}"
     return UsageError(
-        f"{found.path}: no array is named like labels (labels, y_true, targets). It holds {found.listing}. Say where "
-        "they "
+        f"{found.path}: {what}. It holds {found.listing}. Say where they "
         f"are with labels='NAME or FILE' (--labels NAME or FILE).{hint}"
     )
 

@@ -51,6 +51,14 @@ class ConfidencePairs:
         """The rows by rising confidence: values and floors in bins of equal mass both need it."""
         return np.argsort(self.confidence)
 
+    @property
+    def in_own_order(self) -> ConfidencePairs:
+        """The same rows by confidence, outcome and weight: what is drawn of them does not depend on how they come."""
+        keys = (self.correct, self.confidence) if self.weight is None else (self.weight, self.correct, self.confidence)
+        order = np.lexsort(keys)
+        weight = None if self.weight is None else self.weight[order]
+        return ConfidencePairs(self.confidence[order], self.correct[order], weight)
+
     def _weights(self) -> NDArray[np.float64]:
         return np.ones(len(self)) if self.weight is None else self.weight
 

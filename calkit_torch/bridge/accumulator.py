@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from calkit.errors import InputError, UsageError
 from calkit.stats import Statistic
+from calkit.stats.rows import CLASS_COLUMNS
 from calkit.stats.views import MultiLabel
 from calkit_torch.bridge.counted import CHECKS, CountedRows
 from calkit_torch.bridge.distributed import is_distributed, largest_over_ranks, sum_over_ranks
 from calkit_torch.bridge.pairs import confidence_pairs, views_of_pairs
 from calkit_torch.bridge.rows import rows_of
 from calkit_torch.bridge.shapes import Batch, as_score_kind, read_batch, transfer, working_dtype
-from calkit_torch.bridge.statistics import counter_of, keeps_pairs
+from calkit_torch.bridge.statistics import as_groups, counter_of, keeps_pairs
 
 __all__ = ["Accumulator"]
 
@@ -79,9 +80,7 @@ class Accumulator:
         self.kind = as_score_kind(kind)
         self.ignore_index = ignore_index
         self.process_group = process_group
-        self._groups = {name: tuple(labels) for name, labels in (groups or {}).items()}
-        if len(self._groups) > 1:
-            raise UsageError(f"rows are grouped by one column, not by {', '.join(map(repr, self._groups))}.")
+        self._groups = as_groups(groups or {})
         self._count(tuple(dict.fromkeys(statistics)))
         self.reset()
 
@@ -97,6 +96,10 @@ class Accumulator:
         self._multilabel = any(isinstance(view, MultiLabel) for view in views)
         if self._multilabel and not all(isinstance(view, MultiLabel) for view in views):
             raise UsageError("labels of which several may be true have no other target than 'multilabel'.")
+        if self._multilabel and any(
+            getattr(counter.statistic, "column", None) in CLASS_COLUMNS for counter in self._counters
+        ):
+            raise UsageError("rows with several labels have no one class to be grouped by; choose another column.")
 
     @property
     def device(self) -> torch.device:

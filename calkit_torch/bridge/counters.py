@@ -29,6 +29,7 @@ __all__ = [
     "COUNTERS",
     "Counter",
     "KeyedCounter",
+    "as_groups",
     "check_countable",
     "counter_of",
     "counts",
@@ -127,6 +128,25 @@ def counter_of(
     if counter.needs_logits and kind != "logits":
         raise UsageError(f"{statistic!r} needs logits, but kind is {kind!r}.")
     return counter(statistic)
+
+
+def as_groups(columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
+    """Return the values of the one column by which rows are grouped, if there is one.
+
+    Raises
+    ------
+    UsageError
+        If there are several columns, the column has no values or one twice, or it is called like one of classes.
+    """
+    groups = {name: tuple(labels) for name, labels in columns.items()}
+    if len(groups) > 1:
+        raise UsageError(f"rows are grouped by one column, not by {', '.join(map(repr, groups))}.")
+    for name, labels in groups.items():
+        if name in CLASS_COLUMNS:
+            raise UsageError(f"by={name!r} needs no values, which are the classes: by={name!r}.")
+        if not labels or len(set(labels)) < len(labels):
+            raise UsageError(f"the values of {name!r} must be different ones, one at least, but are {list(labels)!r}.")
+    return groups
 
 
 def check_countable(metric: Metric) -> Metric:

@@ -70,12 +70,49 @@ class _Judging(Accumulator):
         return (*found, *(By(statistic, self._by) for statistic in found if self._by is not None))
 
     def _begin(self, batch: Batch) -> None:
-        if self._one_column not in (None, batch.one_column):
+        self._meet(batch.n_classes, batch.one_column)
+
+    def merge(self, *others: Self) -> Self:
+        """Take in what other accumulators of the same statistics have counted.
+
+        Raises
+        ------
+        UsageError
+            If they count something else.
+        InputError
+            If the scores of some had one dimension, and those of others more.
+        """
+        for other in others:
+            self._check_layout(other._layout())
+            self._meet(other.n_classes, other._one_column)
+        return super().merge(*others)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of this process as plain data and tensors, for ``torch.save``."""
+        return {**super().state_dict(), "one_column": self._one_column}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Self:
+        """Take the state that :meth:`state_dict` returned in place of the present one.
+
+        Raises
+        ------
+        UsageError
+            If the state is not that of an accumulator of the same statistics.
+        """
+        self._check_layout(state)
+        self.reset()._meet(state["n_classes"], state["one_column"])
+        return super().load_state_dict(state)
+
+    def _meet(self, n_classes: int | None, one_column: bool | None) -> None:
+        """Learn of scores; None where none have been seen."""
+        if n_classes is None or one_column is None:
+            return
+        if self._one_column not in (None, one_column):
             raise InputError(
                 "this batch and those before differ: one dimension of scores is the forecast of one event."
             )
         if self._one_column is None:
-            self._bind(batch.n_classes, one_column=batch.one_column)
+            self._bind(n_classes, one_column=one_column)
 
     def _bind(self, n_classes: int, *, one_column: bool) -> None:
         judged = self._bound(self.kind, n_classes, one_column=one_column)
@@ -142,6 +179,13 @@ class DeviceMetrics(_Judging):
     ...     _ = metrics.update(torch.tensor([[2.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 0]))
     >>> {name: round(value, 6) for name, value in metrics.compute().items()}
     {'error': 0.5, 'nll': 1.126928}
+
+    Of every class by itself, and of two sites:
+
+    >>> metrics = DeviceMetrics(["brier:target=classwise", "accuracy"], by={"site": ["Basel", "Lyon"]}, kind="probs")
+    >>> _ = metrics.update(torch.tensor([[0.75, 0.25], [0.5, 0.5]]), torch.tensor([0, 1]), by=torch.tensor([0, 1]))
+    >>> {site: group["brier:target=classwise"] for site, group in metrics.compute().groups.items()}
+    {'Basel': 0.0625, 'Lyon': 0.25}
     """
 
     def __init__(

@@ -302,7 +302,7 @@ class ProbabilityRows(DeviceRows):
         if not self._one_column:
             return None
         rounding = torch.finfo(self._stored).eps / 2
-        return torch.tensor([rounding, 0.0], dtype=self.dtype).to(self.scores.device)
+        return rounding * torch.arange(1, -1, -1, dtype=self.dtype, device=self.scores.device)
 
     @cached_property
     def brier(self) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -39,6 +39,7 @@ from calkit_torch.bridge.counters import (
     COUNTERS,
     Counter,
     KeyedCounter,
+    as_groups,
     check_countable,
     counter_of,
     counts,
@@ -49,29 +50,28 @@ from calkit_torch.bridge.forecasts import DeviceForecasts
 from calkit_torch.bridge.rows import LogitRows
 from calkit_torch.bridge.shapes import transfer
 
-__all__ = ["COUNTERS", "Counter", "check_countable", "counter_of", "counts", "is_summable", "keeps_pairs"]
+__all__ = ["COUNTERS", "Counter", "as_groups", "check_countable", "counter_of", "counts", "is_summable", "keeps_pairs"]
 
 S = TypeVar("S", bound=Statistic[Any])
 
 
 def _bins(statistic: UniformBins, forecasts: DeviceForecasts) -> Tensor:
-    """Return the bin of each forecast, counted through the keys, shape (k, r)."""
-    p = forecasts.probability
+    """Return the bin of each forecast, shape (k, r)."""
+    p, excess = forecasts.probability, forecasts.excess
     edges = _inner_edges(statistic.n_bins, forecasts.precision, p.dtype, p.device)
-    first = torch.arange(0, len(p) * statistic.n_bins, statistic.n_bins, device=p.device).unsqueeze(1)
-    return torch.bucketize(p - forecasts.excess, edges) + first
+    return torch.bucketize(p if isinstance(excess, float) and not excess else p - excess, edges)
 
 
-def _summed(index: Tensor, n_bins: int, values: Iterable[Tensor]) -> Tensor:
-    """Return the sums over bins of several quantities, shape (k, quantities, n_bins)."""
-    parts = [
-        value.new_zeros(len(index) * n_bins).scatter_add_(0, index.flatten(), _flat(value, index)) for value in values
-    ]
-    return torch.stack(parts).reshape(len(parts), len(index), n_bins).movedim(0, 1)
-
-
-def _flat(value: Tensor, like: Tensor) -> Tensor:
-    return value.expand(like.shape).flatten()
+def _summed(index: Tensor, n_bins: int, values: Sequence[Tensor]) -> Tensor:
+    """Return the sums over bins of several quantities, shape (k, quantities, n_bins); each tensor is summed once."""
+    found: dict[int, Tensor] = {}
+    parts = []
+    for value in values:
+        if id(value) not in found:
+            empty = value.new_zeros(len(index), n_bins)
+            found[id(value)] = empty.scatter_add_(1, index, value.expand(index.shape))
+        parts.append(found[id(value)])
+    return torch.stack(parts, dim=1)
 
 
 @counts(UniformBins)

@@ -183,3 +183,29 @@ def test_a_calibrator_by_a_column_finds_that_of_each_split(tmp_path, capsys, col
     )
     np.testing.assert_allclose(found["probs"], expected, rtol=1e-6)
     assert ("topic" in found) == (columns != "none")
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ([], False),
+        (["--split", "test"], False),
+        (["--split", "val"], True),
+        (["--fit-on", "test"], False),
+        (["--fit-on", "test", "--split", "test"], True),
+    ],
+)
+def test_calibrators_are_not_judged_on_their_own_rows_unsaid(calkit_cli, options, warned):
+    code, _, err = calkit_cli("evaluate", digits_path(), "-m", "temperature", "--metrics", "nll", *options)
+    assert code == 0
+    assert ("fitted on, and so look better" in err) == warned
+
+
+def test_a_file_without_splits_that_is_fitted_on_itself(calkit_cli, tmp_path):
+    for name in ("one.npz", "two.npz"):
+        np.savez(tmp_path / name, probs=[[0.2, 0.8], [0.7, 0.3], [0.6, 0.4]], labels=[1, 0, 1])
+    for name, warned in (("one.npz", True), ("two.npz", False)):
+        options = ("-m", "temperature", "--fit-on", tmp_path / name, "--metrics", "nll")
+        code, _, err = calkit_cli("evaluate", tmp_path / "one.npz", *options)
+        assert code == 0
+        assert ("fitted on, and so look better" in err) == warned

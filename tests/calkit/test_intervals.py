@@ -27,8 +27,7 @@ from calkit.streaming import StreamingEvaluation
 from tests.summaries import assert_equal_summaries
 
 # Errors whose sampling law is not known well enough for an interval.
-WITHOUT = {"tace"}
-WITHOUT |= {"murphy-res", "murphy-wbv", "murphy-wbc", "binned-refinement"}
+WITHOUT = {"murphy-res", "murphy-wbv", "murphy-wbc", "binned-refinement"}
 MORE = ["ece:n_bins=7", "mce:binning=quantile", "s99:threshold=0.5"]
 METRICS = [*(name for name in available_metrics() if name not in WITHOUT), *MORE]
 # One of each kind, for tests that count the rows again and again.

@@ -230,3 +230,10 @@ def test_a_size_in_which_panels_would_hide_each_other_is_refused():
     histograms = {name: ConfidenceDisplay.from_predictions(test, plot=False) for name in ("a", "b")}
     with pytest.raises(InputError, match="make the figure 2.2 by 2.8 inches"):
         ConfidenceDisplay.figure(histograms, size=(3.3, 2))
+
+
+@pytest.mark.parametrize("kind", ["risk-coverage", "high-confidence"])
+def test_curves_over_ranks_of_one_event_say_so(no_pyplot_windows, kind):
+    display = PLOTS[kind].from_predictions([0, 1, 1], [0.2, 0.6, 0.7])
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == PLOTS[kind].event_labels
+    assert PLOTS[kind].from_predictions([0, 1], [[0.9, 0.1], [0.2, 0.8]]).ax_.get_ylabel() == PLOTS[kind].y_label

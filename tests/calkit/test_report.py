@@ -626,3 +626,15 @@ def test_pictures_of_the_page_have_no_black_of_their_own():
     # Black lines would vanish on the dark page.
     assert not any("#000000" in picture for picture in pictures)
     assert any("stroke: var(--ink); stroke-opacity: 0.75" in picture for picture in pictures)
+
+
+def test_only_what_is_on_the_page_is_explained(calkit_cli, tmp_path):
+    (tmp_path / "pairs.csv").write_text("confidence,correct\n" + "0.9,1\n0.8,0\n" * 20)
+    for file, options, explained in (
+        (tmp_path / "pairs.csv", ["--as-is"], False),
+        (digits_path(), ["-m", "temperature"], True),
+    ):
+        assert calkit_cli("report", file, *options, "-o", tmp_path / "page.html")[0] == 0
+        page = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert ("<dt>Bold</dt>" in page, "<dt>Worst classes</dt>" in page) == (explained, explained)
+        assert "<dt>Noise</dt>" in page

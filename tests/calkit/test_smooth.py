@@ -135,3 +135,36 @@ def test_grids_of_different_sizes_are_not_added():
     assert (a + a).weight == 2
     assert fixed_point(ResidualGrid(1.0, 0.0, np.zeros(9))) == 0
     assert error_bound(a, 0.0) == 0
+
+
+def drawn_rows(n, k, seed, sharper=1.0):
+    """Rows whose labels are drawn from the softmax of their logits, and probabilities of logits that are sharper."""
+    rng = np.random.default_rng([n, k, seed])
+    z = 2 * rng.normal(size=(n, k))
+    true, said = (np.exp(f * z) / np.exp(f * z).sum(axis=1, keepdims=True) for f in (1.0, sharper))
+    y = (rng.random((n, 1)) > true.cumsum(axis=1)[:, :-1]).sum(axis=1)
+    return calkit.Predictions(said, y, kind="probs")
+
+
+@pytest.mark.parametrize("metric", ["smece", "tace", "over-confidence"])
+def test_floors_and_intervals_over_classes(metric):
+    options = {"target": "classwise", "n_resamples": 200, "confidence_level": 0.95}
+    found = [calkit.evaluate(drawn_rows(300, 4, seed), [metric], **options) for seed in range(40)]
+    judged = [each.judgement(each.metrics[0].spec) for each in found]
+    # Of 40 calibrated samples 2 are expected below 5 %; the mean of the values is that of the floors.
+    assert sum(each.p_value <= 0.05 for each in judged) <= 6
+    values = [next(iter(each.values_by_spec.values())) for each in found]
+    assert np.mean([each.floor.mean for each in judged]) == pytest.approx(np.mean(values), rel=0.12)
+    assert all((each.interval[0] > 0) == (each.p_value <= 0.025) for each in judged)
+    wrong = calkit.evaluate(drawn_rows(300, 4, 0, sharper=2.5), [metric], **options)
+    sure = wrong.judgement(wrong.metrics[0].spec)
+    assert sure.p_value < 0.001
+    assert 0 < sure.interval[0] < next(iter(wrong.values_by_spec.values())) < sure.interval[1]
+
+
+def test_two_classes_have_the_floor_of_one():
+    event = drawn_rows(400, 2, 0)
+    found = [calkit.evaluate(event, ["smece"], target=target) for target in ("classwise", "positive")]
+    both, one = (each.judgement(each.metrics[0].spec) for each in found)
+    assert both.floor.mean == pytest.approx(one.floor.mean, rel=0.05)
+    assert both.p_value == pytest.approx(one.p_value, abs=0.05)

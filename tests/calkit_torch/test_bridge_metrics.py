@@ -405,6 +405,22 @@ def test_metrics_of_several_targets_share_a_pass():
     assert dict(found) == pytest.approx(dict(expected), rel=1e-12)
 
 
+def test_what_scores_of_one_dimension_are_judged_by_travels_with_the_state():
+    logits, y, _ = example(60, 2, seed=8, dtype=torch.float64)
+    margin = logits[:, 1] - logits[:, 0]
+    one = DeviceMetrics(["ece", "brier"]).update(margin, y)
+    for other in (
+        DeviceMetrics(["ece", "brier"]).load_state_dict(one.state_dict()),
+        DeviceMetrics(["ece", "brier"]) + one,
+    ):
+        assert other.compute() == one.compute()
+        assert other.compute().metrics[0].heading == "ECE (positive) %"
+        with pytest.raises(InputError, match="one dimension of scores is the forecast of one event"):
+            other.update(logits, y)
+    with pytest.raises(InputError, match="one dimension of scores is the forecast of one event"):
+        one.merge(DeviceMetrics(["ece", "brier"]).update(logits, y))
+
+
 class TestGroups:
     SITES = ("A", "B", "none", "C")
 
@@ -479,6 +495,13 @@ class TestGroups:
             CalibrationError("ece", by={})
         with pytest.raises(UsageError, match="cannot be accumulated on a device"):
             CalibrationError("adaece", by="true class")
+        with pytest.raises(UsageError, match="have no one class to be grouped by"):
+            CalibrationError("ece", target="multilabel", by="true class")
+        for labels in ([], ["A", "A"]):
+            with pytest.raises(UsageError, match="must be different ones, one at least"):
+                CalibrationError("ece", by={"site": labels})
+        with pytest.raises(UsageError, match="by='true class' needs no values"):
+            CalibrationError("ece", by={"true class": [0, 1]})
 
     def test_states_and_sums(self):
         logits, y, _, site = self.data()
@@ -718,17 +741,39 @@ def test_updating_never_reads_a_value_back(kind, weighted, monkeypatch):
     assert everything.device.type == "meta"
 
 
+@pytest.mark.parametrize("kind", ["logits", "probs"])
+@pytest.mark.parametrize("by", ["true class", "predicted class", {"site": ["A", "B"]}])
+@pytest.mark.parametrize("target", ["top", "positive:class=1", "top-2", "classwise", "ordinal", "multilabel"])
+def test_no_target_and_no_group_reads_a_value_back(target, by, kind, monkeypatch):
+    monkeypatch.setattr("calkit_torch.bridge.shapes.refuse_meta", lambda name, value: None)
+    several = target == "multilabel"
+    by = {"site": ["A", "B"]} if several else by
+    specs = [name for name in SUMMABLE if name != "tl-ece" and supports(name, target)]
+    scores = torch.zeros(6, 3)
+    y = torch.zeros(6, 3) if several else torch.zeros(6, dtype=torch.int64)
+    batches = [(scores, y)] if several or target == "positive:class=1" else [(scores, y), (scores[:, 0], y)]
+    for batch in batches:
+        group = on_meta(torch.zeros(6, dtype=torch.int64))[0] if isinstance(by, dict) else None
+        found = DeviceMetrics(specs, target=target, by=by, kind=kind).update(*on_meta(*batch), by=group)
+        assert found.device.type == "meta"
+
+
 @pytest.mark.gpu
 @needs_cuda
 def test_updating_never_waits_for_cuda():
     logits, y, weight = (x.cuda() for x in example())
     metrics, everything = DeviceMetrics(), Accumulator(STATISTICS)
+    targets = ["brier", *(f"nll:target={word}" for word in ("top-2", "classwise", "ordinal", "positive:class=1"))]
+    grouped = DeviceMetrics([*targets, "smece", "ece:target=classwise", "d2-brier"], by="true class")
+    # What does not change is brought there by the first batch.
+    grouped.update(logits, y)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(3):
             metrics.update(logits, y, weight)
             everything.update(logits, y)
+            grouped.update(logits, y)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert metrics.compute().n_samples == 3 * int((weight > 0).sum())

@@ -1,0 +1,82 @@
+"""Forecasts that are almost sure: of the few events that are expected, no law of many holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calkit import special
+from calkit.estimators.ranked import Ranked
+from calkit.inference.cells import CellSums
+
+__all__ = ["Expected", "expected_of_cells", "expected_of_forecasts"]
+
+FloatArray = NDArray[np.float64]
+
+# Expected events below which their number is far from normal; and below which draws tell nothing of a tail.
+_FEW, _FEWEST = 20.0, 5.0
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How many events, or failures to come, are expected of a calibrated model.
+
+    Attributes
+    ----------
+    events : float
+        Σ p (1 - p), of rows of the one weight that gives the same mean and variance.
+    rows : float
+        Number of rows, if all have the same weight; 0 if not.
+    """
+
+    events: float
+    rows: float
+
+    @property
+    def few(self) -> bool:
+        """Whether their number is far from normal."""
+        return 0 < self.events < _FEW
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether draws of a measure tell how its law goes on beyond them."""
+        return self.events >= _FEWEST
+
+    @property
+    def unbounded(self) -> Expected:
+        """The same for a measure that may be larger than the mean absolute residual."""
+        return replace(self, rows=0.0)
+
+    def bound(self, value: float) -> float:
+        """Return a bound on the probability that the mean absolute residual is at least as large as a value.
+
+        A row that went as expected adds its min(p, 1 - p), at most 2 p (1 - p); of the others there must be the more.
+
+        Examples
+        --------
+        >>> Expected(0.1, 100).bound(0.05) < 1e-5
+        True
+        """
+        if not self.rows:
+            return 1.0
+        surprises = math.ceil(value * self.rows - 2 * self.events - 1e-9)
+        return float(special.gammainc(surprises, 2 * self.events)) if surprises > 0 else 1.0
+
+
+def expected_of_cells(sums: CellSums) -> Expected:
+    """Return what is expected of the rows of all cells."""
+    return _expected(sums.variance, sums.scale, float(sums.weight.sum()))
+
+
+def expected_of_forecasts(forecasts: Ranked) -> Expected:
+    """Return what is expected of forecasts."""
+    return _expected(forecasts.variance, forecasts.squared_weight / forecasts.weight, forecasts.total)
+
+
+def _expected(variance: FloatArray, scale: FloatArray, total: float) -> Expected:
+    squares = float(variance @ scale**2)
+    even = len(scale) > 0 and bool(np.ptp(scale) <= 1e-9 * scale[0])
+    return Expected(float(variance.sum()) ** 2 / squares if squares > 0 else 0.0, total / scale[0] if even else 0.0)
