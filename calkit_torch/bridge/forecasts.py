@@ -14,7 +14,7 @@ from calkit.stats import View
 from calkit.stats.unions import LEAST_EXCESS, SUM_BITS, Ordinal, TopK
 from calkit.stats.views import Classwise, MultiLabel, Positive, TopLabel
 
-__all__ = ["FORECASTS", "DeviceForecasts", "forecasts_of", "n_keys"]
+__all__ = ["FORECASTS", "DeviceForecasts", "binned", "forecasts_of", "n_keys"]
 
 
 class DeviceForecasts:
@@ -80,6 +80,10 @@ class DeviceForecasts:
         """Return the logarithms of the probabilities and of their complements, shape (n, k, s)."""
         yes, no = self.rows.class_logs()
         return self._picked(yes), self._picked(no)
+
+    def binned_outcome(self, index: Tensor, n_bins: int) -> Tensor:
+        """Return the weighted sums of the outcomes over the bins of the forecasts, shape (k, n_bins)."""
+        return binned(index, n_bins, self.rows.weigh(self.outcome))
 
     @cached_property
     def _failed(self) -> Tensor:
@@ -163,6 +167,17 @@ class EveryForecasts(DeviceForecasts):
         """Return the number of classes."""
         return n_classes
 
+    def binned_outcome(self, index: Tensor, n_bins: int) -> Tensor:
+        """Return the weighted sums of the outcomes over the bins of the forecasts, shape (k, n_bins)."""
+        if self.rows.true_shares is not None:
+            return super().binned_outcome(index, n_bins)
+        # Only one class of a row came: there is one number a row to add, not k.
+        true = self.rows.labels.flatten()
+        place = index.gather(0, true.unsqueeze(0)).squeeze(0) + true * n_bins
+        return (
+            self.rows.weight.new_zeros(len(index) * n_bins).scatter_add_(0, place, self.rows.weight).reshape(-1, n_bins)
+        )
+
 
 class SumForecasts(DeviceForecasts):
     """Events that several classes make up: their probabilities are sums."""
@@ -219,6 +234,11 @@ class OrdinalForecasts(SumForecasts):
     def _logs(self) -> tuple[Tensor, Tensor]:
         each = self.rows.log_probabilities
         return each.logcumsumexp(1)[:, :-1], each.flip(1).logcumsumexp(1).flip(1)[:, 1:]
+
+
+def binned(index: Tensor, n_bins: int, values: Tensor) -> Tensor:
+    """Return sums over bins, shape (k, n_bins), of values that are (k, r) as the numbers of the bins, or (r,)."""
+    return values.new_zeros(len(index), n_bins).scatter_add_(1, index, values.expand(index.shape))
 
 
 def _to_bits(p: Tensor) -> Tensor:

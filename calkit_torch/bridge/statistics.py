@@ -46,7 +46,7 @@ from calkit_torch.bridge.counters import (
     is_summable,
     keeps_pairs,
 )
-from calkit_torch.bridge.forecasts import DeviceForecasts
+from calkit_torch.bridge.forecasts import DeviceForecasts, binned
 from calkit_torch.bridge.rows import LogitRows
 from calkit_torch.bridge.shapes import transfer
 
@@ -62,16 +62,11 @@ def _bins(statistic: UniformBins, forecasts: DeviceForecasts) -> Tensor:
     return torch.bucketize(p if isinstance(excess, float) and not excess else p - excess, edges)
 
 
-def _summed(index: Tensor, n_bins: int, values: Sequence[Tensor]) -> Tensor:
-    """Return the sums over bins of several quantities, shape (k, quantities, n_bins); each tensor is summed once."""
-    found: dict[int, Tensor] = {}
-    parts = []
-    for value in values:
-        if id(value) not in found:
-            empty = value.new_zeros(len(index), n_bins)
-            found[id(value)] = empty.scatter_add_(1, index, value.expand(index.shape))
-        parts.append(found[id(value)])
-    return torch.stack(parts, dim=1)
+def _summed(index: Tensor, n_bins: int, values: Sequence[Tensor]) -> list[Tensor]:
+    """Return the sums over bins of several quantities, each of shape (k, n_bins); each tensor is summed once."""
+    found = {id(value): value for value in values}
+    sums = {key: binned(index, n_bins, value) for key, value in found.items()}
+    return [sums[id(value)] for value in values]
 
 
 @counts(UniformBins)
@@ -81,9 +76,9 @@ class _UniformBins(KeyedCounter[UniformBins, BinSums]):
         return 4 * self.statistic.n_bins
 
     def count(self, rows: Any, forecasts: DeviceForecasts) -> Tensor:
-        quantities = forecasts.probability, forecasts.outcome
-        index = _bins(self.statistic, forecasts)
-        return _summed(index, self.statistic.n_bins, [rows.counted, rows.weight, *map(rows.weigh, quantities)])
+        index, n_bins = _bins(self.statistic, forecasts), self.statistic.n_bins
+        sums = _summed(index, n_bins, [rows.counted, rows.weight, rows.weigh(forecasts.probability)])
+        return torch.stack([*sums, forecasts.binned_outcome(index, n_bins)], dim=1)
 
     def of_key(self, sums: NDArray[np.float64]) -> BinSums:
         count, weight, confidence, correct = sums.reshape(4, -1)
@@ -99,7 +94,7 @@ class _Moments(KeyedCounter[Moments, BinMoments]):
     def count(self, rows: Any, forecasts: DeviceForecasts) -> Tensor:
         p, y = forecasts.probability, forecasts.outcome
         values = [rows.weight, *map(rows.weigh, (p, y, p * p, p * y))]
-        return _summed(_bins(self.statistic.bins, forecasts), self.statistic.bins.n_bins, values)
+        return torch.stack(_summed(_bins(self.statistic.bins, forecasts), self.statistic.bins.n_bins, values), dim=1)
 
     def of_key(self, sums: NDArray[np.float64]) -> BinMoments:
         return BinMoments(*sums.reshape(5, -1))
