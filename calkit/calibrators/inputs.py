@@ -27,13 +27,18 @@ __all__ = [
     "as_logits",
     "by_pieces",
     "divided",
+    "largest",
     "row_slices",
     "softmax",
+    "softmax_by_class",
     "warn_of_probabilities",
 ]
 
 # These rows tell logits from probabilities in nearly all cases; all are looked at only if these could be probabilities.
 _FIRST_LOOK = 50
+
+# Rows up to this length are searched for their largest number all at once.
+_SHORT_ROW = 32
 
 
 def as_logits(X: Any) -> NDArray[np.floating[Any]]:
@@ -110,16 +115,29 @@ def by_pieces(function: Callable[[NDArray[Any]], NDArray[Any]], logits: NDArray[
     return out
 
 
+def largest(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the largest number of each row, as ``rows.max(axis=1)`` does, which is slow along rows in memory."""
+    if rows.shape[1] <= _SHORT_ROW or rows.flags.f_contiguous:
+        return np.asarray(np.ascontiguousarray(rows.T).max(axis=0))
+    return np.asarray(rows[np.arange(len(rows)), rows.argmax(axis=1)])
+
+
 def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.floating[Any]]:
     """Return probabilities in an array of their own: SciPy's numbers, without its temporary arrays."""
-    # Along short rows NumPy's maximum is slow; it is the same number from the transposed array.
-    few = logits.shape[1] <= 32
-    top = np.ascontiguousarray(logits.T).max(axis=0) if few else logits.max(axis=1)
-    probs = logits - top[:, None]
+    probs = logits - largest(logits)[:, None]
     if temperature != 1:
         probs /= _divisor(temperature, logits.dtype)
     np.exp(probs, out=probs)
     probs /= probs.sum(axis=1, keepdims=True)
+    return probs
+
+
+def softmax_by_class(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return probabilities in float64, of shape (K, n): what is done class by class finds its numbers side by side."""
+    n_rows, n_classes = logits.shape
+    probs: NDArray[np.float64] = np.empty((n_classes, n_rows))
+    for part in row_slices(n_rows, 8 * n_classes):
+        probs[:, part] = softmax(logits[part].astype(np.float64)).T
     return probs
 
 

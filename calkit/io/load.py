@@ -6,6 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -293,8 +294,11 @@ class _Reading:
     def _is_own(self, name: str) -> bool:
         """Tell whether a column is none of another split that has scores."""
         split, _ = apart_from_split(name)
-        scores = {candidate.meaning.split for candidate in score_candidates(self.container)}
-        return not self.found.split or split in ("", self.found.split) or split not in scores
+        return not self.found.split or split in ("", self.found.split) or split not in self._score_splits
+
+    @cached_property
+    def _score_splits(self) -> set[str]:
+        return {candidate.meaning.split for candidate in score_candidates(self.container)}
 
 
 def _as_float(dtype: Any) -> np.dtype[Any]:

@@ -16,7 +16,7 @@ from calkit.calibrators.binning.lookup import Tables
 from calkit.calibrators.binning.rows import Groups, LabelledRows, gather
 from calkit.calibrators.binning.table_export import export_table
 from calkit.calibrators.description import Curve, Description, FittedValue
-from calkit.calibrators.inputs import softmax
+from calkit.calibrators.inputs import row_slices, softmax_by_class
 from calkit.errors import InputError
 from calkit.predictions import Predictions
 from calkit.shards import Shards
@@ -68,15 +68,19 @@ class OneVersusRestMaps(ProbabilityCalibrator):
         self._fit_maps(rows)
 
     def _proba(self, logits: Any) -> Any:
-        wide = logits.astype(np.float64, copy=False)
+        mapped = self._mapped(softmax_by_class(logits))
         # Logits are finite, or -inf, which the least of all tells.
-        impossible = np.isneginf(wide) if np.isneginf(wide.min(initial=0)) else None
-        probs = self._mapped(np.asarray(softmax(wide), dtype=np.float64))
-        if impossible is not None:
-            probs[impossible] = 0.0
-        self._normalise(probs, True if impossible is None else ~impossible)
-        self._mix_in(probs, impossible, self.n_rows_)
-        return probs.astype(logits.dtype, copy=False)
+        all_possible = not np.isneginf(logits.min(initial=0))
+        out = np.empty(logits.shape, logits.dtype)
+        for part in row_slices(len(logits), 8 * logits.shape[1]):
+            probs = np.array(mapped[:, part].T, order="C")
+            impossible = None if all_possible else np.isneginf(logits[part])
+            if impossible is not None:
+                probs[impossible] = 0.0
+            self._normalise(probs, True if impossible is None else ~impossible)
+            self._mix_in(probs, impossible, self.n_rows_)
+            out[part] = probs
+        return out
 
     def _mix_in(self, probs: Floats, impossible: NDArray[np.bool_] | None, n_rows: float) -> None:
         """Mix the uniform distribution in, where `mix` says so."""
@@ -95,12 +99,15 @@ class OneVersusRestMaps(ProbabilityCalibrator):
         per_class, in_all = MIXES[self.mix]
         return per_class * n_classes + in_all
 
-    def _mapped(self, probs: Floats) -> Floats:
-        if probs.shape[1] == 2:
-            second = self._map_class(0, np.ascontiguousarray(probs[:, 1]))
-            return np.stack([1 - second, second], axis=1)
-        columns = np.ascontiguousarray(probs.T)
-        return np.stack([self._map_class(problem, x) for problem, x in enumerate(columns)], axis=1)
+    def _mapped(self, by_class: Floats) -> Floats:
+        """Turn probabilities of shape (K, n) into values of the maps, in place."""
+        if len(by_class) == 2:
+            by_class[1] = self._map_class(0, by_class[1])
+            np.subtract(1, by_class[1], out=by_class[0])
+            return by_class
+        for problem, x in enumerate(by_class):
+            by_class[problem] = self._map_class(problem, x)
+        return by_class
 
     @staticmethod
     def _normalise(probs: Floats, possible: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.calibrators.inputs import row_slices, softmax
+from calkit.calibrators.inputs import softmax_by_class
 from calkit.predictions import Predictions
 from calkit.shards import Shards
 from calkit.stats import Rows, Statistic, summarize
@@ -99,12 +99,9 @@ class _Gathered(Statistic[tuple[LabelledRows, ...]]):
     def measure(self, rows: Rows) -> tuple[LabelledRows, ...]:
         """Return the :class:`LabelledRows` of one block."""
         rows.check()
-        by_class: Floats = np.empty(rows.scores.shape[::-1])
-        for part in row_slices(len(rows), 8 * len(by_class)):
-            by_class[:, part] = softmax(rows.scores[part].astype(np.float64)).T
         impossible = np.isneginf(rows.scores) if rows.scores.min() == -np.inf else None
         weight = None if rows.weight is None else rows.weight.copy()
-        return (LabelledRows(by_class.T, impossible, rows.y_true.copy(), weight, rows.votes),)
+        return (LabelledRows(softmax_by_class(rows.scores).T, impossible, rows.y_true.copy(), weight, rows.votes),)
 
 
 def gather(data: Predictions | Shards) -> LabelledRows:

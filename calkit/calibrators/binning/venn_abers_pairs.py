@@ -74,9 +74,9 @@ class OneVsOneVennAbers(VennAbersMaps):
     def _n_problems(self) -> int:
         return len(self.classes_) * (len(self.classes_) - 1) // 2
 
-    def _mapped(self, probs: Floats) -> Floats:
-        n_classes = probs.shape[1]
-        logs, impossible = _logs(np.ascontiguousarray(probs.T))
+    def _mapped(self, by_class: Floats) -> Floats:
+        n_classes = len(by_class)
+        logs, impossible = _logs(by_class)
         inverse = np.full(logs.shape, 2.0 - n_classes)
         for problem, (i, j) in enumerate(combinations(range(n_classes), 2)):
             second = self._map_class(problem, logs[j] - logs[i])
@@ -85,7 +85,7 @@ class OneVsOneVennAbers(VennAbersMaps):
             with np.errstate(divide="ignore"):
                 inverse[i] += 1 / (1 - second)
                 inverse[j] += 1 / second
-        return np.asarray(1 / inverse.T)
+        return np.asarray(1 / inverse)
 
     def describe(self) -> Description:
         """Return the numbers of pairs and of values."""

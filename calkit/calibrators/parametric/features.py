@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from calkit.calibrators.inputs import row_slices
+from calkit.calibrators.inputs import largest, row_slices
 from calkit.stats.rows import Rows
 
 __all__ = [
@@ -197,8 +197,8 @@ def shifted_logits(scores: Floats, beta: float, dtype: DTypeLike, few_classes: i
         -inf where the logit is.
     """
     wide = np.promote_types(dtype, scores.dtype)
-    x = np.array(scores, dtype=wide, order="F" if scores.shape[1] <= few_classes else "C")
-    x -= x.max(axis=1)[:, None]
+    given = np.asarray(scores, dtype=wide, order="F" if scores.shape[1] <= few_classes else "C")
+    x = given - largest(given)[:, None]
     if beta != 1:
         # Where logits are tiny, β may be too large for the precision.
         x *= wide.type(min(beta, float(np.finfo(wide).max)))
