@@ -176,8 +176,8 @@ class Evaluation(Tabular, Mapping[str, float]):
         return {spec: self.judgement(spec).to_dict(value) for spec, value in self.values_by_spec.items()}
 
     def _interval_lists(self) -> dict[str, list[float] | None]:
-        found = {spec: self.intervals.get(spec) for spec in self.values_by_spec}
-        return {spec: None if limits is None else list(limits) for spec, limits in found.items()}
+        limits = self.intervals
+        return {spec: None if found is None else list(found) for spec, found in limits.items()}
 
     def columns(self) -> dict[str, list[Any]]:
         """Return a row for each metric as columns: value, interval, floor and p-value, None where there is none.

@@ -36,8 +36,8 @@ _RARE, _DRAWN_RARE = 1e-4, 0.02
 
 _TINY = 1e-300
 
-# log n! of n below 20.
-_LOG_FACTORIALS = np.array([math.lgamma(n + 1) for n in range(20)])
+# log n! of smaller n: larger ones are rare.
+_LOG_FACTORIALS = np.array([math.lgamma(n + 1) for n in range(500)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,11 +307,15 @@ def draw_gaps(sums: CellSums, n_draws: int, random: np.random.Generator) -> Floa
 
 
 def _log_factorial(n: FloatArray) -> FloatArray:
-    """Return log n! of whole numbers, by Stirling's series from 20 on: SciPy takes long to load."""
-    large = np.maximum(n, 20.0)
-    series = (large + 0.5) * np.log(large) - large + 0.5 * math.log(2 * math.pi)
-    series += 1 / (12 * large) - 1 / (360 * large**3)
-    return np.where(n < 20, _LOG_FACTORIALS[np.minimum(n, 19).astype(np.intp)], series)
+    """Return log n! of whole numbers, by Stirling's series beyond the table: SciPy takes long to load."""
+    most = len(_LOG_FACTORIALS) - 1
+    found: FloatArray = _LOG_FACTORIALS[np.minimum(n, most).astype(np.intp)]
+    beyond = n > most
+    if beyond.any():
+        large = n[beyond]
+        series = (large + 0.5) * np.log(large) - large + 0.5 * math.log(2 * math.pi)
+        found[beyond] = series + 1 / (12 * large) - 1 / (360 * large**3)
+    return found
 
 
 def _times_log(factor: FloatArray, value: FloatArray) -> FloatArray:
@@ -329,13 +333,13 @@ def _draw_counts(
     """
     reach = 7 * np.sqrt(variance) + 7
     count = np.maximum(np.floor(mean - reach), 0)[:, None] + np.arange(int(2 * reach.max()) + 2)
-    rare = (q < _DRAWN_RARE)[:, None]
+    rare = q < _DRAWN_RARE
     trials = np.maximum(np.rint(mean / np.maximum(q, _DRAWN_RARE)), np.ceil(mean))[:, None]
     left, p = trials - count, mean[:, None] / trials
-    binomial = _log_factorial(trials) - _log_factorial(np.maximum(left, 0))
-    binomial += _times_log(count, p) + _times_log(np.maximum(left, 0), 1 - p)
-    poisson = _times_log(count, mean[:, None]) - mean[:, None]
-    chance = np.exp(np.where(rare, poisson, binomial) - _log_factorial(count))
-    chance[(left < 0) & ~rare] = 0
+    chance = _log_factorial(trials) - _log_factorial(np.maximum(left, 0))
+    chance += _times_log(count, p) + _times_log(np.maximum(left, 0), 1 - p)
+    chance[left < 0] = -np.inf
+    chance[rare] = _times_log(count[rare], mean[rare, None]) - mean[rare, None]
+    chance = np.exp(chance - _log_factorial(count))
     often = random.multinomial(n, chance / chance.sum(axis=1, keepdims=True))
     return random.permuted(np.repeat(count.ravel(), often.ravel()).reshape(len(mean), n), axis=1)

@@ -165,7 +165,9 @@ def skewed_p_value(value: float, influence: FloatArray, *, skewness: float | Non
 
 
 def _skewness(influence: FloatArray) -> float:
-    return float((influence**3).sum()) / float((influence**2).sum()) ** 1.5
+    # Products: a power takes many times as long.
+    squares = influence * influence
+    return float((squares * influence).sum()) / float(squares.sum()) ** 1.5
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from calkit.inference.judgement import Inference
 from calkit.specs import Spec
 from calkit.stats import Statistic, View, default_view, get_view
 from calkit.stats.layout import Layout
+from calkit.stats.once import once
 from calkit.stats.views import TOP
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Metric:
     over_keys: Callable[[list[float]], float] = field(default=mean_over_keys, compare=False, repr=False)
     definition: MetricDefinition | None = field(default=None, compare=False, repr=False)
 
-    @property
+    @once
     def spec(self) -> str:
         """The string that stands for this metric: its name and the parameters that differ from the defaults."""
         asked = {} if self.target is None else {"target": self.target}

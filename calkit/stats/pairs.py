@@ -51,6 +51,10 @@ class ConfidencePairs:
         """The rows by rising confidence: values and floors in bins of equal mass both need it."""
         return np.argsort(self.confidence)
 
+    @once
+    def _equal_mass(self) -> dict[int, BinSums]:
+        return {}
+
     @property
     def in_own_order(self) -> ConfidencePairs:
         """The same rows by confidence, outcome and weight: what is drawn of them does not depend on how they come."""
@@ -89,8 +93,16 @@ def equal_mass_bins(pairs: ConfidencePairs, n_bins: int) -> BinSums:
     Returns
     -------
     BinSums
-        With the smallest and the largest confidence of each bin as its edges (NaN for an empty bin).
+        With the smallest and the largest confidence of each bin as its edges (NaN for an empty bin). The pairs keep
+        it: values and floors both ask for it.
     """
+    kept = pairs._equal_mass
+    if n_bins not in kept:
+        kept[n_bins] = _equal_mass_bins(pairs, n_bins)
+    return kept[n_bins]
+
+
+def _equal_mass_bins(pairs: ConfidencePairs, n_bins: int) -> BinSums:
     confidence, correct = pairs.confidence[pairs.order], pairs.correct[pairs.order]
     weight = None if pairs.weight is None else pairs.weight[pairs.order]
     new = np.flatnonzero(np.concatenate([[True], confidence[1:] != confidence[:-1]]))
