@@ -199,7 +199,7 @@ def load_calibrator(path: str | Path) -> Calibrator:
     document = _read(path)
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
         raise FileFormatError(f"{path} is not a calibrator: write one with 'calkit fit' or save_calibrator.")
-    if document.get("version") not in _READABLE:
+    if type(document.get("version")) is not int or document["version"] not in _READABLE:
         raise FileFormatError(
             f"{path} has version {document.get('version')!r:.40} of the calibrator format, but this calkit "
             f"({__version__}) reads versions {', '.join(map(str, _READABLE))}; fit it again, or update calkit."

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from calkit.atomic import atomic_write
+from calkit.calibrators.parametric.features import LOWEST
 from calkit.errors import CalkitError, MissingDependencyError, UsageError
 
 __all__ = ["CalibratorModule", "export_onnx", "to_torch"]
@@ -63,8 +64,8 @@ class CalibratorModule(nn.Module):
             x = torch.log((1 - self.mix) * x.exp() + self.mix / logits.shape[1])
         elif not self.floor:
             x = torch.where(masked, torch.zeros_like(x), x)
-        # Masks such as -1e30, and their squares, would overflow in float32.
-        x = x.clamp(min=-math.sqrt(torch.finfo(x.dtype).max) / 1000)
+        # Squares of masks such as -1e30 would overflow in float32; the calibrators have the same bound.
+        x = x.clamp(min=LOWEST)
         u = self._features(x) @ self.matrix.to(x.dtype)
         if not self.floor:
             u = u.masked_fill(masked, -torch.inf)

@@ -51,6 +51,22 @@ def test_masks_in_single_precision(name, mask):
     np.testing.assert_allclose(found, calibrator.predict_proba(masked), atol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["bcts", "vector", "nbvs", "platt", "quadratic", "prior"])
+@torch.no_grad()
+def test_edge_rows_of_maps_with_negative_scales(name):
+    _, logits = fitted(name)
+    k = logits.shape[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CalibrationWarning)
+        # The first class is the more probable the lower its logit.
+        calibrator = get_calibrator(name).fit(-logits, logits.argmax(axis=1))
+    rows = np.concatenate([logits[:10], logits[:10] * 1e4, np.round(logits[:10]), np.zeros((1, k)), -1e30 * np.eye(k)])
+    rows[::4, 0] = -np.inf
+    for given in (rows, rows.astype(np.float32), rows[:1]):
+        found = to_torch(calibrator)(torch.from_numpy(given)).numpy()
+        np.testing.assert_allclose(found, calibrator.predict_proba(given), atol=1e-9 if given is rows else 1e-3)
+
+
 @torch.no_grad()
 def test_two_classes_of_auto():
     rng = np.random.default_rng(0)

@@ -120,13 +120,21 @@ def _steps_before(keys: Floats, x: Floats) -> NDArray[np.intp]:
 def _linear(keys: Floats, values: Floats, x: Floats) -> Floats:
     """Interpolate between keys; where two keys are equal, the value at the key is that of the latter."""
     width, change = np.diff(keys), np.diff(values)
-    slope = np.divide(change, width, out=np.zeros(len(width)), where=width > 0)
+    with np.errstate(over="ignore"):
+        slope = np.divide(change, width, out=np.zeros(len(width)), where=width > 0)
+    # Keys may be so near to each other that the slope overflows.
+    steep = ~np.isfinite(slope)
+    slope[steep] = 0
     # Before each key, and after the last, there is a piece: where it begins, its value there, and its slope.
     piece = rank(keys, x, logarithmic=True)
     found = np.append(keys[0], keys).take(piece)
     np.subtract(x, found, out=found)
     found *= np.concatenate([[0.0], slope, [0.0]]).take(piece)
     found += np.append(values[0], values).take(piece)
+    if steep.any():
+        at = np.flatnonzero(np.concatenate([[False], steep, [False]]).take(piece))
+        left = piece[at] - 1
+        found[at] += change[left] * ((x[at] - keys[left]) / width[left])
     # Rounding may lead past the value at the other end.
     end = np.append(values, values[-1]).take(piece)
     if (change >= 0).all():

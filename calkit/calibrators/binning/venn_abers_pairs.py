@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from itertools import combinations
 from typing import ClassVar
@@ -13,10 +14,14 @@ from calkit.calibrators.binning.rows import Groups, LabelledRows, group_scores
 from calkit.calibrators.binning.venn_abers import VennAbersMaps
 from calkit.calibrators.description import Description, FittedValue
 from calkit.calibrators.registration import register_calibrator
+from calkit.errors import CalibrationWarning
 
 __all__ = ["OneVsOneVennAbers"]
 
 Floats = NDArray[np.float64]
+
+# Beyond this number of pairs (500 classes) the user is warned of the time.
+_MANY_PAIRS = 125_000
 
 
 @register_calibrator("venn-abers-one-vs-one")
@@ -50,6 +55,11 @@ class OneVsOneVennAbers(VennAbersMaps):
     :class:`VennAbers`, which sets each class against all the rest, is better and faster. The time grows with the
     square of K: a minute and a half for 1,000 classes. Of two classes both are the same.
 
+    Warns
+    -----
+    CalibrationWarning
+        If there are more than 500 classes.
+
     References
     ----------
     Manokhin, "Multi-class probabilistic classification using inductive and cross Venn-Abers predictors", COPA 2017.
@@ -69,6 +79,14 @@ class OneVsOneVennAbers(VennAbersMaps):
     _logarithmic: ClassVar[bool] = False
 
     def _fit_maps(self, rows: LabelledRows) -> None:
+        n_pairs = rows.n_classes * (rows.n_classes - 1) // 2
+        if n_pairs > _MANY_PAIRS:
+            warnings.warn(
+                f"{rows.n_classes} classes have {n_pairs:,} pairs; fitting them, and predicting, takes a minute or "
+                "more. Use venn-abers, which sets each class against the rest.",
+                CalibrationWarning,
+                stacklevel=5,
+            )
         self._take(list(_pairs(rows)))
 
     def _n_problems(self) -> int:

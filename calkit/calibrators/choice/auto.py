@@ -209,8 +209,13 @@ class AutoCalibrator(Calibrator):
         return Formula(matrix, features, self.inverse_temperature_, floor=FLOOR, share=self.uniform_share_)
 
     def _check_state(self) -> None:
-        if not 0 <= self.uniform_share_ < 1 or not np.isfinite(self.coef_).all():
-            raise ValueError("its share of the uniform distribution or its coefficients are impossible")
+        k = self.n_features_in_
+        if np.shape(self.coef_) != (5 if k == 2 else k + 1, k) or not np.isfinite(self.coef_).all():
+            raise ValueError("its coefficients are not finite, or not as many as its classes need")
+        if not isinstance(self.kept_, bool) or not 0 <= self.uniform_share_ < 1:
+            raise ValueError("kept_ must be true or false, and uniform_share_ in [0, 1)")
+        if not 0 < self.inverse_temperature_ < np.inf:
+            raise ValueError(f"inverse_temperature_ is {self.inverse_temperature_!r:.40}, but must be positive")
 
     def describe(self) -> Description:
         """Return whether the pool was kept, the gain, its error and the weights."""

@@ -19,8 +19,8 @@ from calkit.calibrators.parametric.features import (
     FEW_CLASSES_BY_ROW,
     Block,
     Kept,
+    bounded_logits,
     log_probabilities,
-    shifted_logits,
     softmax_in_place,
 )
 from calkit.calibrators.parametric.maps import LinearMap
@@ -212,7 +212,7 @@ class Parametric(Calibrator):
         """Return the mapped logits of some rows, in an array of their own."""
         mapping = self._map(logits.shape[1])
         if mapping.ignores_constants and not self.mix_:
-            x, masked = shifted_logits(logits, self.inverse_temperature_, logits.dtype), None
+            x, masked = bounded_logits(logits, self.inverse_temperature_)
         else:
             x, masked = log_probabilities(
                 logits, self.inverse_temperature_, self.mix_, logits.dtype, FEW_CLASSES_BY_ROW

@@ -14,9 +14,11 @@ from calkit.stats.rows import Rows
 
 __all__ = [
     "FEW_CLASSES_BY_ROW",
+    "LOWEST",
     "Block",
     "Kept",
     "Split",
+    "bounded_logits",
     "labelled_pieces",
     "log_probabilities",
     "pieces",
@@ -36,7 +38,7 @@ _FEW_CLASSES = 128
 FEW_CLASSES_BY_ROW = 32
 
 # Log-probabilities below this count as this: squares of them stay finite in float32.
-_LOWEST = -1e18
+LOWEST = -1e18
 
 # A sum of exponentials of log-probabilities between these needs no maximum taken off first.
 _SAFE_SUM = 1e30
@@ -172,8 +174,8 @@ def log_probabilities(
         x = np.log(e, out=e)
     else:
         x -= np.log(total)[:, None]
-        if lowest < _LOWEST:
-            np.maximum(x, _LOWEST, out=x)
+        if lowest < LOWEST:
+            np.maximum(x, LOWEST, out=x)
             if masked is not None:
                 x[masked] = 0
     return x, masked
@@ -203,6 +205,18 @@ def shifted_logits(scores: Floats, beta: float, dtype: DTypeLike, few_classes: i
         # Where logits are tiny, β may be too large for the precision.
         x *= wide.type(min(beta, float(np.finfo(wide).max)))
     return x.astype(dtype, order="K", copy=False)
+
+
+def bounded_logits(scores: Floats, beta: float) -> tuple[Floats, NDArray[np.bool_] | None]:
+    """Return :func:`shifted_logits` in the precision of the scores and, as :func:`log_probabilities`, what is masked.
+
+    None is infinite: a negative number of a map would make it the largest.
+    """
+    x = shifted_logits(scores, beta, scores.dtype)
+    lowest = x.min(initial=0)
+    if lowest < LOWEST:
+        np.maximum(x, LOWEST, out=x)
+    return x, None if lowest > -np.inf else np.isneginf(scores)
 
 
 def probabilities(scores: Floats, beta: float, dtype: DTypeLike) -> Floats:

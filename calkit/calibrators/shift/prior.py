@@ -55,6 +55,8 @@ class PriorCorrection(Calibrator):
 
     Notes
     -----
+    Where the classes that a row's logits leave possible all have frequency 0, its probabilities stay.
+
     The estimate is that of maximum likelihood under label shift: classes change in frequency, and each looks as it did.
     It assumes calibrated probabilities; calibrate first, on labelled rows of the source, where they are not. With
     p the probabilities, s the frequencies of training and t those sought, each step is
@@ -129,9 +131,10 @@ class PriorCorrection(Calibrator):
         return by_pieces(lambda piece: _softmax(piece, ratio), logits)
 
     def _logits(self, logits: Floats) -> Floats:
-        ratio = self._log_ratio_of(self.target_prior_).astype(logits.dtype)
         # Beside large logits a ratio would be lost.
-        return np.asarray(logits - logits.max(axis=1, keepdims=True) + ratio)
+        with np.errstate(over="ignore"):
+            shifted = logits - logits.max(axis=1, keepdims=True)
+        return _corrected(shifted, self._log_ratio_of(self.target_prior_))
 
     def formula(self) -> Formula:
         """Return the map as a formula."""
@@ -148,10 +151,18 @@ class PriorCorrection(Calibrator):
 
 
 def _softmax(logits: Floats, log_ratio: NDArray[np.float64]) -> Floats:
-    p = shifted_logits(logits, 1.0, logits.dtype)
-    p += log_ratio.astype(logits.dtype)
+    p = _corrected(shifted_logits(logits, 1.0, logits.dtype), log_ratio)
     softmax_in_place(p)
     return p
+
+
+def _corrected(shifted: Floats, log_ratio: NDArray[np.float64]) -> Floats:
+    """Add ratios to logits less their largest; rows of which they would leave nothing stay."""
+    found = shifted + log_ratio.astype(shifted.dtype)
+    if np.isneginf(log_ratio).any():
+        nothing = np.isneginf(found).all(axis=1)
+        found[nothing] = shifted[nothing]
+    return found
 
 
 def _as_prior(name: str, values: Any, n_classes: int) -> NDArray[np.float64]:
