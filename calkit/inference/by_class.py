@@ -1,4 +1,4 @@
-"""Floors of measures of whole curves over classes: labels of rows are drawn, for all classes at once."""
+"""Floors of measures of whole curves over classes: by labels of rows, or by draws of each class by itself."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked, ranked
-from calkit.inference.floors import NullLaw, drawn_law
+from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Statistic, View
 
-__all__ = ["ByClassInference", "drawn_labels_law"]
+__all__ = ["ByClassInference", "ClassDraws", "DrawnClassesInference", "drawn_labels_law"]
+
+#: Takes forecasts of a class, number of draws and a generator, returns draws of the measure.
+ClassDraws = Callable[[Ranked, int, np.random.Generator], NDArray[np.float64]]
 
 # Probabilities that are gone through in all, curves that are measured, and the fewest draws.
 _DRAWN_NUMBERS, _DRAWN_CURVES, _FEWEST_DRAWS = 20_000_000, 5_000, 100
+# Curves in all of classes that are drawn each by itself.
+_DRAWN_ALONE = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,43 @@ class ByClassInference:
         if math.isnan(value) or any(part.correct.dtype != bool for part in parts):
             return Judgement()
         law = drawn_labels_law(self.measure, parts, resampling.n_resamples, resampling.random)
+        return Judgement(None, law.floor, law.p_value(value))
+
+
+@dataclass(frozen=True)
+class DrawnClassesInference:
+    """For the mean over classes of a measure that is drawn of each class by itself, of many classes fewer times.
+
+    Parameters
+    ----------
+    draws : callable
+    statistic : Statistic
+        Pairs of each class.
+    """
+
+    draws: ClassDraws
+    statistic: Statistic[Any]
+    interval: ClassVar[str] = "none"
+
+    def on(self, view: View) -> DrawnClassesInference:
+        """Return the method for another view of classes."""
+        return replace(self, statistic=self.statistic.on(view))
+
+    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return (self.statistic,)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return floor and p-value; nothing for soft labels."""
+        parts: list[ConfidencePairs] = list(summaries[0].summaries.values())
+        if math.isnan(value) or any(part.correct.dtype != bool for part in parts):
+            return Judgement()
+        # The second class of two says it all.
+        parts = parts[1:] if len(parts) == 2 else parts
+        n, random = max(_FEWEST_DRAWS, min(resampling.n_resamples, _DRAWN_ALONE // len(parts))), resampling.random
+        curves = (ranked(part.confidence, part.correct, part.weight) for part in parts)
+        draws = np.mean([self.draws(one, n, random) for one in curves], axis=0)
+        law = drawn_law(draws_of_one_label(draws, len(parts)))
         return Judgement(None, law.floor, law.p_value(value))
 
 

@@ -15,6 +15,7 @@ from calkit.inference.laws import MEAN_LARGEST, MEAN_RANGE, largest_tail, range_
 
 __all__ = [
     "averaged_two_bin_law",
+    "kernel_draws",
     "kernel_law",
     "kolmogorov_smirnov_law",
     "kuiper_law",
@@ -50,7 +51,14 @@ def averaged_two_bin_law(forecasts: Ranked, n_draws: int, random: np.random.Gene
 
 
 def kernel_law(forecasts: Ranked, n_draws: int, random: np.random.Generator, width: float, own: bool) -> NullLaw:
-    """Return the law of the mean of ``r_i r_j exp(-|p_i - p_j| / width)`` over pairs, by drawing cells.
+    """Return the law of the mean of ``r_i r_j exp(-|p_i - p_j| / width)`` over pairs; see :func:`kernel_draws`."""
+    return _law(forecasts, kernel_draws(forecasts, n_draws, random, width, own))
+
+
+def kernel_draws(
+    forecasts: Ranked, n_draws: int, random: np.random.Generator, width: float, own: bool, n_cells: int = 512
+) -> FloatArray:
+    """Draw the mean of ``r_i r_j exp(-|p_i - p_j| / width)`` over pairs, by drawing cells.
 
     Parameters
     ----------
@@ -60,15 +68,16 @@ def kernel_law(forecasts: Ranked, n_draws: int, random: np.random.Generator, wid
     width : float
     own : bool
         Whether the pairs of a forecast with itself count; if not, their mean is taken off.
+    n_cells : int
     """
-    place, noise = null_noise(forecasts, n_draws, random)
+    place, noise = null_noise(forecasts, n_draws, random, n_cells)
     kernel = np.exp(-np.abs(place[:, None] - place) / width)
     values = ((noise @ kernel) * noise).sum(axis=1)
     if not own:
         total = forecasts.total**2
         others = total - float(forecasts.squared_weight.sum())
         values = (values - float(forecasts.variance.sum()) / total) * (total / others if others > 0 else np.nan)
-    return _law(forecasts, values)
+    return np.asarray(values)
 
 
 def lipschitz_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:

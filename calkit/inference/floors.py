@@ -148,7 +148,9 @@ def draws_of_one_label(draws: FloatArray, n_classes: int) -> FloatArray:
     if n_classes < 2:
         return draws
     middle = draws.mean()
-    return np.asarray(np.maximum(middle + (draws - middle) * math.sqrt(n_classes / (n_classes - 1)), 0))
+    wider = middle + (draws - middle) * math.sqrt(n_classes / (n_classes - 1))
+    # Only what may be negative stays so.
+    return np.asarray(np.maximum(wider, min(float(draws.min()), 0.0)))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calkit.estimators.cumulative import null_sd
 from calkit.estimators.ranked import Ranked, ranked
-from calkit.inference.by_class import ByClassInference
+from calkit.inference.by_class import ByClassInference, ClassDraws, DrawnClassesInference
 from calkit.inference.few_events import expected_of_forecasts
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.judgement import SEMINORM, Judgement, Limits, seminorm_limits
@@ -111,8 +111,9 @@ class WholeInference(_Bounded):
     biased_law : callable, optional
         Of a measure that is a square without the products of each residual with itself: the law with them. The interval
         is then that of the square with them, whose value in the population is the same.
-    by_class : bool
-        Whether labels are drawn for the floor over classes.
+    class_draws : callable, optional
+        Takes what `law` takes, returns draws of the measure of one class. By default labels of rows are drawn for the
+        floor over classes.
     statistic : Pairs
     """
 
@@ -122,13 +123,16 @@ class WholeInference(_Bounded):
     squared: bool = False
     mean_share: float = 0.0
     biased_law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
-    by_class: bool = True
+    class_draws: ClassDraws | None = None
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 a frozen dataclass
 
-    def on(self, view: View) -> WholeInference | ByClassInference | None:
+    def on(self, view: View) -> WholeInference | ByClassInference | DrawnClassesInference | None:
         """Return the method for another view; None for keys of several labels, which depend on each other."""
-        if isinstance(view, Classwise) and self.by_class:
-            return ByClassInference(self.measure, self.statistic.on(view))
+        if isinstance(view, Classwise):
+            statistic = self.statistic.on(view)
+            if self.class_draws is not None:
+                return DrawnClassesInference(self.class_draws, statistic)
+            return ByClassInference(self.measure, statistic)
         return None if view.keyed else replace(self, statistic=self.statistic.on(view))
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:

@@ -12,7 +12,7 @@ from calkit.errors import InputError
 from calkit.estimators.kernels import beta_kernel_errors, block_pairs, squared_kernel_error
 from calkit.estimators.ranked import Ranked
 from calkit.inference.bounds import CURVE_BOUNDS
-from calkit.inference.curves import kernel_law
+from calkit.inference.curves import kernel_draws, kernel_law
 from calkit.inference.floors import NullLaw
 from calkit.inference.whole import RowsInference, WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
@@ -29,6 +29,9 @@ OF_PAIRS = {
     "weights_are_repeats": "a row given twice is a pair of different rows, which tells more than a row of weight 2",
     "votes_are_weighted_rows": "votes of a row are not different rows, so they make no pairs",
 }
+
+# Cells in which the residuals of each of several classes are drawn.
+_CLASS_CELLS = 256
 
 # Kernel density estimates compare every pair of rows.
 _MOST_ROWS = 50_000
@@ -52,6 +55,14 @@ def _law(width: float, own: bool) -> Any:
         return kernel_law(forecasts, n_draws, random, width, own)
 
     return law
+
+
+def _class_draws(width: float, own: bool = True, *, root: bool = False) -> Any:
+    def draws(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NDArray[np.float64]:
+        drawn = kernel_draws(forecasts, n_draws, random, width, own, _CLASS_CELLS)
+        return np.sqrt(np.maximum(drawn, 0)) if root else drawn
+
+    return draws
 
 
 _ESTIMATORS = ("unbiased", "biased", "block")
@@ -116,11 +127,12 @@ def skce(
 
     if estimator == "block":
         return Recipe(Pairs(), finish)
-    law, biased = _law(width, estimator == "biased"), _law(width, True)
+    own = estimator == "biased"
+    law, biased, class_draws = _law(width, own), _law(width, True), _class_draws(width, own)
     # The measure is not asked for: the law is drawn from cells.
-    unbiased = biased if estimator == "unbiased" else None
+    unbiased = None if own else biased
     inference = WholeInference(
-        _unused, law, squared=True, mean_share=_mean_share(width), biased_law=unbiased, by_class=False
+        _unused, law, squared=True, mean_share=_mean_share(width), biased_law=unbiased, class_draws=class_draws
     )
     return Recipe(Pairs(), finish, inference)
 
@@ -177,9 +189,9 @@ def mmce(
         found = kernel_law(forecasts, n_draws, random, width, own=True)
         return found if squared else found.root
 
-    return Recipe(
-        Pairs(), finish, WholeInference(_unused, law, squared=squared, mean_share=_mean_share(width), by_class=False)
-    )
+    class_draws = _class_draws(width, root=not squared)
+    inference = WholeInference(_unused, law, squared=squared, mean_share=_mean_share(width), class_draws=class_draws)
+    return Recipe(Pairs(), finish, inference)
 
 
 @metric(
