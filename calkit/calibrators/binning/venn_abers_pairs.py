@@ -82,8 +82,8 @@ class OneVsOneVennAbers(VennAbersMaps):
         n_pairs = rows.n_classes * (rows.n_classes - 1) // 2
         if n_pairs > _MANY_PAIRS:
             warnings.warn(
-                f"{rows.n_classes} classes have {n_pairs:,} pairs; fitting them, and predicting, takes a minute or "
-                "more. Use venn-abers, which sets each class against the rest.",
+                f"{rows.n_classes} classes have {n_pairs:,} pairs, each with a map of its own: the fit, or predictions "
+                "of some thousands of rows, can take minutes. Use venn-abers, which sets each class against the rest.",
                 CalibrationWarning,
                 stacklevel=5,
             )
