@@ -146,8 +146,10 @@ class CumulativeDisplay(CurveDisplay):
 
 def _short(probability: float) -> str:
     """Return a probability in few characters, since the ticks stand close."""
-    tiny = 0 < probability < 1e-4
-    return f"{probability:.0e}".replace("e-0", "e-") if tiny else f"{probability:.2g}"
+    if 0 < probability < 1e-4:
+        return f"{probability:.0e}".replace("e-0", "e-")
+    # 0.996 is not 1.
+    return f"{probability:.2g}" if probability < 0.1 else f"{probability:.3g}"
 
 
 def _upper_axis(ax: Axes, curve: CumulativeCurve | None) -> None:

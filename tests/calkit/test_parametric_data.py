@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from calkit import Predictions, Shards, save_predictions
 from calkit.calibrators import get_calibrator
-from calkit.errors import InputError
+from calkit.errors import CalibrationWarning, InputError
 from calkit.executors import use_executor
 from tests.parametric_oracles import data
 
@@ -132,3 +132,14 @@ def test_events_that_do_not_exclude_each_other_are_refused():
         get_calibrator("svs").fit_predictions(
             Predictions(rng.normal(size=(50, 4)), labels, kind="logits", multilabel=True)
         )
+
+
+def test_rows_of_four_kinds_do_not_determine_an_adaptive_temperature():
+    """Of so few distinct rows the inverse temperatures run off; the data of scikit-learn's check of sample weights."""
+    logits = np.repeat([[1.0, 3.0], [2.0, 1.0], [3.0, 3.0], [4.0, 1.0]], 4, axis=0)
+    labels = np.repeat([0, 1, 0, 1], 4)
+    with pytest.warns(CalibrationWarning, match="a ridge of"):
+        found = get_calibrator("adaptive-temperature").fit(logits, labels)
+    assert found.converged_
+    assert np.abs(found.coef_).max() < 100
+    assert np.isfinite(found.predict_proba(logits)).all()

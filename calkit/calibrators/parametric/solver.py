@@ -173,7 +173,8 @@ class _DenseSteps:
 
     def _solve(self, gradient: Vector) -> Vector:
         h = self._hessian[np.ix_(self._free, self._free)]
-        scale = h.diagonal().max() or 1.0
+        # Of float32, a diagonal that should be tiny may be below 0.
+        scale = max(float(h.diagonal().max()), 0.0) or 1.0
         if self._null_space is not None:
             h = h + scale * self._null_space
         # Parameters may differ in their units; damping is relative to each.
@@ -183,9 +184,12 @@ class _DenseSteps:
         v = np.zeros_like(gradient)
         for damping in 10.0 ** np.arange(-14, 3, 2):
             _, found, failed = dposv(h + damping * np.eye(len(h)), gradient[self._free] / root)
-            if not failed:  # as it is where parameters run off: h is not positive, or not finite
+            # Where parameters run off, h is not positive, or not finite.
+            if not failed and np.isfinite(found).all():
                 v[self._free] = -found / root
-                break
+                return v
+        # Of a curvature that tells nothing, a step so long that nobody takes this place for the minimum.
+        v[self._free] = -gradient[self._free] / root**2
         return v
 
 
