@@ -12,7 +12,7 @@ from calkit import special
 from calkit.estimators.ranked import Ranked
 from calkit.inference.cells import CellSums
 
-__all__ = ["Expected", "expected_of_cells", "expected_of_forecasts"]
+__all__ = ["Expected", "expected_of_cells", "expected_of_forecasts", "expected_of_rows"]
 
 FloatArray = NDArray[np.float64]
 
@@ -74,6 +74,12 @@ def expected_of_cells(sums: CellSums) -> Expected:
 def expected_of_forecasts(forecasts: Ranked) -> Expected:
     """Return what is expected of forecasts."""
     return _expected(forecasts.variance, forecasts.squared_weight / forecasts.weight, forecasts.total)
+
+
+def expected_of_rows(probability: FloatArray, weight: FloatArray | None) -> Expected:
+    """Return what is expected of rows, in any order."""
+    w = np.ones(len(probability)) if weight is None else weight
+    return _expected(w**2 * probability * (1 - probability), w, float(w.sum()))
 
 
 def _expected(variance: FloatArray, scale: FloatArray, total: float) -> Expected:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked, ranked
 from calkit.inference.cells import CellSums
-from calkit.inference.few_events import expected_of_forecasts
+from calkit.inference.few_events import Expected, expected_of_rows
 from calkit.inference.floors import drawn_law
 from calkit.stats.binning import bin_index, uniform_edges
+from calkit.stats.once import once
 
 __all__ = ["Sample"]
 
@@ -57,15 +58,20 @@ class Sample:
         index = bin_index(self.probability, uniform_edges(n_bins))
         return CellSums.of(index, n_bins, self.probability, self.outcome, self.weight)
 
-    @property
+    @once
     def ranked(self) -> Ranked:
         """Forecasts in order."""
         return ranked(self.probability, self.outcome, self.weight)
 
+    @once
+    def expected(self) -> Expected:
+        """How many events are expected of a calibrated model."""
+        return expected_of_rows(self.probability, self.weight)
+
     @property
     def few(self) -> bool:
         """Whether so few events are expected that their number is far from normal."""
-        return expected_of_forecasts(self.ranked).few
+        return self.expected.few
 
     def drawn_sums(self, factors: FloatArray) -> FloatArray:
         """Return sums of residuals times factors (k, n), of outcomes drawn from the probabilities: (n_draws, k)."""
@@ -84,4 +90,4 @@ class Sample:
 
     def drawn_p_value(self, draws: FloatArray, value: float) -> float:
         """Return the p-value of a statistic among draws of it."""
-        return drawn_law(draws, expected=expected_of_forecasts(self.ranked).unbounded).p_value(value)
+        return drawn_law(draws, expected=self.expected.unbounded).p_value(value)
