@@ -140,8 +140,8 @@ def _cells(row: CalibratorRow) -> list[str]:
         f"{row.much_harm:.2f}",
         f"{row.win:.2f}",
         f"{row.rank:.2f}{_interval(row.rank_interval)}",
-        f"{100 * row.log_loss:+.1f} %",
-        f"{100 * row.brier:+.1f} %",
+        f"{100 * row.log_loss:+z.1f} %",
+        f"{100 * row.brier:+z.1f} %",
         f"{100 * row.ece:.1f}",
         f"{1000 * row.seconds:.0f}",
     ]

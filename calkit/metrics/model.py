@@ -194,11 +194,18 @@ class Metric:
         return self.over_keys(summary.map(self.finish))
 
     def format(self, value: float, decimals: int | None = None) -> str:
-        """Return the value as tables show it: in percent with 2 decimals, or a plain number with 4; a dash for NaN."""
+        """Return the value as tables show it: in percent with 2 decimals, or a plain number with 4; a dash for NaN.
+
+        Examples
+        --------
+        >>> from calkit.metrics import get_metric
+        >>> get_metric("ece").format(0.0316), get_metric("nll").format(-1e-9)
+        ('3.16', '0.0000')
+        """
         if math.isnan(value):
             return "–"
         digits = decimals if decimals is not None else (2 if self.percent else 4)
-        return f"{value * 100 if self.percent else value:.{digits}f}"
+        return f"{value * 100 if self.percent else value:z.{digits}f}"
 
 
 def _declared(

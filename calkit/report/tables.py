@@ -153,4 +153,4 @@ def flat_rows(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, s
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{100 * share:z.2f}".replace("-", "\N{MINUS SIGN}")

@@ -93,7 +93,7 @@ def percent(share: float, decimals: int = 1) -> str:
 
 def points(share: float, decimals: int = 1) -> str:
     """Return a difference of fractions in percentage points: ``12.3``."""
-    return f"{share * 100:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{share * 100:z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 # What is said of probabilities: neither, too much, too little.
