@@ -24,7 +24,6 @@ __all__ = [
     "Meaning",
     "Role",
     "add_words",
-    "apart_from_split",
     "canonical_split",
     "class_words",
     "column_classes",
@@ -144,7 +143,7 @@ NO_CLASSES = frozenset(
 #: What a column of probabilities is called after if it is the forecast that nothing happens.
 NEGATIVE_WORDS = frozenset(("no", "not", "non", "neg", "negative", "false", "wrong", "incorrect"))
 
-_SEPARATORS = "_-./ "
+SEPARATORS = "_-./ "
 
 # In titles of columns, words stand apart: "True label".
 _SPACES = str.maketrans(" -", "__")
@@ -274,35 +273,17 @@ def read_name(name: str) -> Meaning | None:
     for part, role in known.items():
         if part in _ALONE and not _beside_split(word, part):
             continue
-        if word.endswith(part) and word[-len(part) - 1] in _SEPARATORS:
+        if word.endswith(part) and word[-len(part) - 1] in SEPARATORS:
             return Meaning(role, canonical_split(name[: -len(part) - 1]))
-        if word.startswith(part) and word[len(part)] in _SEPARATORS:
+        if word.startswith(part) and word[len(part)] in SEPARATORS:
             return Meaning(role, canonical_split(name[len(part) + 1 :]))
     return None
-
-
-def apart_from_split(name: str) -> tuple[str, str]:
-    """Return the split that a name begins or ends with, in its usual spelling, and the rest; no split if there is none.
-
-    Examples
-    --------
-    >>> apart_from_split("val_topic"), apart_from_split("topic/test"), apart_from_split("main_topic")
-    (('validation', 'topic'), ('test', 'topic'), ('', 'main_topic'))
-    """
-    places = [place for place, letter in enumerate(name) if letter in _SEPARATORS]
-    for place in places[:1]:
-        if is_split(name[:place]) and name[place + 1 :]:
-            return canonical_split(name[:place]), name[place + 1 :]
-    for place in places[-1:]:
-        if is_split(name[place + 1 :]) and name[:place]:
-            return canonical_split(name[place + 1 :]), name[:place]
-    return "", name
 
 
 def _beside_split(word: str, part: str) -> bool:
     """Tell whether nothing but a word for a split stands beside a part of a name."""
     rest = word.removesuffix(part).removeprefix(part)
-    return rest != word and is_split(rest.strip(_SEPARATORS))
+    return rest != word and is_split(rest.strip(SEPARATORS))
 
 
 def read_class_column(name: str) -> ClassColumn | None:

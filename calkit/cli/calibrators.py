@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 
 import click
 
 from calkit.calibrators import CALIBRATORS, get_calibrator
 from calkit.calibrators.catalogue import about
-from calkit.cli.tables import paragraph, print_table
+from calkit.cli.listing import show_listing
 
 __all__ = ["command"]
 
@@ -25,14 +25,10 @@ def command(names: tuple[str, ...], form: str) -> None:
     calkit calibrators --format json
     """  # noqa: D301
     rows = [about(get_calibrator(name).name) for name in names] or [about(name) for name in CALIBRATORS]
-    if form == "json":
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-    elif names:
-        click.echo("\n".join(map(paragraph, rows)), nl=False)
-    else:
-        print_table(["calibrator", "aliases", "what it does"], [_line(row) for row in rows])
-        click.echo("calkit calibrators CALIBRATOR tells the parameters, and what data it takes.")
+    header = ["calibrator", "aliases", "what it does"]
+    hint = "calkit calibrators CALIBRATOR tells the parameters, and what data it takes."
+    show_listing(rows, form, whole=bool(names), header=header, line=_line, hint=hint)
 
 
-def _line(row: dict[str, str]) -> list[str]:
+def _line(row: Mapping[str, str]) -> list[str]:
     return [row["name"], row["aliases"].replace(", ", " "), row["summary"]]

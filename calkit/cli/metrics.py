@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 
 import click
 
-from calkit.cli.tables import paragraph, print_table
+from calkit.cli.listing import show_listing
 from calkit.metrics import METRICS, get_metric
 from calkit.metrics.catalogue import about
 
@@ -26,14 +26,10 @@ def command(names: tuple[str, ...], form: str) -> None:
     """  # noqa: D301
     chosen = [METRICS[get_metric(name).name] for name in names] or [METRICS[name] for name in METRICS]
     rows = [about(definition) for definition in chosen]
-    if form == "json":
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-    elif names:
-        click.echo("\n".join(map(paragraph, rows)), nl=False)
-    else:
-        print_table(["metric", "aliases", "title", "range", "what it is"], [_line(row) for row in rows])
-        click.echo("calkit metrics METRIC tells formula, parameters, targets, cost, source, and when to trust it.")
+    header = ["metric", "aliases", "title", "range", "what it is"]
+    hint = "calkit metrics METRIC tells formula, parameters, targets, cost, source, and when to trust it."
+    show_listing(rows, form, whole=bool(names), header=header, line=_line, hint=hint)
 
 
-def _line(row: dict[str, str]) -> list[str]:
+def _line(row: Mapping[str, str]) -> list[str]:
     return [row["name"], row["aliases"].replace(", ", " "), row["title"], row["range"], row["summary"]]

@@ -23,7 +23,7 @@ from calkit.metrics import Metric
 from calkit.printing import json_text, markdown_cell, printable
 from calkit.registry import Registry
 
-__all__ = ["RENDERERS", "paragraph", "plain_table", "print_table", "render"]
+__all__ = ["RENDERERS", "plain_table", "print_table", "render"]
 
 T = TypeVar("T")
 
@@ -398,9 +398,3 @@ def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for row in rows:
         table.add_row(*map(printable, row))
     return to_text(table)
-
-
-def paragraph(row: Mapping[str, str]) -> str:
-    """Return what is known of one thing as lines of names and values; those without a value are left out."""
-    width = max(map(len, row))
-    return "".join(f"{key:<{width}}  {value}\n" for key, value in row.items() if value)

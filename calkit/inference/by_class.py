@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,35 @@ _DRAWN_ALONE = 10_000
 
 
 @dataclass(frozen=True)
-class ByClassInference:
+class _ClassesInference(ABC):
+    """Floor and p-value of the mean over classes of a measure; subclasses define :meth:`law`."""
+
+    statistic: Statistic[Any]
+    interval: ClassVar[str] = "none"
+
+    def on(self, view: View) -> Self:
+        """Return the method for another view of classes."""
+        return replace(self, statistic=self.statistic.on(view))
+
+    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return (self.statistic,)
+
+    @abstractmethod
+    def law(self, parts: list[ConfidencePairs], resampling: Resampling) -> NullLaw:
+        """Return the law of the mean over classes, if the model is calibrated."""
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return floor and p-value; nothing for soft labels."""
+        parts: list[ConfidencePairs] = list(summaries[0].summaries.values())
+        if math.isnan(value) or any(part.correct.dtype != bool for part in parts):
+            return Judgement()
+        law = self.law(parts, resampling)
+        return Judgement(None, law.floor, law.p_value(value))
+
+
+@dataclass(frozen=True)
+class ByClassInference(_ClassesInference):
     """For the mean over classes of a measure of the forecasts of each.
 
     Of a rare class few events come, so that no law of many events holds. The label of a row is drawn once for all
@@ -36,68 +65,42 @@ class ByClassInference:
 
     Parameters
     ----------
-    measure : callable
-        Takes :class:`~calkit.estimators.ranked.Ranked`, returns the value of a class.
     statistic : Statistic
         Pairs of each class.
+    measure : callable
+        Takes :class:`~calkit.estimators.ranked.Ranked`, returns the value of a class.
     """
 
     measure: Callable[[Ranked], float]
-    statistic: Statistic[Any]
-    interval: ClassVar[str] = "none"
 
-    def on(self, view: View) -> ByClassInference:
-        """Return the method for another view of classes."""
-        return replace(self, statistic=self.statistic.on(view))
-
-    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
-        """Return what has to be counted."""
-        return (self.statistic,)
-
-    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
-        """Return floor and p-value; nothing for soft labels."""
-        parts: list[ConfidencePairs] = list(summaries[0].summaries.values())
-        if math.isnan(value) or any(part.correct.dtype != bool for part in parts):
-            return Judgement()
-        law = drawn_labels_law(self.measure, parts, resampling.n_resamples, resampling.random)
-        return Judgement(None, law.floor, law.p_value(value))
+    def law(self, parts: list[ConfidencePairs], resampling: Resampling) -> NullLaw:
+        """Return the law of the mean over classes, if the model is calibrated."""
+        return drawn_labels_law(self.measure, parts, resampling.n_resamples, resampling.random)
 
 
 @dataclass(frozen=True)
-class DrawnClassesInference:
+class DrawnClassesInference(_ClassesInference):
     """For the mean over classes of a measure that is drawn of each class by itself, of many classes fewer times.
 
     Parameters
     ----------
-    draws : callable
     statistic : Statistic
         Pairs of each class.
+    draws : callable
+        Takes :class:`~calkit.estimators.ranked.Ranked`, the number of draws and a generator, returns draws of the
+        measure.
     """
 
     draws: ClassDraws
-    statistic: Statistic[Any]
-    interval: ClassVar[str] = "none"
 
-    def on(self, view: View) -> DrawnClassesInference:
-        """Return the method for another view of classes."""
-        return replace(self, statistic=self.statistic.on(view))
-
-    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
-        """Return what has to be counted."""
-        return (self.statistic,)
-
-    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
-        """Return floor and p-value; nothing for soft labels."""
-        parts: list[ConfidencePairs] = list(summaries[0].summaries.values())
-        if math.isnan(value) or any(part.correct.dtype != bool for part in parts):
-            return Judgement()
+    def law(self, parts: list[ConfidencePairs], resampling: Resampling) -> NullLaw:
+        """Return the law of the mean over classes, if the model is calibrated."""
         # The second class of two says it all.
         parts = parts[1:] if len(parts) == 2 else parts
         n, random = max(_FEWEST_DRAWS, min(resampling.n_resamples, _DRAWN_ALONE // len(parts))), resampling.random
         curves = (ranked(part.confidence, part.correct, part.weight) for part in parts)
         draws = np.mean([self.draws(one, n, random) for one in curves], axis=0)
-        law = drawn_law(draws_of_one_label(draws, len(parts)))
-        return Judgement(None, law.floor, law.p_value(value))
+        return drawn_law(draws_of_one_label(draws, len(parts)))
 
 
 def drawn_labels_law(

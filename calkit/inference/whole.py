@@ -131,8 +131,8 @@ class WholeInference(_Bounded):
         if isinstance(view, Classwise):
             statistic = self.statistic.on(view)
             if self.class_draws is not None:
-                return DrawnClassesInference(self.class_draws, statistic)
-            return ByClassInference(self.measure, statistic)
+                return DrawnClassesInference(statistic, self.class_draws)
+            return ByClassInference(statistic, self.measure)
         return None if view.keyed else replace(self, statistic=self.statistic.on(view))
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:

@@ -17,16 +17,17 @@ from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageErro
 from calkit.hardening.limits import WHOLE_BYTES, check
 from calkit.io.address import is_address, split_address
 from calkit.io.formats import format_of_suffix
+from calkit.io.number_texts import as_numbers, first_word
 from calkit.io.opening import open_container
 from calkit.io.row_ids import in_order_of_ids
 from calkit.io.sandbox import Sandbox
 from calkit.lazy import Converted, LazyArray
-from calkit.names import Role, apart_from_split, read_name
+from calkit.names import Role, read_name
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
 from calkit.roles.families import Classes, as_name
 from calkit.roles.resolve import Resolved, resolve, score_candidates
-from calkit.roles.splits import choose_split
+from calkit.roles.splits import apart_from_split, choose_split
 from calkit.roles.truth import EVERY, Truth, file_classes, pairs, read_column, truth_of
 from calkit.score_rows import ClassAxis
 
@@ -176,7 +177,7 @@ def load_predictions(
         scores=member or scores,
         said=said,
     )
-    found = replace(found, scores=_numbers(found.scores))
+    found = replace(found, scores=as_numbers(found.scores))
     if class_axis is not None and len(found.scores.shape) == 2:
         found, class_axis = replace(found, scores=_upright(found.scores, class_axis)), None
     names = None if class_names is None else _said_names(container, class_names, how)
@@ -199,7 +200,7 @@ def load_unread(path: Path, *, file_format: str, labelled: bool) -> Predictions:
     """Return the predictions of a file, with labels and weights read, and of the scores only their shape and type."""
     container, _ = choose_split(open_container(path, file_format=file_format), None, None)
     found = resolve(container, kind=None, split=None, scores=None, said={})
-    reading = _Reading(container, replace(found, scores=_numbers(found.scores)), whole=False)
+    reading = _Reading(container, replace(found, scores=as_numbers(found.scores)), whole=False)
     return reading.predictions({"file": str(path)}, None, labelled=labelled)
 
 
@@ -221,7 +222,7 @@ class _Reading:
 
     def predictions(self, meta: dict[str, Any], columns: str | Sequence[str] | None, *, labelled: bool) -> Predictions:
         """Read labels, weights and other columns, and the scores if they are small."""
-        found = replace(self.found, scores=_numbers(self.found.scores, "%")) if self.percent else self.found
+        found = replace(self.found, scores=as_numbers(self.found.scores, "%")) if self.percent else self.found
         _check_scores(self.container, found.scores, self.class_axis, "%" * self.percent)
         classes = file_classes(found, self.names, self.labels_from)
         _note_classes(classes, meta)
@@ -232,7 +233,7 @@ class _Reading:
         else:
             truth = truth_of(found, classes, self.positive, self.ignore_label, self.labels_from, needed=labelled)
         weight = found.get("sample_weight")
-        given = None if weight is None else self._beside(_numbers(weight), "sample_weight")
+        given = None if weight is None else self._beside(as_numbers(weight), "sample_weight")
         if ignored is not None:
             given = np.where(ignored, 0.0, 1.0 if given is None else given)
         return Predictions(
@@ -315,21 +316,6 @@ def _upright(item: Field, class_axis: int) -> Field:
     return item if class_axis in (1, -1) else Field(item.name, source.shape, item.dtype, lambda: source)
 
 
-def _numbers(item: Field, sign: str = "") -> Field:
-    """Return a column of numbers that are text in the file, as they are written in a way of their own, as numbers.
-
-    A sign may stand behind them.
-    """
-    if item.dtype.kind != "U" or len(item.shape) != 1:
-        return item
-    texts = item.read()
-    try:
-        values = (np.char.rstrip(np.char.rstrip(texts), sign) if sign else texts).astype(np.float64)
-    except ValueError:
-        return item
-    return replace(item, dtype=values.dtype, load=lambda: values)
-
-
 def _note_classes(classes: Classes, meta: dict[str, Any]) -> None:
     listing = classes.listing()
     if listing:
@@ -352,7 +338,7 @@ def _check_scores(container: Container, item: Field, class_axis: int | None, sig
     if item.dtype.kind not in "biuf" and str(item.dtype) != "bfloat16":
         raise InputError(
             f"{container.path}: the scores must be numbers, but {printable(item.name)!r} is of type "
-            f"{item.type_name}{_first_word(item, sign)} Choose another array with scores='NAME' (--scores NAME); the "
+            f"{item.type_name}{first_word(item, sign)} Choose another array with scores='NAME' (--scores NAME); the "
             f"file holds {container.listing()}."
         )
     if class_axis is None and len(item.shape) not in (1, 2):
@@ -364,21 +350,6 @@ def _check_scores(container: Container, item: Field, class_axis: int | None, sig
         )
     if len(item.shape) == 2:
         check(container.path, columns=item.shape[1])
-
-
-def _first_word(item: Field, sign: str) -> str:
-    """Say which row of a column of text is no number, and what can be done; end the sentence where there is none."""
-    texts = item.read().tolist() if item.dtype.kind == "U" and len(item.shape) == 1 else []
-    for row, text in enumerate(texts):
-        word = text.strip()
-        try:
-            float(word.rstrip(sign) if sign else word)
-        except ValueError:
-            if not word:
-                return f": row {row} is empty. Remove the row."
-            how = " Percentages are read with percent=True (--percent)." if word.endswith("%") else ""
-            return f": row {row} holds {printable(word)!r:.60}.{how}"
-    return "."
 
 
 def _said_names(container: Container, names: str | Path | Sequence[Any], how: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -8,11 +8,29 @@ import numpy as np
 
 from calkit.containers.container import Container, Field
 from calkit.containers.sources import RowsSource
-from calkit.names import canonical_split, is_split
+from calkit.names import SEPARATORS, canonical_split, is_split
 from calkit.registry import unknown_name
 from calkit.roles.resolve import candidates_of, say_which, score_candidates
 
-__all__ = ["choose_split", "splits_of"]
+__all__ = ["apart_from_split", "choose_split", "splits_of"]
+
+
+def apart_from_split(name: str) -> tuple[str, str]:
+    """Return the split that a name begins or ends with, in its usual spelling, and the rest; no split if there is none.
+
+    Examples
+    --------
+    >>> apart_from_split("val_topic"), apart_from_split("topic/test"), apart_from_split("main_topic")
+    (('validation', 'topic'), ('test', 'topic'), ('', 'main_topic'))
+    """
+    places = [place for place, letter in enumerate(name) if letter in SEPARATORS]
+    for place in places[:1]:
+        if is_split(name[:place]) and name[place + 1 :]:
+            return canonical_split(name[:place]), name[place + 1 :]
+    for place in places[-1:]:
+        if is_split(name[place + 1 :]) and name[:place]:
+            return canonical_split(name[place + 1 :]), name[:place]
+    return "", name
 
 
 def splits_of(container: Container, column: str | None = None, *, by_rows_only: bool = False) -> list[str]:

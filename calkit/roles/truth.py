@@ -142,8 +142,7 @@ def truth_of(
         if positive is not None:
             raise UsageError(
                 f"{found.path}: positive={positive!r} is for one column of scores, but {scores} has a column per "
-                "class. "
-                "Leave it out."
+                "class. Leave it out."
             )
         truth = None if labels is None else _labels(labels, classes)
         if classes.names is None and not scores.columns:
@@ -155,8 +154,7 @@ def truth_of(
 def _no_labels(found: Resolved) -> UsageError:
     pairs = len(found.scores.shape) == 1 and found.candidates.get("correct")
     hint = " If the scores are confidences in answers, say kind='confidence' (--kind confidence)." if pairs else ""
-    names = {name: read_name(name) for name in sorted(found.elsewhere)}
-    others = [name for name, meaning in names.items() if meaning is not None and meaning.role == "labels"]
+    others = [name for name in sorted(found.elsewhere) if getattr(read_name(name), "role", "") == "labels"]
     what = "no array is named like labels (labels, y_true, targets)"
     if others:
         own = f"of split {found.split!r}" if found.split else "of none"

@@ -37,7 +37,7 @@ class DeviceForecasts:
 
     @staticmethod
     def n_keys(n_classes: int) -> int:  # noqa: ARG004
-        """Return the number of keys, of so many classes."""
+        """Return the number of keys, given that of the classes."""
         return 1
 
     def among(self, rows: Any) -> Self:
