@@ -18,6 +18,7 @@ from calkit.stats.views import MultiLabel
 from calkit_torch.bridge.counted import CHECKS, CountedRows
 from calkit_torch.bridge.distributed import is_distributed, join_over_ranks, largest_over_ranks, sum_over_ranks
 from calkit_torch.bridge.kept import KeptRows, keeps_rows
+from calkit_torch.bridge.row_errors import raise_for_rows
 from calkit_torch.bridge.rows import rows_of
 from calkit_torch.bridge.shapes import Batch, as_score_kind, read_batch, transfer, working_dtype
 from calkit_torch.bridge.statistics import as_groups, check_groups, counter_of
@@ -28,6 +29,10 @@ __all__ = ["Accumulator"]
 # Scores worked on at once: their float64 values stay in a core's cache, or bound what an accelerator needs beside them.
 _CHUNK = {"cpu": 1 << 18}
 _ACCELERATOR_CHUNK = 1 << 22
+
+# Scores of small batches that are kept until they are counted together: a few megabytes.
+_WAITING = {"cpu": 1 << 18}
+_ACCELERATOR_WAITING = 1 << 20
 
 
 class Accumulator:
@@ -121,10 +126,14 @@ class Accumulator:
         self._sums = torch.zeros(2, sum(self._sizes(0)), dtype=torch.float64, device="cpu")
         # What is kept of the rows of each batch, as far as there are statistics that are no sums.
         self._pairs: list[Tensor] = []
+        # Small batches that are not counted yet, and how many scores they have together.
+        self._waiting: tuple[Batch, ...] = ()
+        self._n_waiting = 0
         return self
 
     def to(self, device: torch.device | str) -> Self:
         """Bring the sums to a device. Not needed before :meth:`update`, which does so itself."""
+        self._catch_up()
         device = torch.device(device)
         self._sums = moved(self._sums, device)
         self._pairs = [transfer(pairs.to(working_dtype(device)), device) for pairs in self._pairs]
@@ -168,6 +177,32 @@ class Accumulator:
         self._begin(batch)
         if batch.scores.device != self.device:
             self.to(batch.scores.device)
+        most = _WAITING.get(self.device.type, _ACCELERATOR_WAITING)
+        if 4 * batch.scores.numel() > most:
+            self._take_in(batch)
+        else:
+            self._wait(batch, most)
+        self._n_classes = batch.n_classes
+        return self
+
+    def _wait(self, batch: Batch, most: int) -> None:
+        """Keep a copy of a small batch: to count few rows takes as long as to count some thousands."""
+        if self._waiting and not batch.fits(self._waiting[0]):
+            self._catch_up()
+        self._waiting = (*self._waiting, batch.copied())
+        self._n_waiting += batch.scores.numel()
+        if self._n_waiting >= most:
+            self._catch_up()
+
+    @torch.no_grad()
+    def _catch_up(self) -> None:
+        """Count the batches that wait."""
+        if self._waiting:
+            self._take_in(Batch.joined(self._waiting))
+        self._waiting, self._n_waiting = (), 0
+
+    def _take_in(self, batch: Batch) -> None:
+        """Count a batch."""
         sums, products, pairs = self._widened(batch.n_classes), self._products(batch.n_classes), []
         for chunk in batch.chunks(_CHUNK.get(self.device.type, _ACCELERATOR_CHUNK)):
             rows = rows_of(chunk, self.kind, self.ignore_index, multilabel=self._multilabel)
@@ -175,9 +210,7 @@ class Accumulator:
             if self._kept:
                 pairs.append(self._kept.of(rows))
         # Set only now, so that a batch that failed has left nothing behind.
-        self._sums, self._n_classes = sums, batch.n_classes
-        self._pairs = [*self._pairs, *pairs]
-        return self
+        self._sums, self._pairs = sums, [*self._pairs, *pairs]
 
     def _read(self, scores: Tensor, y: Tensor, sample_weight: Tensor | None, by: Tensor | None) -> Batch:
         (column, labels), *_ = [*self._groups.items(), (None, ())]
@@ -206,14 +239,15 @@ class Accumulator:
         UsageError
             If they count something else.
         """
+        self._catch_up()
         for other in others:
+            other._catch_up()
             self._check_layout(other._layout())
             if None not in (self._n_classes, other._n_classes) and self._n_classes != other._n_classes:
                 raise InputError(f"sums over {self._n_classes} and {other._n_classes} classes do not belong together.")
             n_classes = other._n_classes if self._n_classes is None else self._n_classes
-            self._sums = added(
-                self._widened(n_classes), *moved(other._widened(n_classes), self.device), self._products(n_classes)
-            )
+            values, rest = moved(other._widened(n_classes), self.device)
+            self._sums = added(self._widened(n_classes), values, rest, self._products(n_classes))
             self._pairs = [*self._pairs, *copy.copy(other).to(self.device)._pairs]
             self._n_classes = n_classes
         return self
@@ -225,6 +259,7 @@ class Accumulator:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of this process as plain data and tensors, for ``torch.save``."""
+        self._catch_up()
         state = {**self._layout(), "n_classes": self._n_classes, "sums": self._sums.clone()}
         return {**state, "pairs": self._all_pairs()} if self._kept else state
 
@@ -237,6 +272,7 @@ class Accumulator:
             If the state is not that of an accumulator of the same statistics.
         """
         self._check_layout(state)
+        self._waiting, self._n_waiting = (), 0
         self._n_classes = state["n_classes"]
         self._sums = moved(state["sums"].detach().clone(), state["sums"].device)
         self._pairs = [state["pairs"].detach().clone()] if self._kept else []
@@ -268,8 +304,16 @@ class Accumulator:
 
     def _result(self, sync: bool) -> tuple[int, dict[Statistic[Any], Any]]:
         """Return the number of rows, and the summaries."""
+        self._catch_up()
         values = self._collect(sync)
-        self._raise_for(*values[: len(CHECKS)].astype(np.int64).tolist())
+        raise_for_rows(
+            values[: len(CHECKS)].astype(np.int64).tolist(),
+            kind=self.kind,
+            multilabel=self._multilabel,
+            n_classes=self._n_classes,
+            ignore_index=self.ignore_index,
+            groups=self._groups,
+        )
         parts = np.split(values, np.cumsum(self._sizes(self._n_classes or 0)))[1:]
         found = {c.statistic: c.summary(part) for c, part in zip(self._counters, parts, strict=False)}
         if self._kept:
@@ -326,44 +370,3 @@ class Accumulator:
         for key, value in self._layout().items():
             if other.get(key) != value:
                 raise UsageError(f"these sums have {key} {value}, but the others have {other.get(key)}.")
-
-    def _raise_for(self, present: int, labelled: int, possible: int, weighted: int, counted: int) -> None:
-        if labelled < present:
-            if self._multilabel:
-                raise InputError(f"multi-label y must hold 0 and 1, but {_rows(present - labelled)} other labels.")
-            last = "K-1" if self._n_classes is None else self._n_classes - 1
-            raise InputError(
-                f"y must lie in 0..{last} (one class per score), or hold shares that sum to 1, but "
-                f"{_rows(present - labelled)} other labels. To "
-                f"leave rows out, mark them with ignore_index (now {self.ignore_index}) or give them sample_weight 0."
-            )
-        if possible < labelled:
-            raise InputError(_IMPOSSIBLE[self.kind].format(_rows(labelled - possible)))
-        if weighted < possible:
-            raise InputError(
-                f"sample_weight must be finite and not negative, but {_rows(possible - weighted)} other weights."
-            )
-        if counted < weighted:
-            ((column, labels),) = self._groups.items()
-            raise InputError(
-                f"by must hold numbers in 0..{len(labels) - 1}, of the groups of {column!r}, but "
-                f"{_rows(weighted - counted)} others."
-            )
-        if not counted:
-            raise InputError("no row has been counted: call update() first, with rows that are not all left out.")
-
-
-_IMPOSSIBLE = {
-    "logits": (
-        "logits must be finite, but {} NaN or infinity (half precision overflows at 65504). Correct the model, or give "
-        "those rows sample_weight 0."
-    ),
-    "probs": (
-        "rows of probabilities must lie in [0, 1] and sum to 1, but {} others. If these are logits, say so: "
-        "kind='logits'."
-    ),
-}
-
-
-def _rows(n: int) -> str:
-    return "1 row has" if n == 1 else f"{n} rows have"
