@@ -66,8 +66,8 @@ def recalibration_limits(
 def variance_share(forecasts: Ranked, z: float) -> float:
     """Return the variance of ``(p - y)² - (g - y)²`` in units of the mean of ``(p - g)²``, at most 4 / 3.
 
-    It is the mean of ``(p - g)² + 4 g (1 - g)``, weighted with ``(p - g)²``. g is the isotonic curve, of which each step
-    counts with the rate in the middle of its score interval (Wilson), or with p if that varies more: a few rows that
+    It is the mean of ``(p - g)² + 4 g (1 - g)``, weighted with ``(p - g)²``. g is the isotonic curve, each step of it
+    with the rate in the middle of its score interval (Wilson), or with p if that varies more: a few rows that
     all came out alike do not show that there is no noise.
     """
     p, curve, weight = forecasts.probability, isotonic_curve(forecasts), forecasts.weight
