@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.containers.container import printable
+from calkit.containers.words import from_words, text_array
 from calkit.errors import FileFormatError
 from calkit.hardening.guard import damaged
 from calkit.io.csv_dialect import Dialect
-from calkit.io.tables import Column, exact_kinds, from_words, text_array
+from calkit.io.tables import Column, exact_kinds
 from calkit.io.text import LineBlock
 
 __all__ = ["CsvParser", "lines_of"]

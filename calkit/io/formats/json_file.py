@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field, by_name, printable
+from calkit.containers.words import from_words
 from calkit.errors import FileFormatError
 from calkit.hardening.limits import MAX_DOCUMENT_BYTES
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.json_columns import RecordColumns
-from calkit.io.tables import Table, from_words, holds_numbers, stack_columns, table_fields
+from calkit.io.tables import Table, holds_numbers, stack_columns, table_fields
 from calkit.io.text import LineBlock, LineIndex, read_text, with_compressions
 
 __all__ = ["Json"]

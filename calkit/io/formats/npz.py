@@ -18,12 +18,12 @@ from calkit.containers.sources import StreamSource
 from calkit.errors import FileFormatError
 from calkit.hardening.guard import damaged
 from calkit.hardening.limits import check, format_bytes
-from calkit.io.fields import fields_of, row_blocks
 from calkit.io.formats.base import FORMATS, PicklingFormat, WritableFormat
 from calkit.io.formats.npy import NpyHeader, mapped, number_field, pickled, read_header
 from calkit.io.tree import object_fields
-from calkit.lazy import block_rows
+from calkit.lazy import block_rows, row_blocks
 from calkit.predictions import Predictions
+from calkit.roles.writing import fields_of
 
 __all__ = ["Npz"]
 

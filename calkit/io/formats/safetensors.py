@@ -18,9 +18,10 @@ from calkit.containers.container import Container, Field, by_name, unreadable
 from calkit.hardening.guard import damaged
 from calkit.hardening.limits import MAX_HEADER_BYTES, check
 from calkit.io.bfloat16 import bfloat16_field
-from calkit.io.fields import fields_of, row_blocks
 from calkit.io.formats.base import FORMATS, WritableFormat
+from calkit.lazy import row_blocks
 from calkit.predictions import Predictions
+from calkit.roles.writing import fields_of
 
 __all__ = ["Safetensors"]
 

@@ -1,6 +1,6 @@
 """Reading untrusted files in a process of its own, within limits of memory and time.
 
-The process (:mod:`calkit.io.sandbox_child`) opens the file and describes its arrays; each array that is wanted it
+The process (:mod:`calkit.sandbox.child`) opens the file and describes its arrays; each array that is wanted it
 writes to a file without a name, which this process maps into memory. What comes back is checked and never unpickled. No
 reader has to know what its library does with a file that lies: whatever it does, it does there.
 """
@@ -34,7 +34,8 @@ from calkit.lazy import Converted
 
 __all__ = ["Sandbox", "as_sandbox", "open_isolated", "open_sandboxed"]
 
-_PROGRAM = "from calkit.io.sandbox_child import main; main()"
+# What reads files stands above this module, and is imported by the process alone.
+_PROGRAM = "from calkit.io import open_container; from calkit.sandbox.child import serve; serve(open_container)"
 
 _MARK = "CALKIT_SANDBOXED"
 
