@@ -186,10 +186,10 @@ class ForestDisplay(Showing, Tabular):
             self._name_once()
         return self
 
-    def figure_of(self, *, size: tuple[float, float] | None = None) -> Figure:
+    def figure_of(self) -> Figure:
         """Return a figure that is not registered with pyplot, drawn."""
         height = 1.1 + 0.35 * max(len(each) for each in self.lines.values())
-        figure, axes = panels(len(self.metrics), (4.2, height), size=size)
+        figure, axes = panels(len(self.metrics), (4.2, height))
         self.plot(axes)
         self._name_once()
         if self.baseline is not None:
