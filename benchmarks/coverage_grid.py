@@ -104,7 +104,7 @@ class World:
             "atb": averaged_two_bin(forecasts),
             "smece": fixed_point(grid),
             "corp-mcb": brier_miscalibration(forecasts),
-            "ucal": v_shaped_regret(forecasts),
+            "ucal": float(v_shaped_regret(forecasts)),
             "ece-sweep": without_bins,
             "kde-ece": without_bins,
         }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK_BYTES", "Converted", "LazyArray", "block_rows", "has_random_access"]
+__all__ = ["BLOCK_BYTES", "Converted", "LazyArray", "block_rows", "has_random_access", "row_blocks"]
 
 #: Rows are decoded in blocks of about this size.
 BLOCK_BYTES = 4 << 20
@@ -24,6 +24,13 @@ def has_random_access(source: Any) -> bool:
 def block_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """Return how many rows of an array make a block worth decoding at once."""
     return max(1, BLOCK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
+
+
+def row_blocks(values: Any) -> Iterator[NDArray[Any]]:
+    """Yield an array or source in blocks of rows, a few megabytes each."""
+    rows = block_rows(values.shape, values.dtype)
+    for start in range(0, values.shape[0], rows):
+        yield np.asarray(values[start : start + rows])
 
 
 class LazyArray(ABC):

@@ -18,8 +18,9 @@ from calkit.executors import Executor, SerialExecutor, open_executor
 from calkit.hardening.unchanged import Stamp
 from calkit.io import load_predictions
 from calkit.io.address import is_address, shard_paths, split_address
-from calkit.io.row_ids import check_ids
+from calkit.io.opening import open_container
 from calkit.predictions import Kind, Predictions
+from calkit.roles.row_ids import row_ids
 
 __all__ = ["Layout", "Shard", "Shards"]
 
@@ -269,8 +270,21 @@ def _load_part(others: tuple[str, ...], options: dict[str, Any], path: str) -> P
     """Read one of several files, some of whose arrays may stand in another file, with those of all the others."""
     how = {word: options[word] for word in ("file_format", "trust_pickle", "sandbox") if word in options}
     for other in others:
-        check_ids(path, other, **how)
+        _check_ids(path, other, **how)
     return load_predictions(path, **options)
+
+
+def _check_ids(path: str, other: str, *, file_format: str | None = None, **how: Any) -> None:
+    """Refuse arrays of another file for one of several files, unless ids tell which of its rows are meant."""
+    container = open_container(split_address(path)[0], file_format=file_format, **how)
+    if other in container.columns():
+        return
+    if row_ids(container) is None or row_ids(open_container(split_address(other)[0], **how)) is None:
+        raise UsageError(
+            f"{other} would be read for each of several files, of which {path} is one, and no ids tell which of its "
+            "rows are meant. Put the array into the files, or a column of ids into all of them; load_predictions (the "
+            "command line without --dask) reads the files as one, in their order."
+        )
 
 
 def _stamps(paths: Iterable[str]) -> dict[str, Stamp]:

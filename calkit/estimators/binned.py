@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked
 
-__all__ = ["NORMS", "equal_mass_starts", "sweep_bins"]
+__all__ = ["NORMS", "equal_mass_starts", "sweeps", "swept"]
 
 FloatArray = NDArray[np.float64]
 Norm = Callable[[FloatArray, FloatArray], FloatArray]
@@ -70,19 +70,38 @@ def _starts(below: FloatArray, total: float, n_bins: int) -> NDArray[np.intp]:
     return starts[starts < len(below)]
 
 
-def sweep_bins(forecasts: Ranked) -> NDArray[np.intp]:
-    """Return the starts of the most bins of equal mass up to which the rate of positives never falls.
+def sweeps(forecasts: Ranked) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield starts of the most bins of equal mass up to which the rate of positives never falls, and the sets they fit.
 
     The number of bins grows from 1 until for the first time the rates are not in order (Roelofs, Cain, Shlens & Mozer,
-    AISTATS 2022).
+    AISTATS 2022). Of several sets of outcomes those that stop at the same number come together.
     """
-    weight, positive = (np.concatenate([[0.0], np.cumsum(part)]) for part in (forecasts.weight, forecasts.positive))
-    last = np.zeros(1, dtype=np.intp)
+    weight, total = _summed(forecasts.weight), np.atleast_2d(forecasts.positive)
+    positive, left, last = _summed(total), np.arange(len(total)), np.zeros(1, dtype=np.intp)
     for n_bins in range(2, len(forecasts.weight) + 1):
         starts = _starts(weight[:-1], weight[-1], n_bins)
         ends = np.append(starts, len(forecasts.weight))
         # Rates that are equal but for rounding are in order.
-        if (np.diff(np.diff(positive[ends]) / np.diff(weight[ends])) < -1e-12).any():
-            break
+        step = np.diff(np.diff(positive[np.ix_(left, ends)]) / np.diff(weight[ends]))
+        falls = (step < -1e-12).any(axis=1)
+        if falls.any():
+            yield last, left[falls]
+            left = left[~falls]
+        if not len(left):
+            return
         last = starts
-    return last
+    yield last, left
+
+
+def swept(forecasts: Ranked, norm: Norm) -> FloatArray:
+    """Return a norm of the gaps over the bins of the sweep; of several sets of outcomes, that of each."""
+    gap = -np.atleast_2d(forecasts.residual)
+    values = np.empty(len(gap))
+    for starts, sets in sweeps(forecasts):
+        values[sets] = norm(np.add.reduceat(gap[sets], starts, axis=-1), np.add.reduceat(forecasts.weight, starts))
+    return values.reshape(forecasts.positive.shape[:-1])
+
+
+def _summed(values: FloatArray) -> FloatArray:
+    """Return running sums along the last axis, from 0 on."""
+    return np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, axis=-1)], axis=-1)

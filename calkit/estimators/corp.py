@@ -14,25 +14,29 @@ from numpy.typing import NDArray
 from calkit import special
 from calkit.estimators.ranked import Ranked
 
-__all__ = ["SCORES", "Decomposition", "corp_decomposition", "isotonic_curve"]
+__all__ = ["SCORES", "Decomposition", "corp_decomposition", "isotonic_curve", "miscalibration"]
 
 FloatArray = NDArray[np.float64]
 
 
-def _brier(forecasts: Ranked, probability: FloatArray) -> float:
+# Sets of outcomes that one isotonic regression goes through; more would cost digits.
+_SETS_AT_A_TIME = 64
+
+
+def _brier(forecasts: Ranked, probability: FloatArray) -> FloatArray:
     negative = forecasts.weight - forecasts.positive
     total = forecasts.positive * (1 - probability) ** 2 + negative * probability**2
-    return float(total.sum()) / forecasts.total
+    return np.asarray(total.sum(axis=-1) / forecasts.total)
 
 
-def _log(forecasts: Ranked, probability: FloatArray) -> float:
+def _log(forecasts: Ranked, probability: FloatArray) -> FloatArray:
     negative = forecasts.weight - forecasts.positive
     total = special.xlogy(forecasts.positive, probability) + special.xlog1py(negative, -probability)
-    return -float(total.sum()) / forecasts.total
+    return np.asarray(-total.sum(axis=-1) / forecasts.total)
 
 
-#: Mean score of forecasts changed to other probabilities, by name.
-SCORES: dict[str, Callable[[Ranked, FloatArray], float]] = {"brier": _brier, "log": _log}
+#: Mean score of forecasts changed to other probabilities, by name; of several sets of outcomes, that of each.
+SCORES: dict[str, Callable[[Ranked, FloatArray], FloatArray]] = {"brier": _brier, "log": _log}
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Decomposition:
 
 
 def isotonic_curve(forecasts: Ranked) -> FloatArray:
-    """Return the rising curve nearest to the outcomes, at each distinct probability.
+    """Return the rising curve nearest to the outcomes, at each distinct probability; of several sets, that of each.
 
     Examples
     --------
@@ -74,7 +78,34 @@ def isotonic_curve(forecasts: Ranked) -> FloatArray:
     """
     from scipy.optimize import isotonic_regression
 
-    return np.asarray(isotonic_regression(forecasts.positive / forecasts.weight, weights=forecasts.weight).x)
+    rate = forecasts.positive / forecasts.weight
+    if rate.ndim == 1:
+        return np.asarray(isotonic_regression(rate, weights=forecasts.weight).x)
+    # Sets that lie 2 above each other never meet, so that one regression serves for many.
+    above = 2.0 * np.arange(min(len(rate), _SETS_AT_A_TIME))[:, None]
+    curves = np.empty_like(rate)
+    for first in range(0, len(rate), _SETS_AT_A_TIME):
+        part = rate[first : first + _SETS_AT_A_TIME]
+        joined, weight = (part + above[: len(part)]).ravel(), np.tile(forecasts.weight, len(part))
+        curves[first : first + len(part)] = isotonic_regression(joined, weights=weight).x.reshape(part.shape)
+        curves[first : first + len(part)] -= above[: len(part)]
+    return np.clip(curves, 0, 1, out=curves)
+
+
+def miscalibration(forecasts: Ranked, score: str = "brier") -> FloatArray:
+    """Return what recalibration takes off the score; of several sets of outcomes, of each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calkit.estimators.ranked import Ranked
+    >>> ones = np.ones(2)
+    >>> sets = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> miscalibration(Ranked(np.array([0.25, 0.5]), ones, sets, ones)).round(6).tolist()
+    [0.15625, 0.15625]
+    """
+    mean = SCORES[score]
+    return mean(forecasts, forecasts.probability) - mean(forecasts, isotonic_curve(forecasts))
 
 
 def corp_decomposition(forecasts: Ranked, score: str = "brier") -> Decomposition:
@@ -90,7 +121,10 @@ def corp_decomposition(forecasts: Ranked, score: str = "brier") -> Decomposition
     >>> round(found.score, 4), round(found.refinement, 4)
     (0.2967, 0.1667)
     """
-    mean = SCORES[score]
+
+    def mean(of: Ranked, probability: FloatArray) -> float:
+        return float(SCORES[score](of, probability))
+
     recalibrated = mean(forecasts, isotonic_curve(forecasts))
     constant = mean(forecasts, np.full(len(forecasts.weight), forecasts.positive.sum() / forecasts.total))
     given = mean(forecasts, forecasts.probability)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked
 
 __all__ = ["v_shaped_regret"]
 
 
-def v_shaped_regret(forecasts: Ranked) -> float:
+def v_shaped_regret(forecasts: Ranked) -> NDArray[np.float64]:
     """Return the largest regret of the forecasts, against the best constant one, over V-shaped proper losses.
+
+    Of several sets of outcomes, that of each.
 
     The losses are ``ℓ_v(p, y) = -sign(p - v) (y - v)``, v in [0, 1] (Kleinberg, Paes Leme, Schneider & Teng, COLT
     2023: V-calibration; U-calibration, over all proper losses within [-1, 1], is at most twice that).
@@ -22,11 +25,14 @@ def v_shaped_regret(forecasts: Ranked) -> float:
     a tie takes), or where v is the mean of y: all are tried.
     """
     p, total = forecasts.probability, forecasts.total
-    mean = float(forecasts.positive.sum()) / total
-    below_weight = np.concatenate([[0.0], np.cumsum(forecasts.weight)]) / total
-    below_positive = np.concatenate([[0.0], np.cumsum(forecasts.positive)]) / total
+    mean = forecasts.positive.sum(axis=-1, keepdims=True) / total
+    below_weight = np.append(0.0, np.cumsum(forecasts.weight)) / total
+    below = np.cumsum(forecasts.positive, axis=-1) / total
+    below_positive = np.concatenate([np.zeros_like(mean), below], axis=-1)
     # Of v in (p_{k-1}, p_k], k forecasts lie below; the regret is linear in v on either side of the mean of y.
-    low, high = np.concatenate([[0.0], p]), np.concatenate([p, [1.0]])
-    places = np.stack([low, high, np.clip(mean, low, high)])
-    regret = np.abs(mean - places) - (mean - places) + 2 * (below_positive - places * below_weight)
-    return float(max(regret.max(), 0.0))
+    low, high = np.append(0.0, p), np.append(p, 1.0)
+    largest = np.zeros(mean.shape[:-1])
+    for place in (low, high, np.clip(mean, low, high)):
+        regret = np.abs(mean - place) - (mean - place) + 2 * (below_positive - place * below_weight)
+        largest = np.maximum(largest, regret.max(axis=-1))
+    return np.asarray(largest)

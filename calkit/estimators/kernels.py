@@ -22,6 +22,8 @@ FloatArray = NDArray[np.float64]
 _REACH = 300.0
 # Kernel values held at a time.
 _STEP_NUMBERS = 1 << 22
+# Stands for the logarithm of 0.
+_LEAST_LOG = -1e290
 
 
 def laplace_pairs(place: FloatArray, value: FloatArray, width: float) -> float:
@@ -129,11 +131,18 @@ def beta_kernel_errors(
     n = len(probability)
     a, b = probability / bandwidth, (1 - probability) / bandwidth
     log_norm = special.betaln(a + 1, b + 1)
+    # Finite, so that times a power of 0 they are 0.
+    with np.errstate(divide="ignore"):
+        logs = np.maximum(np.stack([np.log(probability), np.log1p(-probability)], axis=1), _LEAST_LOG)
+    powers = np.stack([a, b])
     step = max(1, _STEP_NUMBERS // n)
     total = np.zeros(outcomes.shape[1])
     for first in range(0, n, step):
         p = probability[first : first + step, None]
-        kernel = np.exp(special.xlogy(a, p) + special.xlog1py(b, -p) - log_norm) * weight
+        kernel = logs[first : first + step] @ powers
+        kernel -= log_norm
+        np.exp(kernel, out=kernel)
+        kernel *= weight
         kernel[np.arange(len(p)), np.arange(first, first + len(p))] = 0
         mass = kernel.sum(axis=1, keepdims=True)
         seen = kernel @ outcomes

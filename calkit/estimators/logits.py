@@ -16,8 +16,10 @@ FloatArray = NDArray[np.float64]
 _FURTHEST = 40.0
 
 
-def logit_smoothed(forecasts: Ranked, width: float) -> float:
+def logit_smoothed(forecasts: Ranked, width: float) -> FloatArray:
     """Return the calibration error of the model whose logits carry uniform noise of a given width.
+
+    Of several sets of outcomes, that of each.
 
     Parameters
     ----------
@@ -44,15 +46,16 @@ def logit_smoothed(forecasts: Ranked, width: float) -> float:
     order = np.argsort(place, kind="stable")
     place = place[order]
     weight = np.cumsum(np.concatenate([forecasts.weight, -forecasts.weight])[order])[:-1]
-    positive = np.cumsum(np.concatenate([forecasts.positive, -forecasts.positive])[order])[:-1]
+    entered = np.concatenate([forecasts.positive, -forecasts.positive], axis=-1)[..., order]
+    positive = np.cumsum(entered, axis=-1)[..., :-1]
     low, high = place[:-1], place[1:]
     inside = (high > low) & (weight > 1e-9 * forecasts.total / len(z))
-    low, high, weight, positive = low[inside], high[inside], weight[inside], positive[inside]
+    low, high, weight, positive = low[inside], high[inside], weight[inside], positive[..., inside]
     rate = np.clip(positive / weight, 0, 1)
     with np.errstate(divide="ignore"):
         turn = np.clip(special.logit(rate), low, high)
     total = weight * (_integral(rate, low, turn) - _integral(rate, turn, high))
-    return float(total.sum() / (width * forecasts.total))
+    return np.asarray(total.sum(axis=-1) / (width * forecasts.total))
 
 
 def _integral(rate: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:

@@ -22,8 +22,8 @@ class Ranked:
     probability : ndarray of float64, shape (m,)
     weight : ndarray of float64, shape (m,)
         Sum of the weights.
-    positive : ndarray of float64, shape (m,)
-        Weighted sum of the outcomes.
+    positive : ndarray of float64, shape (m,) or (r, m)
+        Weighted sum of the outcomes; of several sets of outcomes of the same forecasts, one a row.
     squared_weight : ndarray of float64, shape (m,)
         Sum of the squared weights.
     """

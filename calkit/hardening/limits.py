@@ -2,7 +2,7 @@
 
 Readers say what a file declares with :func:`check`; nothing else in :mod:`calkit.io` compares it with a bound. What a
 file does not declare (a chunk that unpacks to more than it should) is left to the sandbox:
-:mod:`calkit.io.sandbox`.
+:mod:`calkit.sandbox.session`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 from calkit.errors import FileFormatError
 
 __all__ = [
-    "BLOCK_BYTES",
     "MAX_ARRAYS",
     "MAX_COLUMNS",
     "MAX_DOCUMENT_BYTES",
@@ -30,10 +29,7 @@ __all__ = [
 #: Scores up to this size are read once and kept; larger ones are read block by block in every pass.
 WHOLE_BYTES = 128 << 20
 
-#: Bytes of an array that are decoded at a time.
-BLOCK_BYTES = 4 << 20
-
-#: The same for text, whose numbers take many times their length while they are parsed.
+#: Bytes of text that are parsed at a time, half as many as of arrays: numbers take many times their length meanwhile.
 TEXT_BLOCK_BYTES = 2 << 20
 
 #: The largest unit of compression that is unpacked: an HDF5 or Zarr chunk.

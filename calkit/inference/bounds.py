@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
-from calkit.estimators.corp import corp_decomposition
+from calkit.estimators.corp import corp_decomposition, isotonic_curve
 from calkit.estimators.cumulative import null_sd
 from calkit.estimators.ranked import Ranked
 from calkit.inference.binned import judge_bins
@@ -25,7 +25,7 @@ from calkit.inference.resampling import Resampling
 from calkit.inference.whole import Bounds, residual_sd
 from calkit.stats import ConfidencePairs
 
-__all__ = ["CURVE_BOUNDS", "RECALIBRATION_BOUNDS", "REGRET_BOUNDS", "brier_miscalibration", "regrets"]
+__all__ = ["CURVE_BOUNDS", "RECALIBRATION_BOUNDS", "REGRET_BOUNDS", "brier_miscalibration", "regrets", "variance_share"]
 
 FloatArray = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def recalibration_limits(
 
     M is the largest mean of ``(p - y)² - (g(p) - y)²`` over isotonic g. As these are a convex set, its root obeys the
     triangle inequality: that of the value is at most the root of M and that of the miscalibration of the noise. And at
-    the g of the population, the variance of a row is at most ``4 M / 3``.
+    the g of the population, the variance of a row is at most ``c M``, see :func:`variance_share`.
     """
     tail = (1 - resampling.level) / 2
     expected, low = null_sd(forecasts), 0.0
@@ -58,8 +58,27 @@ def recalibration_limits(
         # Isotonic functions that are the forecast plus a constant show that M is at least the mean residual squared.
         low = max(root, least_mean_gap_of_pairs(pairs, resampling.level)) ** 2
     rows = forecasts.total**2 / float(forecasts.squared_weight.sum())
-    step = -float(special.ndtri(tail)) * math.sqrt(_MOST_VARIANCE / 4 / rows)
+    z = -float(special.ndtri(tail))
+    step = z * math.sqrt(variance_share(forecasts, z) / 4 / rows)
     return low, (step + math.sqrt(step**2 + value)) ** 2
+
+
+def variance_share(forecasts: Ranked, z: float) -> float:
+    """Return the variance of ``(p - y)² - (g - y)²`` in units of the mean of ``(p - g)²``, at most 4 / 3.
+
+    It is the mean of ``(p - g)² + 4 g (1 - g)``, weighted with ``(p - g)²``. g is the isotonic curve, each step of it
+    with the rate in the middle of its score interval (Wilson), or with p if that varies more: a few rows that
+    all came out alike do not show that there is no noise.
+    """
+    p, curve, weight = forecasts.probability, isotonic_curve(forecasts), forecasts.weight
+    step = np.cumsum(np.diff(curve, prepend=curve[0]) > 0)
+    rows = (np.bincount(step, weight) ** 2 / np.bincount(step, forecasts.squared_weight))[step]
+    middle = (rows * curve + z**2 / 2) / (rows + z**2)
+    square = (p - curve) ** 2
+    spread = np.maximum(p * (1 - p), middle * (1 - middle))
+    total = float(weight @ square)
+    share = float(weight @ (square * (square + 4 * spread))) / total if total > 0 else _MOST_VARIANCE
+    return min(share, _MOST_VARIANCE)
 
 
 def regret_limits(

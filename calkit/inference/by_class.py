@@ -71,7 +71,7 @@ class ByClassInference(_ClassesInference):
         Takes :class:`~calkit.estimators.ranked.Ranked`, returns the value of a class.
     """
 
-    measure: Callable[[Ranked], float]
+    measure: Callable[[Ranked], Any]
 
     def law(self, parts: list[ConfidencePairs], resampling: Resampling) -> NullLaw:
         """Return the law of the mean over classes, if the model is calibrated."""
@@ -104,7 +104,7 @@ class DrawnClassesInference(_ClassesInference):
 
 
 def drawn_labels_law(
-    measure: Callable[[Ranked], float], parts: Sequence[ConfidencePairs], n_draws: int, random: np.random.Generator
+    measure: Callable[[Ranked], Any], parts: Sequence[ConfidencePairs], n_draws: int, random: np.random.Generator
 ) -> NullLaw:
     """Return the law of the mean over classes of a measure, by drawing the label of each row.
 
@@ -133,7 +133,7 @@ def drawn_labels_law(
 
 
 def _drawn(
-    measure: Callable[[Ranked], float],
+    measure: Callable[[Ranked], Any],
     forecasts: Sequence[Ranked],
     places: Sequence[NDArray[np.intp]],
     edges: NDArray[np.float64],

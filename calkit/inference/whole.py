@@ -27,6 +27,8 @@ FloatArray = NDArray[np.float64]
 
 # Forecasts that are drawn in all: few of many, many of few; but never fewer draws than this.
 _DRAWN_FORECASTS, _FEWEST_DRAWS = 5_000_000, 50
+# Outcomes that are held at a time.
+_HELD_FORECASTS = 1 << 17
 # The same where pairs of rows are compared.
 _DRAWN_PAIRS, _MOST_SETS = 5_000_000_000, 200
 
@@ -40,9 +42,9 @@ def ranked_pairs(pairs: ConfidencePairs) -> Ranked:
 
 
 def drawn_rows_law(
-    measure: Callable[[Ranked], float], forecasts: Ranked, n_draws: int, random: np.random.Generator
+    measure: Callable[[Ranked], FloatArray], forecasts: Ranked, n_draws: int, random: np.random.Generator
 ) -> NullLaw:
-    """Return the law of any measure, by drawing the outcomes of all forecasts (consistency resampling).
+    """Return the law of a measure of sets of outcomes, by drawing those of all forecasts (consistency resampling).
 
     Fewer draws are made of many forecasts: the p-value is then coarser. Weighted forecasts of equal probability are
     drawn as of the one weight that gives the same variance.
@@ -54,8 +56,13 @@ def drawn_rows_law(
     # Where the number of rows is not whole, the share of positives is drawn of the nearest one.
     unit = forecasts.weight / whole
     p = np.clip(forecasts.probability, 0, 1)
-    drawn = (replace(forecasts, positive=random.binomial(whole, p) * unit) for _ in range(n))
-    return drawn_law(np.array([measure(one) for one in drawn]), expected=expected_of_forecasts(forecasts).unbounded)
+    single, values = bool((whole == 1).all()), []
+    step = max(1, _HELD_FORECASTS // max(len(p), 1))
+    for first in range(0, n, step):
+        shape = (min(step, n - first), len(p))
+        positive = random.random(shape) < p if single else random.binomial(whole, p, shape)
+        values.append(measure(replace(forecasts, positive=positive * unit)))
+    return drawn_law(np.concatenate(values), expected=expected_of_forecasts(forecasts).unbounded)
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,8 @@ class WholeInference(_Bounded):
     Parameters
     ----------
     measure : callable
-        Takes :class:`~calkit.estimators.ranked.Ranked`, returns the value.
+        Takes :class:`~calkit.estimators.ranked.Ranked`, returns the value; without a `law`, those of several sets of
+        outcomes at once.
     law : callable, optional
         Takes forecasts, number of draws and a generator, returns the law of the measure if the model is calibrated. By
         default outcomes are drawn row by row.
@@ -117,7 +125,7 @@ class WholeInference(_Bounded):
     statistic : Pairs
     """
 
-    measure: Callable[[Ranked], float]
+    measure: Callable[[Ranked], Any]
     law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
     bounds: Bounds | None = Bounds(SEMINORM)
     squared: bool = False

@@ -6,10 +6,10 @@ from calkit.io.describe import ArrayDescription, FileDescription, describe
 from calkit.io.formats import FORMATS, Format, WritableFormat, available_formats
 from calkit.io.load import load_predictions
 from calkit.io.opening import open_container
-from calkit.io.sandbox import Sandbox
 from calkit.io.save import save_predictions
-from calkit.io.watching import Progress, watch
+from calkit.progress import Progress, watch
 from calkit.roles.splits import splits_of
+from calkit.sandbox.session import Sandbox
 
 __all__ = [
     "FORMATS",

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.containers.container import printable
+from calkit.containers.words import text_array
 from calkit.errors import FileFormatError
-from calkit.hardening.limits import BLOCK_BYTES, check
-from calkit.io.tables import Column, Table, text_array
+from calkit.hardening.limits import check
+from calkit.io.tables import Column, Table
+from calkit.lazy import BLOCK_BYTES
 
 __all__ = ["ArrowTable"]
 

@@ -12,13 +12,13 @@ from calkit.containers.container import Container, Field, printable
 from calkit.errors import CalkitError
 from calkit.hardening.limits import format_bytes
 from calkit.io.address import split_address
-from calkit.io.fields import row_blocks
 from calkit.io.opening import open_container
-from calkit.io.sandbox import Sandbox
+from calkit.lazy import row_blocks
 from calkit.names import is_whole_number, read_name
 from calkit.roles.families import Classes
 from calkit.roles.resolve import resolve
 from calkit.roles.truth import file_classes
+from calkit.sandbox.session import Sandbox
 
 __all__ = ["ArrayDescription", "FileDescription", "describe"]
 

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.containers.container import printable
+from calkit.containers.words import text_array, word_kind
 from calkit.errors import FileFormatError
 from calkit.hardening.limits import MAX_COLUMNS, check
 from calkit.io.options import option_names, right_options
-from calkit.io.tables import Column, holds_numbers, text_array, word_kind
+from calkit.io.tables import Column, holds_numbers
 from calkit.names import Meaning, read_name
 
 __all__ = ["RecordColumns"]

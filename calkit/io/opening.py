@@ -18,10 +18,10 @@ from calkit.hardening.limits import check, format_bytes
 from calkit.hardening.unchanged import Stamp
 from calkit.io.address import STDIN, shard_paths, spool
 from calkit.io.formats import FORMATS, Format, check_libraries, format_of_file, format_of_stream
-from calkit.io.sandbox import Sandbox, as_sandbox, open_sandboxed
 from calkit.io.shards import files_of_folder, join_files
 from calkit.roles.families import grouped
 from calkit.runs import RunFolder, is_run_folder
+from calkit.sandbox.session import Sandbox, as_sandbox, open_sandboxed
 
 __all__ = ["open_container"]
 
@@ -101,7 +101,7 @@ def _open_files(path: Path, form: Format | None, *, trust_pickle: bool) -> Conta
         is_folder = stat.S_ISDIR(_mode(path))
     if not is_folder:
         return read(path)
-    folder_form = form or next((FORMATS[word] for word in FORMATS if FORMATS[word].matches_folder(path)), None)
+    folder_form = form or next((known for known in FORMATS.values() if known.matches_folder(path)), None)
     if folder_form is not None and folder_form.matches_folder(path):
         return _open(path, folder_form, Stamp.of(path), trust_pickle=trust_pickle)
     return join_files(path, files_of_folder(path), read)

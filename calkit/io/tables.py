@@ -29,17 +29,12 @@ __all__ = [
     "Table",
     "bounded",
     "exact_kinds",
-    "from_words",
     "holds_numbers",
     "join",
     "stack_columns",
     "table_container",
     "table_fields",
-    "text_array",
-    "word_kind",
 ]
-
-_TRUTH = {"true": True, "false": False}
 
 _FLOAT = np.dtype(np.float64)
 
@@ -169,40 +164,6 @@ def _stream(
     return StreamSource(f"{table.path}:{printable(name)}", table.what, shape, dtype, open_at, table.starts)
 
 
-def word_kind(words: Sequence[str]) -> np.dtype[Any]:
-    """Return the type that all words have: int64, float64, bool or else text."""
-    for kind in (np.int64, np.float64):
-        try:
-            return np.array(words, dtype=kind).dtype
-        except (ValueError, OverflowError):
-            continue
-    return np.dtype(bool if all(word.strip().lower() in _TRUTH for word in words) else str)
-
-
-def from_words(words: Sequence[str], exact: str = "", where: Path | str = "a column of text") -> NDArray[Any]:
-    """Return integers if all words are, else floats if all are, else booleans, else text: the type, not the role.
-
-    Kinds of values (``"i"``, ``"f"``, ``"b"``) that are `exact` must be written in no other way than the words are;
-    these stay text if they are, as ids do.
-
-    Examples
-    --------
-    >>> from_words(["1", "2.5"]), from_words(["true", "False"]), from_words(["cat", "1"])
-    (array([1. , 2.5]), array([ True, False]), array(['cat', '1'], dtype='<U3'))
-    >>> from_words(["1", "20"], exact="ifb"), from_words(["01", "20"], exact="ifb")
-    (array([ 1, 20]), array(['01', '20'], dtype='<U2'))
-    """
-    kind = word_kind(words)
-    if kind.kind == "U":
-        return text_array(words, where)
-    truths = [_TRUTH[word.strip().lower()] for word in words] if kind.kind == "b" else words
-    values = np.array(truths, dtype=kind)
-    if kind.kind in exact:
-        text = text_array(words, where)
-        return values if np.array_equal(values.astype(str), text) else text
-    return values
-
-
 def holds_numbers(name: str) -> bool:
     """Tell whether a column is named as one of scores or weights, which are numbers however they are written."""
     return not _roles(name).isdisjoint((*SCORE_ROLES, "sample_weight"))
@@ -220,9 +181,3 @@ def exact_kinds(name: str) -> str:
 
 def _roles(name: str) -> set[str]:
     return {found.role for found in (read_name(name), read_class_column(name)) if found is not None}
-
-
-def text_array(words: Sequence[str], where: Path | str = "a column of text") -> NDArray[np.str_]:
-    """Return words as an array of text, without the spaces around them; they must be short enough to be labels."""
-    check(where, words=(len(words), max(map(len, words), default=0)))
-    return np.array([word.strip() for word in words], dtype=str)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Unpack
 
-from calkit.estimators.corp import SCORES, Decomposition, corp_decomposition
+from calkit.estimators.corp import SCORES, Decomposition, corp_decomposition, miscalibration
 from calkit.estimators.ranked import Ranked
 from calkit.inference.bounds import RECALIBRATION_BOUNDS
 from calkit.inference.whole import BootstrapInference, WholeInference, ranked_pairs
@@ -36,7 +36,7 @@ def _part(score: str, part: Callable[[Decomposition], float], *, floored: bool =
     if not floored:
         return Recipe(Pairs(), finish, BootstrapInference(measure))
     bounds = RECALIBRATION_BOUNDS if score == "brier" else None
-    return Recipe(Pairs(), finish, WholeInference(measure, bounds=bounds))
+    return Recipe(Pairs(), finish, WholeInference(partial(miscalibration, score=score), bounds=bounds))
 
 
 @_corp_metric(

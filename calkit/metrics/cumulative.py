@@ -23,7 +23,7 @@ _COST = "one pass; keeps every row, sorts once"
 
 
 def whole_recipe(
-    measure: Callable[[Ranked], float],
+    measure: Callable[[Ranked], Any],
     law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None,
     *,
     squared: bool = False,
@@ -32,7 +32,7 @@ def whole_recipe(
     """Return the recipe of a measure of forecasts in the order of their probabilities; see :class:`WholeInference`."""
 
     def finish(pairs: ConfidencePairs) -> float:
-        return measure(ranked_pairs(pairs))
+        return float(measure(ranked_pairs(pairs)))
 
     return Recipe(Pairs(), finish, WholeInference(measure, law, squared=squared, mean_share=mean_share))
 

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calkit import special
 from calkit.errors import UsageError
-from calkit.estimators.binned import NORMS, sweep_bins
+from calkit.estimators.binned import NORMS, swept
 from calkit.estimators.ranked import Ranked
 from calkit.inference.binned import GapInference, SameTargetInference, SquareInference
 from calkit.inference.bounds import CURVE_BOUNDS
@@ -205,12 +206,10 @@ def ece_sweep(y_true: Any, y_proba: Any, *, norm: str = "l1", **shared: Unpack[S
     if norm not in NORMS:
         raise unknown_name("norm", str(norm), NORMS)
 
-    def measure(forecasts: Ranked) -> float:
-        starts = sweep_bins(forecasts)
-        gap, weight = (np.add.reduceat(part, starts) for part in (-forecasts.residual, forecasts.weight))
-        return float(NORMS[norm](gap, weight))
+    def measure(forecasts: Ranked) -> NDArray[np.float64]:
+        return swept(forecasts, NORMS[norm])
 
     def finish(pairs: ConfidencePairs) -> float:
-        return measure(ranked_pairs(pairs))
+        return float(measure(ranked_pairs(pairs)))
 
     return Recipe(Pairs(), finish, WholeInference(measure, bounds=CURVE_BOUNDS if norm == "l1" else None))

@@ -69,7 +69,7 @@ def ucal(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     """
 
     def finish(pairs: ConfidencePairs) -> float:
-        return v_shaped_regret(ranked_pairs(pairs))
+        return float(v_shaped_regret(ranked_pairs(pairs)))
 
     return Recipe(Pairs(), finish, WholeInference(v_shaped_regret, bounds=REGRET_BOUNDS))
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calkit.estimators.logits import logit_smoothed
 from calkit.estimators.ranked import Ranked
 from calkit.estimators.witness import lipschitz_witness
@@ -74,7 +77,7 @@ def ls_ece(y_true: Any, y_proba: Any, *, width: float = 0.5, **shared: Unpack[Sh
     """
     width = as_positive("width", width)
 
-    def measure(forecasts: Ranked) -> float:
+    def measure(forecasts: Ranked) -> NDArray[np.float64]:
         return logit_smoothed(forecasts, width)
 
     return whole_recipe(measure)

@@ -1,14 +1,22 @@
 """Intervals of CORP's miscalibration, U-calibration and errors without bins."""
 
+import math
+from functools import partial
+
 import numpy as np
 import pytest
 
 import calkit
+from calkit.estimators.binned import NORMS, swept
+from calkit.estimators.corp import miscalibration
 from calkit.estimators.decisions import v_shaped_regret
 from calkit.estimators.kernels import beta_kernel_error, beta_kernel_errors
+from calkit.estimators.logits import logit_smoothed
 from calkit.estimators.ranked import Ranked, ranked
-from calkit.inference.bounds import brier_miscalibration, regrets
+from calkit.inference.bounds import brier_miscalibration, recalibration_limits, regrets, variance_share
+from calkit.inference.floors import NullLaw
 from calkit.inference.resampling import Resampling
+from calkit.inference.whole import ranked_pairs
 from calkit.metrics import get_metric
 from calkit.stats import ConfidencePairs
 
@@ -32,13 +40,42 @@ def test_the_root_of_the_miscalibration_obeys_the_triangle_inequality():
 
 
 def test_the_upper_limit_of_the_miscalibration():
-    # x - 2 z sqrt(x / 3n) = value at the limit x: a row has at most the variance 4 x / 3.
-    rng = np.random.default_rng(0)
+    # x - z sqrt(c x / n) = value at the limit x, c x being the variance of a row.
+    rng, z = np.random.default_rng(0), 1.959963985
     p = rng.random(400)
-    found = judged(p, rng.random(400) < 0.8 * p, "corp-mcb")
-    value = brier_miscalibration(ranked(p, np.random.default_rng(0).random(800)[400:] < 0.8 * p))
-    high = found.interval[1]
-    assert high - 2 * 1.959963985 * (high / 1200) ** 0.5 == pytest.approx(value, rel=1e-6)
+    y = rng.random(400) < 0.8 * p
+    forecasts = ranked(p, y)
+    high = judged(p, y, "corp-mcb").interval[1]
+    share = variance_share(forecasts, z)
+    assert high - z * (share * high / 400) ** 0.5 == pytest.approx(brier_miscalibration(forecasts), rel=1e-6)
+    assert 0.3 < share < 4 / 3
+
+
+def test_the_variance_of_a_row_in_units_of_its_miscalibration():
+    # One step of 8 rows, 6 of them positive, at p = 1/2: g = 3/4, the middle of its score interval 8 / 12 for z = 2.
+    forecasts = ranked(np.full(8, 0.5), np.arange(8) < 6)
+    assert variance_share(forecasts, 2.0) == pytest.approx(1 / 16 + 1)
+    # At p = 0.8 none of 8: g = 0, middle 2 / 12, and p varies more. At most 4 / 3, also where no gap is seen.
+    forecasts = ranked(np.full(8, 0.8), np.zeros(8, dtype=bool))
+    assert variance_share(forecasts, 2.0) == pytest.approx(0.64 + 4 * 0.8 * 0.2)
+    assert variance_share(ranked(np.full(2, 0.5), np.array([True, False])), 2.0) == 4 / 3
+
+
+@pytest.mark.parametrize(("said", "true"), [(0.99, 0.95), (0.99, 0.9), (0.999, 0.99), (0.9, 0.6)])
+@pytest.mark.parametrize("n", [30, 300])
+def test_the_upper_limit_holds_for_almost_sure_forecasts(said, true, n):
+    # Whether it holds depends on the number of events alone, whose law is binomial.
+    count = np.arange(n + 1)
+    mass = np.array([math.comb(n, k) * true**k * (1 - true) ** (n - k) for k in count])
+    held = []
+    for k in count:
+        pairs = ConfidencePairs(np.full(n, said), np.arange(n) < k)
+        forecasts = ranked_pairs(pairs)
+        value = brier_miscalibration(forecasts)
+        nothing = NullLaw(0.0, lambda _: 1.0, lambda _: 0.0)
+        high = recalibration_limits(value, pairs, forecasts, nothing, Resampling(0.95))[1]
+        held.append(high >= (said - true) ** 2)
+    assert mass[held].sum() > 0.97
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -122,3 +159,23 @@ def test_the_floor_of_curves_over_classes_is_that_of_drawn_labels(name, weighted
     assert floor.p95 == pytest.approx(np.quantile(values, 0.95), rel=0.2)
     worst = evaluated(probs.argmin(axis=1)).judgement(f"{name}:target=classwise")
     assert worst.p_value < 1e-3
+
+
+MEASURES = {
+    "corp-mcb": miscalibration,
+    "corp-mcb of the log score": partial(miscalibration, score="log"),
+    "ucal": v_shaped_regret,
+    "ece-sweep": partial(swept, norm=NORMS["l1"]),
+    "ls-ece": partial(logit_smoothed, width=0.5),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_measures_of_several_sets_are_those_of_each(measure, weighted):
+    rng = np.random.default_rng(2)
+    p, w = np.sort(rng.random(40)), rng.integers(1, 4, 40) * (0.7 if weighted else 1.0)
+    sets = (rng.random((150, 40)) < p) * w
+    together = measure(Ranked(p, w, sets, w))
+    assert together.shape == (150,)
+    np.testing.assert_allclose(together, [measure(Ranked(p, w, one, w)) for one in sets], atol=1e-12)

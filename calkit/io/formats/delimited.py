@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from calkit.containers.container import Container
 from calkit.io.csv_table import CsvTable
-from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
 from calkit.io.tables import table_container
 from calkit.io.text import open_text, with_compressions
 from calkit.predictions import Predictions
+from calkit.roles.writing import column_blocks, column_names
 
 __all__ = ["Csv", "Tsv"]
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field, by_name, printable, unreadable
 from calkit.containers.sources import sliced
+from calkit.containers.words import text_array
 from calkit.hardening.limits import check
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.sandbox import open_isolated
-from calkit.io.tables import text_array
 from calkit.lazy import block_rows
+from calkit.sandbox.session import open_isolated
 
 __all__ = ["Hdf5", "hdf5_fields"]
 

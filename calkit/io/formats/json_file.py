@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field, by_name, printable
+from calkit.containers.words import from_words
 from calkit.errors import FileFormatError
 from calkit.hardening.limits import MAX_DOCUMENT_BYTES
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.json_columns import RecordColumns
-from calkit.io.tables import Table, from_words, holds_numbers, stack_columns, table_fields
+from calkit.io.tables import Table, holds_numbers, stack_columns, table_fields
 from calkit.io.text import LineBlock, LineIndex, read_text, with_compressions
 
 __all__ = ["Json"]
@@ -134,8 +135,7 @@ def _notes(node: Any, place: tuple[str, ...]) -> list[Field]:
     if not isinstance(node, dict):
         if not place or node is None or isinstance(node, list):
             return []
-        value = np.asarray(node[:_MAX_NOTE] if isinstance(node, str) else node)
-        return [Field("/".join(place), (), value.dtype, partial(np.asarray, value))]
+        return [Field.of("/".join(place), np.asarray(node[:_MAX_NOTE] if isinstance(node, str) else node))]
     if _is_split(node):
         return []
     return [note for key, value in node.items() for note in _notes(value, (*place, key))]

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field, by_name, unreadable
+from calkit.containers.words import text_array
 from calkit.errors import FileFormatError
 from calkit.hardening.guard import need
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.formats.hdf5 import hdf5_fields
-from calkit.io.sandbox import open_isolated
-from calkit.io.tables import text_array
+from calkit.sandbox.session import open_isolated
 
 __all__ = ["Matlab"]
 

@@ -12,10 +12,10 @@ import numpy as np
 from calkit.containers.container import Container
 from calkit.hardening.limits import MAX_COLUMNS, check
 from calkit.io.arrow_tables import ArrowTable
-from calkit.io.fields import column_blocks, column_names
 from calkit.io.formats.base import FORMATS, WritableFormat
 from calkit.io.tables import table_container
 from calkit.predictions import Predictions
+from calkit.roles.writing import column_blocks, column_names
 
 __all__ = ["Parquet"]
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field, by_name, unreadable
 from calkit.containers.sources import sliced
+from calkit.containers.words import text_array
 from calkit.errors import FileFormatError
 from calkit.hardening.limits import check
 from calkit.io.formats.base import FORMATS, Format
-from calkit.io.tables import text_array
 from calkit.lazy import block_rows
 
 __all__ = ["Zarr"]

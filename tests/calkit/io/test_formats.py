@@ -20,7 +20,7 @@ TEXT = ("csv", "tsv", "json", "matlab-4")
 def how(request, monkeypatch):
     """Read scores at once, and block by block with blocks so small that there are several."""
     if request.param == "in blocks":
-        monkeypatch.setattr("calkit.io.load.WHOLE_BYTES", 0)
+        monkeypatch.setattr("calkit.roles.reading.WHOLE_BYTES", 0)
         monkeypatch.setattr("calkit.lazy.BLOCK_BYTES", 200)
         monkeypatch.setattr("calkit.io.text.TEXT_BLOCK_BYTES", 300)
     return request.param
@@ -68,7 +68,7 @@ def test_same_rows_and_metrics(name, dtype, how, tmp_path):
 def test_a_temperature_fitted_from_blocks_is_that_of_the_whole(name, monkeypatch, tmp_path):
     logits, labels = predictions(np.float64, n=300)
     path = write(name, tmp_path, logits, labels)
-    monkeypatch.setattr("calkit.io.load.WHOLE_BYTES", 0)
+    monkeypatch.setattr("calkit.roles.reading.WHOLE_BYTES", 0)
     read = load_predictions(path, **options_of(name, tmp_path))
     for objective in ("nll", "ece"):
         fitted = calkit.TemperatureScaling(objective).fit_predictions(read)

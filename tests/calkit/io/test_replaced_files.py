@@ -67,7 +67,7 @@ LAZY = ["npz-compressed", "csv", "jsonl", "parquet", "feather", "hdf5-latest", "
 @pytest.mark.parametrize("name", LAZY)
 def test_predictions_that_are_read_later(name, tmp_path, monkeypatch):
     pytest.importorskip(SAMPLES[name].library or "numpy")
-    monkeypatch.setattr("calkit.io.load.WHOLE_BYTES", 0)
+    monkeypatch.setattr("calkit.roles.reading.WHOLE_BYTES", 0)
     paths = []
     for shift in (0, 1):
         (tmp_path / str(shift)).mkdir()
@@ -95,7 +95,7 @@ def test_what_is_mapped_stays_what_it_was(tmp_path):
 
 
 def test_a_file_that_is_written_to_or_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr("calkit.io.load.WHOLE_BYTES", 0)
+    monkeypatch.setattr("calkit.roles.reading.WHOLE_BYTES", 0)
     for change in (lambda path: path.write_text(path.read_text().replace("9.0", "8.0")), lambda path: path.unlink()):
         path = SAMPLES["csv"].write(tmp_path, *right(0))
         p = load_predictions(path)

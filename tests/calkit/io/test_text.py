@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calkit.containers.words import from_words
 from calkit.errors import FileFormatError
 from calkit.io import load_predictions, open_container
 from calkit.io.csv_dialect import Dialect
 from calkit.io.csv_table import CsvTable
-from calkit.io.tables import from_words
 from calkit.io.text import line_blocks, open_bytes, plain_lines
 from calkit.roles.families import group_columns
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from calkit.errors import CalibrationWarning, UsageError
 from calkit.labels import ClassIndex, as_array
 from calkit.labels.values import is_empty
-from calkit.lazy import Converted, block_rows
+from calkit.lazy import Converted, row_blocks
 from calkit.names import Role, read_name
 from calkit.predictions import Predictions
 
-__all__ = ["column_blocks", "column_names", "fields_of", "row_blocks"]
+__all__ = ["column_blocks", "column_names", "fields_of"]
 
 # Roles that what is written has itself; a column of that name would be taken for them.
 _OWN_ROLES: tuple[Role, ...] = ("labels", "correct", "sample_weight", "class_names")
@@ -25,8 +25,8 @@ _OWN_ROLES: tuple[Role, ...] = ("labels", "correct", "sample_weight", "class_nam
 def fields_of(predictions: Predictions, *, text: bool = True) -> dict[str, Any]:
     """Return the arrays of predictions under the names that :mod:`calkit.names` understands; scores come first.
 
-    The scores may be larger than memory: read them by :func:`row_blocks`. Where a format cannot hold `text`, labels are
-    columns, and columns of text are left out, with a warning.
+    The scores may be larger than memory: read them by :func:`calkit.lazy.row_blocks`. Where a format cannot hold
+    `text`, labels are columns, and columns of text are left out, with a warning.
     """
     fields: dict[str, Any] = {predictions.kind: predictions.scores}
     if predictions.y_true is not None:
@@ -119,10 +119,3 @@ def column_blocks(predictions: Predictions) -> Iterator[list[NDArray[Any]]]:
         parts = [block, *(values[start : start + len(block)] for values in others)]
         yield [column for part in parts for column in np.atleast_2d(part.T)]
         start += len(block)
-
-
-def row_blocks(values: Any) -> Iterator[NDArray[Any]]:
-    """Yield an array or source in blocks of rows, a few megabytes each."""
-    rows = block_rows(values.shape, values.dtype)
-    for start in range(0, values.shape[0], rows):
-        yield np.asarray(values[start : start + rows])

@@ -1,4 +1,4 @@
-"""Run as a program by :mod:`calkit.io.sandbox`: reads one file under limits of memory and time.
+"""The other side of :mod:`calkit.sandbox.session`: a process that reads one file under limits of memory and time.
 
 Requests and answers are lines of JSON on a socket, whose number is the first argument; with a request for an array
 comes a file, into which its bytes are written.
@@ -18,12 +18,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from calkit.containers.container import Field
+from calkit.containers.container import Container, Field
 from calkit.errors import CalkitError, FileFormatError, UsageError
-from calkit.io.fields import row_blocks
-from calkit.io.opening import open_container
+from calkit.lazy import row_blocks
 
-__all__ = ["main"]
+__all__ = ["serve"]
 
 _PIECE_BYTES = 1 << 16
 
@@ -31,11 +30,11 @@ _PIECE_BYTES = 1 << 16
 _MAX_SHARE = 20
 
 
-def main() -> None:
-    """Answer requests until the other side closes the socket."""
+def serve(open_container: Callable[..., Container]) -> None:
+    """Answer requests until the other side closes the socket; files are opened by a function of path and format."""
     number, memory, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     with socket.socket(fileno=number) as channel:
-        server = _Server(memory)
+        server = _Server(open_container, memory)
         for request, file in _requests(channel):
             _limit_time(seconds)
             channel.sendall(json.dumps(_tried(server.answer, request, file)).encode() + b"\n")
@@ -71,8 +70,8 @@ def _tried(answer: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, 
 class _Server:
     """One file: opened first, then asked for its arrays."""
 
-    def __init__(self, memory: int) -> None:
-        self._memory = memory
+    def __init__(self, open_container: Callable[..., Container], memory: int) -> None:
+        self._open_container, self._memory = open_container, memory
         self._container: Any = None
         self._fields: list[Field] = []
 
@@ -87,17 +86,15 @@ class _Server:
     def _open(self, path: Path, file_format: str | None) -> dict[str, Any]:
         _limit_memory(self._memory)
         _limit_disk(path, self._memory)
-        self._container = container = open_container(path, file_format=file_format)
+        self._container = container = self._open_container(path, file_format=file_format)
         fields = [self._described(item) for item in container.fields.values()]
         stack = container.stack is not None
         return {"format": container.format, "named": container.named, "stack": stack, "fields": fields}
 
     def _described(self, item: Field) -> dict[str, Any]:
         self._fields.append(item)
-        said: dict[str, Any] = {"number": len(self._fields) - 1, "name": item.name, "shape": item.shape}
-        said |= {"dtype": item.dtype.str, "columns": item.columns, "note": item.note, "itemsize": item.itemsize}
-        said["members"] = item.members
-        return said
+        plain = {word: getattr(item, word) for word in ("name", "shape", "columns", "note", "itemsize", "members")}
+        return {"number": len(self._fields) - 1, "dtype": item.dtype.str, **plain}
 
 
 def _written(item: Field, file: IO[bytes]) -> dict[str, Any]:

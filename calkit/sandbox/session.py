@@ -1,6 +1,6 @@
 """Reading untrusted files in a process of its own, within limits of memory and time.
 
-The process (:mod:`calkit.io.sandbox_child`) opens the file and describes its arrays; each array that is wanted it
+The process (:mod:`calkit.sandbox.child`) opens the file and describes its arrays; each array that is wanted it
 writes to a file without a name, which this process maps into memory. What comes back is checked and never unpickled. No
 reader has to know what its library does with a file that lies: whatever it does, it does there.
 """
@@ -24,17 +24,18 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calkit import errors
 from calkit.containers.container import Container, Field
+from calkit.containers.sources import mapped
 from calkit.errors import CalkitError, FileFormatError, UsageError
 from calkit.hardening.limits import MAX_LINE_BYTES, check, format_bytes
 from calkit.lazy import Converted
 
 __all__ = ["Sandbox", "as_sandbox", "open_isolated", "open_sandboxed"]
 
-_PROGRAM = "from calkit.io.sandbox_child import main; main()"
+# What reads files stands above this module, and is imported by the process alone.
+_PROGRAM = "from calkit.io import open_container; from calkit.sandbox.child import serve; serve(open_container)"
 
 _MARK = "CALKIT_SANDBOXED"
 
@@ -219,21 +220,14 @@ class _Session:
         with tempfile.TemporaryFile() as file:
             said = self.ask({"load": number}, file)
             shape, dtype = tuple(map(int, said["shape"])), np.dtype(str(said["dtype"]))
-            values = _mapped(file, shape, dtype)
+            if dtype.kind not in _KINDS:
+                raise FileFormatError(f"the sandbox gave back values of type {dtype}, which is not expected.")
+            # The file has no name: it is gone when nothing refers to the map any more.
+            values = mapped(file, shape, dtype)
         itemsize = int(said["itemsize"])
         if itemsize == dtype.itemsize or not shape:
             return values
         return Converted(values, np.asarray, shape, dtype, itemsize)
-
-
-def _mapped(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind not in _KINDS:
-        raise FileFormatError(f"the sandbox gave back values of type {dtype}, which is not expected.")
-    if 0 in shape or not dtype.itemsize:
-        return np.empty(shape, dtype)
-    # The file has no name: it is gone when nothing refers to the map any more.
-    values = np.memmap(file, dtype, "r", 0, shape or (1,))
-    return values if shape else values[0]
 
 
 def _end(process: subprocess.Popen[bytes], *open_files: Any) -> None:

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field
-from calkit.errors import InputError, UsageError
-from calkit.io.address import split_address
-from calkit.io.opening import open_container
+from calkit.errors import InputError
 from calkit.names import is_id
 
-__all__ = ["check_ids", "in_order_of_ids"]
+__all__ = ["in_order_of_ids", "row_ids"]
 
 # Whole numbers below it have a float64 of their own.
 _EXACT = 2**53
@@ -35,7 +33,7 @@ def in_order_of_ids(item: Field, of: Container, container: Container) -> Field:
     InputError
         If an id of the container is not exactly one of the other file's.
     """
-    theirs, mine = _ids(of), _ids(container)
+    theirs, mine = row_ids(of), row_ids(container)
     if theirs is None or mine is None or item.shape[:1] != theirs.shape or np.array_equal(theirs, mine):
         return item
     known, first, count = np.unique(theirs, return_index=True, return_counts=True)
@@ -56,35 +54,7 @@ def in_order_of_ids(item: Field, of: Container, container: Container) -> Field:
     return replace(item, shape=(len(order), *item.shape[1:]), load=load)
 
 
-def check_ids(path: str, other: str, *, file_format: str | None = None, **how: Any) -> None:
-    """Refuse arrays of another file for one of several files, unless ids tell which of its rows are meant.
-
-    Parameters
-    ----------
-    path : str
-        One of the files.
-    other : str
-        An array of it, in which case nothing is checked, or another file, or ``FILE:NAME``.
-    file_format, **how
-        Of :func:`calkit.io.open_container`; the format is that of `path`.
-
-    Raises
-    ------
-    UsageError
-        If not both files have a column of ids.
-    """
-    container = open_container(split_address(path)[0], file_format=file_format, **how)
-    if other in container.columns():
-        return
-    if _ids(container) is None or _ids(open_container(split_address(other)[0], **how)) is None:
-        raise UsageError(
-            f"{other} would be read for each of several files, of which {path} is one, and no ids tell which of its "
-            "rows are meant. Put the array into the files, or a column of ids into all of them; load_predictions (the "
-            "command line without --dask) reads the files as one, in their order."
-        )
-
-
-def _ids(container: Container) -> NDArray[Any] | None:
+def row_ids(container: Container) -> NDArray[Any] | None:
     """Return the ids of a file's rows as text; None if it has no such column, or several."""
     found = [item for name, item in container.columns().items() if len(item.shape) == 1 and is_id(name)]
     if len(found) != 1 or found[0].dtype.kind == "O":
