@@ -163,6 +163,10 @@ class Registry(Generic[T]):
         self._load_plugins()
         return len(self._items)
 
+    def values(self) -> Iterator[T]:
+        """Yield what is registered, in the order of the names."""
+        return (self._items[name] for name in self)
+
     def aliases(self) -> dict[str, str]:
         """Return a copy of the map from each alias to its name."""
         self._load_plugins()

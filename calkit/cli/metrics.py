@@ -24,7 +24,7 @@ def command(names: tuple[str, ...], form: str) -> None:
     calkit metrics ece brier
     calkit metrics --format json
     """  # noqa: D301
-    chosen = [METRICS[get_metric(name).name] for name in names] or [METRICS[name] for name in METRICS]
+    chosen = [METRICS[get_metric(name).name] for name in names] or list(METRICS.values())
     rows = [about(definition) for definition in chosen]
     header = ["metric", "aliases", "title", "range", "what it is"]
     hint = "calkit metrics METRIC tells formula, parameters, targets, cost, source, and when to trust it."

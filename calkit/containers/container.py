@@ -58,6 +58,11 @@ class Field:
     itemsize: int | None = None
     members: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, name: str, values: NDArray[Any]) -> Field:
+        """Return the field of an array that is in memory."""
+        return cls(name, values.shape, values.dtype, lambda: values)
+
     def __str__(self) -> str:
         shape = "×".join(str(n) for n in self.shape) or "scalar"
         return f"{printable(self.name)} ({shape} {self.type_name})"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from calkit.errors import FileFormatError
 from calkit.hardening.guard import reading
 from calkit.lazy import LazyArray, has_random_access
 
-__all__ = ["ColumnsSource", "ConcatSource", "RowsSource", "StreamSource", "sliced"]
+__all__ = ["ColumnsSource", "ConcatSource", "RowsSource", "StreamSource", "mapped", "sliced"]
 
 
 class StreamSource(LazyArray):
@@ -118,6 +120,16 @@ def sliced(
             yield read(first, min(first + rows, shape[0]))
 
     return StreamSource(where, what, shape, dtype, open_at, range(0, max(shape[0], 1), rows))
+
+
+def mapped(
+    file: Path | IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any], offset: int = 0, order: Any = "C"
+) -> Any:
+    """Return an array in a file, whose data begin at an offset, as a read-only memory map."""
+    if not math.prod(shape) * dtype.itemsize:
+        return np.empty(shape, dtype)
+    # A memory map has at least one axis.
+    return np.memmap(file, dtype, "r", offset, shape, order) if shape else np.memmap(file, dtype, "r", offset, (1,))[0]
 
 
 class ConcatSource(LazyArray):

@@ -127,7 +127,8 @@ class CsvParser:
             width = self._widths[name]
             return self._needed(block, name, words, partial(_lists, width=width), f"a list of {width} numbers is")
         if name in self.numeric:
-            return self._needed(block, name, self._dialect.points(words), _floats, "a number is")
+            numbers = self._dialect.points(words)
+            return self._needed(block, name, numbers, partial(np.array, dtype=_FLOAT), "a number is")
         return self._convert(name, words)
 
     def _needed(
@@ -208,10 +209,6 @@ def _numbers_in(word: str) -> list[float]:
 
 def _lists(words: Sequence[str], *, width: int) -> NDArray[np.float64]:
     return np.array([_numbers_in(word) for word in words], dtype=_FLOAT).reshape(len(words), width)
-
-
-def _floats(words: Sequence[str]) -> NDArray[np.float64]:
-    return np.array(words, dtype=_FLOAT)
 
 
 def _converts(convert: Callable[[Sequence[str]], Any], word: str) -> bool:

@@ -101,7 +101,7 @@ def _open_files(path: Path, form: Format | None, *, trust_pickle: bool) -> Conta
         is_folder = stat.S_ISDIR(_mode(path))
     if not is_folder:
         return read(path)
-    folder_form = form or next((FORMATS[word] for word in FORMATS if FORMATS[word].matches_folder(path)), None)
+    folder_form = form or next((known for known in FORMATS.values() if known.matches_folder(path)), None)
     if folder_form is not None and folder_form.matches_folder(path):
         return _open(path, folder_form, Stamp.of(path), trust_pickle=trust_pickle)
     return join_files(path, files_of_folder(path), read)

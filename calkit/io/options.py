@@ -71,10 +71,9 @@ def right_options(
     for index, own in enumerate(found):
         if len(own) != 1:
             names = option_names(records[index], len(scores[index]))
-            which = "could be several of" if own else "is none of"
+            which = "which could be several of" if own else "which is none of"
             raise FileFormatError(
                 f"{path}: record {row + index + 1} has {printable(str(targets[index]))[:60]!r} for the right answer, "
-                "which "
                 f"{which} its options: {printable(str(names or len(scores[index])))[:200]}. Write its place among "
                 "them, counted from 0, under the key 'gold_index'."
             )

@@ -120,4 +120,4 @@ def _writable(path: str | Path, form: Format) -> WritableFormat:
 
 
 def _writable_suffixes() -> str:
-    return ", ".join(FORMATS[word].suffixes[0] for word in FORMATS if isinstance(FORMATS[word], WritableFormat))
+    return ", ".join(form.suffixes[0] for form in FORMATS.values() if isinstance(form, WritableFormat))

@@ -51,7 +51,7 @@ def _interval(definition: MetricDefinition) -> str:
 
 def markdown() -> str:
     """Return the table of all metrics, as the user guide has it."""
-    rows = [about(METRICS[name]) for name in METRICS]
+    rows = list(map(about, METRICS.values()))
     header = ("name", "what it is", "formula", "range", "cost", "interval", "source", "when to trust it")
     lines = []
     for row in rows:

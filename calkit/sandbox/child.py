@@ -93,10 +93,8 @@ class _Server:
 
     def _described(self, item: Field) -> dict[str, Any]:
         self._fields.append(item)
-        said: dict[str, Any] = {"number": len(self._fields) - 1, "name": item.name, "shape": item.shape}
-        said |= {"dtype": item.dtype.str, "columns": item.columns, "note": item.note, "itemsize": item.itemsize}
-        said["members"] = item.members
-        return said
+        plain = {word: getattr(item, word) for word in ("name", "shape", "columns", "note", "itemsize", "members")}
+        return {"number": len(self._fields) - 1, "dtype": item.dtype.str, **plain}
 
 
 def _written(item: Field, file: IO[bytes]) -> dict[str, Any]:

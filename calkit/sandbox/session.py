@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calkit import errors
 from calkit.containers.container import Container, Field
+from calkit.containers.sources import mapped
 from calkit.errors import CalkitError, FileFormatError, UsageError
 from calkit.hardening.limits import MAX_LINE_BYTES, check, format_bytes
 from calkit.lazy import Converted
@@ -220,21 +220,14 @@ class _Session:
         with tempfile.TemporaryFile() as file:
             said = self.ask({"load": number}, file)
             shape, dtype = tuple(map(int, said["shape"])), np.dtype(str(said["dtype"]))
-            values = _mapped(file, shape, dtype)
+            if dtype.kind not in _KINDS:
+                raise FileFormatError(f"the sandbox gave back values of type {dtype}, which is not expected.")
+            # The file has no name: it is gone when nothing refers to the map any more.
+            values = mapped(file, shape, dtype)
         itemsize = int(said["itemsize"])
         if itemsize == dtype.itemsize or not shape:
             return values
         return Converted(values, np.asarray, shape, dtype, itemsize)
-
-
-def _mapped(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind not in _KINDS:
-        raise FileFormatError(f"the sandbox gave back values of type {dtype}, which is not expected.")
-    if 0 in shape or not dtype.itemsize:
-        return np.empty(shape, dtype)
-    # The file has no name: it is gone when nothing refers to the map any more.
-    values = np.memmap(file, dtype, "r", 0, shape or (1,))
-    return values if shape else values[0]
 
 
 def _end(process: subprocess.Popen[bytes], *open_files: Any) -> None:

@@ -13,6 +13,7 @@ from calkit_torch.models.mlp import MLP
 from calkit_torch.models.published import PUBLISHED, load_published
 from calkit_torch.models.registry import MODELS, available_models, get_model
 from calkit_torch.models.resnet import ResNet
+from calkit_torch.models.row_dropout import RowDropout
 from calkit_torch.models.tree_batch import TreeBatch, collate_trees
 from calkit_torch.models.tree_lstm import TreeLSTM
 from calkit_torch.models.trees import Tree, parse_tree
@@ -27,6 +28,7 @@ __all__ = [
     "DenseNet",
     "GlobalPoolingCNN",
     "ResNet",
+    "RowDropout",
     "Tree",
     "TreeBatch",
     "TreeLSTM",

@@ -16,6 +16,7 @@ from calkit_torch.checks import check_dropout, check_positive
 from calkit_torch.models.classifier import Classifier
 from calkit_torch.models.embeddings import PADDING, resolve_embedding
 from calkit_torch.models.registry import MODELS
+from calkit_torch.models.row_dropout import RowDropout
 
 __all__ = ["GlobalPoolingCNN"]
 
@@ -75,7 +76,7 @@ class GlobalPoolingCNN(Classifier[Tensor]):
         self.conv2 = nn.Conv1d(width, width, _KERNEL)
         self.conv3 = nn.Conv1d(width, width, _KERNEL)
         self.hidden = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = RowDropout(dropout)
         self.classifier = nn.Linear(width, n_classes)
 
     def features(self, inputs: Tensor) -> Tensor:

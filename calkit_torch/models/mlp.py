@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from calkit_torch.checks import check_dropout, check_positive
 from calkit_torch.models.classifier import Classifier
 from calkit_torch.models.registry import MODELS
+from calkit_torch.models.row_dropout import RowDropout
 
 __all__ = ["MLP"]
 
@@ -45,7 +46,7 @@ class MLP(Classifier[Tensor]):
         check_dropout(dropout)
         layers: list[nn.Module] = []
         for i in range(depth):
-            layers += [nn.Linear(in_features if i == 0 else hidden, hidden), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(in_features if i == 0 else hidden, hidden), nn.ReLU(), RowDropout(dropout)]
         self.layers = nn.Sequential(*layers)
         self.classifier = nn.Linear(hidden, n_classes)
 

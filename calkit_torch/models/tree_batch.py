@@ -63,6 +63,11 @@ class TreeBatch:
         """The labels of the nodes to classify, in the order of a model's logits."""
         return self.node_labels[: self.n_trees] if self.roots_only else self.node_labels
 
+    @property
+    def rows_by_level(self) -> tuple[int, ...]:
+        """Numbers of nodes to classify: of the roots, and of each level below them."""
+        return (self.n_trees,) if self.roots_only else (self.n_trees, *(2 * n for n in self.level_sizes))
+
     def at_roots(self) -> TreeBatch:
         """Return the same trees, to be classified as wholes: models give logits for the roots only."""
         return replace(self, roots_only=True)

@@ -15,6 +15,7 @@ from calkit_torch.checks import check_dropout, check_positive
 from calkit_torch.models.classifier import Classifier
 from calkit_torch.models.embeddings import resolve_embedding
 from calkit_torch.models.registry import MODELS
+from calkit_torch.models.row_dropout import RowDropout
 from calkit_torch.models.tree_batch import TreeBatch
 from calkit_torch.models.tree_recursion import tree_states
 
@@ -85,7 +86,7 @@ class TreeLSTM(Classifier[TreeBatch]):
         self.gates = nn.Linear(2 * hidden, 5 * hidden)  # u, i, f_l, f_r, o
         for parameter in self.gates.parameters():
             nn.init.uniform_(parameter, -1 / math.sqrt(hidden), 1 / math.sqrt(hidden))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = RowDropout(dropout)
         self.classifier = nn.Linear(hidden, n_classes)
 
     def states(self, batch: TreeBatch) -> Tensor:

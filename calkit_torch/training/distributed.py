@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -18,7 +19,7 @@ from torch import distributed as dist
 from calkit.errors import UsageError
 from calkit_torch.bridge.distributed import is_distributed
 
-__all__ = ["Processes", "choose_device", "joined_processes", "rows_of_ranks", "synchronise"]
+__all__ = ["Processes", "choose_device", "joined_processes", "rows_in_batch", "rows_of_ranks", "synchronise"]
 
 _CPU = torch.device("cpu")
 
@@ -80,14 +81,13 @@ class Processes:
         found[self.rank] = rows
         return found
 
-    def counts(self, n_rows: int) -> list[int]:
-        """Return how many rows each rank has."""
+    def counts(self, own: Sequence[int]) -> list[list[int]]:
+        """Return the whole numbers that each rank counted, as many of them as it likes."""
         if self.world_size == 1:
-            return [n_rows]
-        own = torch.tensor([n_rows], device=self.device)
-        parts = [torch.empty_like(own) for _ in range(self.world_size)]
-        dist.all_gather(parts, own)
-        return torch.cat(parts).tolist()
+            return [list(own)]
+        length = torch.tensor([len(own)], device=self.device)
+        lengths = torch.cat(self.gather(length, [1] * self.world_size)).tolist()
+        return [part.tolist() for part in self.gather(torch.tensor(own, device=self.device), lengths)]
 
     def copy_from_main(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite tensors with those of rank 0."""
@@ -106,6 +106,31 @@ def rows_of_ranks(n_rows: int, world_size: int) -> list[int]:
     """
     ends = [n_rows * rank // world_size for rank in range(world_size + 1)]
     return [end - begin for begin, end in pairwise(ends)]
+
+
+def rows_in_batch(blocks: Sequence[Sequence[int]], rank: int) -> Tensor:
+    """Return where the rows of a rank stand among those of the whole batch.
+
+    Parameters
+    ----------
+    blocks : sequence of sequences of int
+        Numbers of rows of each rank: of the first block, the second, ... The whole batch has the first block of all
+        ranks, then their second, and so on; the levels of trees are such blocks.
+    rank : int
+
+    Returns
+    -------
+    Tensor of int64
+
+    Examples
+    --------
+    >>> rows_in_batch([[1, 2], [2, 2, 4]], rank=0).tolist(), rows_in_batch([[1, 2], [2, 2, 4]], rank=1).tolist()
+    ([0, 3, 4], [1, 2, 5, 6, 7, 8, 9, 10])
+    """
+    counts = np.array(list(zip_longest(*blocks, fillvalue=0)))  # blocks × ranks, the order of the rows
+    ends = counts.cumsum().reshape(counts.shape)[:, rank]
+    sizes = counts[:, rank]
+    return torch.cat([torch.arange(end - size, end) for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)])
 
 
 def synchronise(device: torch.device) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,19 @@ from calkit.metrics import get_metric
 from calkit.runs import RunFolder
 from calkit_torch.bridge.batches import call_model
 from calkit_torch.data import DataSet, get_dataset
+from calkit_torch.models.row_dropout import BatchMasks, RowDropout, shared_masks
 from calkit_torch.training.callbacks.base import Callback
 from calkit_torch.training.checkpoint import read_checkpoint, restore
 from calkit_torch.training.defaults import default_callbacks
-from calkit_torch.training.distributed import Processes, joined_processes, rows_of_ranks, synchronise
+from calkit_torch.training.distributed import (
+    Processes,
+    joined_processes,
+    rows_in_batch,
+    rows_of_ranks,
+    synchronise,
+)
 from calkit_torch.training.interruption import noted_interruptions
-from calkit_torch.training.randomness import lent_generators, seed_step
+from calkit_torch.training.randomness import lent_generators, seed_of_step, seed_step
 from calkit_torch.training.recipe import Recipe
 from calkit_torch.training.run_folder import RunWriter, check_free
 from calkit_torch.training.saving import Saver
@@ -50,8 +57,10 @@ def train(
     """Train a network and leave a run folder.
 
     Started by torchrun, each process takes its part of every batch, and the result is that of one process up to
-    rounding. Two things are apart: batch normalisation sees the part, and dropout draws other masks on each rank, so
-    that with either the networks differ as those of two seeds do.
+    rounding. Two things are apart: batch normalisation sees the part, and what draws its own random numbers, such as
+    ``torch.nn.Dropout``, draws others on each rank, so that with either the networks differ as those of two seeds do.
+    The networks of this package drop with :class:`~calkit_torch.models.RowDropout`, which is not so (but for
+    ``wide-resnet-26-10``, which has batch normalisation).
 
     Parameters
     ----------
@@ -191,9 +200,11 @@ def _step(state: TrainingState, callbacks: Sequence[Callback], inputs: Any, labe
     """Take one step of the optimiser."""
     _seed(state)
     state.optimiser.zero_grad(set_to_none=True)
-    with nullcontext() if state.autocast is None else torch.autocast(state.device.type, dtype=state.autocast):
+    blocks = _blocks_of_ranks(state, inputs, labels)
+    autocast = nullcontext() if state.autocast is None else torch.autocast(state.device.type, dtype=state.autocast)
+    with autocast, _masks_of_all_ranks(state, blocks):
         logits = call_model(state.network, inputs)
-    logits, labels = _of_all_ranks(state, inputs, logits, labels)
+    logits, labels = _of_all_ranks(state, blocks, logits, labels)
     loss = state.loss(logits, labels)
     # Gradients are averaged over the ranks, each of which has that of its own rows.
     objective = loss * (state.loss_scale * state.world_size)
@@ -214,15 +225,30 @@ def _step(state: TrainingState, callbacks: Sequence[Callback], inputs: Any, labe
     _count(state, loss.detach(), labels)
 
 
-def _of_all_ranks(state: TrainingState, inputs: Any, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _blocks_of_ranks(state: TrainingState, inputs: Any, labels: Tensor) -> list[list[int]]:
+    """Return how many rows each rank has, block by block: trees have one for each level, anything else has one."""
+    if isinstance(inputs, Tensor):
+        return [[count] for count in rows_of_ranks(state.batch_inputs, state.world_size)]
+    return state.processes.counts(getattr(inputs, "rows_by_level", [len(labels)]))
+
+
+def _masks_of_all_ranks(state: TrainingState, blocks: list[list[int]]) -> AbstractContextManager[None]:
+    """Let the layers drop what one process would drop of the global batch."""
+    if state.world_size == 1:
+        return nullcontext()
+    layers = [layer for layer in state.model.modules() if isinstance(layer, RowDropout)]
+    rows = rows_in_batch(blocks, state.rank).to(state.device)
+    seed = seed_of_step(state.recipe.seed, state.step)
+    return shared_masks(layers, BatchMasks(sum(map(sum, blocks)), rows, seed))
+
+
+def _of_all_ranks(
+    state: TrainingState, blocks: list[list[int]], logits: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the logits and labels of the global batch: the loss is that of the whole, whatever its form."""
     if state.world_size == 1:
         return logits, labels
-    if isinstance(inputs, Tensor):
-        counts = rows_of_ranks(state.batch_inputs, state.world_size)
-    else:
-        # Trees have as many labels as nodes.
-        counts = state.processes.counts(len(labels))
+    counts = [sum(rows) for rows in blocks]
     gather = state.processes.gather
     return torch.cat(gather(logits, counts)), torch.cat(gather(labels, counts))
 
@@ -293,4 +319,6 @@ def _end(state: TrainingState, callbacks: Sequence[Callback]) -> None:
 
 
 def _seed(state: TrainingState) -> None:
-    seed_step(state.recipe.seed, state.step, state.rank, state.device)
+    """Seed what is random in this step. One process draws for the whole batch; of several, each for itself."""
+    stream = 0 if state.world_size == 1 else state.rank + 1
+    seed_step(state.recipe.seed, state.step, stream, state.device)

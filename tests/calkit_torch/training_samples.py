@@ -54,6 +54,22 @@ def vectors(n_train=N_TRAIN, n_validation=21, n_test=33):
     return DataSet.from_arrays(part(n_train), part(n_validation), part(n_test), n_classes=3, name="vectors")
 
 
+def documents(n_train=N_TRAIN, n_validation=21, n_test=33):
+    """Texts of up to 40 words, whose class is that of most of them."""
+    rng = np.random.default_rng(3)
+
+    def part(n):
+        y = rng.integers(3, size=n)
+        words = np.where(rng.random((n, 40)) < 0.3, y[:, None] + 1, rng.integers(1, 12, size=(n, 40)))
+        words[np.arange(40) >= rng.integers(5, 41, size=n)[:, None]] = 0
+        return words, y
+
+    options = {"vocabulary_size": 12}
+    return DataSet.from_arrays(
+        part(n_train), part(n_validation), part(n_test), n_classes=3, name="documents", options=options
+    )
+
+
 def trees(n_train=30, n_validation=9, n_test=11):
     """Sentences of one to six words with a class for every node, of which two of three are judged at the root."""
     rng = np.random.default_rng(2)
@@ -125,6 +141,17 @@ SAMPLES = {
             reduction="sum",
         ),
         vectors,
+    ),
+    "documents": (
+        Recipe(
+            "documents",
+            "global-pooling-cnn:width=6,embedding_dim=4,dropout=0.3",
+            "FLA-53",
+            optimiser="adam:0.001",
+            epochs=EPOCHS,
+            batch_size=BATCH,
+        ),
+        documents,
     ),
     "trees": (
         Recipe(

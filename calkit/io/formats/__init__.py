@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from pathlib import Path
+from typing import NoReturn
 
 from calkit.errors import FileFormatError
 from calkit.hardening.guard import need
@@ -27,19 +28,17 @@ from calkit.io.text import COMPRESSIONS
 
 __all__ = [
     "FORMATS",
-    "HEAD_BYTES",
     "Format",
     "WritableFormat",
     "available_formats",
     "check_libraries",
-    "find_format",
     "format_of_file",
     "format_of_stream",
     "format_of_suffix",
 ]
 
-#: How much of the beginning of a file tells its format.
-HEAD_BYTES = 1024
+# How much of the beginning of a file tells its format.
+_HEAD_BYTES = 1024
 
 _PACKED = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\x00": ".xz", b"BZh": ".bz2"}
 
@@ -59,10 +58,7 @@ def available_formats() -> dict[str, tuple[str, ...]]:
 def format_of_suffix(path: str | Path) -> Format | None:
     """Return the format that the suffix of a file stands for, or None if it is not known."""
     name = Path(path).name.lower()
-    for word in FORMATS:
-        if name.endswith(FORMATS[word].suffixes):
-            return FORMATS[word]
-    return None
+    return next((form for form in FORMATS.values() if name.endswith(form.suffixes)), None)
 
 
 def check_libraries(form: Format, path: str | Path) -> None:
@@ -71,26 +67,12 @@ def check_libraries(form: Format, path: str | Path) -> None:
         need(module, path, form.what)
 
 
-def find_format(path: str | Path) -> Format:
-    """Return the format that the suffix of a file stands for, or say which suffixes are known."""
-    form = format_of_suffix(path)
-    if form is None:
-        known = ", ".join(suffix for word in FORMATS for suffix in FORMATS[word].suffixes if not _is_packed(suffix))
-        raise FileFormatError(
-            f"{path}: no format is known by that suffix. Known: {known} (text also compressed: "
-            f"{', '.join(COMPRESSIONS)}). Rename it, or say its format with file_format='NAME' (--file-format NAME)."
-        )
-    return form
-
-
 def format_of_file(path: Path) -> Format:
     """Return the format of a file that exists: by its suffix, or by its first bytes if the suffix says nothing."""
-    with path.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
+    head, found = _beginning(path)
     by_suffix = format_of_suffix(path)
-    found = next((FORMATS[word] for word in FORMATS if FORMATS[word].matches(head)), None)
     if by_suffix is None:
-        return found or find_format(path)
+        return found or _unknown(path)
     if found is not None and not found.is_text and not by_suffix.matches(head):
         raise FileFormatError(
             f"{path} is named {path.suffix}, but begins like a {found.what} file. Rename it, or say "
@@ -104,9 +86,7 @@ def format_of_file(path: Path) -> Format:
 
 def format_of_stream(path: Path) -> Format:
     """Return the format of data that came without a name: by the first bytes, or for text by its separators."""
-    with path.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
-    found = next((FORMATS[word] for word in FORMATS if FORMATS[word].matches(head)), None)
+    head, found = _beginning(path)
     if found is not None:
         return found
     lines = head.removeprefix(codecs.BOM_UTF8).splitlines()
@@ -116,6 +96,21 @@ def format_of_stream(path: Path) -> Format:
         return FORMATS["tsv" if separator == "\t" else "csv"]
     raise FileFormatError(
         "the format of standard input cannot be told; say it: file_format='NAME' (--file-format NAME)."
+    )
+
+
+def _beginning(path: Path) -> tuple[bytes, Format | None]:
+    """Return the first bytes of a file, and the format that they tell."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    return head, next((form for form in FORMATS.values() if form.matches(head)), None)
+
+
+def _unknown(path: Path) -> NoReturn:
+    known = ", ".join(suffix for form in FORMATS.values() for suffix in form.suffixes if not _is_packed(suffix))
+    raise FileFormatError(
+        f"{path}: no format is known by that suffix. Known: {known} (text also compressed: "
+        f"{', '.join(COMPRESSIONS)}). Rename it, or say its format with file_format='NAME' (--file-format NAME)."
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -66,8 +65,7 @@ class HuggingFace(Format):
         for name, feature in features.items():
             meaning = read_name(name)
             if meaning and meaning.role == "labels" and feature.get("_type") == "ClassLabel":
-                names = np.array([str(word) for word in feature["names"]], dtype=str)
-                fields.append(Field("class_names", names.shape, names.dtype, partial(np.asarray, names)))
+                fields.append(Field.of("class_names", np.array(list(map(str, feature["names"])), dtype=str)))
                 break
         return fields
 

@@ -135,8 +135,7 @@ def _notes(node: Any, place: tuple[str, ...]) -> list[Field]:
     if not isinstance(node, dict):
         if not place or node is None or isinstance(node, list):
             return []
-        value = np.asarray(node[:_MAX_NOTE] if isinstance(node, str) else node)
-        return [Field("/".join(place), (), value.dtype, partial(np.asarray, value))]
+        return [Field.of("/".join(place), np.asarray(node[:_MAX_NOTE] if isinstance(node, str) else node))]
     if _is_split(node):
         return []
     return [note for key, value in node.items() for note in _notes(value, (*place, key))]

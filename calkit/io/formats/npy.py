@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from calkit.containers.container import Container, Field, by_name, unreadable
+from calkit.containers.sources import mapped
 from calkit.errors import FileFormatError
 from calkit.hardening.guard import damaged
 from calkit.hardening.limits import format_bytes
@@ -22,7 +23,7 @@ from calkit.io.formats.base import FORMATS, PicklingFormat
 from calkit.io.tree import object_fields
 from calkit.lazy import Converted, LazyArray
 
-__all__ = ["Npy", "NpyHeader", "mapped", "number_field", "pickled", "read_header"]
+__all__ = ["Npy", "NpyHeader", "mapped_array", "number_field", "pickled", "read_header"]
 
 # What NumPy writes for bfloat16, whose name it does not know (JAX and TensorFlow bring the type along).
 _UNNAMED = np.dtype("V2")
@@ -61,15 +62,9 @@ def read_header(stream: IO[bytes], where: Path | str) -> NpyHeader:
     return NpyHeader(shape, dtype, column_major, stream.tell())
 
 
-def mapped(path: Path, header: NpyHeader, offset: int) -> Any:
-    """Return an array of a file, whose data begin at an offset, as a read-only memory map."""
-    if not header.nbytes:
-        return np.empty(header.shape, header.dtype)
-    order: Any = "F" if header.column_major else "C"
-    if not header.shape:
-        # A memory map has at least one axis.
-        return np.memmap(path, header.dtype, "r", offset, (1,))[0]
-    return np.memmap(path, header.dtype, "r", offset, header.shape, order)
+def mapped_array(path: Path, header: NpyHeader, offset: int) -> Any:
+    """Return an array of a file, whose header ends at an offset, as a read-only memory map."""
+    return mapped(path, header.shape, header.dtype, offset, "F" if header.column_major else "C")
 
 
 def number_field(name: str, header: NpyHeader, load: Callable[[], Any]) -> Field:
@@ -114,7 +109,11 @@ class Npy(PicklingFormat):
             items = [item if item.name else item.renamed(name) for item in items]
         else:
             self._check_size(path, header)
-            items = [number_field("" if header.dtype.names else name, header, partial(_map, path, header))]
+            items = [
+                number_field(
+                    "" if header.dtype.names else name, header, partial(mapped_array, path, header, header.size)
+                )
+            ]
         fields = by_name(path, items)
         return Container(path, self.name, fields, named=list(fields) != [name])
 
@@ -127,10 +126,6 @@ class Npy(PicklingFormat):
                 f"({'×'.join(map(str, header.shape)) or 'scalar'} {header.dtype}), but {format_bytes(held)} follow. "
                 "Write it again."
             )
-
-
-def _map(path: Path, header: NpyHeader) -> Any:
-    return mapped(path, header, header.size)
 
 
 def _unpickle(path: Path) -> Any:

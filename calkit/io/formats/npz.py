@@ -19,7 +19,7 @@ from calkit.errors import FileFormatError
 from calkit.hardening.guard import damaged
 from calkit.hardening.limits import check, format_bytes
 from calkit.io.formats.base import FORMATS, PicklingFormat, WritableFormat
-from calkit.io.formats.npy import NpyHeader, mapped, number_field, pickled, read_header
+from calkit.io.formats.npy import NpyHeader, mapped_array, number_field, pickled, read_header
 from calkit.io.tree import object_fields
 from calkit.lazy import block_rows, row_blocks
 from calkit.predictions import Predictions
@@ -94,7 +94,7 @@ def _fields(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, trus
 def _load(path: Path, info: zipfile.ZipInfo, header: NpyHeader) -> Any:
     where = f"{path}:{info.filename.removesuffix(_SUFFIX)}"
     if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
-        return mapped(path, header, _data_offset(path, info) + header.size)
+        return mapped_array(path, header, _data_offset(path, info) + header.size)
     if header.column_major and len(header.shape) > 1:
         # No stream can give it by rows.
         return _whole(path, info.filename, trusted=False)

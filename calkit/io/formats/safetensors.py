@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calkit.containers.container import Container, Field, by_name, unreadable
+from calkit.containers.sources import mapped
 from calkit.hardening.guard import damaged
 from calkit.hardening.limits import MAX_HEADER_BYTES, check
 from calkit.io.bfloat16 import bfloat16_field
@@ -74,7 +74,7 @@ class Safetensors(WritableFormat):
             words = json.loads(metadata[_CLASS_NAMES])
             numbers = all(type(word) is int for word in words)
             names = np.array(words if numbers else list(map(str, words)))
-            fields.append(Field(_CLASS_NAMES, names.shape, names.dtype, partial(np.asarray, names)))
+            fields.append(Field.of(_CLASS_NAMES, names))
         return Container(path, self.name, by_name(path, fields))
 
     def write(self, path: Path, predictions: Predictions) -> None:
@@ -111,14 +111,8 @@ def _field(path: Path, name: str, entry: Any, offset: int, size: int) -> Field:
         return unreadable(path, name, shape, f"values of type {str(kind)[:20]}", "Convert them to float32.")
     if math.prod(shape) * dtype.itemsize != end - start:
         raise damaged(path, _WHAT, f"the tensor {name[:80]!r} has {end - start} bytes, which its shape does not fit")
-    load = partial(_map, path, dtype, offset + start, shape)
+    load = partial(mapped, path, shape, dtype, offset + start)
     return bfloat16_field(name, shape, load) if kind == _BFLOAT16 else Field(name, shape, dtype, load)
-
-
-def _map(path: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    if not math.prod(shape):
-        return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "r", offset, (math.prod(shape),)).reshape(shape)
 
 
 FORMATS.register("safetensors")(Safetensors())

@@ -52,12 +52,10 @@ class Torch(PicklingFormat):
         if not fields:
             raise FileFormatError(f"{path} holds no tensors; write torch.save({{'logits': …, 'labels': …}}, path).")
         named = len(fields) > 1 or next(iter(fields)) != "0"
-        return Container(path, self.name, fields if named else _after_file(path, fields["0"]), named=named)
-
-
-def _after_file(path: Path, item: Field) -> dict[str, Field]:
-    name = path.name.split(".")[0]
-    return {name: item.renamed(name)}
+        if not named:
+            name = path.name.split(".")[0]
+            fields = {name: fields["0"].renamed(name)}
+        return Container(path, self.name, fields, named=named)
 
 
 def _load(torch: Any, path: Path, *, trusted: bool) -> Any:
