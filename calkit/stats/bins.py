@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from calkit.errors import InputError
 from calkit.stats.binning import bin_index, uniform_edges
@@ -156,6 +156,12 @@ class UniformBins(ForecastStatistic[BinSums]):
     is_sum: ClassVar[bool] = True
     groupable: ClassVar[bool] = True
     counts_keys: ClassVar[bool] = True
+    # Whether a probability equal to an edge belongs to the bin above it.
+    left_closed: ClassVar[bool] = False
+
+    def inner_edges(self, precision: DTypeLike = np.float64) -> NDArray[np.float64]:
+        """Return the edges between bins, as they are compared with probabilities stored in a precision."""
+        return uniform_edges(self.n_bins, precision)[1:-1]
 
     def measure(self, rows: Rows) -> BinSums:
         """Return the :class:`BinSums` of one block, by a kernel where the view has one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from calkit.stats.bins import UniformBins
 from calkit.stats.forecasts import Forecasts
@@ -28,14 +28,17 @@ class EdgeBins(UniformBins):
     """
 
     inner: tuple[float, ...] = ()
-    left_closed: bool = False
+    left_closed: bool = False  # type: ignore[misc]
     rounded: bool = True
+
+    def inner_edges(self, precision: DTypeLike = np.float64) -> NDArray[np.float64]:
+        """Return the edges between bins, as they are compared with probabilities stored in a precision."""
+        inner = np.asarray(self.inner, dtype=np.float64)
+        return inner.astype(precision).astype(np.float64) if self.rounded else inner
 
     def index(self, forecasts: Forecasts) -> NDArray[np.intp]:
         """Return the bin of each forecast of one key."""
-        inner = np.asarray(self.inner, dtype=np.float64)
-        if self.rounded:
-            inner = inner.astype(forecasts.precision).astype(np.float64)
+        inner = self.inner_edges(forecasts.precision)
         probability = forecasts.raised if self.left_closed else forecasts.lowered
         if forecasts.error and forecasts.exact is not None:
             # What float32 leaves open at an edge is computed again.

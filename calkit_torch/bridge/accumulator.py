@@ -16,17 +16,23 @@ from calkit.stats import Statistic
 from calkit.stats.rows import CLASS_COLUMNS
 from calkit.stats.views import MultiLabel
 from calkit_torch.bridge.counted import CHECKS, CountedRows
-from calkit_torch.bridge.distributed import is_distributed, largest_over_ranks, sum_over_ranks
-from calkit_torch.bridge.pairs import confidence_pairs, views_of_pairs
+from calkit_torch.bridge.distributed import is_distributed, join_over_ranks, largest_over_ranks, sum_over_ranks
+from calkit_torch.bridge.kept import KeptRows, keeps_rows
+from calkit_torch.bridge.row_errors import raise_for_rows
 from calkit_torch.bridge.rows import rows_of
 from calkit_torch.bridge.shapes import Batch, as_score_kind, read_batch, transfer, working_dtype
-from calkit_torch.bridge.statistics import as_groups, counter_of, keeps_pairs
+from calkit_torch.bridge.statistics import as_groups, check_groups, counter_of
+from calkit_torch.bridge.sums import added, exact, joined, moved
 
 __all__ = ["Accumulator"]
 
 # Scores worked on at once: their float64 values stay in a core's cache, or bound what an accelerator needs beside them.
 _CHUNK = {"cpu": 1 << 18}
 _ACCELERATOR_CHUNK = 1 << 22
+
+# Scores of small batches that are kept until they are counted together: a few megabytes.
+_WAITING = {"cpu": 1 << 18}
+_ACCELERATOR_WAITING = 1 << 20
 
 
 class Accumulator:
@@ -41,7 +47,8 @@ class Accumulator:
     statistics : iterable of Statistic
         From :mod:`calkit.stats`: UniformBins, RowMean, Tail, Residuals, Moments, NllDerivatives and others that are
         sums, of the forecasts of any view, and By of them. Repeated ones are counted once. For Pairs and EqualMass
-        (AdaECE) confidence and correctness of each row are kept, for each view, and its weight: 24 bytes a row of one.
+        (AdaECE) probability and outcome of each forecast are kept, and the weight of each row: 24 bytes a row where it
+        has one forecast, 16 more for each other one.
     kind : {"logits", "probs"}, default="logits"
         What the scores will be. Never guessed.
     ignore_index : int, default=-100
@@ -86,19 +93,20 @@ class Accumulator:
 
     def _count(self, statistics: tuple[Statistic[Any], ...]) -> None:
         """Prepare for some statistics; others of the same number may take their places before the first batch."""
+        for statistic in statistics:
+            check_groups(statistic, self._groups)
         self._statistics = statistics
-        sums = [statistic for statistic in statistics if not keeps_pairs(statistic)]
+        self._kept = KeptRows(statistics)
+        sums = [statistic for statistic in statistics if not keeps_rows(statistic)]
         # Those whose size depends on the number of classes come last: the others' places are known before it is.
         counters = (counter_of(statistic, self.kind, self._groups) for statistic in sums)
         self._counters = sorted(counters, key=lambda c: c.per_class)
-        self._pair_views = views_of_pairs(statistics)
+        self._known_products: dict[tuple[int | None, torch.device], Tensor | None] = {}
         views = [getattr(getattr(statistic, "statistic", statistic), "view", None) for statistic in statistics]
         self._multilabel = any(isinstance(view, MultiLabel) for view in views)
         if self._multilabel and not all(isinstance(view, MultiLabel) for view in views):
             raise UsageError("labels of which several may be true have no other target than 'multilabel'.")
-        if self._multilabel and any(
-            getattr(counter.statistic, "column", None) in CLASS_COLUMNS for counter in self._counters
-        ):
+        if self._multilabel and any(getattr(statistic, "column", None) in CLASS_COLUMNS for statistic in statistics):
             raise UsageError("rows with several labels have no one class to be grouped by; choose another column.")
 
     @property
@@ -116,14 +124,18 @@ class Accumulator:
         self._n_classes: int | None = None
         # The sums, and below them what their additions have rounded away.
         self._sums = torch.zeros(2, sum(self._sizes(0)), dtype=torch.float64, device="cpu")
-        # Confidence, correctness and weight of the rows of each batch, as far as there are statistics of pairs.
+        # What is kept of the rows of each batch, as far as there are statistics that are no sums.
         self._pairs: list[Tensor] = []
+        # Small batches that are not counted yet, and how many scores they have together.
+        self._waiting: tuple[Batch, ...] = ()
+        self._n_waiting = 0
         return self
 
     def to(self, device: torch.device | str) -> Self:
         """Bring the sums to a device. Not needed before :meth:`update`, which does so itself."""
+        self._catch_up()
         device = torch.device(device)
-        self._sums = _moved(self._sums, device)
+        self._sums = moved(self._sums, device)
         self._pairs = [transfer(pairs.to(working_dtype(device)), device) for pairs in self._pairs]
         return self
 
@@ -165,17 +177,40 @@ class Accumulator:
         self._begin(batch)
         if batch.scores.device != self.device:
             self.to(batch.scores.device)
-        sums, pairs = self._widened(batch.n_classes), []
+        most = _WAITING.get(self.device.type, _ACCELERATOR_WAITING)
+        if 4 * batch.scores.numel() > most:
+            self._take_in(batch)
+        else:
+            self._wait(batch, most)
+        self._n_classes = batch.n_classes
+        return self
+
+    def _wait(self, batch: Batch, most: int) -> None:
+        """Keep a copy of a small batch: to count few rows takes as long as to count some thousands."""
+        if self._waiting and not batch.fits(self._waiting[0]):
+            self._catch_up()
+        self._waiting = (*self._waiting, batch.copied())
+        self._n_waiting += batch.scores.numel()
+        if self._n_waiting >= most:
+            self._catch_up()
+
+    @torch.no_grad()
+    def _catch_up(self) -> None:
+        """Count the batches that wait."""
+        if self._waiting:
+            self._take_in(Batch.joined(self._waiting))
+        self._waiting, self._n_waiting = (), 0
+
+    def _take_in(self, batch: Batch) -> None:
+        """Count a batch."""
+        sums, products, pairs = self._widened(batch.n_classes), self._products(batch.n_classes), []
         for chunk in batch.chunks(_CHUNK.get(self.device.type, _ACCELERATOR_CHUNK)):
             rows = rows_of(chunk, self.kind, self.ignore_index, multilabel=self._multilabel)
-            sums = _added(sums, torch.cat([rows.checks, *self._measured(rows)]))
-            if self._pair_views:
-                found = [rows.forecasts(view) for view in self._pair_views]
-                pairs.append(torch.cat([*(torch.cat([f.probability, f.outcome]) for f in found), rows.weight[None]]))
+            sums = added(sums, torch.cat([rows.checks, *self._measured(rows)]), products=products)
+            if self._kept:
+                pairs.append(self._kept.of(rows))
         # Set only now, so that a batch that failed has left nothing behind.
-        self._sums, self._n_classes = sums, batch.n_classes
-        self._pairs = [*self._pairs, *pairs]
-        return self
+        self._sums, self._pairs = sums, [*self._pairs, *pairs]
 
     def _read(self, scores: Tensor, y: Tensor, sample_weight: Tensor | None, by: Tensor | None) -> Batch:
         (column, labels), *_ = [*self._groups.items(), (None, ())]
@@ -204,12 +239,15 @@ class Accumulator:
         UsageError
             If they count something else.
         """
+        self._catch_up()
         for other in others:
+            other._catch_up()
             self._check_layout(other._layout())
             if None not in (self._n_classes, other._n_classes) and self._n_classes != other._n_classes:
                 raise InputError(f"sums over {self._n_classes} and {other._n_classes} classes do not belong together.")
             n_classes = other._n_classes if self._n_classes is None else self._n_classes
-            self._sums = _added(self._widened(n_classes), *_moved(other._widened(n_classes), self.device))
+            values, rest = moved(other._widened(n_classes), self.device)
+            self._sums = added(self._widened(n_classes), values, rest, self._products(n_classes))
             self._pairs = [*self._pairs, *copy.copy(other).to(self.device)._pairs]
             self._n_classes = n_classes
         return self
@@ -221,8 +259,9 @@ class Accumulator:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of this process as plain data and tensors, for ``torch.save``."""
+        self._catch_up()
         state = {**self._layout(), "n_classes": self._n_classes, "sums": self._sums.clone()}
-        return {**state, "pairs": self._all_pairs()} if self._pair_views else state
+        return {**state, "pairs": self._all_pairs()} if self._kept else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Take the state that :meth:`state_dict` returned in place of the present one.
@@ -233,15 +272,17 @@ class Accumulator:
             If the state is not that of an accumulator of the same statistics.
         """
         self._check_layout(state)
+        self._waiting, self._n_waiting = (), 0
         self._n_classes = state["n_classes"]
-        self._sums = _moved(state["sums"].detach().clone(), state["sums"].device)
-        self._pairs = [state["pairs"].detach().clone()] if self._pair_views else []
+        self._sums = moved(state["sums"].detach().clone(), state["sums"].device)
+        self._pairs = [state["pairs"].detach().clone()] if self._kept else []
         return self
 
     def summaries(self, *, sync: bool = True) -> dict[Statistic[Any], Any]:
         """Return the summary of each statistic, over all ranks: one all-reduce and one transfer to the host.
 
-        ClasswiseBins need the number of classes of all ranks first, and pairs are gathered afterwards.
+        What depends on the number of classes needs that of all ranks first; sums over pairs of rows, and rows that are
+        kept, are gathered.
 
         Parameters
         ----------
@@ -263,25 +304,36 @@ class Accumulator:
 
     def _result(self, sync: bool) -> tuple[int, dict[Statistic[Any], Any]]:
         """Return the number of rows, and the summaries."""
+        self._catch_up()
         values = self._collect(sync)
-        self._raise_for(*values[: len(CHECKS)].astype(np.int64).tolist())
+        raise_for_rows(
+            values[: len(CHECKS)].astype(np.int64).tolist(),
+            kind=self.kind,
+            multilabel=self._multilabel,
+            n_classes=self._n_classes,
+            ignore_index=self.ignore_index,
+            groups=self._groups,
+        )
         parts = np.split(values, np.cumsum(self._sizes(self._n_classes or 0)))[1:]
         found = {c.statistic: c.summary(part) for c, part in zip(self._counters, parts, strict=False)}
-        if self._pair_views:
+        if self._kept:
             # Only here, where all ranks know that no row is wrong on any of them.
-            pairs = confidence_pairs(self._all_pairs(), sync, self.process_group)
-            kept = (statistic for statistic in self._statistics if keeps_pairs(statistic))
-            found |= {statistic: pairs[self._pair_views.index(statistic.streamed.view)] for statistic in kept}  # type: ignore[attr-defined]
+            pairs = self._all_pairs()
+            pairs = join_over_ranks(pairs, self.process_group) if sync else pairs
+            found |= self._kept.summaries(pairs, self._n_classes or 0, self._groups)
         return int(values[len(CHECKS) - 1]), {statistic: found[statistic] for statistic in self._statistics}
 
     def _collect(self, sync: bool) -> NDArray[np.float64]:
-        per_class = any(counter.per_class for counter in self._counters)
+        per_class = self._kept.per_class or any(counter.per_class for counter in self._counters)
         if sync and is_distributed() and (per_class or self._needs_classes):
             # A rank that has seen no batch does not know how many sums there are.
             n_classes = largest_over_ranks(self._n_classes or 0, self.device, self.process_group)
             self._sums, self._n_classes = self._widened(n_classes), n_classes or None
-        total = _exact(self._sums)
-        if sync:
+        total = exact(self._sums)
+        products = self._products(self._n_classes)
+        if sync and is_distributed() and products is not None:
+            total = joined(join_over_ranks(total.unsqueeze(1), self.process_group), products)
+        elif sync:
             total = sum_over_ranks(total, self.process_group)
         return total.cpu().numpy()
 
@@ -289,14 +341,25 @@ class Accumulator:
         """Return how many numbers the checks and each counter take."""
         return [len(CHECKS), *(counter.size(n_classes) for counter in self._counters)]
 
+    def _products(self, n_classes: int | None) -> Tensor | None:
+        """Return the places of sums over pairs of rows, if there are any; see :meth:`Counter.products`."""
+        asked = n_classes, self.device
+        if asked not in self._known_products:
+            starts = np.cumsum(self._sizes(n_classes or 0))
+            places = [start + c.products(n_classes or 0) for start, c in zip(starts, self._counters, strict=False)]
+            together = np.concatenate([np.empty((0, 2), dtype=np.int64), *places])
+            found = transfer(torch.from_numpy(together.T.copy()), self.device)
+            self._known_products[asked] = found if len(together) else None
+        return self._known_products[asked]
+
     def _widened(self, n_classes: int | None) -> Tensor:
         """Return the sums with room for those that depend on the number of classes."""
         missing = sum(self._sizes(n_classes or 0)) - self._sums.shape[1]
         return nn.functional.pad(self._sums, (0, missing)) if missing else self._sums
 
     def _all_pairs(self) -> Tensor:
-        empty = torch.zeros(2 * len(self._pair_views) + 1, 0, dtype=self._sums.dtype, device=self.device)
-        return torch.cat([empty, *self._pairs], dim=1)
+        size = self._kept.numbers(self._n_classes or 0)
+        return torch.cat([torch.zeros(size, 0, dtype=self._sums.dtype, device=self.device), *self._pairs], dim=1)
 
     def _layout(self) -> dict[str, Any]:
         """Return what must be equal for sums to be added."""
@@ -307,68 +370,3 @@ class Accumulator:
         for key, value in self._layout().items():
             if other.get(key) != value:
                 raise UsageError(f"these sums have {key} {value}, but the others have {other.get(key)}.")
-
-    def _raise_for(self, present: int, labelled: int, possible: int, weighted: int, counted: int) -> None:
-        if labelled < present:
-            if self._multilabel:
-                raise InputError(f"multi-label y must hold 0 and 1, but {_rows(present - labelled)} other labels.")
-            last = "K-1" if self._n_classes is None else self._n_classes - 1
-            raise InputError(
-                f"y must lie in 0..{last} (one class per score), or hold shares that sum to 1, but "
-                f"{_rows(present - labelled)} other labels. To "
-                f"leave rows out, mark them with ignore_index (now {self.ignore_index}) or give them sample_weight 0."
-            )
-        if possible < labelled:
-            raise InputError(_IMPOSSIBLE[self.kind].format(_rows(labelled - possible)))
-        if weighted < possible:
-            raise InputError(
-                f"sample_weight must be finite and not negative, but {_rows(possible - weighted)} other weights."
-            )
-        if counted < weighted:
-            ((column, labels),) = self._groups.items()
-            raise InputError(
-                f"by must hold numbers in 0..{len(labels) - 1}, of the groups of {column!r}, but "
-                f"{_rows(weighted - counted)} others."
-            )
-        if not counted:
-            raise InputError("no row has been counted: call update() first, with rows that are not all left out.")
-
-
-_IMPOSSIBLE = {
-    "logits": (
-        "logits must be finite, but {} NaN or infinity (half precision overflows at 65504). Correct the model, or give "
-        "those rows sample_weight 0."
-    ),
-    "probs": (
-        "rows of probabilities must lie in [0, 1] and sum to 1, but {} others. If these are logits, say so: "
-        "kind='logits'."
-    ),
-}
-
-
-def _rows(n: int) -> str:
-    return "1 row has" if n == 1 else f"{n} rows have"
-
-
-def _added(sums: Tensor, values: Tensor, rest: Tensor | float = 0.0) -> Tensor:
-    """Add to the sums, and add what rounding loses to the second row (Knuth's two-sum)."""
-    total = sums[0] + values
-    taken = total - sums[0]
-    lost = (sums[0] - (total - taken)) + (values - taken)
-    # What an infinite total has lost is NaN, which would spoil it.
-    return torch.stack([total, sums[1] + lost.nan_to_num_(nan=0.0) + rest])
-
-
-def _exact(sums: Tensor) -> Tensor:
-    """Return both rows as one in float64, on the host if the device has none."""
-    return (sums if sums.dtype == torch.float64 else sums.cpu().double()).sum(0)
-
-
-def _moved(sums: Tensor, device: torch.device) -> Tensor:
-    """Bring sums to a device, in its precision: what a narrower one rounds away goes into the second row."""
-    dtype = working_dtype(device)
-    if sums.dtype != dtype:
-        total = _exact(sums)
-        high = total.to(dtype)
-        sums = torch.stack([high, (total - high).to(dtype)])
-    return transfer(sums, device)

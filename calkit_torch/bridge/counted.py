@@ -47,6 +47,8 @@ class CountedRows(ABC):
         1 for rows that count.
     weight : Tensor of shape (r,)
         The weights; `counted` itself where there are none.
+    even : bool
+        Whether there are no weights.
     checks : Tensor of shape (5,)
         See :data:`CHECKS`.
     """
@@ -78,7 +80,7 @@ class CountedRows(ABC):
         self.counted = counted.flatten().to(self.dtype)
         self.weight = self.counted if batch.weight is None else self._values(batch.weight)
         self.checks = torch.stack([present, labelled, possible, weighted, counted]).flatten(1).sum(1).to(self.dtype)
-        self._plain = batch.weight is None
+        self._plain = self.even = batch.weight is None
         self._forecasts: dict[View, DeviceForecasts] = {}
 
     @property
@@ -132,9 +134,13 @@ class CountedRows(ABC):
 
     def groups(self, column: str, n_groups: int) -> Iterator[Self]:
         """Yield for each group the same rows, of which only its own count."""
-        group = self._class_column(column)
+        group = self.group_numbers(column)
         for number in range(n_groups):
-            yield self._part((group == number).flatten().to(self.dtype))
+            yield self._part((group == number).to(self.dtype))
+
+    def group_numbers(self, column: str) -> Tensor:
+        """Return the number of the group of each row, shape (r,); any for rows that do not count."""
+        return self._class_column(column).flatten()
 
     def _class_column(self, column: str) -> Tensor:  # noqa: ARG002
         """Return the group of each row, shape (n, s)."""

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from calkit.errors import UsageError
 from calkit.metrics import Metric
-from calkit.stats import BinSums, By, Pairs, Statistic, Summary
+from calkit.stats import BinSums, By, Statistic, Summary
 from calkit.stats.parts import Parts
 from calkit.stats.rows import CLASS_COLUMNS
 from calkit.stats.statistic import ForecastStatistic
 from calkit_torch.bridge.forecasts import DeviceForecasts, n_keys
+from calkit_torch.bridge.kept import keeps_rows
 from calkit_torch.bridge.shapes import ScoreKind
 
 __all__ = [
@@ -31,10 +32,12 @@ __all__ = [
     "KeyedCounter",
     "as_groups",
     "check_countable",
+    "check_groups",
     "counter_of",
     "counts",
+    "is_countable",
     "is_summable",
-    "keeps_pairs",
+    "repeated",
 ]
 
 S = TypeVar("S", bound=Statistic[Any])
@@ -56,10 +59,22 @@ class Counter(ABC, Generic[S, R]):
     def __init__(self, statistic: S) -> None:
         self.statistic = statistic
 
+    @classmethod
+    def covers(cls, statistic: Any) -> bool:  # noqa: ARG003
+        """Whether all that a statistic of its class is made of can be counted."""
+        return True
+
     @property
     def per_class(self) -> bool:
         """Whether the number of sums depends on that of the classes."""
         return False
+
+    def products(self, n_classes: int) -> NDArray[np.int64]:  # noqa: ARG002
+        """Return where sums over pairs of rows stand, each with the place of the sum that they are products of.
+
+        The pairs of one row each of two parts add the product of the sums of the parts. Of shape (m, 2).
+        """
+        return np.empty((0, 2), dtype=np.int64)
 
     @abstractmethod
     def size(self, n_classes: int) -> int:
@@ -88,18 +103,14 @@ def counts(statistic: type[Any]) -> Callable[[type[C]], type[C]]:
     return store
 
 
-def _is_countable(statistic: Statistic[Any]) -> bool:
-    return type(statistic) in COUNTERS and (type(statistic) is not By or _is_countable(statistic.statistic))
+def is_countable(statistic: Any) -> bool:
+    """Return whether a statistic is a sum of constant size that is counted on devices."""
+    return type(statistic) in COUNTERS and COUNTERS[type(statistic)].covers(statistic)
 
 
 def is_summable(metric: Metric) -> bool:
     """Return whether a metric is a function of sums of constant size, and so can be computed on a device."""
-    return _is_countable(metric.statistic)
-
-
-def keeps_pairs(statistic: Statistic[Any]) -> bool:
-    """Return whether a statistic is made of the confidence and the correctness of every row."""
-    return isinstance(getattr(statistic, "streamed", None), Pairs)
+    return is_countable(metric.statistic)
 
 
 def counter_of(
@@ -120,7 +131,7 @@ def counter_of(
     UsageError
         If the statistic is not a sum of constant size, or needs logits and there will be none.
     """
-    if not _is_countable(statistic):
+    if not is_countable(statistic):
         raise UsageError(f"{statistic!r} cannot be accumulated on a device; the statistics that can are {_known()}.")
     if isinstance(statistic, By):
         return _Grouped(statistic, counter_of(statistic.statistic, kind), groups.get(statistic.column))
@@ -149,6 +160,12 @@ def as_groups(columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Any, ...]
     return groups
 
 
+def check_groups(statistic: Statistic[Any], groups: Mapping[str, Sequence[Any]]) -> None:
+    """Raise a UsageError if a statistic is of groups that are not known."""
+    if isinstance(statistic, By) and statistic.column not in (*CLASS_COLUMNS, *groups):
+        raise UsageError(f"there are no groups {statistic.column!r}; name their values: by={{'site': ['A', 'B']}}.")
+
+
 def check_countable(metric: Metric) -> Metric:
     """Return the metric if it can be computed on a device.
 
@@ -157,7 +174,7 @@ def check_countable(metric: Metric) -> Metric:
     UsageError
         If it is not.
     """
-    if not (is_summable(metric) or keeps_pairs(metric.statistic)):
+    if not (is_summable(metric) or keeps_rows(metric.statistic)):
         raise UsageError(
             f"{metric.spec} cannot be accumulated on a device: it is made of {type(metric.statistic).__name__}, and "
             f"what is known there is {_known()}. Bring the rows to the host: "
@@ -167,7 +184,12 @@ def check_countable(metric: Metric) -> Metric:
 
 
 def _known() -> str:
-    return ", ".join(sorted({*(statistic.__name__ for statistic in COUNTERS), "Pairs", "EqualMass"}))
+    return ", ".join(sorted({*(statistic.__name__ for statistic in COUNTERS), "Pairs", "PairsAbove", "EqualMass"}))
+
+
+def repeated(places: NDArray[np.int64], n: int, size: int) -> NDArray[np.int64]:
+    """Return places that stand in each of several blocks, one after another, of a size."""
+    return (places + size * np.arange(n)[:, None, None]).reshape(-1, 2)
 
 
 @counts(By)
@@ -177,21 +199,30 @@ class _Grouped(Counter[By, Parts[Any]]):
     def __init__(self, statistic: By, counter: Counter[Any, Any] | None = None, labels: Any = None) -> None:
         super().__init__(statistic)
         self._counter = cast("Counter[Any, Any]", counter)
-        if labels is None and statistic.column not in CLASS_COLUMNS:
-            raise UsageError(f"there are no groups {statistic.column!r}; name their values: by={{'site': ['A', 'B']}}.")
         self._labels = labels
+
+    @classmethod
+    def covers(cls, statistic: By) -> bool:
+        """Whether what is counted for each group can be."""
+        return is_countable(statistic.statistic)
 
     @property
     def per_class(self) -> bool:
         """Whether the number of sums depends on that of the classes."""
         return self._labels is None or self._counter.per_class
 
+    def _n_groups(self, n_classes: int) -> int:
+        return n_classes if self._labels is None else len(self._labels)
+
     def size(self, n_classes: int) -> int:
-        n_groups = n_classes if self._labels is None else len(self._labels)
-        return n_groups * (1 + self._counter.size(n_classes))
+        return self._n_groups(n_classes) * (1 + self._counter.size(n_classes))
+
+    def products(self, n_classes: int) -> NDArray[np.int64]:
+        each = 1 + self._counter.size(n_classes)
+        return repeated(1 + self._counter.products(n_classes), self._n_groups(n_classes), each)
 
     def measure(self, rows: Any) -> Tensor:
-        n_groups = rows.scores.shape[1] if self._labels is None else len(self._labels)
+        n_groups = self._n_groups(rows.scores.shape[1])
         parts = rows.groups(self.statistic.column, n_groups)
         return torch.cat([torch.cat([part.checks[-1:], self._counter.measure(part)]) for part in parts])
 
@@ -240,6 +271,8 @@ class KeyedCounter(Counter[V, R]):
     def summary(self, sums: NDArray[np.float64]) -> Any:
         """Return the added sums as the summary they are: of keys, that of each or one of all."""
         parts = [self.of_key(part) for part in sums.reshape(-1, self.numbers)]
-        if not self.statistic.view.keyed:
-            return parts[0]
+        return self.joined(parts) if self.statistic.view.keyed else parts[0]
+
+    def joined(self, parts: list[Any]) -> Any:
+        """Return the summaries of keys as one."""
         return BinSums.stack(parts) if self.statistic.counts_keys else Parts(dict(enumerate(parts)))

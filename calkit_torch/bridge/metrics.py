@@ -142,13 +142,16 @@ def _column_of(by: Mapping[str, Sequence[Any]]) -> str:
 
 
 class DeviceMetrics(_Judging):
-    """Several metrics from one pass, accumulated on the device of the batches, in constant memory but for AdaECE.
+    """Several metrics from one pass, accumulated on the device of the batches.
+
+    Memory is constant, unless metrics rank the rows.
 
     Parameters
     ----------
     metrics : iterable of str or Metric, optional
         Names with parameters if any (``"ece:n_bins=25"``); by default those of the paper that are functions of sums:
-        accuracy, error, ECE, MCE, NLL, Brier, S99. With ``"adaece"`` 24 bytes a row are kept on the device.
+        accuracy, error, ECE, MCE, NLL, Brier, S99. What ranks the rows, as ``"adaece"`` does, keeps 24 bytes a row on
+        the device, and 16 more for each further forecast of a row.
     target : str or View, optional
         What is judged by metrics that do not say it themselves: ``"top"``, ``"positive:class=2"``, ``"top-5"``,
         ``"classwise"``, ``"ordinal"`` or ``"multilabel"``. By default the top label of K scores, and of one dimension
@@ -234,13 +237,14 @@ class DeviceMetrics(_Judging):
 
 
 class CalibrationError(_Judging):
-    """One metric, accumulated on the device of the batches, in constant memory but for AdaECE.
+    """One metric, accumulated on the device of the batches, in constant memory unless it ranks the rows.
 
     Parameters
     ----------
     metric : str or Metric, default="ece"
         Any metric of calkit, by its spec: ``"ece:n_bins=25"``, ``"smece"``, ``"nll"``. Those of bins of equal mass
-        (``"adaece"``) keep 24 bytes a row on the device, all others a fixed number of sums.
+        (``"adaece"``) and others that rank the rows keep 24 bytes a row on the device, and 16 more for each further
+        forecast of a row; all others a fixed number of sums.
     target : str or View, optional
         What is judged by metrics that do not say it themselves: ``"top"``, ``"positive:class=2"``, ``"top-5"``,
         ``"classwise"``, ``"ordinal"`` or ``"multilabel"``. By default the top label of K scores, and of one dimension

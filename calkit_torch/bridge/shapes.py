@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -52,6 +52,34 @@ class Batch:
     def n_classes(self) -> int:
         """Number of classes K."""
         return self.scores.shape[1]
+
+    def fits(self, other: Batch) -> bool:
+        """Return whether two batches can be put one after another."""
+        return self._form == other._form
+
+    @property
+    def _form(self) -> tuple[Any, ...]:
+        parts = self.weight, self.votes, self.group
+        kinds = tuple(None if part is None else part.dtype for part in parts)
+        return self.scores.shape[1:], self.scores.dtype, self.stored, self.one_column, kinds
+
+    def copied(self) -> Batch:
+        """Return the same in memory of its own."""
+        return self._with({name: part.clone() for name, part in self._parts()})
+
+    @classmethod
+    def joined(cls, batches: Sequence[Batch]) -> Batch:
+        """Return batches that fit one after another as one."""
+        names = [name for name, _ in batches[0]._parts()]
+        return batches[0]._with({name: torch.cat([getattr(batch, name) for batch in batches]) for name in names})
+
+    def _with(self, parts: dict[str, Any]) -> Batch:
+        return replace(self, **parts)
+
+    def _parts(self) -> list[tuple[str, Tensor]]:
+        """Return the tensors that there are, by name."""
+        parts = [(name, getattr(self, name)) for name in ("scores", "y", "weight", "votes", "group")]
+        return [(name, part) for name, part in parts if part is not None]
 
     def chunks(self, max_scores: int) -> Iterator[Batch]:
         """Yield the batch in pieces of at most `max_scores` scores (or one label, if it has more classes than that)."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -29,55 +27,44 @@ from calkit.stats import (
     UniformBins,
     WeightedTotal,
     nll_derivatives,
-    uniform_edges,
 )
 from calkit.stats.costs import DecisionCost
+from calkit.stats.edges import EdgeBins
 from calkit.stats.moments import BinMoments, Moments
 from calkit.stats.outcomes import OutcomeTotal, OutcomeTotals
 from calkit.stats.skill import SkillSums, SkillTotals
+from calkit_torch.bridge import cells as _cells  # noqa: F401 - registers
 from calkit_torch.bridge.counters import (
     COUNTERS,
     Counter,
     KeyedCounter,
     as_groups,
     check_countable,
+    check_groups,
     counter_of,
     counts,
+    is_countable,
     is_summable,
-    keeps_pairs,
 )
-from calkit_torch.bridge.forecasts import DeviceForecasts, binned
+from calkit_torch.bridge.device_bins import bins_of, stored_number, summed
+from calkit_torch.bridge.forecasts import DeviceForecasts
 from calkit_torch.bridge.rows import LogitRows
-from calkit_torch.bridge.shapes import transfer
 
-__all__ = ["COUNTERS", "Counter", "as_groups", "check_countable", "counter_of", "counts", "is_summable", "keeps_pairs"]
+__all__ = ["COUNTERS", "Counter", "as_groups", "check_countable", "check_groups", "counter_of", "counts", "is_summable"]
 
 S = TypeVar("S", bound=Statistic[Any])
 
 
-def _bins(statistic: UniformBins, forecasts: DeviceForecasts) -> Tensor:
-    """Return the bin of each forecast, shape (k, r)."""
-    p, excess = forecasts.probability, forecasts.excess
-    edges = _inner_edges(statistic.n_bins, forecasts.precision, p.dtype, p.device)
-    return torch.bucketize(p if isinstance(excess, float) and not excess else p - excess, edges)
-
-
-def _summed(index: Tensor, n_bins: int, values: Sequence[Tensor]) -> list[Tensor]:
-    """Return the sums over bins of several quantities, each of shape (k, n_bins); each tensor is summed once."""
-    found = {id(value): value for value in values}
-    sums = {key: binned(index, n_bins, value) for key, value in found.items()}
-    return [sums[id(value)] for value in values]
-
-
 @counts(UniformBins)
+@counts(EdgeBins)
 class _UniformBins(KeyedCounter[UniformBins, BinSums]):
     @property
     def numbers(self) -> int:
         return 4 * self.statistic.n_bins
 
     def count(self, rows: Any, forecasts: DeviceForecasts) -> Tensor:
-        index, n_bins = _bins(self.statistic, forecasts), self.statistic.n_bins
-        sums = _summed(index, n_bins, [rows.counted, rows.weight, rows.weigh(forecasts.probability)])
+        index, n_bins = bins_of(self.statistic, forecasts), self.statistic.n_bins
+        sums = summed(index, n_bins, [rows.counted, rows.weight, rows.weigh(forecasts.probability)])
         return torch.stack([*sums, forecasts.binned_outcome(index, n_bins)], dim=1)
 
     def of_key(self, sums: NDArray[np.float64]) -> BinSums:
@@ -87,6 +74,10 @@ class _UniformBins(KeyedCounter[UniformBins, BinSums]):
 
 @counts(Moments)
 class _Moments(KeyedCounter[Moments, BinMoments]):
+    @classmethod
+    def covers(cls, statistic: Moments) -> bool:
+        return is_countable(statistic.bins)
+
     @property
     def numbers(self) -> int:
         return 5 * self.statistic.bins.n_bins
@@ -94,7 +85,7 @@ class _Moments(KeyedCounter[Moments, BinMoments]):
     def count(self, rows: Any, forecasts: DeviceForecasts) -> Tensor:
         p, y = forecasts.probability, forecasts.outcome
         values = [rows.weight, *map(rows.weigh, (p, y, p * p, p * y))]
-        return torch.stack(_summed(_bins(self.statistic.bins, forecasts), self.statistic.bins.n_bins, values), dim=1)
+        return torch.stack(summed(bins_of(self.statistic.bins, forecasts), self.statistic.bins.n_bins, values), dim=1)
 
     def of_key(self, sums: NDArray[np.float64]) -> BinMoments:
         return BinMoments(*sums.reshape(5, -1))
@@ -131,7 +122,7 @@ class _DecisionCost(_Mean[DecisionCost]):
     def values(self, rows: Any) -> Tensor:
         cost = self.statistic
         found = rows.forecasts(cost.view)
-        act = found.probability + found.excess >= _stored_number(cost.threshold, found.precision)
+        act = found.probability + found.excess >= stored_number(cost.threshold, found.precision)
         missed = rows.counted - found.outcome
         return torch.where(act, cost.false_positive * missed, cost.false_negative * found.outcome).mean(dim=0)
 
@@ -189,7 +180,7 @@ class _Tail(KeyedCounter[Tail, TailSums]):
     numbers = 4
 
     def count(self, rows: Any, forecasts: DeviceForecasts) -> Tensor:
-        least = _stored_number(self.statistic.threshold, forecasts.precision)
+        least = stored_number(self.statistic.threshold, forecasts.precision)
         sure = rows.counted * (forecasts.probability + forecasts.excess >= least)
         values = sure, rows.weigh(sure), rows.weigh(sure * forecasts.outcome), rows.weight.expand(sure.shape)
         return torch.stack([value.sum(dim=1) for value in values], dim=1)
@@ -254,22 +245,3 @@ class _Residuals(KeyedCounter[Residuals, ResidualGrid]):
 
     def of_key(self, sums: NDArray[np.float64]) -> ResidualGrid:
         return ResidualGrid(float(sums[0]), float(sums[1]), sums[2:].copy())
-
-
-_NUMPY_PRECISION = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
-
-
-@lru_cache(maxsize=256)
-def _inner_edges(n_bins: int, precision: torch.dtype, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the edges between bins, rounded to a precision, as calkit.stats.binning has them."""
-    if precision in _NUMPY_PRECISION:
-        edges = torch.from_numpy(uniform_edges(n_bins, _NUMPY_PRECISION[precision]))
-    else:
-        edges = torch.from_numpy(uniform_edges(n_bins)).to(precision)
-    return transfer(edges[1:-1].to(dtype), device)
-
-
-@lru_cache(maxsize=256)
-def _stored_number(value: float, precision: torch.dtype) -> float:
-    """Return a number as it would be read back from a tensor of this precision."""
-    return torch.tensor(value, dtype=precision, device="cpu").item()

@@ -19,6 +19,7 @@ from calkit_torch.bridge import Accumulator, CalibrationError, DeviceMetrics, ev
 
 STATISTICS = [UniformBins(15), RowMean("nll"), RowMean("brier"), Tail(0.9), NllDerivatives(0.8)]
 ALONE = ["ece", "adaece", "classwise_ece", "smece", "nll:target=ordinal", "d2-brier"]
+ALONE += ["adaece:target=classwise", "tace", "l2-debiased", "l2-debiased:target=classwise", "l1-debiased"]
 N = 101
 
 

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 import calkit
 import calkit_torch.bridge.accumulator as accumulator_module
 import calkit_torch.bridge.counted as counted_module
+import calkit_torch.bridge.sums as sums_module
 from calkit.errors import CalkitError, InputError, NotFoundError, UsageError
 from calkit.evaluation import DEFAULT_METRICS
+from calkit.inference.counts import Cells
 from calkit.metrics import available_metrics, get_metric
 from calkit.stats import (
     ClasswiseBins,
@@ -32,16 +34,19 @@ from calkit.stats import (
     UniformBins,
     summarize,
 )
+from calkit.stats.edges import EdgeBins
 from calkit.stats.ranks import EqualMass
 from calkit.stats.views import MultiLabel
 from calkit_torch.bridge import Accumulator, CalibrationError, DeviceMetrics
-from calkit_torch.bridge.statistics import is_summable, keeps_pairs
+from calkit_torch.bridge.kept import keeps_rows
+from calkit_torch.bridge.statistics import is_summable
 from tests import reference as ref
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 
 SUMMABLE = [name for name in available_metrics() if is_summable(get_metric(name))]
+COUNTED = [name for name in available_metrics() if keeps_rows(get_metric(name).statistic) or name in SUMMABLE]
 PAIRS = ["adaece", "adaece:n_bins=7", "mce:binning=quantile"]
 SPECS = [
     *SUMMABLE,
@@ -67,6 +72,9 @@ STATISTICS = [
     Residuals(64),
     ClasswiseBins(15),
     ClasswiseBins(3),
+    EdgeBins(3, inner=(0.3, 0.6), left_closed=True),
+    Cells(UniformBins(4)),
+    Cells(ClasswiseBins(2)),
 ]
 
 ORACLES = {
@@ -306,7 +314,7 @@ def test_every_metric_of_every_target_is_that_of_the_core(target, dtype, kind, s
     scores = logits if kind == "logits" else logits.softmax(1)
     labels = torch.from_numpy(np.random.default_rng(5).multinomial(3, [0.25] * 4, 150)) if soft else y
     w = weight if weighted else None
-    specs = [name for name in SUMMABLE if supports(name, target)]
+    specs = [name for name in COUNTED if supports(name, target)]
     # Widened without rounding: the core may work on float32 logits in float32.
     given = scores.double() if kind == "logits" else scores
     predictions = calkit.Predictions(given, labels, kind=kind, sample_weight=w)
@@ -331,7 +339,7 @@ def test_labels_of_which_several_may_be_true(k, kind, dtype, weighted):
     scores = logits if kind == "logits" else logits.sigmoid()
     y = torch.from_numpy(rng.random((120, k))) < logits.sigmoid()
     w = torch.from_numpy(rng.integers(0, 3, 120).astype(float)) if weighted else None
-    specs = [name for name in SUMMABLE if supports(name, "multilabel")]
+    specs = [name for name in COUNTED if supports(name, "multilabel")]
     predictions = calkit.Predictions(scores, y, kind=kind, multilabel=True, sample_weight=w)
     expected = calkit.evaluate(predictions, specs, floors=False)
     for labels in (y, y.long(), y.double()):
@@ -436,7 +444,7 @@ class TestGroups:
     @pytest.mark.parametrize("by", ["site", "true class", "predicted class"])
     def test_are_those_of_the_core(self, by, target, weighted):
         logits, y, weight, site = self.data(weighted)
-        specs = [name for name in SUMMABLE if name != "tl-ece" and supports(name, target or "top")]
+        specs = [name for name in COUNTED if name != "tl-ece" and supports(name, target or "top")]
         columns = {"site": np.array(self.SITES)[site.numpy()]}
         predictions = calkit.Predictions(logits, y, kind="logits", sample_weight=weight, columns=columns)
         expected = calkit.evaluate(predictions, specs, target=target, by=by, floors=False)
@@ -493,10 +501,12 @@ class TestGroups:
             CalibrationError("ece", by="site")
         with pytest.raises(UsageError, match="must name one column"):
             CalibrationError("ece", by={})
-        with pytest.raises(UsageError, match="cannot be accumulated on a device"):
-            CalibrationError("adaece", by="true class")
+        with pytest.raises(UsageError, match="there are no groups 'site'"):
+            CalibrationError("adaece", by="site")
         with pytest.raises(UsageError, match="have no one class to be grouped by"):
             CalibrationError("ece", target="multilabel", by="true class")
+        with pytest.raises(UsageError, match="have no one class to be grouped by"):
+            CalibrationError("adaece", target="multilabel", by="true class")
         for labels in ([], ["A", "A"]):
             with pytest.raises(UsageError, match="must be different ones, one at least"):
                 CalibrationError("ece", by={"site": labels})
@@ -516,9 +526,6 @@ class TestGroups:
 
 
 def test_what_is_not_counted_on_a_device_is_refused_and_not_counted_as_something_else():
-    for target in ("classwise", "ordinal"):
-        with pytest.raises(UsageError, match=f"not kept for the several forecasts a row of target '{target}'"):
-            CalibrationError(f"adaece:target={target}")
     logits, y, _ = example(20, 3)
     with pytest.raises(InputError, match="which of the 3 classes is meant"):
         CalibrationError(target="positive").update(logits, y)
@@ -562,6 +569,90 @@ def test_any_split_gives_the_same(data):
     for statistic in STATISTICS:
         agree(pieces.summaries()[statistic], whole[statistic])
         agree(merged.summaries()[statistic], whole[statistic])
+
+
+@pytest.mark.parametrize("by", [None, "true class"])
+@pytest.mark.parametrize("target", ["top", "classwise"])
+@pytest.mark.parametrize("heavy", [None, 1e9])
+def test_products_of_pairs_of_rows_do_not_depend_on_the_batches(heavy, target, by):
+    """Rows of different batches are pairs as well; one weight of 1e9 among others of about 1 takes no digits off."""
+    logits, y, _ = example(90, 3, seed=13, dtype=torch.float64)
+    weight = None
+    if heavy:
+        weight = torch.from_numpy(np.random.default_rng(1).random(90))
+        weight[17] = heavy
+    specs = ["l2-debiased", "l2-debiased:n_bins=3,convention=t-cal", "l1-debiased", "l2-debiased:binning=netcal"]
+    predictions = calkit.Predictions(logits, y, kind="logits", sample_weight=weight)
+    expected = calkit.evaluate(predictions, specs, target=target, by=by, floors=False)
+
+    def counted(rows):
+        part = None if weight is None else weight[rows]
+        return DeviceMetrics(specs, target=target, by=by).update(logits[rows], y[rows], part)
+
+    cuts = slice(0, 1), slice(1, 40), slice(40, 90)
+    batches = DeviceMetrics(specs, target=target, by=by)
+    for rows in cuts:
+        batches.update(logits[rows], y[rows], None if weight is None else weight[rows])
+    first, second, third = map(counted, cuts)
+    again = DeviceMetrics(specs, target=target, by=by).load_state_dict((first + second).state_dict())
+    for total in (counted(slice(0, 90)), batches, first + second + third, third + (second + first), again + third):
+        found = total.compute()
+        assert dict(found) == pytest.approx(dict(expected), rel=1e-11, abs=1e-13)
+        for label, group in found.groups.items():
+            assert dict(group) == pytest.approx(dict(expected.groups[label]), rel=1e-11, abs=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("target", ["top", "positive:class=1", "classwise", "top-2"])
+@pytest.mark.parametrize("binning", ["netcal", "torchmetrics", "r-cut", "(0,.3,.8,1)"])
+def test_bins_of_other_edges_are_those_of_the_core(binning, target, dtype):
+    p = torch.tensor([[0.5, 0.3, 0.2], [0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.3, 0.6, 0.1]], dtype=dtype)
+    p, y = p.repeat(3, 1), torch.arange(3).repeat_interleave(4)
+    names = ["ece", "murphy-rel", "murphy-wbv", "l1-debiased", "l2-debiased"]
+    specs = [f"{name}:n_bins=10,binning={binning}" for name in names if supports(name, target)]
+    found = DeviceMetrics(specs, target=target, kind="probs").update(p, y).compute()
+    expected = calkit.evaluate(calkit.Predictions(p, y, kind="probs"), specs, target=target, floors=False)
+    assert dict(found) == pytest.approx(dict(expected), rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_thresholds_of_kept_forecasts_are_rounded_as_those_of_the_core(dtype):
+    # A stored 0.1 is not above the threshold 0.1, though its float64 may be.
+    p = torch.tensor([[0.9, 0.1, 0.0], [0.5, 0.1, 0.4], [0.1, 0.2, 0.7]], dtype=dtype)
+    y = torch.tensor([0, 2, 2])
+    found = CalibrationError("tace:threshold=0.1,n_bins=2", kind="probs").update(p[:1], y[:1]).update(p[1:], y[1:])
+    expected = calkit.evaluate(calkit.Predictions(p, y, kind="probs"), ["tace:threshold=0.1,n_bins=2"], floors=False)
+    assert found.compute() == pytest.approx(next(iter(expected.values())), rel=1e-12)
+
+
+def test_small_batches_wait_and_are_counted_together(monkeypatch):
+    logits, y, weight = example(60, 4, seed=9)
+    counted = []
+    whole = accumulator_module.Accumulator._take_in
+    monkeypatch.setattr(
+        accumulator_module.Accumulator,
+        "_take_in",
+        lambda self, batch: (counted.append(len(batch.y)), whole(self, batch)),
+    )
+    monkeypatch.setitem(accumulator_module._WAITING, "cpu", 100)
+    metrics, expected = DeviceMetrics(["ece", "nll", "adaece"]), DeviceMetrics(["ece", "nll", "adaece"])
+    expected.update(logits, y)
+    counted.clear()
+    for rows in torch.arange(60).split(5):
+        batch = logits[rows]
+        metrics.update(batch, y[rows])
+        # What is done with a batch later changes nothing.
+        batch.fill_(torch.nan)
+    # 20 scores a batch, of which 5 make 100; what is left is counted with the result.
+    assert counted == [25, 25]
+    assert dict(metrics.compute()) == pytest.approx(dict(expected.compute()), rel=1e-12)
+    assert counted == [25, 25, 10]
+    # Weights, or another precision, are a batch of another form; a batch with many scores does not wait.
+    counted.clear()
+    metrics.reset().update(logits[:5], y[:5]).update(logits[:5], y[:5], weight[:5]).update(logits[:5].double(), y[:5])
+    metrics.update(logits[:10], y[:10])
+    assert counted == [5, 5, 10]
+    assert metrics.compute().n_samples == 5 + int((weight[:5] > 0).sum()) + 5 + 10
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 20])
@@ -608,7 +699,7 @@ def test_rows_that_do_not_count_may_hold_anything(how):
 
 def test_float_sums_keep_what_each_addition_loses(monkeypatch):
     # As on Apple's MPS, which has no float64: beyond 2^24, float32 alone cannot count.
-    for module in (accumulator_module, counted_module):
+    for module in (accumulator_module, counted_module, sums_module):
         monkeypatch.setattr(module, "working_dtype", lambda device: torch.float32)
     logits, y, _ = example(300, 5, seed=12)
     metrics = DeviceMetrics().to("cpu").update(logits, y)
@@ -629,7 +720,7 @@ def test_sums_that_move_to_a_narrower_device_keep_their_digits(monkeypatch):
     logits, y, _ = example(301, 5, seed=12)
     metric = CalibrationError("nll").update(logits, y)
     before = metric.compute()
-    for module in (accumulator_module, counted_module):
+    for module in (accumulator_module, counted_module, sums_module):
         monkeypatch.setattr(module, "working_dtype", lambda device: torch.float32)
     assert metric.to("cpu").state_dict()["sums"].dtype == torch.float32
     # Two float32 hold 48 bits of a sum.
@@ -711,7 +802,7 @@ def test_whatever_mode_the_caller_is_in(mode):
     else:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             metrics.update(logits, y)
-    assert dict(metrics.update(logits, y).compute()) == expected
+    assert dict(metrics.update(logits, y).compute()) == pytest.approx(expected, rel=1e-14)
     assert torch.is_grad_enabled()
 
 
@@ -737,6 +828,8 @@ def test_updating_never_reads_a_value_back(kind, weighted, monkeypatch):
         (logits[:, 0], y, weight),
     ):
         everything.reset().update(*on_meta(scores, labels, w if weighted else None))
+        # Small batches wait until the sums are asked for.
+        everything.state_dict()
         everything = everything + everything
     assert everything.device.type == "meta"
 
@@ -755,7 +848,7 @@ def test_no_target_and_no_group_reads_a_value_back(target, by, kind, monkeypatch
     for batch in batches:
         group = on_meta(torch.zeros(6, dtype=torch.int64))[0] if isinstance(by, dict) else None
         found = DeviceMetrics(specs, target=target, by=by, kind=kind).update(*on_meta(*batch), by=group)
-        assert found.device.type == "meta"
+        assert found.state_dict()["sums"].device.type == "meta"
 
 
 @pytest.mark.gpu
@@ -796,17 +889,8 @@ def test_sums_on_cuda_are_those_on_the_cpu(dtype):
 # Rows that are kept
 
 
-ALWAYS_COUNTED = {"accuracy", "error", "ece", "adaece", "mce", "classwise_ece", "nll", "brier", "s99", "smece"}
-
-
-@pytest.mark.parametrize("name", available_metrics())
-def test_every_metric_is_counted_or_refused(name):
-    metric = get_metric(name)
-    if name in ALWAYS_COUNTED or is_summable(metric) or keeps_pairs(metric.statistic):
-        assert CalibrationError(name).compute.__func__ is CalibrationError.compute
-    else:
-        with pytest.raises(UsageError, match="cannot be accumulated on a device"):
-            CalibrationError(name)
+def test_every_metric_is_counted():
+    assert available_metrics() == COUNTED
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -841,7 +925,7 @@ def test_pairs_are_kept_once_and_leave_with_the_state():
 
 def test_pairs_and_classes_merge():
     logits, y, weight = example(200, 5)
-    specs = ["adaece", "classwise_ece", "smece", "nll"]
+    specs = ["adaece", "adaece:target=classwise", "tace", "classwise_ece", "smece", "nll"]
     whole = DeviceMetrics(specs).update(logits, y, weight).compute()
     a = DeviceMetrics(specs).update(logits[:50], y[:50], weight[:50])
     b = DeviceMetrics(specs).update(logits[50:], y[50:], weight[50:])
@@ -849,7 +933,8 @@ def test_pairs_and_classes_merge():
         total = DeviceMetrics(specs).merge(*parts)
         assert dict(total.compute()) == pytest.approx(dict(whole), rel=1e-12)
     assert dict((a + b).compute()) == pytest.approx(dict(whole), rel=1e-12)
-    assert a.state_dict()["pairs"].shape == (3, 50)
+    # Of a row probability and outcome of its top label, of each of five classes (twice), and its weight.
+    assert a.state_dict()["pairs"].shape == (23, 50)
 
 
 # What is wrong
@@ -1046,6 +1131,7 @@ class TestSoftLabels:
         everything = DeviceMetrics(SUMMABLE)
         for y in (SHARES, COUNTS):
             everything.reset().update(*on_meta(torch.tensor(SOFT_LOGITS), torch.tensor(y)))
+            everything.state_dict()
         assert everything.device.type == "meta"
 
 
