@@ -6,12 +6,17 @@ Each metric has one: ``neg_<name>`` where less is better, ``<name>`` where more 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
+
+from calkit.arrays import column_names
 from calkit.errors import InputError
 from calkit.evaluation import evaluate
 from calkit.metrics import Metric, available_metrics, get_metric
-from calkit.predictions import Predictions
+from calkit.metrics.base import as_predictions
+from calkit.stats import get_view
+from calkit.stats.views import MultiLabel
 
 __all__ = ["Scorer", "available_scorers", "make_scorer"]
 
@@ -22,7 +27,12 @@ class Scorer:
     Parameters
     ----------
     metric : str or Metric
-        A metric by its spec.
+        A metric by its spec. ``"ece:target=multilabel"`` scores estimators of several labels a row, of which each has a
+        column of `y` (``OneVsRestClassifier``, ``MultiOutputClassifier``, ``ClassifierChain``, forests).
+
+    Notes
+    -----
+    With scikit-learn's metadata routing enabled, ``scorer.set_score_request(sample_weight=True)`` asks for weights.
 
     Examples
     --------
@@ -38,6 +48,7 @@ class Scorer:
 
     def __init__(self, metric: str | Metric) -> None:
         self.metric = get_metric(metric)
+        self._requests: dict[str, bool | str | None] = {}
 
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the score of a fitted classifier with ``predict_proba``.
@@ -45,27 +56,56 @@ class Scorer:
         Raises
         ------
         InputError
-            If the estimator has no ``predict_proba``.
+            If the estimator has no ``predict_proba``, or predicts several labels and the metric judges classes.
         """
         if not hasattr(estimator, "predict_proba"):
             raise InputError(f"{type(estimator).__name__} has no predict_proba; score a classifier that has.")
-        predictions = Predictions(
-            estimator.predict_proba(X),
+        several = self.metric.target is not None and isinstance(get_view(self.metric.target), MultiLabel)
+        if not several and (isinstance(estimator.classes_, list) or getattr(estimator, "multilabel_", False)):
+            raise InputError(
+                f"{type(estimator).__name__} predicts several labels a row; score it by a metric of them: "
+                f"make_scorer('{self.metric.spec.partition(':')[0]}:target=multilabel')."
+            )
+        scores = _label_probabilities(estimator, X) if several else estimator.predict_proba(X)
+        names = column_names(y) if several else estimator.classes_
+        predictions = as_predictions(
             y,
-            kind="probs",
+            scores,
+            target=self.metric.target,
             sample_weight=sample_weight,
-            class_names=list(estimator.classes_),
+            class_names=None if names is None else list(names),
         )
         value = evaluate(predictions, [self.metric])[self.metric.spec]
         return value if self.metric.higher_is_better else -value
+
+    def set_score_request(self, *, sample_weight: bool | str | None) -> Self:
+        """Say whether the scorer wants `sample_weight`, for scikit-learn's metadata routing.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None
+            True to be given it, False not to be, None to have an error where it is given, or the name it is given by.
+
+        Returns
+        -------
+        self
+        """
+        self._requests = {"sample_weight": sample_weight}
+        return self
+
+    def get_metadata_routing(self) -> Any:
+        """Return what was asked for by :meth:`set_score_request`, as scikit-learn's routers read it."""
+        from sklearn.utils.metadata_routing import MetadataRequest
+
+        request = MetadataRequest(owner=self)
+        for param, alias in {"sample_weight": None, **self._requests}.items():
+            request.score.add_request(param=param, alias=alias)
+        return request
 
     @property
     def name(self) -> str:
         """What the scorer is called: the metric's spec, with ``neg_`` before it where less is better."""
         return self.metric.spec if self.metric.higher_is_better else f"neg_{self.metric.spec}"
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.metric.spec,)
 
     def __repr__(self) -> str:
         return f"make_scorer({self.metric.spec!r})"
@@ -95,6 +135,16 @@ def make_scorer(metric: str | Metric) -> Scorer:
     'neg_adaece:n_bins=10'
     """
     return Scorer(metric)
+
+
+def _label_probabilities(estimator: Any, X: Any) -> Any:
+    """Return the probability of each label, of shape (n, K); some estimators have a matrix of 0 and 1 for each."""
+    scores = estimator.predict_proba(X)
+    if not isinstance(scores, list):
+        return scores
+    return np.column_stack(
+        [matrix @ (np.asarray(classes) == 1) for matrix, classes in zip(scores, estimator.classes_, strict=True)]
+    )
 
 
 def available_scorers() -> list[str]:

@@ -47,7 +47,8 @@ def maker(spec: str) -> Make:
     return lambda **options: get_loss(spec, **options).for_epoch(0)
 
 
-def _batch(n: int = 12, k: int = 4) -> tuple[Tensor, Tensor]:
+def _batch() -> tuple[Tensor, Tensor]:
+    n, k = 12, 4
     generator = torch.Generator().manual_seed(0)
     logits = 2 * torch.randn(n, k, generator=generator, dtype=torch.float64)
     # Half of the labels are what is predicted.

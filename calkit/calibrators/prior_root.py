@@ -18,9 +18,7 @@ _TOLERANCE = 1e-10
 _MAX_PASSES = 100
 
 
-def inverse_temperature_with_prior(
-    data: Predictions | Shards, sigma: float, start: float = 1.0
-) -> tuple[float, float, int]:
+def inverse_temperature_with_prior(data: Predictions | Shards, sigma: float) -> tuple[float, float, int]:
     """Minimise ``mean NLL(β) + (log β)² / (2 σ² n)`` over the inverse temperature β.
 
     Parameters
@@ -29,8 +27,6 @@ def inverse_temperature_with_prior(
         Of kind "logits".
     sigma : float
         Standard deviation of log T under the prior, positive.
-    start : float, default=1.0
-        An inverse temperature to start from.
 
     Returns
     -------
@@ -44,7 +40,7 @@ def inverse_temperature_with_prior(
     Newton's method in log β inside a bracket that the signs of the slope close; unlike the NLL alone, there is always a
     minimum: separable data and constant logits included.
     """
-    beta, low, high, n_passes = start, 0.0, math.inf, 0
+    beta, low, high, n_passes = 1.0, 0.0, math.inf, 0
     while n_passes < _MAX_PASSES:
         statistic = NllDerivatives(beta, orders=2)
         model = summarize(data, [statistic], check=n_passes == 0)[statistic]

@@ -22,6 +22,7 @@ from calkit.evaluation import Evaluation, WorstGroup, fitted_text, p_text
 from calkit.metrics import Metric
 from calkit.printing import json_text, markdown_cell, printable
 from calkit.registry import Registry
+from calkit.stats.grouping import group_name
 
 __all__ = ["RENDERERS", "plain_table", "print_table", "render"]
 
@@ -48,8 +49,7 @@ def _with_groups(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
             found.append(replace(whole, meta={**whole.meta, _LABEL_ERRORS: f"{errors.n_errors:,} counted"}))
             found.append(replace(errors.without, meta={**whole.meta, _LABEL_ERRORS: "left out"}))
         for label, group in whole.groups.items():
-            name = "(missing)" if label is None else str(label)
-            found.append(replace(group, meta={**whole.meta, _GROUP: (str(whole.by), name)}))
+            found.append(replace(group, meta={**whole.meta, _GROUP: (str(whole.by), group_name(label))}))
     return found
 
 
@@ -84,7 +84,7 @@ def _worst(evaluations: Sequence[Evaluation]) -> str:
             if metric.spec in e.worst_groups:
                 found = e.worst_groups[metric.spec]
                 groups.setdefault(found.group, []).append(_worst_text(metric, found))
-        worst = [f"{'(missing)' if label is None else label} ({'; '.join(texts)})" for label, texts in groups.items()]
+        worst = [f"{group_name(label)} ({'; '.join(texts)})" for label, texts in groups.items()]
         if worst:
             where = " ".join(str(word) for word in (e.meta.get("split"), _calibrator(e)) if word)
             head = f"Worst {e.by} of {len(e.groups)}{f', {where}' if where else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from calkit.evaluation.worst import WorstGroup, among, corrected
 from calkit.inference.resampling import Resampling
 from calkit.metrics.base import worst_group
 from calkit.stats import By, Statistic
+from calkit.stats.grouping import ordered
 from calkit.stats.layout import Layout
 from calkit.stats.rows import CLASS_COLUMNS
 
@@ -37,11 +39,13 @@ def with_groups(
     named = {label: label if names is None else names[label] for label in groups}
     worst = {}
     for metric in whole.metrics:
-        label = worst_group(metric, {label: group[metric.spec] for label, group in groups.items()})
-        if label is None:
+        values = {label: group[metric.spec] for label, group in groups.items()}
+        if all(math.isnan(value) for value in values.values()):
             continue
+        # None is the group of the rows whose value is missing.
+        label = worst_group(metric, values)
         group = groups[label]
-        value, judgement = group[metric.spec], group.judgement(metric.spec)
+        value, judgement = values[label], group.judgement(metric.spec)
         interval = None
         if resampling is not None and judgement.interval is not None:
             own = {statistic: part.summaries[label] for statistic, part in parts.items()}
@@ -76,9 +80,8 @@ def _evaluations_of(
 ) -> dict[Any, Evaluation]:
     """Return the evaluation of each part of the rows, in the order of their labels."""
     counts = next(iter(parts.values())).counts
-    labels = sorted(counts, key=lambda label: (label is None, isinstance(label, str), label))
     found = {}
-    for label in labels:
+    for label in ordered(counts):
         own = {statistic: part.summaries[label] for statistic, part in parts.items()}
         found[label] = evaluation_of(whole.metrics, own, counts[label], layout, resampling)
     return found

@@ -212,13 +212,12 @@ class CellSums:
         """
         scale, (n, q) = self.scale, self.binomial
         expected = self.probability / scale
-        mean = mean_absolute(n, q, expected)
         variance = self.variance / scale**2
         covariance = _FOLD / 3 * np.sqrt(variance) * (1 - 2 * q)
         few = expected < 1
-        none = 2 * expected[few] * np.exp(self.log_none[few])
-        mean[few] = none
-        covariance[few] = variance[few] - expected[few] * none
+        mean = 2 * expected * np.exp(self.log_none)
+        covariance[few] = variance[few] - (expected * mean)[few]
+        mean[~few] = mean_absolute(n[~few], q[~few], expected[~few])
         return mean * scale, covariance * scale**2
 
     @once
@@ -258,7 +257,8 @@ def mean_absolute(n: FloatArray, q: FloatArray, centre: FloatArray) -> FloatArra
     out = np.where(variance > 0, normal, np.abs(off))
     few = (variance <= _NORMAL_VARIANCE) & (variance > 1e-12)
     if few.any():
-        n, q, mean, centre, off = (np.broadcast_to(a, out.shape)[few] for a in (n, q, mean, centre, off))
+        n, q, centre = np.broadcast_arrays(n, q, centre)
+        n, q, centre, mean, off = n[few], q[few], centre[few], mean[few], off[few]
         rare = (q < _RARE) | (n < 1)
         above = np.empty(len(mean))
         above[rare] = _poisson_above(mean[rare], centre[rare])
@@ -275,15 +275,22 @@ def _poisson_above(mean: FloatArray, t: FloatArray) -> FloatArray:
 
 
 def _binomial_above(n: FloatArray, q: FloatArray, t: FloatArray) -> FloatArray:
-    """Return the mean of ``max(C - t, 0)`` for a binomial C."""
+    """Return the mean of ``max(C - t, 0)`` for a binomial C.
 
-    def at_least(trials: FloatArray, j: FloatArray) -> FloatArray:
-        rest = trials - j + 1
-        tail = special.betainc(np.maximum(j, 1e-9), np.maximum(rest, 1e-9), q)
-        return np.where(j <= 0, 1.0, np.where(rest <= 0, 0.0, tail))
-
-    whole = np.floor(t)
-    return n * q * at_least(n - 1, whole) - t * at_least(n, whole + 1)
+    It is n q P(C' >= j) - t P(C > j), j the whole part of t and C' of one trial less; the second probability is less
+    than the first by a term of the binomial law.
+    """
+    j = np.floor(t)
+    rest = n - j
+    inside = (j > 0) & (rest > 0)
+    tail = np.where(j <= 0, 1.0, 0.0)
+    tail[inside] = special.betainc(j[inside], rest[inside], q[inside])
+    term = np.zeros_like(tail)
+    some = (j >= 0) & (rest > 0)
+    j, rest, n_some, q_some = j[some], rest[some], n[some], q[some]
+    log_choose = special.gammaln(n_some) - special.gammaln(j + 1) - special.gammaln(rest)
+    term[some] = np.exp(log_choose + j * np.log(q_some) + rest * np.log1p(-q_some))
+    return np.asarray((n * q - t) * tail + t * term)
 
 
 def draw_gaps(sums: CellSums, n_draws: int, random: np.random.Generator) -> FloatArray:

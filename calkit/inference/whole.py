@@ -28,7 +28,7 @@ FloatArray = NDArray[np.float64]
 # Forecasts that are drawn in all: few of many, many of few; but never fewer draws than this.
 _DRAWN_FORECASTS, _FEWEST_DRAWS = 5_000_000, 50
 # Outcomes that are held at a time.
-_HELD_FORECASTS = 1 << 17
+_HELD_FORECASTS = 1 << 15
 # The same where pairs of rows are compared.
 _DRAWN_PAIRS, _MOST_SETS = 5_000_000_000, 200
 

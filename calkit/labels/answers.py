@@ -21,15 +21,13 @@ _RIGHT_AND_WRONG = {
 }
 
 
-def as_correct(correct: Any, what: str = "correct") -> NDArray[np.uint8]:
+def as_correct(correct: Any) -> NDArray[np.uint8]:
     """Return whether answers were right as 0 and 1.
 
     Parameters
     ----------
     correct : array-like of shape (n,) or (n, 1)
         Booleans, 0 and 1, or words: true and false, yes and no, correct and incorrect, right and wrong.
-    what : str
-        What the caller calls it, for messages.
 
     Returns
     -------
@@ -49,28 +47,28 @@ def as_correct(correct: Any, what: str = "correct") -> NDArray[np.uint8]:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
-        raise InputError(f"{what} must have shape (n,), but has shape {y.shape}.")
+        raise InputError(f"correct must have shape (n,), but has shape {y.shape}.")
     if y.dtype.kind == "b":
         return y.astype(np.uint8)
     if y.dtype.kind in "iuf":
         wrong = (y != 0) & (y != 1)
         if wrong.any():
-            raise _not_a_truth(y, int(np.argmax(wrong)), what)
+            raise _not_a_truth(y, int(np.argmax(wrong)))
         return y.astype(np.uint8)
     values, codes = distinct(y)
     found = [_RIGHT_AND_WRONG.get(str(plain(value)).casefold()) for value in values]
     if None in found:
-        raise _not_a_truth(y, int(np.argmax(codes == found.index(None))), what)
+        raise _not_a_truth(y, int(np.argmax(codes == found.index(None))))
     return np.array(found, dtype=np.uint8)[codes] if found else np.empty(0, np.uint8)
 
 
-def _not_a_truth(y: NDArray[Any], row: int, what: str) -> InputError:
+def _not_a_truth(y: NDArray[Any], row: int) -> InputError:
     value = plain(y[row])
     found = "is missing" if is_empty(value) else f"is {value!r}"
     share = isinstance(value, float) and 0 < value < 1
     hint = " Of several graders, give each verdict a row, with a weight of 1 / their number." if share else ""
     return InputError(
-        f"{what} must be booleans or 0 and 1 (or words: yes and no, true and false, correct and incorrect), but row "
+        "correct must be booleans or 0 and 1 (or words: yes and no, true and false, correct and incorrect), but row "
         f"{row} {found}.{hint}"
     )
 

@@ -231,7 +231,7 @@ def _no_shares(y: NDArray[Any], row: int) -> InputError:
     return InputError(
         "each row of y_true is a single 1 and else zeros (one-hot), shares of the classes that sum to 1, or whole "
         f"numbers of votes, but row {row} is {np.array2string(y[row], threshold=8)}. Divide by the sum of the row, or "
-        "pass the class of each row."
+        "pass the class of each row; where several labels of a row may be true, target='multilabel'."
     )
 
 

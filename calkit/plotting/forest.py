@@ -15,6 +15,7 @@ from calkit.metrics import Metric
 from calkit.plotting.grid import panels
 from calkit.plotting.showing import Showing
 from calkit.plotting.style import COLOURS, MARKERS, as_text, foreground, wrapped
+from calkit.stats.grouping import group_name
 from calkit.tabular import Tabular
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class ForestDisplay(Showing, Tabular):
         ForestDisplay
             Not drawn yet.
         """
-        groups = {f"{evaluation.by} = {label}": group for label, group in evaluation.groups.items()}
+        groups = {f"{evaluation.by} = {group_name(label)}": group for label, group in evaluation.groups.items()}
         return cls.from_evaluations({name: evaluation, **groups})
 
     @classmethod
@@ -186,10 +187,10 @@ class ForestDisplay(Showing, Tabular):
             self._name_once()
         return self
 
-    def figure_of(self, *, size: tuple[float, float] | None = None) -> Figure:
+    def figure_of(self) -> Figure:
         """Return a figure that is not registered with pyplot, drawn."""
         height = 1.1 + 0.35 * max(len(each) for each in self.lines.values())
-        figure, axes = panels(len(self.metrics), (4.2, height), size=size)
+        figure, axes = panels(len(self.metrics), (4.2, height))
         self.plot(axes)
         self._name_once()
         if self.baseline is not None:

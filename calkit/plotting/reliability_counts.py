@@ -22,6 +22,7 @@ from calkit.plotting.reliability_styles import RANKED_STYLES, RELIABILITY_STYLES
 from calkit.predictions import Predictions
 from calkit.registry import unknown_name
 from calkit.stats import BinSums, Pairs, UniformBins, View, summarize
+from calkit.stats.grouping import group_name, groups_of, ordered
 from calkit.stats.rows import CLASS_COLUMNS, Rows, Workspace
 from calkit.stats.targets import default_view, get_view
 from calkit.stats.views import Only
@@ -182,8 +183,10 @@ def parts_of(
     if by is not None:
         column, names = _column_of(predictions, by)
         view = one_view(predictions, target)
-        for value in sorted(set(column.tolist()), key=str if names is None else None):
-            yield f"{by} = {value if names is None else names[value]}", predictions.take(column == value), view
+        groups = groups_of(by, column)
+        for value in ordered(groups):
+            name = group_name(value if names is None else names[value])
+            yield f"{by} = {name}", predictions.take(groups[value]), view
         return
     view = (default_view(predictions) if target is None else get_view(target)).bind(predictions)
     if view.name not in ("classwise", "multilabel"):

@@ -164,18 +164,17 @@ def history_pictures(
     prefix: str,
     *,
     colours: Sequence[str] = COLOURS,
-    part: str = "test",
     glyphs: Glyphs | None = None,
 ) -> list[Picture]:
     """Draw the panels of one history (the paper's Figure 1) or of several laid over each other (Figure 3)."""
-    display = HistoryDisplay(histories, part=part)
+    display = HistoryDisplay(histories)
     pictures = []
     for i, name in enumerate(display.panels()):
         figure = canvas(4.4, 3.1)
         # The page has the legend: it hides no line there, and any name can be read.
         display.plot(figure.subplots(), panels=name, legend=False, colours=colours)
         legend = tuple(Key(*key) for key in display.keys(name, colours))
-        title = get_panel(name).title.format(part=part)
+        title = get_panel(name).title.format(part=display.part)
         figure.axes[0].set_title("")
         alt = f"{title}, by epoch. {_history_in_words(display, name)}"
         svg = inline_svg(figure, prefix=f"{prefix}-{i}", alt=alt, glyphs=glyphs)

@@ -17,6 +17,7 @@ from calkit.inference.by_key import ErrorsByKey
 from calkit.inference.counts import Cells
 from calkit.inference.judgement import Judgement
 from calkit.inference.means import MeanInference
+from calkit.labels.values import is_empty
 from calkit.metrics import Metric, get_metric
 from calkit.metrics.binned import expected_gap
 from calkit.predictions import Predictions
@@ -25,6 +26,7 @@ from calkit.report.classes import judged_classes
 from calkit.report.model import Mistake, Result
 from calkit.report.values import ClassErrors, Diagram, Group, Measure, Sweep
 from calkit.stats import At, BinSums, By, Statistic, Temperature, UniformBins, View, summarize
+from calkit.stats.grouping import group_name
 from calkit.stats.mistakes import MistakeRows, Mistakes
 from calkit.stats.rows import CLASS_COLUMNS
 from calkit.stats.targets import get_view
@@ -146,7 +148,7 @@ def _n_values(column: Any) -> int:
     found: set[Any] = set()
     # A piece at a time: a list of all rows would take many times their array.
     for start in range(0, len(column), _PIECE):
-        found.update(None if value != value else value for value in column[start : start + _PIECE].tolist())
+        found.update(None if is_empty(value) else value for value in column[start : start + _PIECE].tolist())
     return len(found)
 
 
@@ -218,7 +220,7 @@ def _groups(predictions: Predictions, asked: Asked, by: str, summaries: Mapping[
     found = with_groups(whole, asked.statistics, by, summaries, predictions, _enough(asked.resampling, n_groups))
     return tuple(
         Group(
-            str(label),
+            group_name(label),
             group.n_samples,
             {spec: _measure(value, group.judgements.get(spec)) for spec, value in group.items()},
         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from calkit.errors import CalibrationWarning, UsageError
 from calkit.labels import ClassIndex, as_array
+from calkit.labels.values import is_empty
 from calkit.lazy import Converted, row_blocks
 from calkit.names import Role, read_name
 from calkit.predictions import Predictions
@@ -34,7 +35,7 @@ def fields_of(predictions: Predictions, *, text: bool = True) -> dict[str, Any]:
         fields["sample_weight"] = predictions.sample_weight
     lost = []
     for name, values in predictions.columns.items():
-        stored = values.astype(str) if values.dtype.kind == "O" else values
+        stored = values if values.dtype.kind in "biufU" else _as_text(values)
         if stored.dtype.kind not in "biuf" and not (text and stored.dtype.kind == "U"):
             lost.append(name)
         else:
@@ -50,6 +51,11 @@ def fields_of(predictions: Predictions, *, text: bool = True) -> dict[str, Any]:
         names = as_array(predictions.class_names)
         fields["class_names"] = names.astype(str) if names.dtype.kind == "O" else names
     return {name: _storable(values) for name, values in fields.items()}
+
+
+def _as_text(values: NDArray[Any]) -> NDArray[np.str_]:
+    """Return values of any type as text, those that are missing as an empty one, which readers take for missing."""
+    return np.array(["" if is_empty(value) else str(value) for value in values], dtype=str)
 
 
 def _labels(predictions: Predictions, *, text: bool) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
+from calkit.labels.values import is_empty
 
-__all__ = ["groups_of"]
+__all__ = ["group_name", "groups_of", "ordered"]
 
 # A column of more values than this holds ids, not groups.
 _MOST_GROUPS = 10_000
@@ -17,6 +19,8 @@ _MOST_GROUPS = 10_000
 
 def groups_of(name: str, values: NDArray[Any]) -> dict[Any, NDArray[np.intp]]:
     """Return the values of a column, each with the places of its rows; values that are missing are None.
+
+    An empty text is missing, as tables have it. Whole numbers are called 1, not 1.0, which a missing one makes of them.
 
     Raises
     ------
@@ -39,5 +43,25 @@ def _of_whole_numbers(values: NDArray[Any]) -> dict[Any, NDArray[np.intp]]:
 def _of_objects(values: list[Any]) -> dict[Any, NDArray[np.intp]]:
     places: dict[Any, list[int]] = {}
     for place, value in enumerate(values):
-        places.setdefault(None if value != value else value, []).append(place)
-    return {value: np.array(rows, dtype=np.intp) for value, rows in places.items()}
+        places.setdefault(None if is_empty(value) else value, []).append(place)
+    return {_label(value): np.array(rows, dtype=np.intp) for value, rows in places.items()}
+
+
+def _label(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+def ordered(labels: Iterable[Any]) -> list[Any]:
+    """Return the labels of groups in their order: numbers, then texts, and last the missing one."""
+    return sorted(labels, key=lambda label: (label is None, isinstance(label, str), label))
+
+
+def group_name(label: Any) -> str:
+    """Return what tables and pictures call a group.
+
+    Examples
+    --------
+    >>> group_name(3), group_name(None)
+    ('3', '(missing)')
+    """
+    return "(missing)" if label is None else str(label)

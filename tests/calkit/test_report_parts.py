@@ -123,7 +123,7 @@ class TestGroups:
             np.tile([0.3, 0.7], 100), np.tile([0, 1], 100), kind="probs", columns={"group": group}
         )
         report = make_report([Entry("one", predictions)], metrics=["ece"], by="group")
-        assert [g["label"] for g in report.to_dict()["subjects"][0]["results"][0]["groups"]] == ["1.0", "None"]
+        assert [g["label"] for g in report.to_dict()["subjects"][0]["results"][0]["groups"]] == ["1", "(missing)"]
 
     def test_too_many_groups_and_unknown_columns(self, test_split):
         with pytest.raises(UsageError, match="by='id' has 899 values, and a report shows 100 groups at most"):

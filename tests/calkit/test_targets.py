@@ -245,6 +245,27 @@ class TestGroups:
         p = Predictions([0.2, 0.3, 0.8], [1, 0, 1], kind="probs", columns={"age": [40.0, np.nan, 20.0]})
         assert list(evaluate(p, ["ece"], by="age").groups) == [20.0, 40.0, None]
 
+    @pytest.mark.parametrize("missing", [None, float("nan"), "", "NA"], ids=["none", "nan", "empty", "NA"])
+    @pytest.mark.parametrize("values", [[1.0, 2.0], ["a", "b"], [True, False]], ids=["numbers", "text", "truth"])
+    def test_every_way_to_write_a_missing_value_is_one_group(self, values, missing, tmp_path):
+        if missing == "NA":
+            missing = pytest.importorskip("pandas").NA
+        column = np.array([values[0], missing, values[1], missing], dtype=object)
+        p = Predictions([0.2, 0.9, 0.8, 0.3], [1, 0, 1, 1], kind="probs", columns={"by": column})
+        found = evaluate(p, ["brier"], by="by")
+        assert list(found.groups) == [*sorted(values), None]
+        # By hand: ((.9 - 0)² + (.3 - 1)²) / 2 is the largest of .64, .65 and .04.
+        assert found.groups[None]["brier"] == pytest.approx(0.65)
+        assert found.worst_groups["brier"].group is None
+        assert list(calkit.ReliabilityDisplay.each(p, by="by"))[-1] == "by = (missing)"
+        calkit.save_predictions(p, tmp_path / "p.csv")
+        back = evaluate(calkit.load_predictions(tmp_path / "p.csv", columns=["by"]), ["brier"], by="by")
+        assert back.groups[None]["brier"] == pytest.approx(0.65)
+
+    def test_whole_numbers_beside_a_missing_one_are_called_so(self):
+        p = Predictions([0.2, 0.3, 0.8], [1, 0, 1], kind="probs", columns={"age": [40.0, np.nan, 20.0]})
+        assert list(map(str, evaluate(p, ["ece"], by="age").groups)) == ["20", "40", "None"]
+
     def test_errors(self):
         p = Predictions(
             [0.2] * 10_001, [1] * 10_001, kind="probs", columns={"id": np.arange(10_001), "x": [0] * 10_001}

@@ -168,15 +168,13 @@ class VennAbers(VennAbersMaps):
         return 1 if len(self.classes_) == 2 else len(self.classes_)
 
 
-def merge_intervals(p0: Floats, p1: Floats, axis: int = 0) -> Floats:
+def merge_intervals(p0: Floats, p1: Floats) -> Floats:
     """Merge the intervals of several Venn-Abers predictors (cross Venn-Abers) into single probabilities.
 
     Parameters
     ----------
     p0, p1 : ndarray of float64
-        Both probabilities of each predictor, fitted on its own fold.
-    axis : int, default=0
-        Along which the predictors are.
+        Both probabilities of each predictor, fitted on its own fold; predictors along the first axis.
 
     Returns
     -------
@@ -194,19 +192,17 @@ def merge_intervals(p0: Floats, p1: Floats, axis: int = 0) -> Floats:
     array([0.4142])
     """
     with np.errstate(divide="ignore"):
-        miss, hit = (np.exp(np.log(part).mean(axis=axis)) for part in (1 - p0, p1))
+        miss, hit = (np.exp(np.log(part).mean(axis=0)) for part in (1 - p0, p1))
     return np.asarray(hit / (miss + hit))
 
 
-def venn_abers_values(groups: Groups, new_weight: float = 1.0) -> tuple[Floats, Floats]:
+def venn_abers_values(groups: Groups) -> tuple[Floats, Floats]:
     """Return p0 and p1 at every place a new row can take among the scores.
 
     Parameters
     ----------
     groups : Groups
         m distinct scores.
-    new_weight : float, default=1.0
-        Weight of the new row.
 
     Returns
     -------
@@ -215,9 +211,9 @@ def venn_abers_values(groups: Groups, new_weight: float = 1.0) -> tuple[Floats, 
 
     Notes
     -----
-    With P_i = (W_i, S_i) the weight and the positives up to score i, the value of a positive of weight w at place i is
+    With P_i = (W_i, S_i) the weight and the positives up to score i, the value of a positive of weight 1 at place i is
 
-        max over a <= i of  min over b > i of  (w + S_b - S_a) / (w + W_b - W_a).
+        max over a <= i of  min over b > i of  (1 + S_b - S_a) / (1 + W_b - W_a).
 
     The inner minimum is the same over all b > a, and is taken at a vertex of the greatest convex minorant of the
     points without the new row: a line that ended inside a block of mean m would be less steep than m, and the value
@@ -231,9 +227,9 @@ def venn_abers_values(groups: Groups, new_weight: float = 1.0) -> tuple[Floats, 
     starts, _ = isotonic_blocks(groups)
     block_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     p1 = np.ones(m + 1)
-    p1[:-1] = _walk(np.arange(m), block_of + 1, 1, starts, weight, positive, new_weight)
+    p1[:-1] = _walk(np.arange(m), block_of + 1, 1, starts, weight, positive)
     p0 = np.zeros(m + 1)
-    p0[1:] = 1 - _walk(np.arange(1, m + 1), block_of, -1, starts, weight, weight - positive, new_weight)
+    p0[1:] = 1 - _walk(np.arange(1, m + 1), block_of, -1, starts, weight, weight - positive)
     low = np.minimum.accumulate(p0[::-1])[::-1]
     return np.clip(low, 0, 1), np.clip(np.maximum.accumulate(p1), 0, 1)
 
@@ -245,19 +241,18 @@ def _walk(
     starts: NDArray[np.intp],
     weight: Floats,
     positive: Floats,
-    new_weight: float,
 ) -> Floats:
     """Return the least ratio over the vertices from `vertex` on, in the direction of `step`, for every place."""
     end = len(starts) - 1 if step > 0 else 0
     s, w = positive[place], weight[place]
     at = starts[vertex]
-    best = (new_weight + abs(positive[at] - s)) / (new_weight + abs(weight[at] - w))
+    best = (1 + abs(positive[at] - s)) / (1 + abs(weight[at] - w))
     vertex = vertex.copy()
     active = np.flatnonzero(vertex != end)
     while len(active):
         following = vertex[active] + step
         at = starts[following]
-        ratio = (new_weight + abs(positive[at] - s[active])) / (new_weight + abs(weight[at] - w[active]))
+        ratio = (1 + abs(positive[at] - s[active])) / (1 + abs(weight[at] - w[active]))
         better = ratio <= best[active]
         active, following, ratio = active[better], following[better], ratio[better]
         best[active], vertex[active] = ratio, following

@@ -47,11 +47,8 @@ class ClassTemperatureScaling(Parametric):
         The inverse temperature that comes first.
     weights_ : ndarray of shape (K,)
         w, at least 0.01: where w would be lower, rows of that prediction tell nothing of the truth.
-    objective_, gap_bound_, gradient_norm_ : float
-        The least objective found, a bound on what it lacks, and the largest entry of the gradient.
-    n_iter_, n_passes_ : int
-        Newton steps, and passes over the rows.
-    converged_ : bool
+    objective_, gap_bound_, gradient_norm_, n_iter_, n_passes_, converged_
+        As for :class:`VectorScaling`.
 
     References
     ----------

@@ -41,11 +41,8 @@ class DirichletCalibration(MatrixBased):
         W.
     bias_ : ndarray of shape (K,)
         b.
-    objective_, gap_bound_, gradient_norm_ : float
-        The least objective found, a bound on what it lacks, and the largest entry of the gradient.
-    n_iter_, n_passes_ : int
-        Newton steps, and passes over the rows.
-    converged_ : bool
+    objective_, gap_bound_, gradient_norm_, n_iter_, n_passes_, converged_
+        As for :class:`VectorScaling`.
     ridge_ : float
         A ridge of 1e-4 on the diagonal (and on what has no penalty), added with a warning where a class is absent or
         the data can be separated, so that the diagonal has no bounds; else 0.

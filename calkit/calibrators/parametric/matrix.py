@@ -69,13 +69,8 @@ class MatrixScaling(MatrixBased, Ridged):
         W.
     bias_ : ndarray of shape (K,)
         b.
-    objective_, gap_bound_, gradient_norm_ : float
-        The least objective found, a bound on what it lacks, and the largest entry of the gradient.
-    n_iter_, n_passes_ : int
-        Newton steps, and passes over the rows.
-    converged_ : bool
-    ridge_ : float
-        The ridge that was added by default; 0 if none.
+    objective_, gap_bound_, gradient_norm_, n_iter_, n_passes_, converged_, ridge_
+        As for :class:`VectorScaling`.
 
     Raises
     ------

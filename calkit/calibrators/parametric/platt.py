@@ -34,13 +34,8 @@ class AffineScaling(RisingInverse, Binary):
     ----------
     coef_ : ndarray of shape (2,)
         a and b.
-    objective_, gap_bound_, gradient_norm_ : float
-        The least objective found, a bound on what it lacks, and the largest entry of the gradient.
-    n_iter_, n_passes_ : int
-        Newton steps, and passes over the rows.
-    converged_ : bool
-    ridge_ : float
-        The ridge that was added by default; 0 if none.
+    objective_, gap_bound_, gradient_norm_, n_iter_, n_passes_, converged_, ridge_
+        As for :class:`VectorScaling`.
 
     Raises
     ------
@@ -84,11 +79,8 @@ class PlattScaling(AffineScaling):
     ----------
     coef_ : ndarray of shape (2,)
         a and b.
-    objective_, gap_bound_, gradient_norm_ : float
-        The least objective found, a bound on what it lacks, and the largest entry of the gradient.
-    n_iter_, n_passes_ : int
-        Newton steps, and passes over the rows.
-    converged_ : bool
+    objective_, gap_bound_, gradient_norm_, n_iter_, n_passes_, converged_
+        As for :class:`VectorScaling`.
 
     Raises
     ------

@@ -41,11 +41,8 @@ class StructuredVectorScaling(LinearInverse, Parametric):
         1 / (n + 1), the share of the uniform distribution.
     weights_ : ndarray of shape (K,)
     bias_ : ndarray of shape (K,)
-    objective_, gap_bound_, gradient_norm_ : float
-        The least objective found, a bound on what it lacks, and the largest entry of the gradient.
-    n_iter_, n_passes_ : int
-        Newton steps, and passes over the rows.
-    converged_ : bool
+    objective_, gap_bound_, gradient_norm_, n_iter_, n_passes_, converged_
+        As for :class:`VectorScaling`.
 
     Notes
     -----
