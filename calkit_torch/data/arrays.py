@@ -19,6 +19,8 @@ def inputs_tensor(x: Any, split: str) -> Tensor:
     tensor = _tensor(x, f"{split} inputs")
     if tensor.ndim == 0 or tensor.is_complex():
         raise InputError(f"{split} inputs must be real numbers of shape (n, ...), but are {described(tensor)}.")
+    if len(tensor) == 0:
+        raise InputError(f"the {split} split is empty; each of train, validation and test needs at least one sample.")
     if tensor.is_floating_point():
         tensor = tensor.to(torch.float32)
     elif tensor.dtype != torch.uint8:

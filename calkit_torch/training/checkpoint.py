@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from calkit.atomic import atomic_write
-from calkit.errors import CalkitError, FileFormatError
+from calkit.errors import CalkitError, FileFormatError, UsageError
+from calkit_torch.data.split import SPLITS
 from calkit_torch.training.callbacks.base import Callback
 from calkit_torch.training.recipe import Recipe
 from calkit_torch.training.run_folder import check_same_recipe, plain
@@ -32,6 +33,7 @@ def snapshot(state: TrainingState, callbacks: Sequence[Callback]) -> dict[str, A
         "epoch": state.epoch,
         "batch": state.batch,
         "step": state.step,
+        "sizes": _sizes(state),
         "model": state.model.state_dict(),
         "optimiser": state.optimiser.state_dict(),
         "scaler": state.scaler.state_dict() if state.scaler is not None else {},
@@ -53,7 +55,15 @@ def restore(state: TrainingState, callbacks: Sequence[Callback], found: Mapping[
     ------
     FileFormatError
         If the weights in it are those of another network.
+    UsageError
+        If the data set has other sizes.
     """
+    sizes = _sizes(state)
+    if found.get("sizes", sizes) != sizes:
+        raise UsageError(
+            f"the run was trained on other data: its splits had {found['sizes']} samples, those of "
+            f"{state.data.name} have {sizes}. Give it the same data, or train in another folder."
+        )
     try:
         state.model.load_state_dict(found["model"])
         state.optimiser.load_state_dict(found["optimiser"])
@@ -129,6 +139,11 @@ def read_checkpoint(path: str | Path, recipe: Recipe | None = None) -> dict[str,
     if recipe is not None:
         check_same_recipe(Recipe.from_dict(found["recipe"]), recipe, path.parent)
     return found
+
+
+def _sizes(state: TrainingState) -> dict[str, int]:
+    """Return how many samples each split has."""
+    return {split: len(state.data.split(split)) for split in SPLITS}
 
 
 def _named(callbacks: Sequence[Callback]) -> list[tuple[str, Callback]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from calkit.errors import InputError
+from calkit.errors import InputError, UsageError
 from calkit.metrics import get_metric
 from calkit.runs import RunFolder
 from calkit_torch.bridge.batches import call_model
@@ -200,11 +200,7 @@ def _step(state: TrainingState, callbacks: Sequence[Callback], inputs: Any, labe
     """Take one step of the optimiser."""
     _seed(state)
     state.optimiser.zero_grad(set_to_none=True)
-    blocks = _blocks_of_ranks(state, inputs, labels)
-    autocast = nullcontext() if state.autocast is None else torch.autocast(state.device.type, dtype=state.autocast)
-    with autocast, _masks_of_all_ranks(state, blocks):
-        logits = call_model(state.network, inputs)
-    logits, labels = _of_all_ranks(state, blocks, logits, labels)
+    logits, labels = _forward(state, inputs, labels)
     loss = state.loss(logits, labels)
     # Gradients are averaged over the ranks, each of which has that of its own rows.
     objective = loss * (state.loss_scale * state.world_size)
@@ -223,6 +219,24 @@ def _step(state: TrainingState, callbacks: Sequence[Callback], inputs: Any, labe
         state.scaler.step(state.optimiser)
         state.scaler.update()
     _count(state, loss.detach(), labels)
+
+
+def _forward(state: TrainingState, inputs: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits and labels of the global batch."""
+    blocks = _blocks_of_ranks(state, inputs, labels)
+    autocast = nullcontext() if state.autocast is None else torch.autocast(state.device.type, dtype=state.autocast)
+    try:
+        with autocast, _masks_of_all_ranks(state, blocks):
+            logits = call_model(state.network, inputs)
+    except ValueError as error:
+        if len(labels) != 1:
+            raise
+        # Batch normalisation has no variance then.
+        raise UsageError(
+            f"the network cannot be trained on a batch of one row: {error}. That is what is left of "
+            f"{len(state.data.train)} rows, or of this process's; choose another batch_size."
+        ) from error
+    return _of_all_ranks(state, blocks, logits, labels)
 
 
 def _blocks_of_ranks(state: TrainingState, inputs: Any, labels: Tensor) -> list[list[int]]:

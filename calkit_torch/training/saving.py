@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from calkit.errors import InputError
 from calkit_torch.checks import check_count
@@ -124,9 +126,15 @@ class Saver:
     def _diverged(self, what: str) -> DivergedError:
         state = self.state
         kept = (self.folder / "checkpoint.pt").exists()
+        row = _first_not_finite(state.data.train.inputs)
+        remedy = (
+            "Lower the learning rate (--lr) or clip the gradient (clip_norm), in another folder. "
+            if row is None
+            else f"The training inputs hold NaN or infinity, first in row {row} (counted from 0): correct them. "
+        )
         return DivergedError(
             f"{what} in epoch {state.epoch + 1}, batch {state.batch}, at a learning rate of {state.learning_rate:g}. "
-            f"Lower the learning rate (--lr) or clip the gradient (clip_norm), in another folder. "
+            f"{remedy}"
             + (f"The last good checkpoint is still in {self.folder}." if kept else "There is no checkpoint yet.")
         )
 
@@ -139,3 +147,11 @@ class Saver:
         raise TrainingInterrupted(
             f"stopped {where}; nothing is lost. Continue with: calkit train --resume --out {self.folder}"
         )
+
+
+def _first_not_finite(inputs: Any) -> int | None:
+    """Return the first row of inputs that are a tensor of floats which holds NaN or infinity."""
+    if not (isinstance(inputs, Tensor) and inputs.is_floating_point()):
+        return None
+    wrong = ~inputs.isfinite().flatten(1).all(dim=1) if inputs.ndim > 1 else ~inputs.isfinite()
+    return int(wrong.nonzero()[0]) if bool(wrong.any()) else None

@@ -327,7 +327,7 @@ GOOD = (np.zeros((3, 2)), [0, 1, 1])
         (GOOD, {"n_classes": 1}, "at least two classes"),
         (GOOD, {"class_names": ("a", "b"), "pixels": PIXELS}, "for images of uint8, but the inputs are float32"),
         ((np.zeros((3, 2)), [0, 1]), {"n_classes": 2}, "2 labels for 3 samples"),
-        ((np.zeros((0, 2)), []), {"n_classes": 2}, "but is empty|whole numbers"),
+        ((np.zeros((0, 2)), []), {"n_classes": 2}, "each of train, validation and test needs at least one sample"),
         ((np.zeros((3, 2)), [0, 1, 2]), {"n_classes": 2}, "train labels must be from 0 to n_classes - 1 = 1"),
         ((np.zeros((3, 2)), [0, -1, 1]), {"n_classes": 2}, "but include -1"),
         ((np.zeros((3, 2)), [0.0, 1.0, 1.0]), {"n_classes": 2}, "train labels must be whole numbers"),

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import calkit
 from calkit.errors import FileFormatError, InputError, UsageError
 from calkit.runs import RunFolder
-from calkit_torch.data import get_dataset
+from calkit_torch.data import DataSet
 from calkit_torch.losses import get_loss
+from calkit_torch.models import MODELS
 from calkit_torch.training import Callback, DivergedError, Recipe, get_schedule, train, trained_model
 from calkit_torch.training.callbacks import SaveLogits
 from calkit_torch.training.checkpoint import read_checkpoint, write_checkpoint
@@ -247,6 +249,25 @@ def test_a_run_that_diverges_by_itself(tmp_path: Path) -> None:
         run_of(tmp_path / "run", replace(PLAIN, optimiser="sgd:1e20"))
 
 
+def test_inputs_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    data = vectors()
+    data.train.inputs[7, 2] = float("inf")
+    with pytest.raises(DivergedError, match=r"The training inputs hold NaN or infinity, first in row 7 \(counted"):
+        train(PLAIN, data, out=tmp_path / "run", device="cpu", callbacks=[])
+
+
+def test_batch_normalisation_of_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """33 rows in batches of 16 leave one."""
+    monkeypatch.setattr(MODELS, "_items", dict(MODELS._items))
+
+    @MODELS.register("normalised")
+    def _(n_classes: int, *, in_features: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(in_features, n_classes), nn.BatchNorm1d(n_classes))
+
+    with pytest.raises(UsageError, match="left of 33 rows.*choose another batch_size"):
+        train(replace(PLAIN, model="normalised"), vectors(33), out=tmp_path / "run", device="cpu", callbacks=[])
+
+
 def test_a_weight_that_is_no_number_is_not_saved(tmp_path: Path) -> None:
     """The loss of the last batch was finite: only the weights show it."""
     with pytest.raises(DivergedError, match="a weight is no longer finite in epoch 2, batch 4"):
@@ -328,13 +349,20 @@ def test_a_checkpoint_does_not_run_what_is_in_it(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_network(tmp_path: Path) -> None:
-    """The data have changed under a recipe that is the same."""
+    """The data have another width under a recipe that is the same."""
     run = run_of(tmp_path / "run")
-    others = get_dataset("digits")
+    parts = [(VECTORS.split(s).inputs[:, :4], VECTORS.split(s).labels) for s in ("train", "validation", "test")]
+    others = DataSet.from_arrays(*parts, n_classes=3)
     with pytest.raises(FileFormatError, match="the checkpoint does not fit the network, the optimiser or the loss: "):
         train(PLAIN, others, out=run.path, resume=True, device="cpu", callbacks=[])
     with pytest.raises(FileFormatError, match="the checkpoint of .*run is of another network"):
         trained_model(run, others)
+
+
+def test_a_checkpoint_of_other_data(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run")
+    with pytest.raises(UsageError, match=r"trained on other data: .*'train': 58.*those of vectors have .*'train': 50"):
+        train(PLAIN, vectors(50), out=run.path, resume=True, device="cpu", callbacks=[])
 
 
 def test_a_checkpoint_of_another_recipe(tmp_path: Path) -> None:
