@@ -8,6 +8,7 @@ the file; if the classes are whole numbers, in theirs. Columns whose whole names
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ __all__ = [
     "exact_kinds",
     "holds_numbers",
     "join",
+    "repeated",
     "stack_columns",
     "table_container",
     "table_fields",
@@ -85,6 +87,13 @@ def join(path: Path, name: str, parts: Iterable[NDArray[Any]], empty: np.dtype[A
     if len({part.dtype.kind in "US" for part in held}) > 1:
         raise FileFormatError(f"{path}: the column {printable(name)!r} mixes numbers and text.")
     return np.concatenate(held) if held else np.empty(0, empty)
+
+
+def repeated(names: Sequence[str]) -> str | None:
+    """Return the first name that stands more than once, or None."""
+    if len(set(names)) == len(names):
+        return None
+    return next(name for name, count in Counter(names).items() if count > 1)
 
 
 def bounded(where: Path | str, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
