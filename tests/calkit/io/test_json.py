@@ -149,6 +149,14 @@ def test_a_key_twice_in_lines(tmp_path):
         load_predictions(tmp_path / "a.jsonl")
 
 
+def test_a_key_twice_among_very_many(tmp_path):
+    keys = [*range(300_000), 299_999]
+    (tmp_path / "a.json").write_text("{" + ", ".join(f'"{key}": 0' for key in keys) + "}")
+    # Comparing each key with all others would take hours.
+    with pytest.raises(FileFormatError, match="the key '299999' stands more than once"):
+        open_container(tmp_path / "a.json")
+
+
 def test_numbers_of_more_than_64_bits(tmp_path):
     path = write(tmp_path / "a.json", [{"logits": [1, 2], "label": 10**30}])
     for read in (load_predictions, describe):
