@@ -59,7 +59,7 @@ ROLES: dict[Role, tuple[str, ...]] = {
     # Log-probabilities are logits: they differ from any others by a constant per row.
     "logits": (
         *("logits", "logit", "logprobs", "logprob", "log_probs", "log_prob", "log_proba", "log_probas", "log_softmax"),
-        *("loglikelihoods", "loglikelihood", "log_likelihoods", "log_likelihood", "filtered_resps"),
+        *("loglikelihoods", "loglikelihood", "log_likelihoods", "log_likelihood", "filtered_resps", "top_logprobs"),
     ),
     "probs": (
         *("probs", "prob", "proba", "probas", "probability", "probabilities", "softmax", "posterior", "posteriors"),
