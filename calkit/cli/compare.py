@@ -14,7 +14,7 @@ from calkit.cli.options import FitOptions, InputOptions, fit_options, input_opti
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.pictures import check_picture, picture_style, save_picture
 from calkit.cli.progress import computing
-from calkit.cli.tables import plain_table
+from calkit.cli.terminal import plain_table
 from calkit.comparison import Comparison, compare, difference_text
 from calkit.errors import UsageError
 from calkit.predictions import Predictions
