@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 _FLOAT = np.dtype(np.float64)
+_NUMBERS = (*SCORE_ROLES, "sample_weight")
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def _stream(
 
 def holds_numbers(name: str) -> bool:
     """Tell whether a column is named as one of scores or weights, which are numbers however they are written."""
-    return not _roles(name).isdisjoint((*SCORE_ROLES, "sample_weight"))
+    return not _roles(name).isdisjoint(_NUMBERS)
 
 
 def exact_kinds(name: str) -> str:
@@ -183,9 +184,10 @@ def exact_kinds(name: str) -> str:
 
     Scores and weights are numbers however written; of labels only whole numbers are exact, 01 being another one.
     """
-    if holds_numbers(name):
+    roles = _roles(name)
+    if not roles.isdisjoint(_NUMBERS):
         return ""
-    return "ifb" if _roles(name).isdisjoint(("labels", "predicted", "correct")) else "ib"
+    return "ifb" if roles.isdisjoint(("labels", "predicted", "correct")) else "ib"
 
 
 def _roles(name: str) -> set[str]:
