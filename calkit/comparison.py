@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from calkit.metrics import Metric
 from calkit.names import is_id
 from calkit.predictions import Predictions, not_predictions
 from calkit.registry import unknown_name
+from calkit.roles.row_ids import id_texts, joined
 from calkit.stats import FoldSums, Statistic, Summaries, View, summarize
 from calkit.tabular import Tabular
 
@@ -147,6 +148,7 @@ def compare(
     *,
     baseline: str | None = None,
     target: str | View | None = None,
+    join: str | Sequence[str] | None = None,
     confidence_level: float = 0.95,
     n_resamples: int = 1000,
     random_state: int = 0,
@@ -163,6 +165,8 @@ def compare(
         The model that the others are compared with; by default the first.
     target : str or View, optional
         What is judged, as for :func:`~calkit.evaluate`.
+    join : str or sequence of str, optional
+        The column, or the columns, whose values tell the rows apart: rows are matched by them, whatever their order.
     confidence_level : float, default=0.95
         Of the intervals.
     n_resamples, random_state : int
@@ -175,9 +179,9 @@ def compare(
     Raises
     ------
     InputError
-        If there are fewer than two, or their rows are not the same: other labels, weights or numbers of rows.
+        If there are fewer than two, or their rows are not the same: other labels, weights, ids or numbers of rows.
     NotFoundError
-        If there is no such baseline.
+        If there is no such baseline, or no such column.
 
     Notes
     -----
@@ -207,6 +211,8 @@ def compare(
     chosen = names[0] if baseline is None else baseline
     if chosen not in predictions:
         raise unknown_name("model", chosen, names)
+    if join is not None:
+        predictions = joined(predictions, join, names[0])
     _check_same_rows(predictions, chosen)
     resampling = Resampling(confidence_level, n_resamples, random_state)
     evaluations, known, bound = {}, {}, {}
@@ -331,7 +337,7 @@ def _check_same_rows(predictions: Mapping[str, Predictions], baseline: str) -> N
         if reason:
             raise InputError(
                 f"{name} and {baseline} are not of the same rows: {reason}. Compare predictions of the same rows in "
-                "the same order."
+                "the same order, or name the column that tells the rows apart: join (--join id)."
             )
 
 
@@ -345,7 +351,7 @@ def why_not_same_rows(one: Predictions, two: Predictions) -> str:
     if not (weights[0] == weights[1]).all():
         return "their weights differ"
     for name in (name for name in one.columns if name in two.columns and is_id(name)):
-        differ = np.flatnonzero(np.asarray(one.columns[name]).astype(str) != np.asarray(two.columns[name]).astype(str))
+        differ = np.flatnonzero(np.not_equal(*(id_texts(np.asarray(each.columns[name])) for each in (one, two))))
         if len(differ):
             return f"{name} differs in row {differ[0]}"
     if one.kind == "confidence":

@@ -59,7 +59,7 @@ ROLES: dict[Role, tuple[str, ...]] = {
     # Log-probabilities are logits: they differ from any others by a constant per row.
     "logits": (
         *("logits", "logit", "logprobs", "logprob", "log_probs", "log_prob", "log_proba", "log_probas", "log_softmax"),
-        *("loglikelihoods", "loglikelihood", "log_likelihoods", "log_likelihood", "filtered_resps"),
+        *("loglikelihoods", "loglikelihood", "log_likelihoods", "log_likelihood", "filtered_resps", "top_logprobs"),
     ),
     "probs": (
         *("probs", "prob", "proba", "probas", "probability", "probabilities", "softmax", "posterior", "posteriors"),
@@ -144,6 +144,7 @@ NO_CLASSES = frozenset(
 NEGATIVE_WORDS = frozenset(("no", "not", "non", "neg", "negative", "false", "wrong", "incorrect"))
 
 SEPARATORS = "_-./ "
+_SEPARATOR = re.compile(f"[{re.escape(SEPARATORS)}]")
 
 # In titles of columns, words stand apart: "True label".
 _SPACES = str.maketrans(" -", "__")
@@ -220,6 +221,7 @@ def add_words(role: Role, *words: str) -> None:
         if lowered not in ROLES[role]:
             ROLES[role] = (*ROLES[role], lowered)
     _known.cache_clear()
+    _ranks.cache_clear()
     _class_column.cache_clear()
 
 
@@ -238,6 +240,11 @@ def _known() -> dict[str, Role]:
     """Return the role of each word, the longest words first."""
     pairs = [(word, role) for role, words in ROLES.items() for word in words]
     return dict(sorted(pairs, key=lambda pair: -len(pair[0])))
+
+
+@cache
+def _ranks() -> dict[str, int]:
+    return {word: rank for rank, word in enumerate(_known())}
 
 
 @cache
@@ -270,14 +277,21 @@ def read_name(name: str) -> Meaning | None:
     known = _known()
     if word in known:
         return Meaning(known[word])
-    for part, role in known.items():
-        if part in _ALONE and not _beside_split(word, part):
-            continue
-        if word.endswith(part) and word[-len(part) - 1] in SEPARATORS:
-            return Meaning(role, canonical_split(name[: -len(part) - 1]))
-        if word.startswith(part) and word[len(part)] in SEPARATORS:
-            return Meaning(role, canonical_split(name[len(part) + 1 :]))
-    return None
+    # No word of a role is longer than the first; of two in a name, the one that comes earlier among them counts.
+    longest = len(next(iter(known)))
+    head, tail = word[: longest + 1], word[-longest - 1 :]
+    parts = [(tail[at.end() :], False) for at in _SEPARATOR.finditer(tail)]
+    parts += [(head[: at.start()], True) for at in _SEPARATOR.finditer(head)]
+    ranks = _ranks()
+    found = [
+        (ranks[part], first, part)
+        for part, first in parts
+        if part in known and (part not in _ALONE or _beside_split(word, part))
+    ]
+    if not found:
+        return None
+    _, first, part = min(found)
+    return Meaning(known[part], canonical_split(name[len(part) + 1 :] if first else name[: -len(part) - 1]))
 
 
 def _beside_split(word: str, part: str) -> bool:

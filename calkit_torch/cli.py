@@ -21,7 +21,12 @@ from calkit.printing import printable
 if TYPE_CHECKING:
     from calkit_torch.training import Recipe
 
-__all__ = ["command"]
+__all__ = ["command", "import_module_of", "import_option"]
+
+import_option = click.option(
+    "--import", "modules", multiple=True, metavar="MODULE", help="Module or FILE.py that registers your own."
+)
+"""Data sets, networks and losses of the user's own; :func:`import_module_of` is called with each."""
 
 
 @click.command()
@@ -48,7 +53,7 @@ __all__ = ["command"]
     "--history", default="train", metavar="train|test|none", help="Sets to measure. Default: train, all three."
 )
 @click.option("--history-every", type=int, default=1, metavar="N", help="Measure after every N epochs. Default: 1.")
-@click.option("--import", "modules", multiple=True, metavar="MODULE", help="Module or FILE.py that registers your own.")
+@import_option
 @click.option("--quiet", is_flag=True, help="Do not show the progress.")
 def command(
     out: Path | None,

@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from calkit.errors import MissingDependencyError, UsageError
+from calkit_torch.cli import import_module_of, import_option
 
 __all__ = ["command"]
 
@@ -24,6 +25,7 @@ _BATCH = 512
 @click.option("--folder", type=click.Path(path_type=Path), metavar="DATA", help="Where the files of the data set are.")
 @click.option("--split-seed", type=int, default=1, help="Of training and validation set. Default: 1, the paper's.")
 @click.option("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1, auto. Default: auto.")
+@import_option
 def command(
     network: Path,
     model: str | None,
@@ -32,11 +34,13 @@ def command(
     folder: Path | None,
     split_seed: int,
     device: str,
+    modules: tuple[str, ...],
 ) -> None:
     """Run a network over a data set, and keep its logits.
 
     FILE is a checkpoint that the paper's authors published; RUN is the folder of a run of 'calkit train', which knows
-    network and data set. 'calkit evaluate', 'fit', 'report' and 'plot' take what comes out.
+    network and data set; --import names the module of those of your own. 'calkit evaluate', 'fit', 'report' and 'plot'
+    take what comes out.
 
     \b
     calkit predict resnet50_cross_entropy_350.model --model resnet50 --dataset cifar10 --folder DATA -o logits.npz
@@ -61,6 +65,8 @@ def command(
     from calkit.predictions import Predictions
     from calkit.runs import RunFolder, is_run_folder
 
+    for module in modules:
+        import_module_of(module)
     where = choose_device(device)
     if is_run_folder(network):
         if model is not None or dataset is not None:

@@ -12,7 +12,7 @@ from calkit.cli import completion
 from calkit.cli.options import InputOptions, input_options
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
-from calkit.cli.tables import plain_table
+from calkit.cli.terminal import plain_table
 from calkit.errors import UsageError
 from calkit.predictions import Predictions
 from calkit.printing import json_text, printable

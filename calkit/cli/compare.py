@@ -14,7 +14,7 @@ from calkit.cli.options import FitOptions, InputOptions, fit_options, input_opti
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.pictures import check_picture, picture_style, save_picture
 from calkit.cli.progress import computing
-from calkit.cli.tables import plain_table
+from calkit.cli.terminal import plain_table
 from calkit.comparison import Comparison, compare, difference_text
 from calkit.errors import UsageError
 from calkit.predictions import Predictions
@@ -45,6 +45,11 @@ _FORMATS = ("table", "json", "csv", "md", "latex")
 )
 @click.option("--baseline", metavar="MODEL", help="Model the others are compared with; by default the first.")
 @click.option(
+    "--join",
+    metavar="COLUMNS",
+    help="Match rows by the values of this column (id), or of several by commas, whatever their order.",
+)
+@click.option(
     "--confidence-level",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.95,
@@ -62,6 +67,7 @@ def command(
     metrics: str | None,
     target: str | None,
     baseline: str | None,
+    join: str | None,
     confidence_level: float,
     random_state: int,
     form: str | None,
@@ -71,12 +77,14 @@ def command(
     """Compare models on the same rows.
 
     Each FILE holds the scores of one model; all must be of the same rows in the same order, which their labels are
-    checked for. With --method or --calibrator, models before and after calibration are compared as well, so that one
-    FILE is enough. Differences come with intervals and p-values that allow for what noise the models share.
+    checked for, unless --join names a column that tells rows apart. With --method or --calibrator, models before and
+    after calibration are compared as well, so that one FILE is enough. Differences come with intervals and p-values
+    that allow for what noise the models share.
 
     \b
     calkit compare a.npz b.npz c.npz
     calkit compare logits.npz -m temperature -m isotonic --metrics ece,nll
+    calkit compare a.csv b.csv --join id
     calkit compare a.npz b.npz --format latex --plot differences.png
     """  # noqa: D301
     check_output(output, [*files, *source.files(), *fit.files()])
@@ -92,6 +100,7 @@ def command(
             None if metrics is None else split_specs(metrics),
             baseline=baseline,
             target=target,
+            join=None if join is None else [name.strip() for name in join.split(",")],
             confidence_level=confidence_level,
             random_state=random_state,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from calkit.cli.tables import print_table
+from calkit.cli.terminal import print_table
 from calkit.io import FORMATS
 from calkit.io.catalogue import about
 from calkit.io.text import COMPRESSIONS

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import click
 
-from calkit.cli.tables import print_table
+from calkit.cli.terminal import print_table
 
 __all__ = ["show_listing"]
 

@@ -18,6 +18,7 @@ from calkit.cli.outputs import announce, check_output
 from calkit.cli.pictures import as_size, check_picture, picture_style, save_picture
 from calkit.cli.progress import computing, shown
 from calkit.errors import UsageError
+from calkit.predictions import Predictions
 from calkit.registry import unknown_name
 from calkit.specs import call_with_spec, parse_spec
 from calkit.stats.rows import CLASS_COLUMNS
@@ -215,27 +216,19 @@ def _displays(
         raise UsageError(f"--what {spec.name} is drawn of predictions: name at least one FILE.")
     # Several events or groups have a display each, where there is such a thing.
     each = "by" in counting or get_view(counting.get("target", "top")).keyed
-    make = getattr(kind, "each", kind.from_predictions) if each else kind.from_predictions
+    make = getattr(kind, "each", kind.from_predictions) if each else partial(kind.from_predictions, plot=False)
     for function, options in ((make, counting), (kind.figure, drawing)):
         for name in options.keys() - signature(function).parameters.keys():
             raise UsageError(f"{_OPTIONS.get(name, '--' + name)} does not apply to --what {spec.name}; leave it out.")
+    spec = replace(spec, kwargs={**counting, **spec.kwargs})
     by = [counting["by"]] if "by" in counting and counting["by"] not in CLASS_COLUMNS else []
-    columns = [*by, *fit.columns()]
     displays: dict[str, Any] = {}
     several = len(files) > 1
     for file in files:
-        calibrators = fit.fitted(file, source)
-        predictions = source.load_preferred(file, "test", columns=columns)
-        split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
-        heading = f"{Path(file).name}{split}"
-        items = [("uncalibrated" if calibrators else "", predictions)]
-        for label, calibrator in calibrators:
-            values = calibrator.describe().text()
-            items.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
+        heading, items = _judged(file, source, fit, [*by, *fit.columns()])
         for name, item in items:
-            arguments = replace(spec, kwargs={**counting, **spec.kwargs})
             with computing("the curves"):
-                counted = call_with_spec(partial(make, item, **({} if each else {"plot": False})), arguments, "plot")
+                counted = call_with_spec(partial(make, item), spec, "plot")
             for part, display in (counted if isinstance(counted, dict) else {"": counted}).items():
                 lines = [heading] * (several or not (name or part)) + [name] * bool(name)
                 # File names are shown to the letter.
@@ -249,6 +242,20 @@ def _displays(
         drawing.setdefault("n_columns", in_a_row * max(1, _COLUMNS // in_a_row))
     with shown("drawing bands and curves"):
         return kind.figure(displays, **drawing)
+
+
+def _judged(
+    file: str, source: InputOptions, fit: FitOptions, columns: list[str]
+) -> tuple[str, list[tuple[str, Predictions]]]:
+    """Return the heading of a file, and its predictions as they are and calibrated, each with its name."""
+    calibrators = fit.fitted(file, source)
+    predictions = source.load_preferred(file, "test", columns=columns)
+    split = f" ({predictions.meta['split']})" if "split" in predictions.meta else ""
+    items = [("uncalibrated" if calibrators else "", predictions)]
+    for label, calibrator in calibrators:
+        values = calibrator.describe().text()
+        items.append((f"{label}\n{values}" if values else label, calibrator.apply(predictions)))
+    return f"{Path(file).name}{split}", items
 
 
 def _distinct(name: str, taken: Container[str]) -> str:

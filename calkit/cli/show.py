@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from calkit.cli.outputs import announce, check_output
-from calkit.cli.tables import print_table
+from calkit.cli.terminal import print_table
 from calkit.errors import UsageError
 from calkit.io import available_formats, describe
 from calkit.printing import json_text, printable

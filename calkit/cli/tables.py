@@ -5,37 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import click
-from rich import box
-from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from calkit.cli.latex import latex_table
+from calkit.cli.terminal import broken, empty_table, fits, panels, to_text
 from calkit.evaluation import Evaluation, WorstGroup, fitted_text, p_text
 from calkit.metrics import Metric
 from calkit.printing import json_text, markdown_cell, printable
 from calkit.registry import Registry
 from calkit.stats.grouping import group_name
 
-__all__ = ["RENDERERS", "plain_table", "print_table", "render"]
-
-T = TypeVar("T")
+__all__ = ["RENDERERS", "render"]
 
 # Up to this number, evaluations stand side by side, with the metrics down the page; more stand one a row.
 _SIDE_BY_SIDE = 4
 
 # Where the groups of evaluations keep which column and value they are of, and what is done with label errors.
 _GROUP, _LABEL_ERRORS = "group", "label errors"
-
-# Words of headings are broken, where possible, into lines of this many characters.
-_HEADING_WIDTH = 20
 
 
 def _with_groups(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -226,7 +217,7 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
     shared, own = _told_apart(labels)
     titles = [text for text in (*shared.values(), _level(evaluations)) if text]
     title = "  ".join(titles)
-    if len(title) > (_terminal_width() or len(title)):
+    if not fits(title):
         title = "\n".join(titles)
     arrange = _side_by_side if len(evaluations) <= _SIDE_BY_SIDE else _one_a_row
     tables = "\n".join(map(to_text, arrange(evaluations, own)))
@@ -267,25 +258,25 @@ def _side_by_side(evaluations: Sequence[Evaluation], labels: dict[str, list[str]
     metrics = _metrics(evaluations)
 
     def make(columns: Sequence[int], between: str) -> Table:
-        table = _empty_table()
+        table = empty_table()
         table.add_column("")
         for i in columns:
             words = [values[i] for values in labels.values() if values[i]]
-            table.add_column("\n".join(line for word in words for line in _broken(word)), justify="right")
+            table.add_column("\n".join(line for word in words for line in broken(word)), justify="right")
         table.add_row("samples", *(f"{evaluations[i].n_samples:,}" for i in columns))
         for metric in metrics:
             table.add_row(metric.heading, *(_cell(evaluations[i], metric, between) for i in columns))
         return table
 
     everything = range(len(evaluations))
-    if _fits(make(everything, " ")):
+    if fits(make(everything, " ")):
         return [make(everything, " ")]
-    return _panels(everything, lambda columns: make(columns, "\n"))
+    return panels(everything, lambda columns: make(columns, "\n"))
 
 
 def _one_a_row(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) -> list[Table]:
     """Return tables with a row for each evaluation; numbers stand for their names where the width asks for it."""
-    names = _empty_table()
+    names = empty_table()
     for name in ("", *labels):
         names.add_column(name, overflow="fold")
     for i in range(len(evaluations)):
@@ -297,7 +288,7 @@ def _one_a_row(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) 
         columns[metric.heading] = [_cell(e, metric) for e in evaluations]
 
     def make(chosen: Sequence[str], first: dict[str, list[str]]) -> Table:
-        table = _empty_table()
+        table = empty_table()
         for name in first:
             table.add_column(name)
         for name in chosen:
@@ -307,94 +298,14 @@ def _one_a_row(evaluations: Sequence[Evaluation], labels: dict[str, list[str]]) 
             table.add_row(*row)
         return table
 
-    if _fits(make(list(columns), labels)):
+    if fits(make(list(columns), labels)):
         return [make(list(columns), labels)]
     numbers = {"": [str(i + 1) for i in range(len(evaluations))]}
-    if not all(_fits(make([name], numbers)) for name in columns):
+    if not all(fits(make([name], numbers)) for name in columns):
         columns = {name: [cell.replace(" [", "\n[").replace(" (", "\n(") for cell in c] for name, c in columns.items()}
-    return [names, *_panels(list(columns), lambda chosen: make(chosen, numbers))]
-
-
-def _panels(columns: Sequence[T], make: Callable[[Sequence[T]], Table]) -> list[Table]:
-    """Return tables below each other, each of as many columns as the terminal is wide, and of one at least."""
-    tables, start = [], 0
-    while start < len(columns):
-        end = start + 1
-        while end < len(columns) and _fits(make(columns[start : end + 1])):
-            end += 1
-        tables.append(make(columns[start:end]))
-        start = end
-    return tables
-
-
-def _broken(text: str) -> list[str]:
-    """Break a heading into lines: after semicolons always, after other marks where it is too long."""
-    lines: list[str] = []
-    for part in text.split("; "):
-        line = ""
-        for piece in re.split(r"(?<=[:,/_=-])", part):
-            if line and len(line) + len(piece) > _HEADING_WIDTH:
-                lines.append(line)
-                line = ""
-            line += piece
-        lines.append(line)
-    return lines
-
-
-def _empty_table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-
-
-def _terminal_width() -> int | None:
-    """Return the width of the terminal, or None where the output goes elsewhere."""
-    probe = Console()
-    return probe.width if probe.is_terminal else None
-
-
-def _natural_width(table: Table) -> int:
-    console = Console(width=10_000, markup=False)
-    return Measurement.get(console, console.options, table).maximum
-
-
-def _fits(table: Table) -> bool:
-    width = _terminal_width()
-    return width is None or _natural_width(table) <= width
-
-
-def to_text(table: Table) -> str:
-    """Return what rich would print: as wide as the table needs, at most as the terminal if its cells can be folded."""
-    probe = Console()
-    width = _natural_width(table)
-    if any(column.overflow == "fold" for column in table.columns):
-        width = min(width, _terminal_width() or width)
-    buffer = io.StringIO()
-    Console(
-        file=buffer,
-        width=width,
-        force_terminal=probe.is_terminal,
-        no_color=probe.no_color,
-        markup=False,
-        highlight=False,
-    ).print(table)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n") + "\n"
+    return [names, *panels(list(columns), lambda chosen: make(chosen, numbers))]
 
 
 def render(evaluations: Sequence[Evaluation], form: str) -> str:
     """Return evaluations as text of a format: table, json, csv, md, latex."""
     return RENDERERS[form](evaluations)
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a plain table of strings."""
-    click.echo(plain_table(header, rows), nl=False)
-
-
-def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a plain table of strings as text."""
-    table = _empty_table()
-    for k, name in enumerate(header):
-        short = all(len(row[k]) <= _HEADING_WIDTH for row in rows)
-        table.add_column(name, overflow="fold", no_wrap=short and k > 0)
-    for row in rows:
-        table.add_row(*map(printable, row))
-    return to_text(table)

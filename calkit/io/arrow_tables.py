@@ -15,7 +15,7 @@ from calkit.containers.container import printable
 from calkit.containers.words import text_array
 from calkit.errors import FileFormatError
 from calkit.hardening.limits import check
-from calkit.io.tables import Column, Table
+from calkit.io.tables import Column, Table, repeated
 from calkit.lazy import BLOCK_BYTES
 
 __all__ = ["ArrowTable"]
@@ -29,9 +29,8 @@ class ArrowTable(Table):
         import pyarrow as pa
 
         self._pa = pa
-        names = list(schema.names)
-        if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+        twice = repeated(schema.names)
+        if twice is not None:
             raise FileFormatError(
                 f"{self.path} names the column {printable(twice)!r} more than once; rename one of them."
             )

@@ -48,7 +48,6 @@ class CsvParser:
         self._names = names
         self._index = {name: index for index, name in enumerate(names)}
         self._data_start = data_start
-        self._exact = {name: exact_kinds(name) for name in names}
         self._widths: dict[str, int] = {}
         self._parsed: tuple[int, list[tuple[str, ...]]] = (-1, [])
         self.numeric: set[str] = set()
@@ -73,7 +72,7 @@ class CsvParser:
 
     def _convert(self, name: str, words: Sequence[str]) -> NDArray[Any]:
         """Return a single column: numbers of scores and weights however written, others only if they lose nothing."""
-        values = from_words(self._dialect.points(words), self._exact[name], self.where(name))
+        values = from_words(self._dialect.points(words), exact_kinds(name), self.where(name))
         return text_array(words, self.where(name)) if values.dtype.kind == "U" else values
 
     def columns(self, block: LineBlock, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -166,7 +165,7 @@ class CsvParser:
                     column_types=types, include_columns=list(names), null_values=[], strings_can_be_null=False
                 ),
             )
-            return {name: _from_arrow(table.column(name), self._exact[name], self.where(name)) for name in names}
+            return {name: _from_arrow(table.column(name), name, self.where(name)) for name in names}
         except pa.ArrowException:
             return None
 
@@ -183,11 +182,12 @@ def lines_of(path: Path, what: str, block: LineBlock, data: bytes) -> io.StringI
         ) from error
 
 
-def _from_arrow(column: Any, exact: str, where: str) -> NDArray[Any]:
+def _from_arrow(column: Any, name: str, where: str) -> NDArray[Any]:
     import pyarrow as pa
 
     if pa.types.is_floating(column.type):
         return np.asarray(column)
+    exact = exact_kinds(name)
     # The usual ways to write numbers, without a Python object for each.
     for kind in (pa.int64(), pa.float64()):
         try:

@@ -15,7 +15,7 @@ from calkit.errors import FileFormatError
 from calkit.hardening.limits import check
 from calkit.io.csv_dialect import Dialect, find_delimiter
 from calkit.io.csv_parser import CsvParser, lines_of
-from calkit.io.tables import Column, Table, bounded, join
+from calkit.io.tables import Column, Table, bounded, join, repeated
 from calkit.io.text import LineBlock, LineIndex, beginning
 from calkit.roles.families import group_columns
 
@@ -59,9 +59,8 @@ class CsvTable(Table):
         names[0] = names[0].lstrip("# ")
         for name in names:
             check(self.path, name=name)
-        if len(set(names)) != len(names):
-            seen: set[str] = set()
-            twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        twice = repeated(names)
+        if twice is not None:
             raise FileFormatError(
                 f"{self.path}: the header names the column {printable(twice)!r} more than once; rename one of them."
             )

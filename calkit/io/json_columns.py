@@ -1,4 +1,4 @@
-"""Records of JSON as columns: what each key holds is decided by the first record, and checked in all others.
+"""Records of JSON as columns: what each key holds is decided by the first record that has it, and checked in others.
 
 Scores of options are one column, though records may have different numbers of them: those that a record has not are
 masked, with a logit of -inf or a probability of 0.
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from calkit.containers.container import printable
 from calkit.containers.words import text_array, word_kind
 from calkit.errors import FileFormatError
-from calkit.hardening.limits import MAX_COLUMNS, check
-from calkit.io.options import option_names, right_options
+from calkit.hardening.limits import check
+from calkit.io.options import lists_tokens, option_names, right_options, with_alternatives
 from calkit.io.tables import Column, holds_numbers
 from calkit.names import Meaning, read_name
 
@@ -89,20 +89,20 @@ class _Reader:
 class RecordColumns:
     """Columns of records that are objects, or the one column, called `name`, of those that are not.
 
-    The first record tells what they are; `records` yields all of them, to find all options.
+    The first record tells what they are, and where it has none or null for a key, the next one that has a value;
+    `records` yields all of them, to find all options.
     """
 
     def __init__(self, path: Path, name: str, first: Any, records: Records) -> None:
         self._path = path
         if isinstance(first, dict):
-            leaves = list(islice(_leaves(first, ()), MAX_COLUMNS + 1))
-            check(path, columns=len(leaves))
-            readers = [_reader("/".join(keys), keys, value) for keys, value in leaves]
+            leaves = _typical(path, islice(records(), _SURVEYED))
+            readers = [_reader("/".join(keys), keys, value) for keys, value in leaves.items()]
         else:
             readers = [_reader(name, (), first)]
         readers = _all_options(readers, records)
         self._readers = {reader.column.name: reader for reader in readers}
-        self._right = _answer(first, readers)
+        self._right = _answer(readers, records)
         self.columns: dict[str, Column] = {word: reader.column for word, reader in self._readers.items()}
         if self._right is not None:
             name = self._right[1].column.name
@@ -146,6 +146,19 @@ class RecordColumns:
         return values
 
 
+def _typical(path: Path, records: Iterable[Any]) -> dict[Keys, Any]:
+    """Return what stands under each key in the first record that has something there."""
+    found: dict[Keys, Any] = {}
+    for record in records:
+        for keys, value in _leaves(record, ()) if isinstance(record, dict) else ():
+            if found.get(keys) is None:
+                found[keys] = value
+                check(path, columns=len(found))
+    # Where one record has null another may have an object.
+    inner = {keys[:depth] for keys in found for depth in range(1, len(keys))}
+    return {keys: value for keys, value in found.items() if value is not None or keys not in inner}
+
+
 def _all_options(readers: Sequence[_Reader], records: Records) -> list[_Reader]:
     """Return readers that know the options of all records, of which the first may have fewer."""
     several = [reader for reader in readers if _absent(reader) is not None]
@@ -172,10 +185,8 @@ def _absent(reader: _Reader) -> float | None:
     return _ABSENT.get(meaning.role) if meaning is not None and reader.column.shape else None
 
 
-def _answer(first: Any, readers: Sequence[_Reader]) -> tuple[_Reader, _Reader] | None:
+def _answer(readers: Sequence[_Reader], records: Records) -> tuple[_Reader, _Reader] | None:
     """Return the scores and the right answer, if records name their options themselves."""
-    if not isinstance(first, dict):
-        return None
     named = [(reader, meaning) for reader in readers if (meaning := read_name(reader.column.name)) is not None]
     scores = [reader for reader, _ in named if _absent(reader) is not None and not reader.column.columns]
     answers = [
@@ -183,9 +194,11 @@ def _answer(first: Any, readers: Sequence[_Reader]) -> tuple[_Reader, _Reader] |
         for reader, meaning in named
         if meaning == Meaning("labels") and not reader.column.shape and not reader.column.note
     ]
-    if len(scores) != 1 or len(answers) != 1 or not option_names(first, len(_dig(first, scores[0].keys))):
+    if len(scores) != 1 or len(answers) != 1 or not scores[0].keys:
         return None
-    return scores[0], answers[0]
+    scored = ((record, _dig(record, scores[0].keys)) for record in records())
+    record, own = next((record, own) for record, own in scored if own is not None)
+    return (scores[0], answers[0]) if option_names(record, len(own)) else None
 
 
 def _stripped(words: Sequence[str]) -> tuple[str, ...]:
@@ -196,7 +209,7 @@ def _stripped(words: Sequence[str]) -> tuple[str, ...]:
 
 def _leaves(record: Mapping[str, Any], keys: Keys) -> Iterator[tuple[Keys, Any]]:
     for key, value in record.items():
-        place = (*keys, key)
+        place, value = (*keys, key), with_alternatives(value)
         if isinstance(value, dict) and len(place) < _MAX_DEPTH and not _is_options(key, value):
             yield from _leaves(value, place)
         else:
@@ -220,8 +233,13 @@ def _reader(name: str, keys: Keys, value: Any) -> _Reader:
     if isinstance(value, str):
         return _Reader(Column(name, word_kind([value]) if holds_numbers(name) else np.dtype(str)), keys)
     kind = {bool: np.dtype(bool), int: np.dtype(np.int64), float: _FLOAT}.get(type(value))
-    column = Column(name, np.dtype(object), note="nested or missing values") if kind is None else Column(name, kind)
-    return _Reader(column, keys)
+    if kind is None:
+        several = lists_tokens(value.get("content") if isinstance(value, dict) else value)
+        note = (
+            "the tokens of whole answers, not the alternatives of one token," if several else "nested or missing values"
+        )
+        return _Reader(Column(name, np.dtype(object), note=note), keys)
+    return _Reader(Column(name, kind), keys)
 
 
 def _is_number(value: Any) -> bool:
@@ -272,7 +290,7 @@ def _dig(record: Any, keys: Keys) -> Any:
         if not isinstance(record, dict):
             return None
         record = record.get(key)
-    return record
+    return with_alternatives(record)
 
 
 def _describe(column: Column) -> str:

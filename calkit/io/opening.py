@@ -18,7 +18,7 @@ from calkit.hardening.limits import check, format_bytes
 from calkit.hardening.unchanged import Stamp
 from calkit.io.address import STDIN, shard_paths, spool
 from calkit.io.formats import FORMATS, Format, check_libraries, format_of_file, format_of_stream
-from calkit.io.shards import files_of_folder, join_files
+from calkit.io.joined import files_of_folder, join_files
 from calkit.roles.families import grouped
 from calkit.runs import RunFolder, is_run_folder
 from calkit.sandbox.session import Sandbox, as_sandbox, open_sandboxed

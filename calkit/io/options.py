@@ -15,9 +15,40 @@ from numpy.typing import NDArray
 from calkit.containers.container import printable
 from calkit.errors import FileFormatError
 
-__all__ = ["option_names", "right_options"]
+__all__ = ["lists_tokens", "option_names", "right_options", "with_alternatives"]
 
 _LISTS = ("doc_to_choice", "choices", "options")
+
+
+def lists_tokens(value: Any) -> bool:
+    """Tell a list of ``{"token": ..., "logprob": ...}``, as OpenAI's interface and its like return."""
+    return isinstance(value, list) and bool(value) and all(map(_is_token, value))
+
+
+def _is_token(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("token"), str) and "logprob" in entry
+
+
+def with_alternatives(value: Any) -> Any:
+    """Return the log-probabilities of the tokens that might have stood in one place by token, where they are listed.
+
+    They are a list of ``{"token": ..., "logprob": ...}``, or stand as ``top_logprobs`` beside the only token of an
+    answer, maybe under ``content``. any other value is returned unchanged, answers of several tokens among them.
+
+    Examples
+    --------
+    >>> with_alternatives([{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": -2.5}])
+    {'A': -0.1, 'B': -2.5}
+    """
+    listed = value["content"] if isinstance(value, dict) and lists_tokens(value.get("content")) else value
+    if not lists_tokens(listed):
+        return value
+    if any("top_logprobs" in entry for entry in listed):
+        listed = listed[0]["top_logprobs"] if len(listed) == 1 else None
+    if not lists_tokens(listed):
+        return value
+    found = {entry["token"]: entry["logprob"] for entry in listed}
+    return found if len(found) == len(listed) else value
 
 
 def option_names(record: Mapping[str, Any], n_options: int) -> list[list[str]]:

@@ -8,6 +8,7 @@ the file; if the classes are whole numbers, in theirs. Columns whose whole names
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,12 +32,14 @@ __all__ = [
     "exact_kinds",
     "holds_numbers",
     "join",
+    "repeated",
     "stack_columns",
     "table_container",
     "table_fields",
 ]
 
 _FLOAT = np.dtype(np.float64)
+_NUMBERS = (*SCORE_ROLES, "sample_weight")
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,13 @@ def join(path: Path, name: str, parts: Iterable[NDArray[Any]], empty: np.dtype[A
     if len({part.dtype.kind in "US" for part in held}) > 1:
         raise FileFormatError(f"{path}: the column {printable(name)!r} mixes numbers and text.")
     return np.concatenate(held) if held else np.empty(0, empty)
+
+
+def repeated(names: Sequence[str]) -> str | None:
+    """Return the first name that stands more than once, or None."""
+    if len(set(names)) == len(names):
+        return None
+    return next(name for name, count in Counter(names).items() if count > 1)
 
 
 def bounded(where: Path | str, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
@@ -166,7 +176,7 @@ def _stream(
 
 def holds_numbers(name: str) -> bool:
     """Tell whether a column is named as one of scores or weights, which are numbers however they are written."""
-    return not _roles(name).isdisjoint((*SCORE_ROLES, "sample_weight"))
+    return not _roles(name).isdisjoint(_NUMBERS)
 
 
 def exact_kinds(name: str) -> str:
@@ -174,9 +184,10 @@ def exact_kinds(name: str) -> str:
 
     Scores and weights are numbers however written; of labels only whole numbers are exact, 01 being another one.
     """
-    if holds_numbers(name):
+    roles = _roles(name)
+    if not roles.isdisjoint(_NUMBERS):
         return ""
-    return "ifb" if _roles(name).isdisjoint(("labels", "predicted", "correct")) else "ib"
+    return "ifb" if roles.isdisjoint(("labels", "predicted", "correct")) else "ib"
 
 
 def _roles(name: str) -> set[str]:

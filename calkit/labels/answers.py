@@ -65,8 +65,11 @@ def as_correct(correct: Any) -> NDArray[np.uint8]:
 def _not_a_truth(y: NDArray[Any], row: int) -> InputError:
     value = plain(y[row])
     found = "is missing" if is_empty(value) else f"is {value!r}"
-    share = isinstance(value, float) and 0 < value < 1
-    hint = " Of several graders, give each verdict a row, with a weight of 1 / their number." if share else ""
+    hint = ""
+    if isinstance(value, float) and 0 < value < 1:
+        hint = " Of several graders, give each verdict a row, with a weight of 1 / their number."
+    elif is_empty(value):
+        hint = " Remove the row, or leave such rows out with ignore_label (ignore_label=nan, --ignore-label nan)."
     return InputError(
         "correct must be booleans or 0 and 1 (or words: yes and no, true and false, correct and incorrect), but row "
         f"{row} {found}.{hint}"

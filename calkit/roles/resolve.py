@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -173,19 +173,6 @@ def resolve(
         decided = kind or _kind_of(container, chosen, candidate.meaning)
     where = candidate.meaning.split or canonical_split(split or "")
     others = [other for other in candidates_of(container, _OTHER_ROLES) if other.item.name != chosen.name]
-    candidates: dict[Role, list[Field]] = {}
-    for role in _OTHER_ROLES:
-        # The weight of a body or of a class is none of the row: weights are called so and nothing else.
-        of_role = [
-            other for other in others if other.meaning.role == role and not (role == "sample_weight" and other.word)
-        ]
-        # A split's own labels come before labels that name no split, and plain names before longer ones.
-        ranks = [
-            [other.item for other in of_role if other.meaning.split == own and bool(other.word) == longer]
-            for own in dict.fromkeys((where, ""))
-            for longer in (False, True)
-        ]
-        candidates[role] = next((rank for rank in ranks if rank), [])
     elsewhere = frozenset(
         name
         for other in candidates_of(container, ROLES)
@@ -196,7 +183,7 @@ def resolve(
         container.path,
         decided,
         chosen,
-        candidates,
+        {role: _of_role(role, others, where) for role in _OTHER_ROLES},
         where,
         candidate.word,
         said,
@@ -205,6 +192,19 @@ def resolve(
         elsewhere,
         scores is not None and {word.strip() for word in scores.split(",")} == set(chosen.members),
     )
+
+
+def _of_role(role: Role, others: Sequence[Candidate], where: str) -> list[Field]:
+    """Return the arrays that may be the one of a role for a split."""
+    # The weight of a body or of a class is none of the row: weights are called so and nothing else.
+    of_role = [other for other in others if other.meaning.role == role and not (role == "sample_weight" and other.word)]
+    # A split's own labels come before labels that name no split, and plain names before longer ones.
+    ranks = [
+        [other.item for other in of_role if other.meaning.split == own and bool(other.word) == longer]
+        for own in dict.fromkeys((where, ""))
+        for longer in (False, True)
+    ]
+    return next((rank for rank in ranks if rank), [])
 
 
 def candidates_of(container: Container, roles: Iterable[Role]) -> list[Candidate]:

@@ -36,7 +36,8 @@ def class_rows(rows: Rows, n_bins: int, *, exact: bool = False) -> ClassRows:
     precision: type[np.floating[Any]] = np.float64 if exact else rows.softmax_precision
     error = 0.0 if exact else rows.confidence_error
     beta = rows.beta if rows.kind == "logits" else None
-    return ClassRows(rows.scores, rows.y_true, rows.weight, beta, precision, edges, error)
+    votes = None if rows.votes is None else rows.votes.astype(np.float64, copy=False)
+    return ClassRows(rows.scores, rows.y_true, votes, rows.weight, beta, precision, edges, error)
 
 
 def _class_sums(rows: Rows, n_bins: int) -> ClassSums:
@@ -51,8 +52,8 @@ def _class_sums(rows: Rows, n_bins: int) -> ClassSums:
     if not len(unsure):
         return sums
     # Counts are those of float64 throughout: rows that float32 leaves open at an edge are computed again.
-    weight = None if rows.weight is None else rows.weight[unsure]
-    again = replace(given, scores=rows.scores[unsure], y_true=rows.y_true[unsure], weight=weight)
+    votes, weight = (None if part is None else part[unsure] for part in (given.votes, given.weight))
+    again = replace(given, scores=rows.scores[unsure], y_true=rows.y_true[unsure], votes=votes, weight=weight)
     rest = classwise.class_sums(replace(again, precision=np.float64, error=0.0), rows.workspace)
     return ClassSums(
         sums.count + rest.count,
@@ -88,14 +89,20 @@ def _add_gaps(gaps: NDArray[np.float64], piece: Any, rows: Any, fold: NDArray[np
     low = piece.low.astype(np.float64, copy=False) * (weight / piece.total)[:, None]
     columns = (fold[:, None] * k + np.arange(k)).ravel()
     gaps[:, :, 0] += np.bincount(columns, low.ravel(), n_folds * k).reshape(n_folds, k)
-    y = rows.y_true[piece.rows]
+    flat = gaps.reshape(-1)
     place = (fold[piece.row] * k + piece.column) * m + piece.bin
+    np.add.at(flat, place, piece.value * weight[piece.row])
+    if rows.votes is not None:
+        votes = rows.votes[piece.rows] * weight[:, None]
+        np.subtract.at(flat, place, votes[piece.row, piece.column])
+        votes[piece.row, piece.column] = 0
+        gaps[:, :, 0] -= np.bincount(columns, votes.ravel(), n_folds * k).reshape(n_folds, k)
+        return
+    y = rows.y_true[piece.rows]
     truth = (fold * k + y) * m
     hit = piece.column == y[piece.row]
     truth[piece.row[hit]] += piece.bin[hit]
-    flat = gaps.reshape(-1)
-    np.add.at(flat, place, piece.value * weight[piece.row])
     np.subtract.at(flat, truth, weight)
 
 
-KERNELS[UniformBins, Classwise] = Kernel(lambda rows: rows.plain, _sums, _folds)
+KERNELS[UniformBins, Classwise] = Kernel(lambda rows: not rows.multilabel and rows.excess is None, _sums, _folds)

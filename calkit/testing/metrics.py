@@ -86,6 +86,12 @@ def _labels(predictions: Predictions) -> Any:
     return predictions.votes if predictions.multilabel else predictions.y_true
 
 
+def _votes(data: Predictions) -> Any:
+    """Return soft labels, of which half the votes are for the true class."""
+    others = np.random.default_rng(3).integers(0, 4, data.n_samples)
+    return np.eye(4)[data.y_true] * 0.5 + 0.5 * np.eye(4)[others]
+
+
 def _value(spec: str, target: str, predictions: Predictions) -> float:
     return next(iter(evaluate(predictions, [spec], target=target, floors=False).values()))
 
@@ -139,12 +145,27 @@ def votes_are_weighted_rows(spec: str, target: str) -> None:
     if target == "multilabel":
         return
     data = _data(target, 120)
-    rng = np.random.default_rng(3)
-    votes = np.eye(4)[data.y_true] * 0.5 + 0.5 * np.eye(4)[rng.integers(0, 4, data.n_samples)]
+    votes = _votes(data)
     soft = Predictions(data.scores, votes, kind="logits")
     rows, columns = np.nonzero(votes)
     hard = Predictions(data.scores[rows], columns, kind="logits", sample_weight=votes[rows, columns])
     _equal(_value(spec, target, soft), _value(spec, target, hard), f"{spec} of {target}, votes and rows", _ROUNDED)
+
+
+@_law
+def soft_labels_may_be_split(spec: str, target: str) -> None:
+    """Parts of rows with soft labels add up to the whole, also one whose labels are all one-hot."""
+    if target == "multilabel":
+        return
+    data = _data(target, 120)
+    scores, votes = data.scores.astype(np.float32), _votes(data)
+    votes[:50] = np.eye(4)[data.y_true[:50]]
+    metric = _bound(spec, target, data)
+    statistic = metric.statistic.streamed
+    whole = _value(spec, target, Predictions(scores, votes, kind="logits"))
+    parts = [Predictions(scores[a:b], votes[a:b], kind="logits") for a, b in ((0, 50), (50, 120))]
+    hard, soft = (summarize(part, [statistic])[statistic] for part in parts)
+    _equal(metric.value(hard + soft), whole, f"{spec} of {target}, one-hot and soft labels added")
 
 
 @_law

@@ -110,17 +110,20 @@ class DeviceRows(CountedRows):
         return self._values((p * p).sum(dim=1) - 2 * self.mean_over_shares(p) + 1)
 
     @cached_property
+    def _largest(self) -> tuple[Tensor, Tensor]:
+        """The largest score of each row, and the first class that has it; torch promises the first."""
+        found = self.scores.max(dim=1)
+        return found.values, found.indices
+
+    @property
     def _predicted(self) -> Tensor:
         """The first of the largest scores, shape (n, s); anything below K for rows with a NaN."""
-        last = self.scores.shape[1] - 1
-        columns = torch.arange(last + 1, dtype=torch.int32, device=self.scores.device).reshape(1, -1, 1)
-        # Backends may differ in which of equal maxima argmax returns; the least column is the same on all of them.
-        return torch.where(self.scores == self._top.unsqueeze(1), columns, last).amin(dim=1).long()
+        return self._largest[1]
 
-    @cached_property
+    @property
     def _top(self) -> Tensor:
         """Largest score of each row, in the precision of the scores, shape (n, s)."""
-        return self.scores.amax(dim=1)
+        return self._largest[0]
 
     @cached_property
     def _true(self) -> Tensor:

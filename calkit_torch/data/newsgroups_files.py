@@ -82,9 +82,8 @@ def read_messages(folder: Path | None = None, *, download: bool = False) -> Mess
     if found is None:
         raise FileFormatError(
             f"20newsgroups is not in {place}: put a file 20news*.jsonl(.xz), the folders {' and '.join(_TREES)}, the "
-            f"folder {_WHOLE_TREES[0]} or scikit-learn's {_CACHE} there, or name another folder, or fetch it (14 MB):\n"
-            f"  python -c \"from sklearn.datasets import fetch_20newsgroups as f; f(data_home='{place}')\"\n"
-            "From Python, get_dataset('20newsgroups', download=True) does that."
+            f"folder {_WHOLE_TREES[0]} or scikit-learn's {_CACHE} there, or name another folder, or fetch it (14 MB): "
+            "calkit train --download, or in Python get_dataset('20newsgroups', download=True)."
         )
     messages = list(_read(found))
     if not messages:

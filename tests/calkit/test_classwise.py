@@ -12,6 +12,8 @@ from calkit.errors import InputError
 from calkit.metrics import get_metric
 from calkit.stats import summarize
 from calkit.stats.classwise import ClasswiseBins
+from calkit.stats.folds import Folds
+from calkit.stats.kernel_table import general_path
 from tests import reference as ref
 from tests.summaries import assert_equal_summaries
 
@@ -120,6 +122,38 @@ def test_equal_logits():
     found = sums_of(np.zeros((6, 3)), [0, 1, 2, 0, 1, 2], "logits")
     assert found.count[:, 4].tolist() == [6, 6, 6]
     assert calkit.classwise_ece([0, 1, 2, 0, 1, 2], np.zeros((6, 3)), from_logits=True) == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("k", "n_bins"), [(5, 15), (70, 9)])
+def test_soft_labels_equal_the_general_path(k, n_bins, weighted, dtype):
+    """Counts to the last row; sums to float32 where the logits are, though as many rows are one-hot as not."""
+    logits, y, weights = example(200, k, dtype)
+    votes = np.random.default_rng(1).dirichlet(np.full(k, 0.3), 200)
+    votes[::2] = np.eye(k)[y[::2]]
+    w = weights if weighted else None
+    fast = sums_of(logits, votes, "logits", n_bins, w)
+    with general_path():
+        slow = sums_of(logits, votes, "logits", n_bins, w)
+    np.testing.assert_array_equal(fast.count, slow.count)
+    np.testing.assert_allclose(fast.confidence, slow.confidence, rtol=1e-6 if dtype == np.float32 else 1e-12)
+    for name in ("weight", "correct"):
+        np.testing.assert_allclose(getattr(fast, name), getattr(slow, name), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gaps_of_folds_with_soft_labels_equal_the_general_path(weighted):
+    logits, y, weights = example(200, 5)
+    votes = np.random.default_rng(1).dirichlet(np.full(5, 0.3), 200)
+    votes[::2] = np.eye(5)[y[::2]]
+    data = calkit.Predictions(logits, votes, kind="logits", sample_weight=weights if weighted else None)
+    folded = ClasswiseBins(7).folded(Folds(0, 64))
+    fast = summarize(data, [folded])[folded]
+    with general_path():
+        slow = summarize(data, [folded])[folded]
+    np.testing.assert_allclose(fast.total.reshape(64, -1), slow.total.reshape(64, -1), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.usefixtures("kernels")

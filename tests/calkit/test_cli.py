@@ -16,7 +16,7 @@ from click.shell_completion import ShellComplete
 
 import calkit
 import calkit.cli
-from calkit.cli import cli, tables
+from calkit.cli import cli, terminal
 from calkit.cli.app import run
 from calkit.cli.thresholds import parse_threshold
 from calkit.datasets import digits_path, load_digits_logits
@@ -109,7 +109,7 @@ class TestEvaluate:
     @pytest.mark.parametrize("n_files", [1, 6])
     @pytest.mark.parametrize("level", [[], ["--confidence-level", "0.9", "--resamples", "20"]])
     def test_tables_fit_the_terminal(self, calkit_cli, small, tmp_path, monkeypatch, width, n_files, level):
-        monkeypatch.setattr(tables, "_terminal_width", lambda: width)
+        monkeypatch.setattr(terminal, "_terminal_width", lambda: width)
         files = [tmp_path / f"the-name-of-run-{i}.npz" for i in range(n_files)]
         for file in files:
             shutil.copy(small, file)

@@ -268,3 +268,60 @@ def test_files_whose_ids_are_in_another_order_are_not_of_the_same_rows(tmp_path)
     found = CliRunner().invoke(cli, ["compare", str(tmp_path / "p.csv"), str(tmp_path / "q.csv")])
     assert found.exit_code == 1
     assert "row_id differs in row 0" in str(found.exception)
+
+
+class TestJoin:
+    """Rows in another order: the values must be those of the same rows in the same order."""
+
+    @pytest.fixture
+    def pair(self, models):
+        n = 120
+        one, two = (models[name].take(slice(n)) for name in ("before", "vector"))
+        columns = {"id": np.arange(100, 100 + n), "question": np.arange(n) // 3, "sample": np.arange(n) % 3}
+        return one.replace(columns=columns), two.replace(columns=columns)
+
+    @pytest.mark.parametrize("how", ["numbers", "text", "floats", "two columns"])
+    def test_any_order_gives_the_same_comparison(self, pair, how):
+        one, two = pair
+        order = np.random.default_rng(0).permutation(one.n_samples)
+        other = two.take(order)
+        convert = {"text": lambda ids: ids.astype(str), "floats": lambda ids: ids.astype(float)}.get(how)
+        if convert is not None:
+            other = other.replace(columns={**other.columns, "id": convert(other.columns["id"])})
+        join = ["question", "sample"] if how == "two columns" else "id"
+        metrics = ["ece", "nll", "accuracy"]
+        expected = calkit.compare({"one": one, "two": two}, metrics)
+        found = calkit.compare({"one": one, "two": other}, metrics, join=join)
+        assert found.to_dict() == expected.to_dict()
+        with pytest.raises(InputError, match=r"not of the same rows.*--join id"):
+            calkit.compare({"one": one, "two": other}, metrics)
+
+    @pytest.mark.parametrize("form", ["csv", "npz", "parquet"])
+    def test_files(self, pair, form, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        one, two = pair
+        calkit.save_predictions(one, f"a.{form}")
+        tables = []
+        for rows in (slice(None), slice(None, None, -1)):
+            calkit.save_predictions(two.take(rows), f"b.{form}")
+            done = CliRunner().invoke(cli, ["compare", f"a.{form}", f"b.{form}", "--join", "question, sample"])
+            assert done.exit_code == 0, done.output
+            tables.append(done.output)
+        assert tables[0] == tables[1]
+
+    def test_what_is_no_pairing_is_refused(self, pair):
+        one, two = pair
+        models = {"one": one, "two": two}
+        with pytest.raises(InputError, match=r"one: question '0' stands in rows 0 and 1; name columns that together"):
+            calkit.compare(models, ["ece"], join="question")
+        with pytest.raises(NotFoundError, match=r"unknown column 'idd' of one.*Did you mean 'id'"):
+            calkit.compare(models, ["ece"], join="idd")
+        with pytest.raises(InputError, match=r"2 of the 120 rows of one are not among those of two.*id '218'"):
+            calkit.compare({"one": one, "two": two.take(slice(118))}, ["ece"], join="id")
+        with pytest.raises(InputError, match=r"1 of the 120 rows of two are not among those of one"):
+            calkit.compare({"one": one.take(slice(119)), "two": two}, ["ece"], join="id")
+        gaps = two.replace(columns={"id": np.array(["", *map(str, range(101, 220))])})
+        with pytest.raises(InputError, match="two: id is missing in row 0"):
+            calkit.compare({"one": one, "two": gaps}, ["ece"], join="id")
+        with pytest.raises(InputError, match="names no column"):
+            calkit.compare(models, ["ece"], join=[])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -319,14 +320,22 @@ class Absolute(Loss):
 def test_data_networks_and_losses_of_ones_own(
     call: Called, tmp_path: Path, n: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for registry in (DATASETS, LOSSES, MODELS):
-        monkeypatch.setattr(registry, "_items", dict(registry._items))
+    before = {registry: dict(registry._items) for registry in (DATASETS, LOSSES, MODELS)}
+    for registry, items in before.items():
+        monkeypatch.setattr(registry, "_items", dict(items))
     (tmp_path / f"my_{n}.py").write_text(MINE % {"n": n})
     which = f"my_{n}" if n == "module" else f"my_{n}.py"
     names = [word for option in ("--dataset", "--model", "--loss") for word in (option, f"mine-{n}")]
     code, out, err = call("train", "--import", which, *names, "--epochs", 2, "--device", "cpu", "--out", n, "--quiet")
     assert (code, out, err) == (0, f"{n}\n", "")
     assert RunFolder(n).history[-1]["loss"] == f"mine-{n}"
+    if n == "file":  # A module is imported once only.
+        for registry, items in before.items():
+            monkeypatch.setattr(registry, "_items", dict(items))
+        assert call("predict", n, "-o", "no.npz", "--device", "cpu")[0] != 0
+    assert call("predict", n, "--import", which, "-o", "again.npz", "--device", "cpu")[0] == 0
+    with np.load("again.npz") as again, np.load(RunFolder(n).logits()) as first:
+        np.testing.assert_array_equal(again["test_logits"], first["test_logits"])
 
 
 @pytest.mark.parametrize(

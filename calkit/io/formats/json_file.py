@@ -23,7 +23,7 @@ from calkit.errors import FileFormatError
 from calkit.hardening.limits import MAX_DOCUMENT_BYTES
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.json_columns import RecordColumns
-from calkit.io.tables import Table, holds_numbers, stack_columns, table_fields
+from calkit.io.tables import Table, holds_numbers, repeated, stack_columns, table_fields
 from calkit.io.text import LineBlock, LineIndex, read_text, with_compressions
 
 __all__ = ["Json"]
@@ -88,8 +88,7 @@ class Json(Format):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = str(repeated([key for key, _ in pairs]))
         raise ValueError(f"the key {printable(twice)[:80]!r} stands more than once in one object")
     return found
 

@@ -53,6 +53,8 @@ class ClassRows:
     scores : ndarray, shape (b, K)
         Logits, or probabilities.
     y_true : ndarray of intp, shape (b,)
+    votes : ndarray of float64, shape (b, K), or None
+        With soft labels, the share of each class.
     weight : ndarray of float64, shape (b,), or None
     beta : float or None
         What multiplies logits; None for probabilities.
@@ -65,6 +67,7 @@ class ClassRows:
 
     scores: NDArray[Any]
     y_true: NDArray[np.intp]
+    votes: NDArray[np.float64] | None
     weight: NDArray[np.float64] | None
     beta: float | None
     precision: type[np.floating[Any]]
@@ -188,7 +191,7 @@ def _unsure(value: NDArray[np.float64], rows: ClassRows, row: NDArray[np.intp], 
 def class_sums(rows: ClassRows, workspace: Workspace) -> ClassSums:
     """Return the sums over all rows but those that are unsure."""
     k, m = rows.shape
-    low, low_weight = np.zeros(k), np.zeros(k)
+    low, low_weight, low_votes = np.zeros(k), np.zeros(k), np.zeros(k)
     places, values, owners, truths, unsure, finite = [], [], [], [], [], True
     for piece in class_pieces(rows, workspace):
         start = piece.rows.start
@@ -197,6 +200,9 @@ def class_sums(rows: ClassRows, workspace: Workspace) -> ClassSums:
         low += (weight / piece.total) @ piece.low.astype(np.float64, copy=False)
         if rows.weight is not None:
             low_weight += rows.weight[piece.rows] @ piece.unlisted()
+        if rows.votes is not None:
+            weights = np.broadcast_to(weight, len(piece.low))
+            low_votes += weights @ (rows.votes[piece.rows] * piece.unlisted())
         places.append(piece.column * m + piece.bin)
         values.append(piece.value)
         owners.append(piece.row + start)
@@ -210,6 +216,7 @@ def class_sums(rows: ClassRows, workspace: Workspace) -> ClassSums:
         rows,
         low,
         low_weight,
+        low_votes,
         np.concatenate(places),
         np.concatenate(values),
         np.concatenate(owners),
@@ -223,6 +230,7 @@ def finished(
     rows: ClassRows,
     low: NDArray[np.float64],
     low_weight: NDArray[np.float64],
+    low_votes: NDArray[np.float64],
     place: NDArray[np.intp],
     value: NDArray[np.float64],
     owner: NDArray[np.intp],
@@ -239,6 +247,8 @@ def finished(
         Weighted sums of the probabilities that are not in the list.
     low_weight : ndarray of float64, shape (K,)
         Sums of the weights of the rows of those, where rows have weights.
+    low_votes : ndarray of float64, shape (K,)
+        Weighted sums of their votes, where labels are soft.
     place, value, owner : ndarray
         The list: ``class * n_bins + bin``, probability and row.
     truth : ndarray of intp, shape (b,)
@@ -259,7 +269,13 @@ def finished(
     listed = None if rows.weight is None else rows.weight[owner]
     confidence = sums(place, value if listed is None else value * listed)
     confidence[:, 0] += low
-    count, total, correct = np.bincount(place, minlength=k * m).reshape(k, m), sums(place, listed), sums(truth, weight)
+    count, total = np.bincount(place, minlength=k * m).reshape(k, m), sums(place, listed)
+    if rows.votes is None:
+        correct = sums(truth, weight)
+    else:
+        votes = rows.votes[owner, place // m]
+        correct = sums(place, votes if listed is None else votes * listed)
+        correct[:, 0] += low_votes
     count[:, 0] += len(truth) - count.sum(axis=1)
     total[:, 0] += low_weight
     return ClassSums(count, count.astype(np.float64) if weight is None else total, confidence, correct, unsure, finite)

@@ -87,7 +87,16 @@ def _is_unsure(e: Any, large: Any, total: Any, n_bins: Any, error: Any) -> Any:
 
 @nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
 def _add_row(
-    e: Any, large: Any, total: Any, weight: Any, edges: Any, low: Any, low_weight: Any, count: Any, sums: Any
+    e: Any,
+    large: Any,
+    total: Any,
+    weight: Any,
+    votes: Any,
+    edges: Any,
+    low: Any,
+    low_weight: Any,
+    count: Any,
+    sums: Any,
 ) -> None:
     """Add a row's probabilities: the large ones to their bins, the others to the sum of their column."""
     for j in large:
@@ -96,9 +105,13 @@ def _add_row(
         count[j, b] += 1
         sums[0, j, b] += weight
         sums[1, j, b] += weight * value
+        if votes.size:
+            sums[2, j, b] += weight * votes[j]
         e[j] = -1
     for j in range(low_weight.size):
         low_weight[j] += weight if e[j] >= 0 else 0.0
+    for j in range(votes.size):
+        sums[2, j, 0] += weight * votes[j] if e[j] >= 0 else 0.0
     for j in large:
         e[j] = 0
     scale = weight / total
@@ -108,8 +121,8 @@ def _add_row(
 
 @nb.njit(**_COMPILE)  # type: ignore[untyped-decorator]
 def _add_rows(
-    z: Any, y: Any, weight: Any, is_logits: Any, beta: Any, one: Any, edges: Any, error: Any, e: Any, limit: Any,
-    large: Any, low: Any, low_weight: Any, count: Any, sums: Any, unsure: Any,
+    z: Any, y: Any, votes: Any, weight: Any, is_logits: Any, beta: Any, one: Any, edges: Any, error: Any, e: Any,
+    limit: Any, large: Any, low: Any, low_weight: Any, count: Any, sums: Any, unsure: Any,
 ) -> Any:  # fmt: skip
     """Add all rows to ``count`` and to ``sums``: weight, confidence and correct. Return whether all are finite.
 
@@ -133,8 +146,9 @@ def _add_rows(
             unsure[i] = True
             continue
         w = weight[i] if weight.size else 1.0
-        sums[2, y[i], _bin(np.float64(e[y[i]]) / total, edges)] += w
-        _add_row(e, found, total, w, edges, low, low_weight, count, sums)
+        if not votes.shape[1]:
+            sums[2, y[i], _bin(np.float64(e[y[i]]) / total, edges)] += w
+        _add_row(e, found, total, w, votes[i], edges, low, low_weight, count, sums)
     return odd == zero
 
 
@@ -153,8 +167,9 @@ def class_sums(rows: ClassRows, workspace: Workspace) -> ClassSums:
     low, low_weight = np.zeros(k), np.zeros(0 if rows.weight is None else k)
     count, sums, unsure = np.zeros((k, m), np.int64), np.zeros((3, k, m)), np.zeros(n, np.bool_)
     weight = np.empty(0) if rows.weight is None else rows.weight
+    votes = np.empty((n, 0)) if rows.votes is None else _plain(rows.votes)
     totals = low, low_weight, count, sums, unsure
-    finite = _add_rows(z, rows.y_true, weight, is_logits, *factors, rows.edges, rows.error, *scratch, *totals)
+    finite = _add_rows(z, rows.y_true, votes, weight, is_logits, *factors, rows.edges, rows.error, *scratch, *totals)
     present = ~unsure
     count[:, 0] += int(present.sum()) - count.sum(axis=1)
     if rows.weight is None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calkit import evaluate
 from calkit.errors import CalkitError, FileFormatError
 from calkit.io import describe, load_predictions, open_container
 
@@ -148,6 +149,14 @@ def test_a_key_twice_in_lines(tmp_path):
         load_predictions(tmp_path / "a.jsonl")
 
 
+def test_a_key_twice_among_very_many(tmp_path):
+    keys = [*range(300_000), 299_999]
+    (tmp_path / "a.json").write_text("{" + ", ".join(f'"{key}": 0' for key in keys) + "}")
+    # Comparing each key with all others would take hours.
+    with pytest.raises(FileFormatError, match="the key '299999' stands more than once"):
+        open_container(tmp_path / "a.json")
+
+
 def test_numbers_of_more_than_64_bits(tmp_path):
     path = write(tmp_path / "a.json", [{"logits": [1, 2], "label": 10**30}])
     for read in (load_predictions, describe):
@@ -206,3 +215,69 @@ def test_a_document_is_read_up_to_a_size(tmp_path, monkeypatch):
     # The remedy.
     lines = write(tmp_path / "a.jsonl", [{"confidence": 0.5, "correct": True}] * 100)
     assert load_predictions(lines).n_samples == 100
+
+
+def token(word, logprob, **more):
+    return {"token": word, "logprob": logprob, "bytes": list(word.encode()), **more}
+
+
+# By OpenAI's reference of chat completions: choices[].logprobs.content[].top_logprobs[], each with token and logprob.
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda listed: {"top_logprobs": listed},
+        lambda listed: {"logprobs": listed},
+        lambda listed: {"logprobs": [token("x", -9.0, top_logprobs=listed)]},
+        lambda listed: {"logprobs": {"content": [token("x", -9.0, top_logprobs=listed)], "refusal": None}},
+    ],
+    ids=["top", "list", "only token", "content"],
+)
+def test_lists_of_tokens_are_options(wrapped, tmp_path):
+    rows = [([("A", -0.1), ("B", -2.5)], "B"), ([(" C", -0.3), ("A", -1.5)], "A"), ([("B", -0.2)], "B")]
+    records = [{**wrapped([token(*pair) for pair in listed]), "answer": answer} for listed, answer in rows]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    objects = [{"logprobs": dict(listed), "answer": answer} for listed, answer in rows]
+    (tmp_path / "b.json").write_text(json.dumps(objects))
+    found, expected = (load_predictions(tmp_path / name) for name in ("a.jsonl", "b.json"))
+    assert list(found.class_names) == list(expected.class_names) == ["A", "B", "C"]
+    by_hand = [[-0.1, -2.5, -np.inf], [-1.5, -np.inf, -0.3], [-np.inf, -0.2, -np.inf]]
+    np.testing.assert_array_equal(found.scores, by_hand)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    assert found.y_true.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        [token("A", -0.1), token("A", -0.2)],
+        [token("A", -0.1, top_logprobs=[token("A", -0.1)]), token("b", -0.2, top_logprobs=[])],
+        [token("A", -0.1, top_logprobs=[])],
+    ],
+    ids=["a token twice", "several tokens", "no alternatives"],
+)
+def test_tokens_of_an_answer_are_no_options(listed, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"logprobs": listed, "answer": "A"}) + "\n")
+    with pytest.raises(CalkitError, match="holds the tokens of whole answers, not the alternatives of one token"):
+        load_predictions(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("absent", [{"confidence": None, "correct": None}, {}], ids=["null", "nothing"])
+@pytest.mark.parametrize("places", [(0,), (1,), (0, 3)], ids=str)
+def test_records_without_an_answer_can_be_left_out(absent, places, tmp_path):
+    records = [{"id": i, "confidence": 0.5 + i / 10, "correct": i % 2 == 0} for i in range(4)]
+    kept = [record for i, record in enumerate(records) if i not in places]
+    records = [{"id": i, **absent} if i in places else record for i, record in enumerate(records)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    with pytest.raises(CalkitError, match=rf"row {places[0]} is missing.*--ignore-label nan"):
+        load_predictions(tmp_path / "a.jsonl")
+    found = load_predictions(tmp_path / "a.jsonl", ignore_label=float("nan"))
+    gap = np.mean([record["confidence"] - record["correct"] for record in kept])
+    assert evaluate(found, ["ece:n_bins=1"], floors=False)["ece:n_bins=1"] == pytest.approx(abs(gap), abs=1e-12)
+
+
+def test_the_first_record_may_lack_its_options(tmp_path):
+    records = [{"choices": ["u", "v"], "logits": None, "answer": 0}]
+    records.append({"choices": ["u", "v"], "logits": [1, 2], "answer": 1})
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    with pytest.raises(FileFormatError, match="record 1 has no 'logits', or null for it"):
+        load_predictions(tmp_path / "a.jsonl")
