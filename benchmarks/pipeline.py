@@ -2,7 +2,7 @@
 
 Run it on a quiet machine: ``OMP_NUM_THREADS=1 python benchmarks/pipeline.py [--device cuda] [--json FILE]``. All
 pipelines train the same network on the same random images of 3 x 32 x 32, cropped, flipped and normalised; they take
-turns, epoch by epoch, and medians are compared. Two settings: a training step as it is, and batches alone, which
+turns, epoch by epoch, and medians are compared. Two settings: a whole training step, and batches alone, which
 shows what a pipeline could feed at most. "network alone" steps on one batch that is there already: the ceiling.
 
 With torchvision installed, its transforms (PIL image, crop, flip, tensor, normalise) are one of the pipelines, as the

@@ -161,7 +161,7 @@ def _from_list(values: Any) -> NDArray[Any]:
 
 
 def to_numpy(array: Any) -> Any:
-    """Return a whole array as NumPy's, from whatever device; what is no array of another library stays as it is.
+    """Return a whole array as NumPy's, from whatever device; what is no array of another library is returned unchanged.
 
     Parameters
     ----------

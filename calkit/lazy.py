@@ -44,7 +44,7 @@ class LazyArray(ABC):
         At least one axis.
     dtype : numpy.dtype
     itemsize : int, optional
-        Bytes of a number as it is stored, where it is widened when read: that tells how it was rounded.
+        Bytes of a number as stored, where it is widened when read: that tells how it was rounded.
     """
 
     #: Whether rows may be asked for in any order, and by several threads, at no extra cost.
@@ -119,7 +119,7 @@ class Converted(LazyArray):
     shape, dtype
         Of the result.
     itemsize : int, optional
-        Bytes of a number as it is stored.
+        Bytes of a number as stored.
     random_access : bool, optional
         By default, whether the source has it.
 

@@ -189,6 +189,6 @@ def _format_value(value: Any) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether text comes back from parsing as it is: 7 does, 1e3 is a number that is written 1000."""
+    """Return whether text comes back from parsing unchanged: 7 does, 1e3 is a number that is written 1000."""
     parsed = _value(text, text) if text.strip() else text
     return (parsed if isinstance(parsed, str) else _format_value(parsed)) == text

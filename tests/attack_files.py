@@ -36,7 +36,7 @@ def zeros_deflated(n_megabytes: int) -> bytes:
 
 
 def write_chunk(path: Path, filters: list[tuple[int, tuple[int, ...]]], chunk: bytes) -> Path:
-    """Write an HDF5 file of 4 rows whose only chunk of scores is given as it is stored."""
+    """Write an HDF5 file of 4 rows whose only chunk of scores is given as stored."""
     import h5py
 
     with h5py.File(path, "w") as file:

@@ -64,7 +64,7 @@ class Threshold:
 
     @property
     def judged(self) -> str:
-        """What is judged, as it is written: ``ece`` or ``ece.low``."""
+        """What is judged, as written: ``ece`` or ``ece.low``."""
         return limit_key(self.metric.spec, self.part)
 
     def found_in(self, evaluation: Evaluation) -> float:

@@ -46,7 +46,7 @@ class Field:
     note : str
         What else there is to know: a type that NumPy has no name for (``"bfloat16"``), or why it cannot be read.
     itemsize : int, optional
-        Bytes of a number as it is stored, where it is widened when read.
+        Bytes of a number as stored, where it is widened when read.
     """
 
     name: str
@@ -249,7 +249,7 @@ def by_name(path: Path | str, fields: Iterable[Field]) -> dict[str, Field]:
 
 
 def expand(item: Field, separator: str = "/") -> list[Field]:
-    """Return the columns of an array of records as fields of their own; any other array as it is."""
+    """Return the columns of an array of records as fields of their own; any other array unchanged."""
     names = item.dtype.names
     if names is None or item.note:
         return [item]

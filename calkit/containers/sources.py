@@ -142,7 +142,7 @@ class ConcatSource(LazyArray):
     parts : sequence of (int, callable)
         The length of each part, and what returns its array or source.
     itemsize : int, optional
-        Bytes of a number as it is stored.
+        Bytes of a number as stored.
     """
 
     def __init__(

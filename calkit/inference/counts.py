@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,11 +15,10 @@ from calkit.stats import Statistic
 from calkit.stats.bins import OfFixedBins
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.kernel_table import KERNELS, Kernel, kernel_of
-from calkit.stats.pairs import ConfidencePairs, Pairs, equal_mass_bins
+from calkit.stats.pairs import ConfidencePairs, equal_mass_bins
 from calkit.stats.parts import Parts
-from calkit.stats.ranks import MAX_ROWS, EqualMass, RankCounts
+from calkit.stats.ranks import MAX_ROWS, OfEqualMass
 from calkit.stats.rows import Rows
-from calkit.stats.split import split_passes
 from calkit.stats.statistic import ForecastStatistic
 from calkit.stats.views import TOP, Classwise, View
 
@@ -93,7 +91,7 @@ class KnownCells(ForecastStatistic[CellSums]):
 
 
 @dataclass(frozen=True)
-class EqualMassCells(ForecastStatistic[Any]):
+class EqualMassCells(OfEqualMass):
     """Statistic: what :class:`CellSums` over bins of equal mass need.
 
     In :func:`~calkit.stats.summarize` it asks for what :class:`~calkit.stats.ranks.EqualMass` asks for; where rows are
@@ -105,23 +103,9 @@ class EqualMassCells(ForecastStatistic[Any]):
     view: View = TOP
     pairs: bool = False
 
-    @property
-    def streamed(self) -> Statistic[Any]:
-        """Pairs, which a stream keeps."""
-        return Pairs(self.view)
-
-    def count(self, forecasts: Forecasts) -> ConfidencePairs:
-        """Return the pairs of one block."""
-        return Pairs(self.view).count(forecasts)
-
-    def passes(self) -> Generator[Any, Any, Any]:
-        """Yield what to count in each pass; return the pairs, or the sums; of keys, those of each."""
-        if self.view.keyed:
-            return (yield from split_passes(RankCounts(max_rows=self.max_rows, view=self.view), self.key))
-        found = yield from EqualMass(self.n_bins, self.max_rows, self.view).passes()
-        if isinstance(found, ConfidencePairs):
-            return found
-        return (yield KnownCells(tuple(found.edges[1][found.count > 0].tolist()), self.view, self.pairs))
+    def of_bins(self, upper: tuple[float, ...]) -> Statistic[Any]:
+        """Return the sums over the cells between edges."""
+        return KnownCells(upper, self.view, self.pairs)
 
     def to_cells(self, summary: Any) -> CellSums:
         """Return the sums over the bins; of keys, in the order of keys and bins."""

@@ -100,7 +100,7 @@ def _alike(what: str, found: Predictions, predictions: Predictions) -> bool:
 
 
 def _same_name(after: Any, before: Any) -> bool:
-    """Tell whether a name was read as it is; a text of digits may become that number, which is the same label."""
+    """Tell whether a name was read unchanged; a text of digits may become that number, which is the same label."""
     if isinstance(before, str) and not isinstance(after, str):
         return str(after) == before
     return type(after) is type(before) and bool(after == before)

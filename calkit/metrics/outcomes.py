@@ -45,20 +45,31 @@ _PARTS = {"": None, "correct": 0, "misclassified": 1}
 Quantity = Literal["nll", "entropy", "confidence", "p_true"]
 
 
-def _declare(
-    title: str, formula: str, part: str = "", **about: Any
-) -> Callable[[Callable[P, Recipe]], Callable[P, float]]:
+#: Of each quantity its title, its formula, and what else the metrics made of it have in common.
+_QUANTITIES: dict[Quantity, tuple[str, str, dict[str, Any]]] = {
+    "nll": ("NLL", "mean of −log p(true class)", {"bounds": (0.0, math.inf), "percent": False}),
+    "entropy": (
+        "Entropy",
+        "mean of −Σ_k p_k log p_k",
+        {"bounds": (0.0, math.inf), "percent": False, "descriptive": True},
+    ),
+    "confidence": ("Confidence", "mean of max_k p_k", {"descriptive": True}),
+    "p_true": ("p of the true class", "mean of p(true class)", {"higher_is_better": True}),
+}
+
+
+def _declare(quantity: Quantity, part: str = "") -> Callable[[Callable[P, Recipe]], Callable[P, float]]:
     """Declare the metric of a quantity; those of a part of the rows have the aliases ``-correct`` and ``-wrong``."""
+    title, formula, about = _QUANTITIES[quantity]
 
     def declare(function: Callable[P, Recipe]) -> Callable[P, float]:
         name = function.__name__
         short = name.replace("misclassified", "wrong")
         words = {name.replace("_", "-"), short, short.replace("_", "-")} - {name}
-        of_part = f", of the {part} rows" if part else ""
         return metric(
-            title,
+            f"{title}, {part}" if part else title,
             aliases=tuple(sorted(words)),
-            formula=formula + of_part,
+            formula=f"{formula}, of the {part} rows" if part else formula,
             reference=_PAPER,
             trust=_TRUST[part],
             targets=("top",),
@@ -73,7 +84,7 @@ def _recipe(quantity: Quantity, part: str = "") -> Recipe:
     return Recipe(statistic, _MEANS[part], MeanInference(OutcomePart(statistic, _PARTS[part])))
 
 
-@_declare("NLL, correct", "mean of −log p(true class)", "correct", bounds=(0.0, math.inf), percent=False)
+@_declare("nll", "correct")
 def nll_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Negative log-likelihood of the correctly classified samples.
 
@@ -91,7 +102,7 @@ def nll_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) ->
     return _recipe("nll", "correct")
 
 
-@_declare("NLL, misclassified", "mean of −log p(true class)", "misclassified", bounds=(0.0, math.inf), percent=False)
+@_declare("nll", "misclassified")
 def nll_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Negative log-likelihood of the misclassified samples.
 
@@ -109,7 +120,7 @@ def nll_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedArgument
     return _recipe("nll", "misclassified")
 
 
-@_declare("Entropy", "mean of −Σ_k p_k log p_k", bounds=(0.0, math.inf), percent=False, descriptive=True)
+@_declare("entropy")
 def entropy(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Entropy of the probabilities: how undecided they are.
 
@@ -127,9 +138,7 @@ def entropy(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Rec
     return _recipe("entropy")
 
 
-@_declare(
-    "Entropy, correct", "mean of −Σ_k p_k log p_k", "correct", bounds=(0.0, math.inf), percent=False, descriptive=True
-)
+@_declare("entropy", "correct")
 def entropy_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Entropy of the probabilities of the correctly classified samples: how undecided they are.
 
@@ -147,14 +156,7 @@ def entropy_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]
     return _recipe("entropy", "correct")
 
 
-@_declare(
-    "Entropy, misclassified",
-    "mean of −Σ_k p_k log p_k",
-    "misclassified",
-    bounds=(0.0, math.inf),
-    percent=False,
-    descriptive=True,
-)
+@_declare("entropy", "misclassified")
 def entropy_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Entropy of the probabilities of the misclassified samples: how undecided they are.
 
@@ -172,7 +174,7 @@ def entropy_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedArgu
     return _recipe("entropy", "misclassified")
 
 
-@_declare("Confidence", "mean of max_k p_k", descriptive=True)
+@_declare("confidence")
 def confidence(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Mean confidence: the probability of the predicted class.
 
@@ -190,7 +192,7 @@ def confidence(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> 
     return _recipe("confidence")
 
 
-@_declare("Confidence, correct", "mean of max_k p_k", "correct", descriptive=True)
+@_declare("confidence", "correct")
 def confidence_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Mean confidence of the correctly classified samples: the probability of the predicted class.
 
@@ -208,7 +210,7 @@ def confidence_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArgumen
     return _recipe("confidence", "correct")
 
 
-@_declare("Confidence, misclassified", "mean of max_k p_k", "misclassified", descriptive=True)
+@_declare("confidence", "misclassified")
 def confidence_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Mean confidence of the misclassified samples: the probability of the predicted class.
 
@@ -226,7 +228,7 @@ def confidence_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedA
     return _recipe("confidence", "misclassified")
 
 
-@_declare("p of the true class", "mean of p(true class)", higher_is_better=True)
+@_declare("p_true")
 def p_true(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Mean probability of the true class.
 
@@ -244,7 +246,7 @@ def p_true(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Reci
     return _recipe("p_true")
 
 
-@_declare("p of the true class, correct", "mean of p(true class)", "correct", higher_is_better=True)
+@_declare("p_true", "correct")
 def p_true_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Mean probability of the true class of the correctly classified samples.
 
@@ -262,7 +264,7 @@ def p_true_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments])
     return _recipe("p_true", "correct")
 
 
-@_declare("p of the true class, misclassified", "mean of p(true class)", "misclassified", higher_is_better=True)
+@_declare("p_true", "misclassified")
 def p_true_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     """Mean probability of the true class of the misclassified samples.
 

@@ -144,8 +144,8 @@ def _note_classes(classes: Classes, meta: dict[str, Any]) -> None:
         meta["left_out"] = tuple(map(printable, classes.left_out))
         names = ", ".join(listing) or "the others"
         warnings.warn(
-            f"{meta['file']}: {', '.join(meta['left_out'])} is left out, as it is none of the classes {names}. If it "
-            "is one, name all classes with class_names (--class-names).",
+            f"{meta['file']}: {', '.join(meta['left_out'])} is left out, since it is none of the classes {names}. "
+            "If it is one, name all classes with class_names (--class-names).",
             CalibrationWarning,
             stacklevel=5,
         )

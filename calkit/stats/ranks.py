@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,14 +14,49 @@ from calkit.stats.pairs import ConfidencePairs, Pairs, equal_mass_bins
 from calkit.stats.parts import Parts
 from calkit.stats.rank_counts import MAX_ROWS, InnerKeys, RankCounts
 from calkit.stats.split import split_passes
-from calkit.stats.statistic import Folded, ForecastStatistic, Statistic
+from calkit.stats.statistic import Folded, ForecastStatistic, Passes, Statistic
 from calkit.stats.views import TOP, View
 
-__all__ = ["MAX_ROWS", "EqualMass", "EqualMassFolds", "RankCounts"]
+__all__ = ["MAX_ROWS", "EqualMass", "EqualMassFolds", "OfEqualMass", "RankCounts"]
+
+
+class OfEqualMass(ForecastStatistic[Any]):
+    """Base of statistics over bins of equal mass, which ask for the same first passes, counted once for all.
+
+    The summary is pairs while the rows can be kept; else what :meth:`of_bins` counts in one pass more. Subclasses are
+    data classes with these fields.
+    """
+
+    n_bins: int
+    max_rows: int
+
+    @property
+    def streamed(self) -> Statistic[Any]:
+        """Pairs, which a stream keeps."""
+        return Pairs(self.view)
+
+    def count(self, forecasts: Forecasts) -> ConfidencePairs:
+        """Return the pairs of one block."""
+        return Pairs(self.view).count(forecasts)
+
+    def passes(self) -> Passes:
+        """Yield what to count in each pass; return the pairs, or what was counted in bins; of keys, those of each."""
+        counts = RankCounts(max_rows=self.max_rows, view=self.view)
+        return (yield from (split_passes(counts, self.key) if self.view.keyed else self._passes(counts)))
+
+    def _passes(self, counts: RankCounts) -> Passes:  # noqa: ARG002 - the same that EqualMass counts
+        found = yield from EqualMass(self.n_bins, self.max_rows, self.view).passes()
+        if isinstance(found, ConfidencePairs):
+            return found
+        return (yield self.of_bins(tuple(found.edges[1][found.count > 0].tolist())))
+
+    def of_bins(self, upper: tuple[float, ...]) -> Statistic[Any]:
+        """Return what counts the rows, by the upper edges of the bins that hold any."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class EqualMass(ForecastStatistic[Any]):
+class EqualMass(OfEqualMass):
     """Statistic: what bins of equal mass need.
 
     Measured in one pass it is :class:`Pairs`. In :func:`summarize`, which can read the rows again, it keeps pairs only
@@ -48,20 +82,8 @@ class EqualMass(ForecastStatistic[Any]):
         """Return the statistic that keeps the gaps for each fold."""
         return EqualMassFolds(self.n_bins, folds, self.max_rows, self.view)
 
-    @property
-    def streamed(self) -> Statistic[Any]:
-        """Pairs, which a stream keeps."""
-        return Pairs(self.view)
-
-    def count(self, forecasts: Forecasts) -> ConfidencePairs:
-        """Return the pairs of one block."""
-        return Pairs(self.view).count(forecasts)
-
-    def passes(self) -> Generator[Any, Any, Any]:
-        """Yield what to count in each pass; return the pairs, or the sums over the bins; of keys, those of each."""
-        if self.view.keyed:
-            return (yield from split_passes(RankCounts(max_rows=self.max_rows, view=self.view), self.key))
-        found = yield RankCounts(max_rows=self.max_rows, view=self.view)
+    def _passes(self, counts: RankCounts) -> Passes:
+        found = yield counts
         if found.held_rows:
             return found.held
         ranges = found.held
@@ -76,7 +98,7 @@ class EqualMass(ForecastStatistic[Any]):
 
 
 @dataclass(frozen=True)
-class EqualMassFolds(ForecastStatistic[Any]):
+class EqualMassFolds(OfEqualMass):
     """Statistic: the gaps in bins of equal mass, for each fold; the bins are those of all rows together.
 
     Measured in one pass it is :class:`Pairs`. In :func:`summarize` it asks for what :class:`EqualMass` asks for, which
@@ -98,25 +120,9 @@ class EqualMassFolds(ForecastStatistic[Any]):
     view: View = TOP
     needs_places = True
 
-    @property
-    def streamed(self) -> Statistic[Any]:
-        """Pairs, which a stream keeps."""
-        return Pairs(self.view)
-
-    def count(self, forecasts: Forecasts) -> ConfidencePairs:
-        """Return the pairs of one block."""
-        return Pairs(self.view).count(forecasts)
-
-    def passes(self) -> Generator[Any, Any, Any]:
-        """Yield what to count in each pass; return the pairs, or the sums over folds and bins; of keys, of each."""
-        if self.view.keyed:
-            return (yield from split_passes(RankCounts(max_rows=self.max_rows, view=self.view), self.key))
-        found = yield from EqualMass(self.n_bins, self.max_rows, self.view).passes()
-        if isinstance(found, ConfidencePairs):
-            return found
-        known = KnownBins(tuple(found.edges[1][found.count > 0].tolist()), self.view)
-        sums: FoldSums = yield Folded(known, self.folds)
-        return sums
+    def of_bins(self, upper: tuple[float, ...]) -> Statistic[Any]:
+        """Return the sums over folds and bins."""
+        return Folded(KnownBins(upper, self.view), self.folds)
 
     def to_folds(self, summary: Any) -> FoldSums:
         """Return the sums over folds and bins; pairs are taken to be in the order of the rows."""

@@ -67,7 +67,7 @@ def get_recipe(source: str | Path | None = None, **given: Any) -> Recipe:
     Notes
     -----
     With another number of epochs than the source's, its schedules are scaled in proportion (:meth:`Recipe.shortened`).
-    What is given is taken as it is: ``lr_schedule="step:0.1@150,250"`` steps at these epochs, however many there are.
+    What is given is used unchanged: ``lr_schedule="step:0.1@150,250"`` steps at these epochs, however many there are.
     But the paper's names of scheduled losses, such as FLS-532, which switch at the epochs 100 and 250 of 350, switch in
     proportion in every recipe.
 

@@ -249,7 +249,7 @@ class Recipe:
 
 
 def scaled_loss(spec: str, scale: float) -> str:
-    """Return the specification of a loss whose epochs are multiplied; one without a schedule as it is.
+    """Return the specification of a loss whose epochs are multiplied; one without a schedule unchanged.
 
     Examples
     --------

@@ -16,7 +16,7 @@ import numpy as np
 from cifar10 import load_shard
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
-from networks import HERE
+from networks import HERE, OURS
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -56,6 +56,11 @@ def course(
     ax.plot([epoch for epoch, _ in found], [scale * value for _, value in found], **style)
 
 
+def name_of(experiment: str) -> str:
+    """Return what the tables call the data set of an experiment."""
+    return OURS[experiment][0]
+
+
 def titled(ax: Axes, title: str, y: str, x: str = "epoch") -> None:
     """Label the axes."""
     ax.set_title(title, fontsize=9)
@@ -75,13 +80,13 @@ def figure_1() -> Picture:
                 course(ax, records, split, f"nll{suffix}", color=colour, label=f"NLL, {word}")
                 if suffix:
                     course(ax, records, split, f"entropy{suffix}", color=colour, ls="--", label=f"entropy, {word}")
-            titled(ax, f"{experiment}, {split} set", "nats")
+            titled(ax, f"{name_of(experiment)}, {split} set", "nats")
         course(line[2], records, "train", "error", 100, color="C1", label="training error")
         course(line[2], records, "test", "error", 100, color="C0", label="test error")
         course(line[2], records, "test", "ece", 100, color="C3", label="test ECE")
-        titled(line[2], f"{experiment}, error and ECE", "%")
-        for ax in line:
-            ax.legend(fontsize=6)
+        titled(line[2], f"{name_of(experiment)}, error and ECE", "%")
+    picture.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=5, fontsize=8)
+    picture.legend(*axes[0, 2].get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize=8)
     return picture
 
 
@@ -102,7 +107,7 @@ def figure_2() -> Picture:
             column[0].bar(left, accuracy, right, align="edge", color="C0", edgecolor="white", lw=0.3)
             column[0].plot([0, 1], [0, 1], color="0.3", ls="--", lw=1)
             column[1].bar(left, 100 * count / count.sum(), right, align="edge", color="C1", edgecolor="white", lw=0.3)
-            titled(column[0], f"{experiment}, epoch {int(path.stem.rpartition('-')[2])}", "accuracy", "")
+            titled(column[0], f"{name_of(experiment)}, epoch {int(path.stem.rpartition('-')[2])}", "accuracy", "")
             titled(column[1], "", "% of the samples", "confidence")
     return picture
 
@@ -133,7 +138,7 @@ def figure_3() -> Picture:
             norms = [(r["epoch"], r["last_layer_norm"]) for r in records if "last_layer_norm" in r]
             places[7].plot([e for e, _ in norms], [n for _, n in norms], color=colour, label=loss if records else None)
         for ax, (title, _, unit) in zip(places, [*panels, ("(h) norm of the last layer", "", "")], strict=True):
-            titled(ax, f"{experiment}\n{title}", unit)
+            titled(ax, f"{name_of(experiment)}\n{title}", unit)
         places[7].legend(fontsize=6)
     return picture
 
@@ -158,8 +163,8 @@ def figure_4b() -> Picture:
     for line, experiment in zip(axes, experiments, strict=True):
         records = {loss: records_of(experiment, loss) for loss in ("CE", "FLA-53")}
         for ax in GradientNormsDisplay(records).plot(line.tolist()).axes_:
-            ax.set_xlim(1e-4, 1e3)
-            ax.set_title(f"{experiment}, {ax.get_title()}", fontsize=9)
+            ax.set_xlim(1e-6, 1e3)
+            ax.set_title(f"{name_of(experiment)}, {ax.get_title()}", fontsize=9)
     return picture
 
 
@@ -249,6 +254,9 @@ _FIRST = (
     "Appendix F: test images in their original order, the first four that all networks classify rightly and the first "
     "four that all classify wrongly; ResNet-50, two of the authors and two of ours."
 )
+_NORMS = (
+    "Gradient norms of the last layer over the training set at three epochs; the first bin also has those below 1e-6."
+)
 #: By name: how to draw it, what is to be seen, whether it needs the data.
 FIGURES: dict[str, tuple[Callable[..., Picture], str, bool]] = {
     "1": (figure_1, "NLL, entropy, error and ECE over the epochs, cross-entropy.", False),
@@ -259,15 +267,11 @@ FIGURES: dict[str, tuple[Callable[..., Picture], str, bool]] = {
     ),
     "3": (figure_3, "Eight measures over the epochs, cross-entropy and focal losses.", False),
     "4a": (figure_4a, "g(p, γ) of Proposition 1, with three γ* of Proposition 2 (dots).", False),
-    "4b-d": (figure_4b, "Gradient norms of the last layer over the training set at three epochs.", False),
+    "4b-d": (figure_4b, _NORMS, False),
     "5": (figure_5, "Appendix G: norms of logits and weights of the linear model.", False),
     "6": (figure_6, "Appendix G: confidence of mistakes, and decision boundaries.", False),
     "7": (figure_7, "Appendix H: the prediction that minimises the expected loss of two classes.", False),
-    "8": (
-        figure_8,
-        _FIRST,
-        True,
-    ),
+    "8": (figure_8, _FIRST, True),
 }
 
 
@@ -290,10 +294,12 @@ def figures_text() -> str:
 def main() -> None:
     """Draw figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *FIGURES], metavar="NAME", help=", ".join(FIGURES))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FIGURES))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of cifar10/")
     parser.add_argument("--out", type=Path, default=TARGET)
     args = parser.parse_args()
+    if unknown := sorted(set(args.names) - FIGURES.keys()):
+        parser.error(f"there is no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     args.out.mkdir(parents=True, exist_ok=True)
     for name in args.names or FIGURES:
         draw, _, needs_data = FIGURES[name]

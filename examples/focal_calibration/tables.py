@@ -189,10 +189,12 @@ def runs_text(data: Path) -> str:
 def main(arguments: Iterable[str] | None = None) -> None:
     """Print tables, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("numbers", type=int, nargs="*", choices=[[], *TABLES], metavar="N", help="tables, 1 to 13")
+    parser.add_argument("numbers", type=int, nargs="*", metavar="N", help="tables, 1 to 13")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of focal-calibration-logits/")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     args = parser.parse_args(None if arguments is None else list(arguments))
+    if unknown := sorted(set(args.numbers) - TABLES.keys()):
+        parser.error(f"there is no table {', '.join(map(str, unknown))}; there are {min(TABLES)} to {max(TABLES)}")
     found = nets.rows(args.data, HERE / "results" / "authors.json")
     if args.write:
         PAGE.write_text(page(found, args.data), encoding="utf-8")

@@ -249,7 +249,7 @@ class TestShow:
         assert found["left_out"] == ["logit_max"]
         code, _, err = command("evaluate", path)
         assert code == 0
-        assert "logit_max is left out, as it is none of the classes 1, 2, 10" in err
+        assert "logit_max is left out, since it is none of the classes 1, 2, 10" in err
 
     def test_labels_beyond_all_types(self, command, tmp_path):
         path = write(

@@ -168,7 +168,7 @@ def inputs_for(name: str, n: int = 4, side: int = 16) -> Any:
 
 @cache
 def frozen(name: str) -> nn.Module:
-    """Return the network in evaluation mode, built once: for tests that leave it as it is."""
+    """Return the network in evaluation mode, built once: for tests that do not change it."""
     return build(name).eval().requires_grad_(False)
 
 

@@ -314,7 +314,7 @@ def test_the_shortest_recipes_are_still_recipes() -> None:
         ({"epochs": 30}, "step:0.1@20,26", "FLA-53", ()),
         ({"loss": "FLS-532"}, "step:0.1@40,52", "focal-scheduled:5,3,2@17,43", ()),
         ({"loss": "FLS-532", "epochs": 35}, "step:0.1@23,30", "focal-scheduled:5,3,2@10,25", ()),
-        # What is given is taken as it is.
+        # What is given is used unchanged.
         ({"loss": "focal-scheduled:5,3@20", "epochs": 30}, "step:0.1@20,26", "focal-scheduled:5,3@20", ()),
         ({"lr_schedule": "step:0.5@3", "epochs": 30}, "step:0.5@3", "FLA-53", ()),
         ({"save_epochs": [90], "epochs": 100}, "step:0.1@67,87", "FLA-53", (90,)),

@@ -312,7 +312,7 @@ class CalibratedClassifier(ClassifierMixin, TransformerMixin, MetaEstimatorMixin
 
 
 def _check_frozen(frozen: FrozenEstimator) -> None:
-    """Refuse a classifier that is to stay as it is, but was never fitted."""
+    """Refuse a classifier that is not to be fitted again, but never was fitted."""
     if not hasattr(frozen.estimator, "classes_"):
         raise InputError(
             f"the frozen {type(frozen.estimator).__name__} is not fitted; fit it before it is wrapped, or pass it "

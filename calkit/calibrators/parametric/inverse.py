@@ -109,7 +109,7 @@ class RisingInverse(_Inverse):
 
 
 def _constants(x: Floats, direction: Floats) -> Floats:
-    """Return c with ``Σ exp(x - c direction) = 1`` for each row, by Newton's method from the left, as it is convex."""
+    """Return c with ``Σ exp(x - c direction) = 1`` for each row: Newton's method from the left of a convex function."""
     c = (x / direction).max(axis=1)
     for _ in range(_MAX_STEPS):
         shifted = x - c[:, None] * direction

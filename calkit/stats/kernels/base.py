@@ -114,7 +114,7 @@ class KernelPolicy(NamedTuple):
 
     @classmethod
     def of_this_process(cls) -> KernelPolicy:
-        """Return the policy of this process as it is now."""
+        """Return the present policy of this process."""
         return cls(os.environ.get(_ENVIRONMENT, ""), "numba" in sys.modules)
 
 

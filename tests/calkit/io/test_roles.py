@@ -184,7 +184,7 @@ class TestNumbersOfTheIssue:
 
     def test_a_column_that_shares_the_prefix_is_no_class(self, tmp_path):
         path = csv(tmp_path, "logit_0,logit_1,logit_max,label\n2,1,2,0\n0,3,3,1\n1,0,1,0\n")
-        with pytest.warns(CalibrationWarning, match=r"logit_max is left out, as it is none of the classes 0, 1\."):
+        with pytest.warns(CalibrationWarning, match=r"logit_max is left out, since it is none of the classes 0, 1\."):
             p = load_predictions(path, kind="logits")
         found = calkit.evaluate(p, ["nll", "ece"])
         # By hand: (2 ln(1 + e^-1) + ln(1 + e^-3)) / 3, and 1 - (2 / (1 + e^-1) + 1 / (1 + e^-3)) / 3.
