@@ -79,22 +79,23 @@ def block_pairs(probability: FloatArray, residual: FloatArray, width: float, blo
 
     Parameters
     ----------
-    probability, residual : ndarray of float64, shape (n,)
+    probability : ndarray of float64, shape (n,)
+    residual : ndarray of float64, shape (n,) or (n, r)
     width : float
     block : int
         Forecasts in a block; what is left over at the end is dropped.
 
     Returns
     -------
-    ndarray of float64, shape (n // block,)
+    ndarray of float64, shape (n // block,) or (n // block, r)
         Independent if the forecasts are, so that their mean has a standard error. 2 a block costs O(n).
     """
     n_blocks = len(probability) // block
-    p, r = (a[: n_blocks * block].reshape(n_blocks, block) for a in (probability, residual))
-    total = np.zeros(n_blocks)
+    p, r = (a[: n_blocks * block].reshape(n_blocks, block, *a.shape[1:]) for a in (probability, residual))
+    total = np.zeros((n_blocks, *residual.shape[1:]))
     for lag in range(1, block):
         kernel = np.exp(-np.abs(p[:, lag:] - p[:, :-lag]) / width)
-        total += (r[:, lag:] * r[:, :-lag] * kernel).sum(axis=1)
+        total += np.einsum("ij...,ij...,ij->i...", r[:, lag:], r[:, :-lag], kernel)
     return total / (block * (block - 1) / 2)
 
 

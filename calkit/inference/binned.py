@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from calkit.estimators.binned import NORMS
 from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.few_events import expected_of_cells
-from calkit.inference.floors import Floor, NullLaw, drawn_law, draws_of_one_label, normal_law, sum_of_gaps_law
+from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
 from calkit.inference.judgement import SEMINORM, Judgement, Pooled, seminorm_limits
 from calkit.inference.label_bins import LabelSums
 from calkit.inference.mean_gap import least_mean_gap
 from calkit.inference.means import clopper_pearson, filled_folds
 from calkit.inference.resampling import Resampling
-from calkit.inference.squares import squared_gaps, squared_limits, zero_quantile, zero_sd
+from calkit.inference.squares import ANALYTIC, squared_limits
 from calkit.stats import Statistic, View
 from calkit.stats.views import Classwise
 
-__all__ = ["GapInference", "SameTargetInference", "SquareInference", "judge_bins"]
+__all__ = ["GapInference", "HalfInference", "SameTargetInference", "judge_bins"]
 
 FloatArray = NDArray[np.float64]
 
@@ -77,14 +77,18 @@ class GapInference:
         """How the interval is found."""
         return _SAID.get(self.norm, SEMINORM)
 
-    def on(self, view: View) -> GapInference | None:
+    def on(self, view: View) -> GapInference | HalfInference | None:
         """Return the method for another view; None for one with keys if the number of bins is not known."""
         if view.keyed and self.n_bins is None:
             return None
         cells, bins = self.cells.on(view), self.bins.on(view)
         # Bound methods belong to the statistic they turn the summary of.
         to_cells = getattr(cells, "to_cells", self.to_cells)
-        return replace(self, cells=cells, bins=bins, to_cells=to_cells, view=view if view.keyed else None)
+        found = replace(self, cells=cells, bins=bins, to_cells=to_cells, view=view if view.keyed else None)
+        if isinstance(view, Classwise) and self.norm in ("over", "under") and self.over_keys is np.mean:
+            # What the classes of a row are given too much others are given too little.
+            return HalfInference(replace(found, norm="l1"))
+        return found
 
     def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
         """Return what has to be counted."""
@@ -111,15 +115,10 @@ class GapInference:
             return judge_bins(sums.filled, self.norm, resampling)
         n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
         if n_keys == 2 and one_label and self.mirrored:
-            # The second class of two says it all: the gaps of the first are the same, with the other sign. So the mean
-            # of their over-confident parts is half of both parts of one of them.
-            second = sums[self.n_bins :].filled
-            if self.norm in ("over", "under"):
-                return judge_bins(second, "l1", resampling).halved
-            return judge_bins(second, self.norm, resampling)
+            # The second class of two says it all: the gaps of the first are the same, with the other sign.
+            return judge_bins(sums[self.n_bins :].filled, self.norm, resampling)
         if self.norm != "l1":
-            draws = self.over_keys(_drawn_by_key(sums, self.n_bins, self.norm, resampling), axis=0)
-            law = drawn_law(draws_of_one_label(draws, n_keys) if one_label and self.over_keys is np.mean else draws)
+            law = self._law(sums, n_keys, one_label, resampling)
             found = Judgement(None, law.floor, law.p_value(value))
             if resampling.confidence_level is None or not self._sublinear or sums.count.sum() < 2:
                 return found
@@ -131,6 +130,16 @@ class GapInference:
         if resampling.confidence_level is not None:
             _, folds = filled_folds(self.bins.folded(resampling.folds).to_folds(summaries[-1]))
         return _sum_over_keys(sums, self._labels(summaries), folds, n_keys, one_label, resampling)
+
+    def _law(self, sums: CellSums, n_keys: int, one_label: bool, resampling: Resampling) -> NullLaw:
+        """Return the law of the mean over keys, or of the largest, if the model is calibrated."""
+        draws = _drawn_by_key(sums, self.n_bins or 0, self.norm, resampling)
+        if self.over_keys is not np.mean:
+            return drawn_law(self.over_keys(draws, axis=0))
+        if one_label:
+            return drawn_law(draws_of_one_label(draws.mean(axis=0), n_keys))
+        # Keys may depend on each other in any way. Their mean varies the most where all are large at the same time.
+        return drawn_law(np.sort(draws, axis=1).mean(axis=0))
 
     def _labels(self, summaries: tuple[Any, ...]) -> LabelSums | None:
         if self._label_bins is not None:
@@ -208,9 +217,9 @@ _LIMITS: dict[str, Callable[[CellSums, NullLaw, float], tuple[float, float, floa
 }
 
 
-_INVERTED, _ANALYTIC = "inverted from the floor", "analytic, of the debiased square (Sun et al. 2024)"
+_INVERTED = "inverted from the floor"
 #: How the interval is found, for the catalogue, by norm.
-_SAID = {"l1": _INVERTED, "l2": _ANALYTIC, "squared": _ANALYTIC, "max": "exact limits of all bins at once"}
+_SAID = {"l1": _INVERTED, "l2": ANALYTIC, "squared": ANALYTIC, "max": "exact limits of all bins at once"}
 
 
 def _sum_over_keys(
@@ -221,24 +230,38 @@ def _sum_over_keys(
     one_label: bool,
     resampling: Resampling,
 ) -> Judgement:
-    """Judge the mean over keys of their l1 errors, and the error of all keys pooled."""
+    """Judge the mean over keys of their l1 errors, and the error of all classes pooled."""
     total = float(sums.weight.sum())
     law = sum_of_gaps_law(sums, 1, n_keys=n_keys, one_label=one_label)
     value = float(np.abs(sums.gap).sum())
-    together = sums.pooled(n_keys)
-    if labels is None:
-        pooled_law = sum_of_gaps_law(together, 1, n_keys=1, one_label=one_label)
-    else:
-        together = labels.pooled(together)
-        pooled_law = labels.law(together, resampling)
-    pooled_value = float(np.abs(together.gap).sum())
-    pooled = Pooled(pooled_value / total, pooled_law.scaled(1 / total).floor, pooled_law.p_value(pooled_value))
+    together = _together(sums, labels, n_keys, one_label, resampling)
+    pooled = None
+    if together is not None:
+        pooled_value = float(np.abs(together[0].gap).sum())
+        pooled_law = together[1]
+        pooled = Pooled(pooled_value / total, pooled_law.scaled(1 / total).floor, pooled_law.p_value(pooled_value))
     floor = law.scaled(1 / total).floor
     if folds is None or len(folds) < 2:
         return Judgement(None, floor, law.p_value(value), None, pooled)
-    found = keyed_limits(sums, folds, together, law, pooled_law, resampling.level)
+    found = keyed_limits(sums, folds, n_keys, law, together, resampling.level)
     interval = min(found.low, value) / total, max(found.high, value) / total
     return Judgement(interval, floor, law.p_value(value), found.estimate / total, pooled)
+
+
+def _together(
+    sums: CellSums, labels: LabelSums | None, n_keys: int, one_label: bool, resampling: Resampling
+) -> tuple[CellSums, NullLaw] | None:
+    """Return the bins of all keys pooled, and the law of their Σ |gap|.
+
+    None where the forecasts of a row may depend on each other in any way: no law of the sum of their gaps is known.
+    """
+    if not one_label:
+        return None
+    together = sums.pooled(n_keys)
+    if labels is None:
+        return together, sum_of_gaps_law(together, 1, one_label=True)
+    together = labels.pooled(together)
+    return together, labels.law(together, resampling)
 
 
 def _drawn_by_key(sums: CellSums, n_bins: int, norm: str, resampling: Resampling) -> FloatArray:
@@ -249,6 +272,35 @@ def _drawn_by_key(sums: CellSums, n_bins: int, norm: str, resampling: Resampling
         if len(own.weight):
             values.append(NORMS[norm](draw_gaps(own, resampling.n_resamples, random), own.weight))
     return np.stack(values)
+
+
+@dataclass(frozen=True)
+class HalfInference:
+    """For a metric that is half of that of another method: one-sided errors over classes of which each row has one.
+
+    Parameters
+    ----------
+    method : GapInference
+    """
+
+    method: GapInference
+
+    @property
+    def interval(self) -> str:
+        """How the interval is found."""
+        return self.method.interval
+
+    def on(self, view: View) -> HalfInference | None:
+        """Return the method for the same view."""
+        return self if view == self.method.view else None
+
+    def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return self.method.statistics(resampling)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return what half of the other metric is worth."""
+        return self.method.judge(2 * value, summaries, resampling).halved
 
 
 @dataclass(frozen=True)
@@ -270,7 +322,7 @@ class SameTargetInference:
     def on(self, view: View) -> SameTargetInference | None:
         """Return the method for another view."""
         method = self.method.on(view)
-        return None if method is None else SameTargetInference(method)
+        return SameTargetInference(method) if isinstance(method, GapInference) else None
 
     def statistics(self, resampling: Resampling) -> tuple[Statistic[Any], ...]:
         """Return what has to be counted."""
@@ -280,75 +332,3 @@ class SameTargetInference:
         """Return the interval, if it is asked for."""
         found = self.method.judge(value, summaries, resampling).interval if summaries else None
         return Judgement() if found is None else Judgement((min(found[0], value), max(found[1], value)))
-
-
-@dataclass(frozen=True)
-class SquareInference:
-    """For the debiased sum of squared gaps: its floor is 0 in the mean, its interval analytic.
-
-    Parameters
-    ----------
-    cells : Statistic
-    to_cells : callable
-    divisor : {"n-1", "n"}
-    n_bins : int or None
-        Bins of each key; None if it depends on the rows.
-    view : View, optional
-        Whose forecasts, if they have keys.
-    """
-
-    cells: Statistic[Any]
-    to_cells: Callable[[Any], CellSums]
-    divisor: str = "n-1"
-    n_bins: int | None = None
-    view: View | None = None
-    interval: ClassVar[str] = _ANALYTIC
-
-    def on(self, view: View) -> SquareInference | None:
-        """Return the method for another view; None for one with keys if the number of bins is not known."""
-        if view.keyed and self.n_bins is None:
-            return None
-        cells = self.cells.on(view)
-        return replace(
-            self, cells=cells, to_cells=getattr(cells, "to_cells", self.to_cells), view=view if view.keyed else None
-        )
-
-    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
-        """Return what has to be counted."""
-        return (self.cells,)
-
-    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
-        """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
-        sums = self.to_cells(summaries[0])
-        if self.view is not None and self.n_bins is not None:
-            n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
-            if n_keys != 2 or not one_label:
-                return self._over_keys(value, sums, n_keys, one_label)
-            # The second class of two says it all: the gaps of the first are the same.
-            sums = sums[self.n_bins :]
-        sums = sums.filled
-        found = squared_limits(sums, resampling.confidence_level or 0.95)
-        if found is None or sums.soft.any():
-            return Judgement()
-        floor = Floor(0.0, zero_quantile(sums, 0.95))
-        interval = None
-        if resampling.confidence_level is not None:
-            # The plug-in of T-Cal is smaller by a known factor, and so are its limits.
-            factor = value / found.estimate if self.divisor == "n" and found.estimate else 1.0
-            interval = (min(found.low * factor, value), max(found.high * factor, value))
-        return Judgement(interval, floor, found.p_value, squared_gaps(sums))
-
-    def _over_keys(self, value: float, sums: CellSums, n_keys: int, one_label: bool) -> Judgement:
-        """Return floor and p-value of the mean over keys.
-
-        Where each row has one label of K, a gap in one class is made up in the others: squares of gaps of two classes
-        have a correlation of about 1 / (K - 1)². Other keys may depend on each other in any way.
-        """
-        if sums.soft.any():
-            return Judgement()
-        sd = np.array([zero_sd(part.filled) for part in sums.split(n_keys)])
-        whole = (
-            math.sqrt(float((sd**2).sum()) / (n_keys * (n_keys - 1))) if one_label and n_keys > 1 else float(sd.mean())
-        )
-        law = normal_law(0.0, whole)
-        return Judgement(None, law.floor, law.p_value(value))

@@ -8,6 +8,7 @@ the population: limits that hold whatever the miscalibration is, up to the norma
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,20 @@ from calkit.inference.counts import cells_of_pairs
 from calkit.inference.floors import NullLaw
 from calkit.inference.judgement import Limits
 from calkit.inference.mean_gap import least_mean_gap_of_pairs
+from calkit.inference.means import skewed_limits
 from calkit.inference.resampling import Resampling
 from calkit.inference.whole import Bounds, residual_sd
 from calkit.stats import ConfidencePairs
 
-__all__ = ["CURVE_BOUNDS", "RECALIBRATION_BOUNDS", "REGRET_BOUNDS", "brier_miscalibration", "regrets", "variance_share"]
+__all__ = [
+    "CURVE_BOUNDS",
+    "RECALIBRATION_BOUNDS",
+    "REGRET_BOUNDS",
+    "block_bounds",
+    "brier_miscalibration",
+    "regrets",
+    "variance_share",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -140,6 +150,19 @@ def curve_limits(
     # Its lower limit is not asked for.
     nothing = NullLaw(0.0, lambda _: 1.0, lambda _: 0.0)
     return low, math.sqrt(recalibration_limits(square, pairs, forecasts, nothing, resampling)[1])
+
+
+def block_bounds(blocks: Callable[[ConfidencePairs], FloatArray]) -> Bounds:
+    """Return the way to find limits of a mean of independent blocks, which is 0 if the model is calibrated."""
+
+    def limits(value: float, pairs: ConfidencePairs, _: Ranked, law: NullLaw, resampling: Resampling) -> Limits:
+        own = blocks(pairs)
+        found = skewed_limits(value, (own - value) / len(own), resampling.level)
+        # A single block tells nothing.
+        low, high = (-1.0, 1.0) if found is None else found
+        return low if law.p_value(value) <= (1 - resampling.level) / 2 else min(low, 0.0), high
+
+    return Bounds("Student's t of the blocks without their skewness (Hall 1992)", limits)
 
 
 _SAID = "by the largest error of any of the means that it is the largest of; conservative, 0 inside unless p is small"

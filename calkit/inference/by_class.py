@@ -17,7 +17,14 @@ from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Statistic, View
 
-__all__ = ["ByClassInference", "ClassDraws", "DrawnClassesInference", "drawn_labels_law"]
+__all__ = [
+    "ByClassInference",
+    "ClassDraws",
+    "ClassesInference",
+    "DrawnClassesInference",
+    "drawn_labels_law",
+    "label_rows",
+]
 
 #: Takes forecasts of a class, number of draws and a generator, returns draws of the measure.
 ClassDraws = Callable[[Ranked, int, np.random.Generator], NDArray[np.float64]]
@@ -29,7 +36,7 @@ _DRAWN_ALONE = 10_000
 
 
 @dataclass(frozen=True)
-class _ClassesInference(ABC):
+class ClassesInference(ABC):
     """Floor and p-value of the mean over classes of a measure; subclasses define :meth:`law`."""
 
     statistic: Statistic[Any]
@@ -57,7 +64,7 @@ class _ClassesInference(ABC):
 
 
 @dataclass(frozen=True)
-class ByClassInference(_ClassesInference):
+class ByClassInference(ClassesInference):
     """For the mean over classes of a measure of the forecasts of each.
 
     Of a rare class few events come, so that no law of many events holds. The label of a row is drawn once for all
@@ -79,7 +86,7 @@ class ByClassInference(_ClassesInference):
 
 
 @dataclass(frozen=True)
-class DrawnClassesInference(_ClassesInference):
+class DrawnClassesInference(ClassesInference):
     """For the mean over classes of a measure that is drawn of each class by itself, of many classes fewer times.
 
     Parameters
@@ -117,19 +124,30 @@ def drawn_labels_law(
         Fewer draws are made of many rows and classes: the p-value is then coarser.
     random : numpy.random.Generator
     """
-    weight = parts[0].weight
-    kept = np.ones(len(parts[0]), dtype=bool) if weight is None else weight > 0
-    w = np.ones(int(kept.sum())) if weight is None else weight[kept]
-    p = np.stack([part.confidence[kept] for part in parts], axis=1)
-    # In an order of their own, so that what is drawn does not depend on how the rows come.
-    order = np.lexsort((w, *p.T))
-    p, w = p[order], w[order]
-    edges = p.cumsum(axis=1)
-    edges /= edges[:, -1:]
+    p, w, edges = label_rows(parts)
     forecasts = [ranked(column, np.zeros(len(w), dtype=bool), w) for column in p.T]
     places = [np.searchsorted(own.probability, column) for own, column in zip(forecasts, p.T, strict=True)]
     n = max(_FEWEST_DRAWS, min(n_draws, _DRAWN_NUMBERS // max(p.size, 1), _DRAWN_CURVES // len(parts)))
     return drawn_law(np.array([_drawn(measure, forecasts, places, edges, w, random) for _ in range(n)]))
+
+
+def label_rows(
+    parts: Sequence[ConfidencePairs], *, in_order: bool = False
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return probabilities (n, K), weights (n,) and cumulative probabilities (n, K) of the rows that have weight.
+
+    They come in an order of their own, so that what is drawn does not depend on theirs, unless that counts.
+    """
+    weight = parts[0].weight
+    kept = np.ones(len(parts[0]), dtype=bool) if weight is None else weight > 0
+    w = np.ones(int(kept.sum())) if weight is None else weight[kept]
+    p = np.stack([part.confidence[kept] for part in parts], axis=1)
+    if not in_order:
+        order = np.lexsort((w, *p.T))
+        p, w = p[order], w[order]
+    edges = p.cumsum(axis=1)
+    edges /= edges[:, -1:]
+    return p, w, edges
 
 
 def _drawn(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,9 +52,16 @@ def averaged_two_bin_law(forecasts: Ranked, n_draws: int, random: np.random.Gene
     return _law(forecasts, averaged_two_bin_of(np.cumsum(noise, axis=1), place))
 
 
-def kernel_law(forecasts: Ranked, n_draws: int, random: np.random.Generator, width: float, own: bool) -> NullLaw:
-    """Return the law of the mean of ``r_i r_j exp(-|p_i - p_j| / width)`` over pairs; see :func:`kernel_draws`."""
-    return _law(forecasts, kernel_draws(forecasts, n_draws, random, width, own))
+def kernel_law(
+    forecasts: Ranked, n_draws: int, random: np.random.Generator, width: float, own: bool, *, root: bool = False
+) -> NullLaw:
+    """Return the law of the mean of ``r_i r_j exp(-|p_i - p_j| / width)`` over pairs, or of its root.
+
+    See :func:`kernel_draws`.
+    """
+    draws = kernel_draws(forecasts, n_draws, random, width, own)
+    law = _law(forecasts, draws)
+    return replace(law.root, mean=float(np.sqrt(np.maximum(draws, 0)).mean())) if root else law
 
 
 def kernel_draws(

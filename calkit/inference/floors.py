@@ -53,6 +53,11 @@ class Floor:
     mean: float
     p95: float
 
+    @property
+    def halved(self) -> Floor:
+        """That of half of the metric."""
+        return Floor(self.mean / 2, self.p95 / 2)
+
 
 @dataclass(frozen=True)
 class NullLaw:

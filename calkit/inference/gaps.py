@@ -215,7 +215,12 @@ def gap_limits(
 
 
 def keyed_limits(
-    sums: CellSums, folds: FloatArray, together: CellSums, law: NullLaw, pooled_law: NullLaw, level: float = 0.95
+    sums: CellSums,
+    folds: FloatArray,
+    n_keys: int,
+    law: NullLaw,
+    pooled: tuple[CellSums, NullLaw] | None = None,
+    level: float = 0.95,
 ) -> GapLimits:
     """Return estimate and limits of Σ |true gap| over keys (classes) and bins.
 
@@ -225,20 +230,21 @@ def keyed_limits(
     Parameters
     ----------
     sums : CellSums
-        Cells in the order of classes and bins.
+        Cells in the order of keys and bins.
     folds : ndarray of float64, shape (g, m)
-    together : CellSums
-        Bins of all classes pooled.
-    law, pooled_law : NullLaw
-        Of Σ|gap| over all cells, and over the bins of the pooled classes.
+    n_keys : int
+    law : NullLaw
+        Of Σ|gap| over all cells.
+    pooled : tuple of CellSums and NullLaw, optional
+        Bins of all classes pooled, and the law of Σ|gap| over them.
     level : float
     """
-    n_bins = len(together.weight)
+    n_bins = len(sums.weight) // n_keys
     found = gap_limits(sums, neighbours(len(sums.weight), n_bins), law, folds, level)
     filled = sums.filled
-    if filled.variance.sum() >= _SPARSE_CELLS * (filled.scale**2).sum():
+    if pooled is None or filled.variance.sum() >= _SPARSE_CELLS * (filled.scale**2).sum():
         return found
     pooled_folds = folds.reshape(len(folds), -1, n_bins).sum(axis=1)
     same = np.zeros(n_bins, dtype=np.intp)
-    least = gap_limits(together, same, pooled_law, pooled_folds, (1 + level) / 2)
+    least = gap_limits(pooled[0], same, pooled[1], pooled_folds, (1 + level) / 2)
     return GapLimits(max(found.estimate, least.estimate), max(found.low, least.low), found.high)

@@ -79,11 +79,13 @@ class Judgement:
     @property
     def halved(self) -> Judgement:
         """What half of the value is worth."""
+        pooled = self.pooled
         return replace(
             self,
             interval=None if self.interval is None else (self.interval[0] / 2, self.interval[1] / 2),
-            floor=None if self.floor is None else Floor(self.floor.mean / 2, self.floor.p95 / 2),
+            floor=None if self.floor is None else self.floor.halved,
             estimate=None if self.estimate is None else self.estimate / 2,
+            pooled=None if pooled is None else Pooled(pooled.value / 2, pooled.floor.halved, pooled.p_value),
         )
 
     def within(self, bounds: tuple[float, float]) -> Judgement:

@@ -7,15 +7,26 @@ limits that never are below 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
 from calkit.inference.cells import CellSums
+from calkit.inference.floors import Floor, normal_law
+from calkit.inference.judgement import Judgement
+from calkit.inference.resampling import Resampling
+from calkit.stats import Statistic, View
+from calkit.stats.views import Classwise
 
-__all__ = ["SquaredGaps", "squared_gaps", "squared_limits", "zero_quantile", "zero_sd"]
+__all__ = ["ANALYTIC", "SquareInference", "SquaredGaps", "squared_gaps", "squared_limits", "zero_quantile", "zero_sd"]
+
+#: What the catalogue says of these limits.
+ANALYTIC = "analytic, of the debiased square (Sun et al. 2024)"
 
 FloatArray = NDArray[np.float64]
 
@@ -154,3 +165,75 @@ def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
     shape, scale = law.at_zero
     p_value = float(special.gammaincc(shape, max(estimate / scale + shape, 0.0)))
     return SquaredGaps(estimate, _limit(law, estimate, z), _limit(law, estimate, -z), p_value)
+
+
+@dataclass(frozen=True)
+class SquareInference:
+    """For the debiased sum of squared gaps: its floor is 0 in the mean, its interval analytic.
+
+    Parameters
+    ----------
+    cells : Statistic
+    to_cells : callable
+    divisor : {"n-1", "n"}
+    n_bins : int or None
+        Bins of each key; None if it depends on the rows.
+    view : View, optional
+        Whose forecasts, if they have keys.
+    """
+
+    cells: Statistic[Any]
+    to_cells: Callable[[Any], CellSums]
+    divisor: str = "n-1"
+    n_bins: int | None = None
+    view: View | None = None
+    interval: ClassVar[str] = ANALYTIC
+
+    def on(self, view: View) -> SquareInference | None:
+        """Return the method for another view; None for one with keys if the number of bins is not known."""
+        if view.keyed and self.n_bins is None:
+            return None
+        cells = self.cells.on(view)
+        return replace(
+            self, cells=cells, to_cells=getattr(cells, "to_cells", self.to_cells), view=view if view.keyed else None
+        )
+
+    def statistics(self, _: Resampling) -> tuple[Statistic[Any], ...]:
+        """Return what has to be counted."""
+        return (self.cells,)
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
+        sums = self.to_cells(summaries[0])
+        if self.view is not None and self.n_bins is not None:
+            n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
+            if n_keys != 2 or not one_label:
+                return self._over_keys(value, sums, n_keys, one_label)
+            # The second class of two says it all: the gaps of the first are the same.
+            sums = sums[self.n_bins :]
+        sums = sums.filled
+        found = squared_limits(sums, resampling.confidence_level or 0.95)
+        if found is None or sums.soft.any():
+            return Judgement()
+        floor = Floor(0.0, zero_quantile(sums, 0.95))
+        interval = None
+        if resampling.confidence_level is not None:
+            # The plug-in of T-Cal is smaller by a known factor, and so are its limits.
+            factor = value / found.estimate if self.divisor == "n" and found.estimate else 1.0
+            interval = (min(found.low * factor, value), max(found.high * factor, value))
+        return Judgement(interval, floor, found.p_value, squared_gaps(sums))
+
+    def _over_keys(self, value: float, sums: CellSums, n_keys: int, one_label: bool) -> Judgement:
+        """Return floor and p-value of the mean over keys.
+
+        Where each row has one label of K, a gap in one class is made up in the others: squares of gaps of two classes
+        have a correlation of about 1 / (K - 1)². Other keys may depend on each other in any way.
+        """
+        if sums.soft.any():
+            return Judgement()
+        sd = np.array([zero_sd(part.filled) for part in sums.split(n_keys)])
+        whole = (
+            math.sqrt(float((sd**2).sum()) / (n_keys * (n_keys - 1))) if one_label and n_keys > 1 else float(sd.mean())
+        )
+        law = normal_law(0.0, whole)
+        return Judgement(None, law.floor, law.p_value(value))

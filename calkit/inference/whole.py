@@ -21,7 +21,7 @@ from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Pairs, Statistic, View
 from calkit.stats.views import Classwise
 
-__all__ = ["BootstrapInference", "Bounds", "RowsInference", "WholeInference", "drawn_rows_law", "ranked_pairs"]
+__all__ = ["BootstrapInference", "Bounded", "Bounds", "WholeInference", "drawn_rows_law", "ranked_pairs"]
 
 FloatArray = NDArray[np.float64]
 
@@ -29,8 +29,6 @@ FloatArray = NDArray[np.float64]
 _DRAWN_FORECASTS, _FEWEST_DRAWS = 5_000_000, 50
 # Outcomes that are held at a time.
 _HELD_FORECASTS = 1 << 15
-# The same where pairs of rows are compared.
-_DRAWN_PAIRS, _MOST_SETS = 5_000_000_000, 200
 
 # Replicates of a bootstrap that tails can be read off.
 _FEWEST_REPLICATES = 200
@@ -81,7 +79,7 @@ class Bounds:
     limits: Callable[[float, ConfidencePairs, Ranked, NullLaw, Resampling], Limits] | None = None
 
 
-class _Bounded:
+class Bounded:
     """A method of inference from pairs, whose limits are found by `bounds`."""
 
     bounds: Bounds | None
@@ -98,7 +96,7 @@ class _Bounded:
 
 
 @dataclass(frozen=True)
-class WholeInference(_Bounded):
+class WholeInference(Bounded):
     """For a measure of forecasts in the order of their probabilities.
 
     Parameters
@@ -170,47 +168,6 @@ class WholeInference(_Bounded):
         root = math.sqrt(max(square, 0.0))
         low, high = seminorm_limits(root, law.root, sd, expected, resampling.level, least, few=few)
         return replace(found, interval=(min(low**2, value), max(high**2, value)))
-
-
-@dataclass(frozen=True)
-class RowsInference(_Bounded):
-    """For a measure of pairs of rows: outcomes of all rows are drawn, many sets at once.
-
-    Parameters
-    ----------
-    measure : callable
-        Takes :class:`~calkit.stats.ConfidencePairs` and sets of outcomes, (n, r); returns the values, (r,).
-    bounds : Bounds, optional
-        How limits are found; None for no interval.
-    statistic : Pairs
-    """
-
-    measure: Callable[[ConfidencePairs, FloatArray], FloatArray]
-    bounds: Bounds | None = None
-    statistic: Statistic[Any] = Pairs()  # noqa: RUF009 - frozen
-
-    def on(self, view: View) -> RowsInference | None:
-        """Return the method for another view; None for one with keys, whose forecasts depend on each other."""
-        return None if view.keyed else replace(self, statistic=self.statistic.on(view))
-
-    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
-        """Return floor and p-value, and the interval if it is asked for; nothing for soft labels."""
-        pairs: ConfidencePairs = summaries[0]
-        if pairs.correct.dtype != bool or math.isnan(value):
-            return Judgement()
-        # Pairs of rows are compared: few sets of many rows.
-        n = max(_FEWEST_DRAWS, min(resampling.n_resamples, _MOST_SETS, _DRAWN_PAIRS // len(pairs) ** 2))
-        pairs = pairs.in_own_order
-        p = np.clip(pairs.confidence, 0, 1)
-        drawn = resampling.random.random((len(pairs), n)) < p[:, None]
-        law = drawn_law(
-            self.measure(pairs, drawn.astype(np.float64)), expected=expected_of_forecasts(ranked_pairs(pairs)).unbounded
-        )
-        found = Judgement(None, law.floor, law.p_value(value))
-        if resampling.confidence_level is None or self.bounds is None or self.bounds.limits is None or len(pairs) < 2:
-            return found
-        low, high = self.bounds.limits(value, pairs, ranked_pairs(pairs), law, resampling)
-        return replace(found, interval=(min(low, value), max(high, value)))
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from calkit.containers.container import printable
 from calkit.containers.words import text_array, word_kind
 from calkit.errors import FileFormatError
 from calkit.hardening.limits import check
-from calkit.io.options import lists_tokens, option_names, right_options, with_alternatives
 from calkit.io.tables import Column, holds_numbers
 from calkit.names import Meaning, read_name
+from calkit.roles.options import lists_tokens, option_names, right_options, with_alternatives
 
 __all__ = ["RecordColumns"]
 

@@ -15,11 +15,11 @@ from calkit import special
 from calkit.errors import UsageError
 from calkit.estimators.binned import NORMS, swept
 from calkit.estimators.ranked import Ranked
-from calkit.inference.binned import GapInference, SameTargetInference, SquareInference
+from calkit.inference.binned import GapInference, SameTargetInference
 from calkit.inference.bounds import CURVE_BOUNDS
 from calkit.inference.cells import CellSums
 from calkit.inference.counts import Cells, EqualMassCells
-from calkit.inference.squares import squared_gaps
+from calkit.inference.squares import SquareInference, squared_gaps
 from calkit.inference.whole import WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.binnings import Binning, get_binning

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from calkit.errors import InputError
 from calkit.estimators.kernels import beta_kernel_errors, block_pairs, squared_kernel_error
 from calkit.estimators.ranked import Ranked
-from calkit.inference.bounds import CURVE_BOUNDS
+from calkit.inference.bounds import CURVE_BOUNDS, block_bounds
 from calkit.inference.curves import kernel_draws, kernel_law
 from calkit.inference.floors import NullLaw
-from calkit.inference.whole import RowsInference, WholeInference, ranked_pairs
+from calkit.inference.row_sets import RowsInference
+from calkit.inference.whole import WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.shared import SharedArguments
 from calkit.registry import unknown_name
@@ -117,16 +118,12 @@ def skce(
     if isinstance(block, bool) or not isinstance(block, int) or block < 2:
         raise InputError(f"block must be a whole number of at least 2 rows, but is {block!r}.")
 
+    if estimator == "block":
+        return _of_blocks(width, block)
+
     def finish(pairs: ConfidencePairs) -> float:
-        if estimator == "block":
-            if pairs.weight is not None:
-                raise InputError("SKCE of blocks does not know sample_weight; use another estimator.")
-            means = block_pairs(pairs.confidence, pairs.correct - pairs.confidence, width, block)
-            return float(means.mean()) if len(means) else math.nan
         return squared_kernel_error(ranked_pairs(pairs), _own(pairs), width, unbiased=estimator == "unbiased")
 
-    if estimator == "block":
-        return Recipe(Pairs(), finish)
     own = estimator == "biased"
     law, biased, class_draws = _law(width, own), _law(width, True), _class_draws(width, own)
     # The measure is not asked for: the law is drawn from cells.
@@ -135,6 +132,24 @@ def skce(
         _unused, law, squared=True, mean_share=_mean_share(width), biased_law=unbiased, class_draws=class_draws
     )
     return Recipe(Pairs(), finish, inference)
+
+
+def _of_blocks(width: float, block: int) -> Recipe:
+    def blocks(pairs: ConfidencePairs) -> NDArray[np.float64]:
+        return block_pairs(pairs.confidence, pairs.correct - pairs.confidence, width, block)
+
+    def finish(pairs: ConfidencePairs) -> float:
+        if pairs.weight is not None:
+            raise InputError("SKCE of blocks does not know sample_weight; use another estimator.")
+        means = blocks(pairs)
+        return float(means.mean()) if len(means) else math.nan
+
+    def measure(pairs: ConfidencePairs, outcomes: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(
+            block_pairs(pairs.confidence, outcomes - pairs.confidence[:, None], width, block).mean(axis=0)
+        )
+
+    return Recipe(Pairs(), finish, RowsInference(measure, block_bounds(blocks), in_order=True))
 
 
 def _mean_share(width: float) -> float:
@@ -186,8 +201,7 @@ def mmce(
         return value if squared else math.sqrt(max(value, 0.0))
 
     def law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
-        found = kernel_law(forecasts, n_draws, random, width, own=True)
-        return found if squared else found.root
+        return kernel_law(forecasts, n_draws, random, width, own=True, root=not squared)
 
     class_draws = _class_draws(width, root=not squared)
     inference = WholeInference(_unused, law, squared=squared, mean_share=_mean_share(width), class_draws=class_draws)

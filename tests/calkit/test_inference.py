@@ -338,7 +338,7 @@ class TestIntervals:
             folds = np.bincount(fold * len(sums.weight) + cell, gap, 64 * len(sums.weight)).reshape(64, -1)
             law = sum_of_gaps_law(sums, 1, one_label=True)
             pooled = sum_of_gaps_law(sums.pooled(k), 1, one_label=True)
-            held += keyed_limits(sums, folds, sums.pooled(k), law, pooled).low == 0
+            held += keyed_limits(sums, folds, k, law, (sums.pooled(k), pooled)).low == 0
         assert held >= 17
 
     def test_neighbouring_bins_share_a_group(self):
