@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from calkit import special
 from calkit.errors import InputError
 from calkit.io import load_predictions
+from calkit.parameters import is_whole
 from calkit.predictions import Predictions
 
 __all__ = ["Synthetic", "digits_path", "load_digits_logits", "make_binary", "make_multiclass"]
@@ -56,7 +57,7 @@ def load_digits_logits(split: Literal["validation", "test"] = "test") -> Predict
 
 
 def _count(value: Any, name: str, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+    if not is_whole(value, least):
         raise InputError(f"{name} must be a whole number of at least {least}, but is {value!r}.")
     return int(value)
 

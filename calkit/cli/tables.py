@@ -15,6 +15,7 @@ from rich.table import Table
 from calkit.cli.latex import latex_table
 from calkit.cli.terminal import broken, empty_table, fits, panels, to_text
 from calkit.evaluation import Evaluation, WorstGroup, fitted_text, p_text
+from calkit.evaluation.chance import below_chance
 from calkit.metrics import Metric
 from calkit.printing import json_text, markdown_cell, printable
 from calkit.registry import Registry
@@ -131,6 +132,11 @@ def _floors(evaluations: Sequence[Evaluation]) -> str:
     return "floor: a perfect model of this size\n" if floors else ""
 
 
+def _doubts(evaluations: Sequence[Evaluation]) -> str:
+    """Return a line for each evaluation whose accuracy is below that of guesses."""
+    return "".join(f"{text}\n" for text in dict.fromkeys(map(below_chance, evaluations)) if text)
+
+
 #: Functions that turn evaluations into text, by the name of the format.
 RENDERERS: Registry[Callable[[Sequence[Evaluation]], str]] = Registry("format")
 
@@ -193,7 +199,7 @@ def _numbers(spec: str, evaluations: Sequence[Evaluation]) -> dict[str, list[flo
 @RENDERERS.register("md")
 def _markdown(evaluations: Sequence[Evaluation]) -> str:
     """Values as people read them, one evaluation a row."""
-    worst = _worst(evaluations)
+    below = "\n".join(text for text in (_worst(evaluations), _doubts(evaluations)) if text)
     evaluations = _with_groups(evaluations)
     labels = _labels(evaluations)
     metrics = _metrics(evaluations)
@@ -205,13 +211,13 @@ def _markdown(evaluations: Sequence[Evaluation]) -> str:
         values = [_cell(e, metric, words="perfect model of this size:") for metric in metrics]
         lines.append([*(column[i] for column in labels.values()), str(e.n_samples), *values])
     table = "".join("| " + " | ".join(map(markdown_cell, line)) + " |\n" for line in lines)
-    return table + (f"\n{worst}" if worst else "")
+    return table + (f"\n{below}" if below else "")
 
 
 @RENDERERS.register("table")
 def _table(evaluations: Sequence[Evaluation]) -> str:
     """Values as people read them, within the width of the terminal: few evaluations side by side, many one a row."""
-    worst = _worst(evaluations)
+    notes = (_worst(evaluations), _doubts(evaluations))
     evaluations = _with_groups(evaluations)
     labels = _labels(evaluations)
     shared, own = _told_apart(labels)
@@ -221,7 +227,7 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
         title = "\n".join(titles)
     arrange = _side_by_side if len(evaluations) <= _SIDE_BY_SIDE else _one_a_row
     tables = "\n".join(map(to_text, arrange(evaluations, own)))
-    below = "\n".join(text for text in (_floors(evaluations), worst) if text)
+    below = "\n".join(text for text in (_floors(evaluations), *notes) if text)
     return (f"{title}\n\n" if title else "") + tables + (f"\n{below}" if below else "")
 
 

@@ -37,7 +37,7 @@ def logit_smoothed(forecasts: Ranked, width: float) -> FloatArray:
     --------
     >>> import numpy as np
     >>> from calkit.estimators.ranked import ranked
-    >>> round(logit_smoothed(ranked(np.array([0.5, 0.5]), np.array([True, True])), 1e-6), 6)
+    >>> round(float(logit_smoothed(ranked(np.array([0.5, 0.5]), np.array([True, True])), 1e-6)), 6)
     0.5
     """
     with np.errstate(divide="ignore"):

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from calkit.errors import UsageError
 from calkit.executors.base import EXECUTORS, P, PairwiseSum, S
 from calkit.executors.cores import available_threads
+from calkit.parameters import is_whole
 
 __all__ = ["ThreadExecutor"]
 
@@ -37,7 +38,7 @@ class ThreadExecutor:
     is_remote = False
 
     def __init__(self, n_jobs: int = -1) -> None:
-        if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or (n_jobs < 1 and n_jobs != -1):
+        if not is_whole(n_jobs, 1) and not (is_whole(n_jobs, -1) and n_jobs):
             raise UsageError(f"n_jobs must be a positive whole number, or -1 for all cores, but is {n_jobs!r}.")
         self.n_jobs = n_jobs
 

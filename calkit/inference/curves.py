@@ -29,18 +29,20 @@ FloatArray = NDArray[np.float64]
 
 # A 1-Lipschitz function hardly moves within a cell.
 _LIPSCHITZ_CELLS = 256
+# Distinct forecasts below which a curve of residuals reaches less far than a Brownian motion, by some percent.
+_FEW_STEPS = 100
 
 
 def kolmogorov_smirnov_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
-    """Return the law of max |S|: that of the largest absolute value of a Brownian motion; drawn of few events."""
-    if expected_of_forecasts(forecasts).few:
+    """Return the law of max |S|: that of the largest absolute value of a Brownian motion; drawn of few steps."""
+    if _few_steps(forecasts):
         return _law(forecasts, np.abs(_curves(forecasts, n_draws, random)).max(axis=1))
     return brownian_law(null_sd(forecasts), MEAN_LARGEST, largest_tail)
 
 
 def kuiper_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
-    """Return the law of max S - min S: that of the range of a Brownian motion; drawn of few events."""
-    if expected_of_forecasts(forecasts).few:
+    """Return the law of max S - min S: that of the range of a Brownian motion; drawn of few steps."""
+    if _few_steps(forecasts):
         s = _curves(forecasts, n_draws, random)
         return _law(forecasts, np.maximum(s.max(axis=1), 0) - np.minimum(s.min(axis=1), 0))
     return brownian_law(null_sd(forecasts), MEAN_RANGE, range_tail)
@@ -106,6 +108,12 @@ def null_noise(
         return place, gaps * (-(1 + 1e-9) / forecasts.total)
     variance = np.diff(np.cumsum(forecasts.variance)[last], prepend=0.0)
     return place, random.standard_normal((n_draws, len(place))) * (np.sqrt(variance) / forecasts.total)
+
+
+def _few_steps(forecasts: Ranked) -> bool:
+    """Whether the curve has too few steps, or too few events, for the law of a Brownian motion, which has no steps."""
+    expected = expected_of_forecasts(forecasts)
+    return expected.few or (len(forecasts.weight) < _FEW_STEPS and expected.events > 0)
 
 
 def _law(forecasts: Ranked, draws: FloatArray) -> NullLaw:

@@ -122,13 +122,14 @@ def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | 
     (Floor(mean=49.0, p95=94.0), 0.02)
     """
     ranked = np.sort(draws)
-    n = len(ranked)
+    n, rounding = len(ranked), 1e-12 * float(np.abs(ranked[[0, -1]]).max()) if len(ranked) else 0.0
     rare = expected is not None and not expected.has_tail
     tail = None if rare else _Tail.of(np.sqrt(ranked) if squares else ranked)
 
     def p_value(value: float) -> float:
         # Draws equal to the value but for rounding count as equal.
-        counted = float(1 + n - np.searchsorted(ranked, value - 1e-12 * abs(value), side="left")) / (n + 1)
+        least = value - max(1e-12 * abs(value), rounding)
+        counted = float(1 + n - np.searchsorted(ranked, least, side="left")) / (n + 1)
         if rare and expected is not None:
             return min(counted, expected.bound(math.sqrt(value) if squares else value))
         if tail is None or counted >= tail.share:

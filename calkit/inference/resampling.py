@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calkit.errors import InputError, UsageError
+from calkit.parameters import is_number, is_whole
 from calkit.stats import Folds
 
 __all__ = ["Resampling"]
@@ -31,11 +32,13 @@ class Resampling:
 
     def __post_init__(self) -> None:
         level, n, seed = self.confidence_level, self.n_resamples, self.seed
-        if level is not None and (isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1):
+        if level is not None and not (is_number(level) and 0 < level < 1):
             raise InputError(f"confidence_level must be a share between 0 and 1, such as 0.95, but is {level!r}.")
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        if level is not None:
+            object.__setattr__(self, "confidence_level", float(level))
+        if not is_whole(n, 1):
             raise InputError(f"n_resamples must be a positive whole number, but is {n!r}.")
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        if not is_whole(seed, 0):
             raise UsageError(f"random_state must be a whole number that is not negative, or None, but is {seed!r}.")
 
     @property

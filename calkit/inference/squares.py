@@ -17,13 +17,23 @@ from numpy.typing import NDArray
 
 from calkit import special
 from calkit.inference.cells import CellSums
-from calkit.inference.floors import Floor, normal_law
+from calkit.inference.few_events import expected_of_cells
+from calkit.inference.floors import Floor, drawn_law, normal_law
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, View
 from calkit.stats.views import Classwise
 
-__all__ = ["ANALYTIC", "SquareInference", "SquaredGaps", "squared_gaps", "squared_limits", "zero_quantile", "zero_sd"]
+__all__ = [
+    "ANALYTIC",
+    "SquareInference",
+    "SquaredGaps",
+    "drawn_squares",
+    "squared_gaps",
+    "squared_limits",
+    "zero_quantile",
+    "zero_sd",
+]
 
 #: What the catalogue says of these limits.
 ANALYTIC = "analytic, of the debiased square (Sun et al. 2024)"
@@ -147,6 +157,20 @@ def zero_sd(sums: CellSums) -> float:
     return float(scale * np.sqrt(shape))
 
 
+def drawn_squares(sums: CellSums, resampling: Resampling) -> FloatArray:
+    """Draw the estimate as it would be if the outcomes were drawn from the probabilities.
+
+    The squares of the residuals of a bin are told by the number of its positives: exactly, if its probabilities are
+    all the same.
+    """
+    kept = sums.paired
+    gap, scale = kept.null_gaps(resampling), kept.scale
+    squares = kept.probability - kept.spread
+    slope = 1 - 2 * np.divide(squares, kept.probability, out=np.zeros_like(squares), where=kept.probability > 0)
+    residual = scale * (squares + slope * (kept.probability - gap))
+    return np.asarray((kept.weight * (gap**2 - residual) / (2 * kept.pairs[1])).sum(axis=1) / sums.weight.sum())
+
+
 def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
     """Return the estimate of the mean squared gap with limits; None if no bin holds two rows.
 
@@ -216,7 +240,13 @@ class SquareInference:
         if found is None or sums.soft.any():
             return Judgement()
         floor = Floor(0.0, zero_quantile(sums, 0.95))
-        interval = None
+        expected, interval = expected_of_cells(sums), None
+        if expected.few:
+            # Where no error came, or a few, the residuals tell too little of the noise.
+            law = drawn_law(drawn_squares(sums, resampling), expected=expected.unbounded)
+            floor, p_value = replace(law.floor, mean=0.0), law.p_value(found.estimate)
+            low = found.low if p_value <= (1 - (resampling.confidence_level or 0.95)) / 2 else 0.0
+            found = replace(found, low=low, p_value=p_value)
         if resampling.confidence_level is not None:
             # The plug-in of T-Cal is smaller by a known factor, and so are its limits.
             factor = value / found.estimate if self.divisor == "n" and found.estimate else 1.0

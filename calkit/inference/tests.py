@@ -28,6 +28,7 @@ from calkit.inference.few_events import expected_of_cells
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.sample import Sample
 from calkit.inference.smooth import smooth_error_and_law
+from calkit.parameters import is_whole
 from calkit.registry import Registry
 
 __all__ = ["DEFAULT_TESTS", "TESTS", "Sample", "TestResult", "available_tests", "run_tests"]
@@ -176,7 +177,7 @@ def _sample(probability: Any, outcome: Any, weight: Any, n_draws: int, seed: int
         raise InputError("probability must lie in [0, 1].")
     if not np.isin(y, (0, 1)).all():
         raise InputError("outcome must be 0 or 1; tests do not know soft labels.")
-    if isinstance(n_draws, bool) or not isinstance(n_draws, int | np.integer) or n_draws < 1:
+    if not is_whole(n_draws, 1):
         raise InputError(f"n_resamples must be a positive whole number, but is {n_draws!r}.")
     w = None if weight is None else np.asarray(weight, dtype=np.float64)
     if w is not None and (w.shape != p.shape or not (w >= 0).all() or not np.isfinite(w).all() or not w.any()):

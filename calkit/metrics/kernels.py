@@ -18,6 +18,7 @@ from calkit.inference.row_sets import RowsInference
 from calkit.inference.whole import WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.shared import SharedArguments
+from calkit.parameters import is_number, is_whole
 from calkit.registry import unknown_name
 from calkit.stats import ConfidencePairs, Pairs
 
@@ -40,7 +41,7 @@ _MOST_ROWS = 50_000
 
 def as_positive(name: str, value: Any) -> float:
     """Check that a parameter is a positive number and return it."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise InputError(f"{name} must be a positive number, but is {value!r}.")
     return float(value)
 
@@ -115,7 +116,7 @@ def skce(
     if estimator not in _ESTIMATORS:
         raise unknown_name("estimator", str(estimator), _ESTIMATORS)
     width = as_positive("width", width)
-    if isinstance(block, bool) or not isinstance(block, int) or block < 2:
+    if not is_whole(block, 2):
         raise InputError(f"block must be a whole number of at least 2 rows, but is {block!r}.")
 
     if estimator == "block":

@@ -11,6 +11,7 @@ from calkit.inference.means import ProportionInference
 from calkit.metrics.base import METRICS, Recipe, as_predictions, metric
 from calkit.metrics.pos_label import with_event
 from calkit.metrics.shared import SharedArguments, documented
+from calkit.parameters import is_number
 from calkit.stats import Tail, TailSums, summarize
 
 __all__ = ["HighConfidence", "high_confidence", "s99", "s99_accuracy"]
@@ -53,7 +54,7 @@ def _sure_and_right(sums: TailSums) -> tuple[float, float]:
 
 
 def _tail(threshold: float) -> Tail:
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+    if not is_number(threshold) or not 0 <= threshold <= 1:
         raise InputError(f"threshold must be a confidence in [0, 1], but is {threshold!r}.")
     return Tail(float(threshold))
 

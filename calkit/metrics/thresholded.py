@@ -15,6 +15,7 @@ from calkit.inference.cells import CellSums
 from calkit.inference.counts import cells_of_pairs
 from calkit.metrics.base import Recipe, mean_over_keys, metric
 from calkit.metrics.shared import SharedArguments
+from calkit.parameters import is_number
 from calkit.stats import ConfidencePairs, Parts
 from calkit.stats.binning import as_n_bins
 from calkit.stats.thresholded import PairsAbove
@@ -93,7 +94,7 @@ def tace(
     >>> round(tace([0, 1, 1, 0], p, n_bins=2, threshold=0.35), 12)
     0.2125
     """
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold < 1:
+    if not is_number(threshold) or not 0 <= threshold < 1:
         raise InputError(f"threshold must be a probability in [0, 1), but is {threshold!r}.")
     n_bins = as_n_bins(n_bins)
     statistic, to_cells = PairsAbove(float(threshold)), partial(_to_cells, n_bins=n_bins)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from calkit.errors import InputError
+from calkit.parameters import is_whole
 
 __all__ = ["as_n_bins", "bin_index", "uniform_edges"]
 
@@ -21,7 +22,7 @@ _MOST_ROUNDING = 0.25
 
 def as_n_bins(n_bins: Any) -> int:
     """Check that ``n_bins`` is a positive whole number and return it."""
-    if isinstance(n_bins, bool) or not isinstance(n_bins, int | np.integer) or n_bins < 1:
+    if not is_whole(n_bins, 1):
         raise InputError(f"n_bins must be a positive whole number, but is {n_bins!r}.")
     return int(n_bins)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import UsageError
+from calkit.parameters import is_whole
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.logs import Logs
 from calkit.stats.views import VIEWS, View
@@ -52,8 +53,9 @@ class TopK(View):
     name: ClassVar[str] = "top-k"
 
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+        if not is_whole(self.k, 1):
             raise UsageError(f"target 'top-k' needs a positive whole number k, but got {self.k!r}.")
+        object.__setattr__(self, "k", int(self.k))
 
     @property
     def spec(self) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from calkit.errors import InputError
+from calkit.parameters import is_number
 from calkit_torch.data.base import DataSet
 from calkit_torch.data.feeds import ImageFeed
 from calkit_torch.data.images import Pixels
@@ -41,7 +42,7 @@ def load_digits(*, noise: float = 0.0, split_seed: int = 1) -> DataSet:
     InputError
         If the noise is not a number from 0 on.
     """
-    if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
+    if not is_number(noise) or not 0 <= noise < float("inf"):
         raise InputError(f"noise must be a number from 0 on, but is {noise!r}.")
     from sklearn import datasets
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from calkit.errors import InputError
-from calkit_torch.checks import check_count
+from calkit.parameters import check_count
 
 __all__ = ["Augmentation", "Pixels", "crop_and_flip", "pad_lines_first"]
 

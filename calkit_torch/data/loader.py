@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calkit.errors import InputError, UsageError
-from calkit_torch.checks import check_count
+from calkit.parameters import check_count
 from calkit_torch.data.order import EpochPlan, Share, plan_epoch, share_of_rank
 
 __all__ = ["Batch", "Loader", "Request"]

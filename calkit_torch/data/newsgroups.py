@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from calkit.errors import InputError, UsageError
+from calkit.parameters import check_count
 from calkit.registry import unknown_name
-from calkit_torch.checks import check_count
 from calkit_torch.data.base import DataSet
 from calkit_torch.data.feeds import TensorFeed
 from calkit_torch.data.newsgroups_files import Messages, read_messages

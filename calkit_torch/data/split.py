@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calkit.errors import InputError
-from calkit_torch.checks import check_count
+from calkit.parameters import check_count
 
 __all__ = ["SPLITS", "Split", "shuffled"]
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, TypedDict, Unpack
 from torch import Tensor, nn
 
 from calkit.errors import UsageError
+from calkit.parameters import check_choice
 from calkit.registry import Registry, unknown_name
 from calkit.specs import Spec, call_with_spec, parse_spec
-from calkit_torch.checks import check_choice
 from calkit_torch.losses._batch import Targets, read_batch, reduce_values
 
 __all__ = ["LOSSES", "PAPER_NAMES", "Loss", "LossOptions", "available_losses", "get_loss", "register_loss"]

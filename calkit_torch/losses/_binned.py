@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from calkit.errors import UsageError
-from calkit_torch.checks import check_number
+from calkit.parameters import check_number
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import Targets, read_batch
 from calkit_torch.losses._regularised import RegularisedLoss, confidence_and_correct, safe_sqrt

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from calkit.errors import UsageError
+from calkit.parameters import check_increasing, check_number
 from calkit.specs import Spec
-from calkit_torch.checks import check_increasing, check_number
 from calkit_torch.epochs import scaled_epochs
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import Targets, read_batch

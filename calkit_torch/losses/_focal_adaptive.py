@@ -8,8 +8,8 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from calkit.parameters import check_choice, check_number
 from calkit.specs import Spec
-from calkit_torch.checks import check_choice, check_number
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import read_batch
 from calkit_torch.losses._focal import FocalFamilyLoss, check_pieces, modulation, pieces_of

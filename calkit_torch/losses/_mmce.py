@@ -7,7 +7,7 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from calkit_torch.checks import check_choice
+from calkit.parameters import check_choice
 from calkit_torch.losses._base import Loss, LossOptions, register_loss
 from calkit_torch.losses._batch import Targets, read_batch, widen
 from calkit_torch.losses._regularised import RegularisedLoss, confidence_and_correct, safe_sqrt

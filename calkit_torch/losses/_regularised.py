@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from calkit.errors import UsageError
-from calkit_torch.checks import check_number
+from calkit.parameters import check_number
 from calkit_torch.losses._base import Loss, get_loss
 from calkit_torch.losses._batch import Targets
 

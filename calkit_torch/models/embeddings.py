@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from calkit.errors import FileFormatError, InputError, UsageError
+from calkit.parameters import check_positive
 from calkit.registry import unknown_name
-from calkit_torch.checks import check_positive
 
 __all__ = ["PADDING", "glove_embedding", "random_embedding", "read_glove", "resolve_embedding"]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from calkit_torch.checks import check_dropout, check_positive
+from calkit.parameters import check_dropout, check_positive
 from calkit_torch.models.classifier import Classifier
 from calkit_torch.models.embeddings import PADDING, resolve_embedding
 from calkit_torch.models.registry import MODELS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from calkit_torch.checks import check_dropout, check_positive
+from calkit.parameters import check_dropout, check_positive
 from calkit_torch.models.classifier import Classifier
 from calkit_torch.models.registry import MODELS
 from calkit_torch.models.row_dropout import RowDropout

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from calkit.errors import InputError, UsageError
+from calkit.parameters import check_positive
 from calkit.registry import Registry
 from calkit.specs import call_with_spec, parse_spec
-from calkit_torch.checks import check_positive
 
 __all__ = ["MODELS", "available_models", "get_model"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from calkit_torch.checks import check_positive
+from calkit.parameters import check_positive
 from calkit_torch.models.classifier import Classifier, initialize_convolutions
 from calkit_torch.models.registry import MODELS
 

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from calkit_torch.checks import check_dropout, check_positive
+from calkit.parameters import check_dropout, check_positive
 from calkit_torch.models.classifier import Classifier
 from calkit_torch.models.embeddings import resolve_embedding
 from calkit_torch.models.registry import MODELS

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from calkit_torch.checks import check_dropout, check_positive
+from calkit.parameters import check_dropout, check_positive
 from calkit_torch.models.classifier import Classifier, initialize_convolutions
 from calkit_torch.models.registry import MODELS
 from calkit_torch.models.resnet import BasicBlock, ResNet

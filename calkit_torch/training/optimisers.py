@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 from calkit.errors import CalkitError, InputError, UsageError
+from calkit.parameters import is_number
 from calkit.registry import Registry
 from calkit.specs import Spec, call_with_spec, parse_spec
 
@@ -192,7 +193,7 @@ def learning_rate_of(spec: str) -> float:
     signature = _own_signature(OPTIMISERS[parsed.name])
     bound.__signature__ = signature  # type: ignore[attr-defined]
     lr = call_with_spec(bound, parsed, "optimiser")
-    if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < float("inf"):
+    if not is_number(lr) or not 0 < lr < float("inf"):
         raise InputError(f"optimiser {spec!r}: the learning rate must be a positive number, but is {lr!r}.")
     return float(lr)
 

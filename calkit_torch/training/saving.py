@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from calkit.errors import InputError
-from calkit_torch.checks import check_count
+from calkit.parameters import check_count
 from calkit_torch.training.callbacks.base import Callback
 from calkit_torch.training.checkpoint import snapshot, write_checkpoint
 from calkit_torch.training.interruption import Interruption

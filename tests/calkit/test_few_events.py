@@ -6,6 +6,7 @@ from scipy.stats import beta, binom
 
 import calkit
 from calkit.inference.few_events import Expected
+from calkit.inference.floors import drawn_law
 from calkit.inference.tests import TESTS, run_tests
 
 # Errors that are at least the absolute mean residual.
@@ -61,3 +62,35 @@ def test_what_was_given_no_chance():
     event = calkit.Predictions(p, y, kind="probs")
     found = calkit.evaluate(event, ["ece", "ks", "smece"], target="positive")
     assert [found.judgement(metric).p_value for metric in found] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("n", "probability"), [(100, 0.999), (1000, 0.999), (500, 0.99)])
+def test_the_debiased_square_knows_the_noise_where_no_error_was_seen(n, probability):
+    # Whether it is significant depends on the number of errors alone, whose law is binomial. The residuals of rows that
+    # all came out right show no noise, so that none in 1,000 at 0.999, with a probability of 0.37, seemed significant.
+    level = 0.0
+    for wrong in range(25):
+        p, y = almost_sure(n, wrong, probability)
+        event = calkit.Predictions(p, y, kind="probs")
+        found = calkit.evaluate(event, ["l2-debiased"], target="positive", confidence_level=0.95)
+        judged = found.judgement("l2-debiased")
+        assert judged.interval[0] <= 0 or judged.p_value <= 0.025
+        level += binom.pmf(wrong, n, 1 - probability) * (judged.p_value <= 0.05)
+    assert level <= 0.055
+    assert judged.p_value < 0.01
+
+
+@pytest.mark.parametrize("metric", ["ks", "kuiper"])
+def test_curves_of_few_steps_reach_less_far_than_a_brownian_motion(metric):
+    rng = np.random.default_rng(0)
+    p = np.round(rng.random(400), 1)
+    floor = calkit.evaluate(calkit.Predictions(p, rng.random(400) < p, kind="probs"), [metric]).judgement(metric).floor
+    values = [calkit.evaluate((rng.random(400) < p).astype(int), p, [metric], floors=False)[metric] for _ in range(200)]
+    # The law of a Brownian motion has a larger mean, by a fifth for Kuiper.
+    assert floor.mean == pytest.approx(np.mean(values), rel=0.07)
+
+
+def test_values_that_are_equal_but_for_rounding_count_as_equal():
+    # Most draws are 0, and the value is 0 but for rounding.
+    draws = np.append(np.zeros(90), np.linspace(0.1, 1, 9))
+    assert drawn_law(draws).p_value(1e-17) == 1

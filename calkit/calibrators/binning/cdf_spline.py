@@ -12,6 +12,7 @@ from calkit.calibrators.binning.base import TableMaps
 from calkit.calibrators.binning.rows import Groups
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import InputError
+from calkit.parameters import is_whole
 
 __all__ = ["CdfSpline"]
 
@@ -67,7 +68,7 @@ class CdfSpline(TableMaps):
         self.mix = mix
 
     def _fit_table(self, groups: Groups) -> tuple[Floats, Floats]:
-        if isinstance(self.n_knots, bool) or not isinstance(self.n_knots, int | np.integer) or self.n_knots < 3:
+        if not is_whole(self.n_knots, 3):
             raise InputError(f"n_knots must be a whole number of at least 3, but is {self.n_knots!r}.")
         share = groups.weight / groups.total_weight
         gap = (groups.positive - groups.weight * groups.score) / groups.total_weight

@@ -15,6 +15,7 @@ from calkit.calibrators.binning.rows import Groups
 from calkit.calibrators.binning.scaling_binning import fit_sigmoid
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import InputError
+from calkit.parameters import is_whole
 
 __all__ = ["MonotoneSpline"]
 
@@ -74,7 +75,7 @@ class MonotoneSpline(TableMaps):
         self.mix = mix
 
     def _fit(self, data: Any) -> None:
-        if isinstance(self.n_knots, bool) or not isinstance(self.n_knots, int | np.integer) or self.n_knots < 0:
+        if not is_whole(self.n_knots, 0):
             raise InputError(f"n_knots must be a whole number that is not negative, but is {self.n_knots!r}.")
         if not 0 < self.smoothness < np.inf:
             raise InputError(f"smoothness must be positive and finite, but is {self.smoothness!r}.")

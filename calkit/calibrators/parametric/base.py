@@ -30,6 +30,7 @@ from calkit.calibrators.parametric.solver import Solution
 from calkit.calibrators.parametric.totals import ClassTotals, DataTotals
 from calkit.calibrators.subsample import subsample
 from calkit.errors import CalibrationWarning, InputError, UsageError
+from calkit.parameters import is_number
 from calkit.predictions import Predictions
 from calkit.shards import Shards
 from calkit.stats import summarize
@@ -291,8 +292,7 @@ def as_strength(name: str, value: Any, *, positive: bool = False) -> float:
     UsageError
         If it is not.
     """
-    number = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
-    if not number or not (value > 0 if positive else value >= 0) or not value < np.inf:
+    if not is_number(value) or not (value > 0 if positive else value >= 0) or not value < np.inf:
         least = "above" if positive else "at least"
         raise UsageError(f"{name} must be a finite number, {least} 0, but is {value!r:.60}.")
     return float(value)

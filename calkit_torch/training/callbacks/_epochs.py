@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from calkit.errors import InputError
+from calkit.parameters import is_whole
 
 __all__ = ["as_epochs", "as_period"]
 
@@ -19,9 +20,9 @@ def as_epochs(epochs: Iterable[int]) -> frozenset[int]:
     """
     found = list(epochs)
     for epoch in found:
-        if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 1:
+        if not is_whole(epoch, 1):
             raise InputError(f"epochs are whole numbers, counted from 1, but one is {epoch!r}.")
-    return frozenset(found)
+    return frozenset(map(int, found))
 
 
 def as_period(every: int) -> int:
@@ -32,6 +33,6 @@ def as_period(every: int) -> int:
     InputError
         If it is not.
     """
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+    if not is_whole(every, 1):
         raise InputError(f"every must be a positive whole number of epochs, but is {every!r}.")
-    return every
+    return int(every)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from calkit.errors import InputError, UsageError
 from calkit.metrics import Metric, get_metric
+from calkit.parameters import is_whole
 from calkit_torch.training.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ class EarlyStopping(Callback):
     def __init__(
         self, metric: str | Metric = "nll", *, patience: int = 10, min_delta: float = 0.0, restore_best: bool = False
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+        if not is_whole(patience, 1):
             raise InputError(f"patience must be a positive whole number of epochs, but is {patience!r}.")
         if not 0 <= min_delta < math.inf:
             raise InputError(f"min_delta must be a number that is not negative, but is {min_delta!r}.")
         self.metric = get_metric(metric)
-        self.patience = patience
+        self.patience = int(patience)
         self.min_delta = min_delta
         self.restore_best = restore_best
         self.best: float | None = None

@@ -1,4 +1,4 @@
-"""Checks of the parameters of losses, networks and data: one wording of each."""
+"""Checks of parameters that are numbers or one of some words, for both packages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,46 @@ import itertools
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any, TypeGuard
 
 from calkit.errors import InputError, UsageError
 
-__all__ = ["check_choice", "check_count", "check_dropout", "check_increasing", "check_number", "check_positive"]
+__all__ = [
+    "check_choice",
+    "check_count",
+    "check_dropout",
+    "check_increasing",
+    "check_number",
+    "check_positive",
+    "is_number",
+    "is_whole",
+]
 
 _LARGEST = 2**40
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Return whether a value is a real number, of Python or of NumPy; True and False are none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> is_number(1), is_number(np.float32(0.5)), is_number(True), is_number("1")
+    (True, True, False, False)
+    """
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value: Any, least: int) -> TypeGuard[int]:
+    """Return whether a value is a whole number of at least `least`, of Python or of NumPy; True and False are none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> is_whole(1, 1), is_whole(np.int64(3), 1), is_whole(0, 1), is_whole(1.0, 1), is_whole(True, 1)
+    (True, True, False, False, False)
+    """
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
 
 
 def check_number(name: str, value: float, *, low: float = -math.inf, high: float = math.inf, hint: str = "") -> None:
@@ -22,7 +56,7 @@ def check_number(name: str, value: float, *, low: float = -math.inf, high: float
     InputError
         If it is not.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = is_number(value) and math.isfinite(value)
     if number and low <= value <= high:
         return
     wanted = {
@@ -70,7 +104,7 @@ def check_count(least: int, **counts: object) -> None:
         Names the argument and the value found.
     """
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        if not is_whole(value, least):
             raise InputError(f"{name} must be a whole number of at least {least}, but is {value!r}.")
 
 
@@ -96,5 +130,5 @@ def check_dropout(value: object) -> None:
     InputError
         Names the value found.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
+    if not is_number(value) or not 0 <= value < 1:
         raise InputError(f"dropout is the share of units left out, in [0, 1), but is {value!r}.")
