@@ -1,16 +1,20 @@
-"""Registries, specs, atomic files, tree sums: the small things everything stands on."""
+"""Registries, specs, atomic files, pairwise sums: the small things everything stands on."""
 
 import stat
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calkit import metrics
 from calkit.atomic import atomic_write
 from calkit.errors import FileFormatError, NotFoundError, UsageError
 from calkit.registry import Registry
 from calkit.specs import Spec, call_with_spec, parse_spec, split_specs
 from calkit.stats import PairwiseSum
+from calkit.stats.targets import get_view
+from calkit.stats.unions import TopK
 
 words = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True).filter(lambda w: w not in {"true", "false", "none"})
 values = st.one_of(st.integers(-1000, 1000), st.booleans(), st.none(), st.floats(-1e6, 1e6), words)
@@ -109,3 +113,17 @@ def test_tree_sum_keeps_the_order(items):
     for item in items:
         total.add(item)
     assert total.result() == ("".join(items) if items else None)
+
+
+def test_parameters_may_be_numbers_of_numpy():
+    y, p = [0, 1, 1, 0], np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
+    assert metrics.s99(y, p, threshold=np.float32(0.5)) == metrics.s99(y, p, threshold=0.5)
+    assert metrics.tace(y, p, threshold=np.float64(0.25), n_bins=np.int64(2)) == metrics.tace(
+        y, p, threshold=0.25, n_bins=2
+    )
+    assert metrics.skce(y, p, width=np.int64(1)) == metrics.skce(y, p, width=1)
+    assert get_view(TopK(np.int64(2))) == get_view("top-2")
+    assert repr(TopK(np.int64(2))) == "TopK(k=2)"
+    for value in (True, np.bool_(True), 1.5, "2", 0):
+        with pytest.raises(UsageError, match="needs a positive whole number k"):
+            TopK(value)
