@@ -141,15 +141,21 @@ class CumulativeDisplay(CurveDisplay):
             return None
         own = {"color": colour, "alpha": 0.15} if index else {"color": "#b5bcc8", "alpha": 0.5}
         label = None if index else f"{_LEVEL * 100:.0f} % of perfect models stay inside"
-        return ax.axhspan(-self.band * 100, self.band * 100, linewidth=0, zorder=0, label=label, **own)
+        # No curve leaves ±100 %.
+        height = min(self.band, 1.0) * 100
+        return ax.axhspan(-height, height, linewidth=0, zorder=0, label=label, **own)
 
 
 def _short(probability: float) -> str:
     """Return a probability in few characters, since the ticks stand close."""
     if 0 < probability < 1e-4:
         return f"{probability:.0e}".replace("e-0", "e-")
-    # 0.996 is not 1.
-    return f"{probability:.2g}" if probability < 0.1 else f"{probability:.3g}"
+    rest = 1 - probability
+    if 0 < rest < 1e-4:
+        return f"1−{rest:.0e}".replace("e-0", "e-")
+    # 0.996 is not 1, nor is 0.9996.
+    digits = 2 if probability < 0.1 else 4 if 0 < rest < 1e-3 else 3
+    return f"{probability:.{digits}g}"
 
 
 def _upper_axis(ax: Axes, curve: CumulativeCurve | None) -> None:

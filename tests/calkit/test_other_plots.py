@@ -12,6 +12,7 @@ from calkit.errors import InputError, NotFoundError, UsageError
 from calkit.plotting import (
     OTHER_PLOTS,
     ConfidenceDisplay,
+    CumulativeDisplay,
     FocalMinimiserDisplay,
     ForestDisplay,
     GradientNormsDisplay,
@@ -175,3 +176,23 @@ def test_both_outlines_of_confidences_stand_out_from_light_and_dark():
         low, high = sorted([luminance(seen), ground])
         # Web Content Accessibility Guidelines 2.1, 1.4.11: 3 to 1 for graphics.
         assert (high + 0.05) / (low + 0.05) >= 3
+
+
+@pytest.mark.parametrize("rest", [0.0, 2e-16, 3e-12, 4e-7, 6e-5, 1.1e-4, 4e-4, 6e-4, 0.002, 0.2, 0.5])
+def test_the_upper_axis_of_the_cumulative_plot_rounds_no_probability_to_1(rest):
+    p = 1 - rest
+    ax = CumulativeDisplay.from_predictions([1, 1, 0], [p, p, p]).ax_
+    (upper,) = ax.child_axes
+    texts = {tick.get_text() for tick in upper.get_xticklabels()}
+    assert len(texts) == 1
+    shown = texts.pop()
+    read = 1 - float(shown.removeprefix("1−")) if shown.startswith("1−") else float(shown)
+    assert read == pytest.approx(p, abs=max(5e-4 * (rest > 1e-3), 0.1 * rest))
+    assert (shown == "1") == (rest == 0)
+
+
+def test_the_band_of_a_single_row_stays_where_curves_can_be():
+    display = CumulativeDisplay.from_predictions([0], [0.486])
+    assert display.band > 1
+    heights = display.band_.get_extents().transformed(display.ax_.transData.inverted())
+    assert heights.y1 == pytest.approx(100)
