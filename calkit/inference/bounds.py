@@ -157,12 +157,17 @@ def block_bounds(blocks: Callable[[ConfidencePairs], FloatArray]) -> Bounds:
 
     def limits(value: float, pairs: ConfidencePairs, _: Ranked, law: NullLaw, resampling: Resampling) -> Limits:
         own = blocks(pairs)
-        found = skewed_limits(value, (own - value) / len(own), resampling.level)
+        # Products of residuals have either sign: what skewness is seen is mostly noise.
+        found = skewed_limits(value, (own - value) / len(own), resampling.level, skewness=0.0)
         # A single block tells nothing.
         low, high = (-1.0, 1.0) if found is None else found
-        return low if law.p_value(value) <= (1 - resampling.level) / 2 else min(low, 0.0), high
+        tail = (1 - resampling.level) / 2
+        # Where few errors came, the noise that the forecasts tell counts.
+        critical = law.critical(tail)
+        high = max(high, value + critical) if math.isfinite(critical) else high
+        return low if law.p_value(value) <= tail else min(low, 0.0), high
 
-    return Bounds("Student's t of the blocks without their skewness (Hall 1992)", limits)
+    return Bounds("Student's t of the blocks", limits)
 
 
 _SAID = "by the largest error of any of the means that it is the largest of; conservative, 0 inside unless p is small"

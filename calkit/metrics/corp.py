@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from calkit.estimators.corp import SCORES, Decomposition, corp_decomposition, miscalibration
 from calkit.estimators.ranked import Ranked
 from calkit.inference.bounds import RECALIBRATION_BOUNDS
+from calkit.inference.recalibrated import RecalibratedInference
 from calkit.inference.whole import BootstrapInference, WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.shared import SharedArguments
@@ -23,7 +24,7 @@ _PNAS = "Dimitriadis, Gneiting & Jordan, PNAS 2021"
 _corp_metric = partial(metric, bounds=(0.0, math.inf), percent=False, cost="one pass; keeps every row, sorts once")
 
 
-def _part(score: str, part: Callable[[Decomposition], float], *, floored: bool = False) -> Recipe:
+def _part(score: str, part: Callable[[Decomposition], float], inference: Callable[..., Any]) -> Recipe:
     if score not in SCORES:
         raise unknown_name("score", str(score), SCORES)
 
@@ -33,10 +34,20 @@ def _part(score: str, part: Callable[[Decomposition], float], *, floored: bool =
     def finish(pairs: ConfidencePairs) -> float:
         return measure(ranked_pairs(pairs))
 
-    if not floored:
-        return Recipe(Pairs(), finish, BootstrapInference(measure))
+    return Recipe(Pairs(), finish, inference(score, measure))
+
+
+def _miscalibration_inference(score: str, _: Callable[[Ranked], float]) -> WholeInference:
     bounds = RECALIBRATION_BOUNDS if score == "brier" else None
-    return Recipe(Pairs(), finish, WholeInference(partial(miscalibration, score=score), bounds=bounds))
+    return WholeInference(partial(miscalibration, score=score), bounds=bounds)
+
+
+def _recalibrated_inference(score: str, _: Callable[[Ranked], float], *, discrimination: bool) -> RecalibratedInference:
+    return RecalibratedInference(score, discrimination)
+
+
+def _bootstrap_inference(_: str, measure: Callable[[Ranked], float]) -> BootstrapInference:
+    return BootstrapInference(measure)
 
 
 @_corp_metric(
@@ -67,7 +78,7 @@ def corp_mcb(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpac
     >>> round(corp_mcb([1, 0, 1], [0.1, 0.2, 0.8]), 12)
     0.13
     """
-    return _part(score, lambda found: found.miscalibration, floored=True)
+    return _part(score, lambda found: found.miscalibration, _miscalibration_inference)
 
 
 @_corp_metric(
@@ -98,7 +109,7 @@ def corp_dsc(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpac
     >>> round(corp_dsc([1, 0, 1], [0.1, 0.2, 0.8]), 12)
     0.055555555556
     """
-    return _part(score, lambda found: found.discrimination)
+    return _part(score, lambda found: found.discrimination, partial(_recalibrated_inference, discrimination=True))
 
 
 @_corp_metric(
@@ -128,7 +139,7 @@ def corp_unc(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unpac
     >>> round(corp_unc([1, 0, 1], [0.1, 0.2, 0.8]), 12)
     0.222222222222
     """
-    return _part(score, lambda found: found.uncertainty)
+    return _part(score, lambda found: found.uncertainty, _bootstrap_inference)
 
 
 @_corp_metric(
@@ -156,4 +167,4 @@ def refinement(y_true: Any, y_proba: Any, *, score: str = "brier", **shared: Unp
     >>> round(refinement([1, 0, 1], [0.1, 0.2, 0.8]), 12)
     0.166666666667
     """
-    return _part(score, lambda found: found.refinement)
+    return _part(score, lambda found: found.refinement, partial(_recalibrated_inference, discrimination=False))

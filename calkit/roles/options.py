@@ -33,7 +33,7 @@ def with_alternatives(value: Any) -> Any:
     """Return the log-probabilities of the tokens that might have stood in one place by token, where they are listed.
 
     They are a list of ``{"token": ..., "logprob": ...}``, or stand as ``top_logprobs`` beside the only token of an
-    answer, maybe under ``content``. any other value is returned unchanged, answers of several tokens among them.
+    answer, maybe under ``content``. Any other value is returned unchanged, answers of several tokens among them.
 
     Examples
     --------

@@ -223,16 +223,19 @@ class TrainingState:
         return self._scores[split]
 
     def all_scores(self, split: str) -> tuple[Tensor, Tensor]:
-        """Return logits and labels of all rows of a split, in their order, on every rank; call it on all."""
+        """Return logits and labels of all rows of a split that count, in their order, on every rank; call it on all.
+
+        Rows whose label the loss ignores do not count.
+        """
         logits, labels = self.scores(split)
         if self.world_size == 1:
-            return logits, labels
+            return self._counted(logits, labels)
         n = self.loader(split).n_samples
         places = [share_of_rank(n, self._evaluation_batch, r, self.world_size).places for r in range(self.world_size)]
         counts = [len(part) for part in places]
         order = torch.from_numpy(np.argsort(np.concatenate(places))).to(self.device)
         logits, labels = (torch.cat(self.processes.gather(part, counts))[order] for part in (logits, labels))
-        return logits, labels
+        return self._counted(logits, labels)
 
     def predictions(self, split: str) -> Predictions:
         """Return what the network says of a split, all rows in their order, on every rank; call it on all."""
@@ -253,7 +256,7 @@ class TrainingState:
             return evaluate(self.predictions(split), chosen)
         found = DeviceMetrics(chosen).to(self.device)
         gathered = len(self.data.split(split)) * self.data.n_classes <= _GATHERED_SCORES
-        logits, labels = self.all_scores(split) if gathered else self.scores(split)
+        logits, labels = self.all_scores(split) if gathered else self._counted(*self.scores(split))
         if len(labels):
             found.update(logits, labels)
         return found.compute(sync=not gathered)
@@ -267,6 +270,11 @@ class TrainingState:
     def changed(self) -> None:
         """Forget what was computed with the weights as they were."""
         self._scores.clear()
+
+    def _counted(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Leave out the rows whose label the loss ignores."""
+        kept = labels != self.full_loss.ignore_index
+        return (logits, labels) if bool(kept.all()) else (logits[kept], labels[kept])
 
     @property
     def _evaluation_batch(self) -> int:

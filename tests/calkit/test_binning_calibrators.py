@@ -273,18 +273,18 @@ def test_near_isotonic_path_solves_its_problem(seed):
     v, w = rng.random(m).round(1), rng.integers(1, 4, m).astype(float)
     found = list(near_isotonic_path(v, w))
     np.testing.assert_allclose(found[-1][1], isotonic_regression(v, weights=w).x, atol=1e-12)
+
+    def cost(levels, lam):
+        return 0.5 * (w * (v - levels) ** 2).sum() + lam * np.maximum(-np.diff(levels), 0).sum()
+
+    # The penalty at which each is the solution follows from its own optimality: search it on a grid.
+    lams = np.linspace(0, 3, 61)
+    least = np.array([cost(near_isotonic(v, w, max(lam, 1e-9)), lam) for lam in lams])
     for n_blocks, levels in found:
         assert len(np.unique(levels.round(10))) <= n_blocks
         if n_blocks == m:
             continue
-        # The penalty at which this is the solution follows from its own optimality: search it on a fine grid.
-        lams = np.linspace(0, 3, 3001)
-        costs = [0.5 * (w * (v - levels) ** 2).sum() + lam * np.maximum(-np.diff(levels), 0).sum() for lam in lams]
-        least = []
-        for lam in lams[:: max(1, 3001 // 60)]:
-            best = near_isotonic(v, w, max(lam, 1e-9))
-            least.append(0.5 * (w * (v - best) ** 2).sum() + lam * np.maximum(-np.diff(best), 0).sum())
-        excess = np.array(costs[:: max(1, 3001 // 60)]) - np.array(least)
+        excess = np.array([cost(levels, lam) for lam in lams]) - least
         assert excess.min() >= -1e-6
         # Somewhere along the grid it is the solution up to the grid's step.
         assert excess.min() < 0.02

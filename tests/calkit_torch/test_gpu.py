@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from calkit_torch.losses import get_loss
-from calkit_torch.models import MODELS, get_model
+from calkit_torch.models import MODELS, RowDropout, get_model
+from calkit_torch.models.row_dropout import BatchMasks, shared_masks
 from calkit_torch.training import Callback, train
 from calkit_torch.training.callbacks import CalibrationHistory, GradientNorms, SaveLogits
 from tests.calkit_torch.training_samples import SAMPLES
@@ -142,6 +143,16 @@ def test_resumed_runs_end_as_whole_ones(changes: dict[str, Any], tmp_path: Path)
         run_of(tmp_path / "cut", "vectors", "cuda", Stop(), checkpoint_batches=2, **changes)
     cut = run_of(tmp_path / "cut", "vectors", "cuda", resume=True, **changes)
     np.testing.assert_allclose(logits_of(cut), logits_of(whole), rtol=1e-4, atol=1e-4)
+
+
+def test_parts_of_a_batch_lose_what_the_whole_would() -> None:
+    """The masks of several processes, as one draws them on the device; see test_models_row_dropout."""
+    x, layer, rows = torch.randn(9, 40, device="cuda"), RowDropout(0.3), torch.tensor([0, 1, 5], device="cuda")
+    with torch.random.fork_rng():
+        torch.cuda.manual_seed(5)
+        wanted = layer(x)
+        with shared_masks([layer], BatchMasks(9, rows, seed=5)):
+            assert torch.equal(layer(x[rows]), wanted[rows])
 
 
 def test_all_networks_are_named_here_or_are_for_other_inputs() -> None:

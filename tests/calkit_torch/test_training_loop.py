@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 import calkit
 from calkit.errors import FileFormatError, InputError, UsageError
@@ -247,6 +248,39 @@ def contents_of_checkpoint(run: RunFolder) -> dict[str, Any]:
 def test_a_run_that_diverges_by_itself(tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match=r"in epoch 1, batch \d, at a learning rate of 1e\+20.*no checkpoint yet"):
         run_of(tmp_path / "run", replace(PLAIN, optimiser="sgd:1e20"))
+
+
+class PartlyLabelled(Dataset[Any]):
+    """Rows of `VECTORS` of which every third has no label, or those rows alone that have one."""
+
+    def __init__(self, split: str, *, labelled_only: bool) -> None:
+        part = VECTORS.split(split)
+        self.rows = [i for i in range(len(part)) if i % 3 or not labelled_only]
+        self.part = part
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
+        i = self.rows[place]
+        return self.part.inputs[i], int(self.part.labels[i]) if i % 3 else -100
+
+
+def test_rows_without_a_label_do_not_count(tmp_path: Path) -> None:
+    """Batches hold all rows here and there, so that a rate of almost 0 keeps the networks alike."""
+    found = []
+    for labelled_only in (False, True):
+        sets = [PartlyLabelled(split, labelled_only=labelled_only) for split in ("train", "validation", "test")]
+        data = DataSet.from_datasets(*sets, n_classes=3, options={"in_features": 5})
+        recipe = replace(PLAIN, epochs=1, optimiser="sgd:1e-12", select="accuracy")
+        run = train(recipe, data, out=tmp_path / str(labelled_only), device="cpu", progress=False)
+        found.append(run)
+    for a, b in zip(*(run.history for run in found), strict=True):
+        for split in ("train", "validation", "test"):
+            assert a[split] == pytest.approx(b[split], abs=1e-6)
+    with np.load(found[0].logits()) as a, np.load(found[1].logits()) as b:
+        np.testing.assert_array_equal(a["test_labels"], b["test_labels"])
+        np.testing.assert_allclose(a["test_logits"], b["test_logits"], atol=1e-6)
 
 
 def test_inputs_that_are_no_numbers_are_named(tmp_path: Path) -> None:
