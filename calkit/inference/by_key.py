@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
-from calkit.inference.cells import CellSums
-from calkit.inference.floors import NullLaw
+from calkit.inference.cells import CellSums, draw_gaps
+from calkit.inference.few_events import expected_of_cells
+from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.gaps import gap_limits
 from calkit.inference.judgement import Limits
 from calkit.inference.paired import holm
@@ -22,6 +23,8 @@ FloatArray = NDArray[np.float64]
 # Third central moment of |N(0, 1)|.
 _FOLDED_SKEW = 0.2180
 _TINY = 1e-300
+# p-values above it are not looked at again; draws of the gaps of a key.
+_LARGE, _DRAWS = 0.2, 1000
 # Less skewed laws are as good as normal.
 _LEAST_SKEW = 1e-3
 
@@ -33,7 +36,9 @@ class ErrorsByKey:
     The law of Σ |gap| over the bins of a key is a gamma law that is moved and scaled to its mean and variance, and at
     least as skewed: the third moment of a gap is that of a normal or of a Poisson variable, whichever is larger. So
     p-values of the far tail, which a correction for many keys needs, are too large rather than too small; those of the
-    normal law would be too small by orders of magnitude.
+    normal law would be too small by orders of magnitude. Where fewer than five events are expected of a key, no such
+    law holds: then their number is bounded as well, or gaps are drawn if rows differ in weight, and the larger p-value
+    is taken.
 
     Parameters
     ----------
@@ -47,7 +52,7 @@ class ErrorsByKey:
     >>> p, y = np.array([0.2, 0.8, 0.1, 0.1]), np.array([0, 1, 1, 1])
     >>> found = ErrorsByKey(CellSums.of(np.array([0, 1, 2, 2]), 4, p, y), 2)
     >>> found.value.round(12).tolist(), found.p_adjusted.round(2).tolist()
-    ([0.2, 0.9], [1.0, 0.02])
+    ([0.2, 0.9], [1.0, 0.1])
     """
 
     sums: CellSums
@@ -96,7 +101,12 @@ class ErrorsByKey:
         shape, sd = _shape(variance, third), np.sqrt(variance)
         z = (self.value * self.total - mean) / np.maximum(sd, _TINY)
         tail = special.gammaincc(shape, np.maximum(z * np.sqrt(shape) + shape, 0))
-        return np.where(sd > 0, tail, self.value * self.total <= mean)
+        found = np.where(sd > 0, tail, self.value * self.total <= mean)
+        for key in np.flatnonzero((found < _LARGE) & (sd > 0)).tolist():
+            few = self._few_events_law(key)
+            if few is not None:
+                found[key] = max(found[key], few.p_value(float(self.value[key] * self.total[key])))
+        return found
 
     @cached_property
     def p_adjusted(self) -> FloatArray:
@@ -112,11 +122,40 @@ class ErrorsByKey:
         def p_value(value: float) -> float:
             return float(special.gammaincc(shape, max((value - mean) / step + shape, 0.0)))
 
-        return NullLaw(mean, p_value, lambda tail: mean + step * (float(special.gammainccinv(shape, tail)) - shape))
+        def critical(tail: float) -> float:
+            return mean + step * (float(special.gammainccinv(shape, tail)) - shape)
+
+        few = self._few_events_law(key)
+        if few is None:
+            return NullLaw(mean, p_value, critical)
+        return NullLaw(
+            mean,
+            lambda value: max(p_value(value), few.p_value(value)),
+            lambda tail: max(critical(tail), few.critical(tail)),
+        )
+
+    @cached_property
+    def _cells(self) -> list[CellSums]:
+        return [part.filled for part in self.sums.split(self.n_keys)]
+
+    def _few_events_law(self, key: int) -> NullLaw | None:
+        """Return a law of Σ |gap| of a key of which few events are expected; None of others."""
+        own = self._cells[key]
+        expected = expected_of_cells(own)
+        if expected.has_tail or not expected.events:
+            return None
+        if not expected.rows:
+            return drawn_law(np.abs(draw_gaps(own, _DRAWS, np.random.default_rng(key))).sum(axis=1))
+        total = float(self.total[key])
+        return NullLaw(
+            float(self._moments[0][key]),
+            lambda value: expected.bound(value / total),
+            lambda tail: expected.critical(tail) * total,
+        )
 
     def limits(self, key: int, level: float) -> Limits:
         """Return limits of the ECE of a key, which hold for all keys at once (Bonferroni)."""
-        own = self.sums.split(self.n_keys)[key].filled
+        own = self._cells[key]
         group = np.zeros(len(own.weight), dtype=np.intp)
         found = gap_limits(own, group, self.law(key), None, 1 - (1 - level) / self.n_keys)
         total, value = float(self.total[key]), float(self.value[key])

@@ -65,6 +65,23 @@ class Expected:
         surprises = math.ceil(value * self.rows - 2 * self.events - 1e-9)
         return float(special.gammainc(surprises, 2 * self.events)) if surprises > 0 else 1.0
 
+    def critical(self, probability: float) -> float:
+        """Return the largest mean absolute residual whose bound is above a probability.
+
+        Examples
+        --------
+        >>> expected = Expected(0.1, 100)
+        >>> largest = expected.critical(0.01)
+        >>> expected.bound(largest) > 0.01 >= expected.bound(largest + 1e-6)
+        True
+        """
+        if not self.rows or probability <= 0:
+            return math.inf
+        surprises = 1
+        while special.gammainc(surprises, 2 * self.events) > probability:
+            surprises += 1
+        return (surprises - 1 + 2 * self.events) / self.rows
+
 
 def expected_of_cells(sums: CellSums) -> Expected:
     """Return what is expected of the rows of all cells."""

@@ -1,5 +1,6 @@
 """Parts of a report: targets, groups, worst classes, warnings of a fit."""
 
+import itertools
 import json
 
 import numpy as np
@@ -176,6 +177,34 @@ class TestWorstClasses:
             assert tail * 0.8 < law.p_value(value) < 6 * tail
             assert law.critical(law.p_value(value)) == pytest.approx(value, rel=1e-6)
         assert errors.p_value[0] == pytest.approx(law.p_value(total[0]), rel=1e-9)
+
+    @pytest.mark.parametrize("uneven", [False, True], ids=["rows", "weights"])
+    @pytest.mark.parametrize("p", [[0.29], [0.1, 0.1], [0.5] * 3, [0.01] * 8, [0.99, 0.98, 0.3, 0.02, 0.6]], ids=str)
+    def test_few_expected_events_are_no_evidence(self, p, uneven):
+        # All outcomes of the rows, each with its own probability: no p-value comes up more often than it says.
+        p = np.array(p)
+        weight = np.linspace(1, 2, len(p)) if uneven else None
+        cell = np.minimum((p * 15).astype(int), 14)
+        found = []
+        for y in itertools.product([0, 1], repeat=len(p)):
+            errors = ErrorsByKey(CellSums.of(cell, 15, p, np.array(y), weight), 1)
+            total = float(errors.value[0] * errors.total[0])
+            law = errors.law(0)
+            if errors.p_value[0] < 0.2:
+                assert errors.p_value[0] == pytest.approx(law.p_value(total), rel=1e-9)
+            low, high = errors.limits(0, 0.95)
+            assert 0 <= low <= errors.value[0] <= high <= 1
+            found.append((errors.p_value[0], np.prod(np.where(y, p, 1 - p))))
+        # 1,000 draws tell a probability to a tenth or so.
+        slack = 1.25 if uneven and len(p) > 1 else 1 + 1e-9
+        for level, _ in found:
+            if level < 0.2:
+                assert sum(chance for value, chance in found if value <= level) <= slack * level
+
+    def test_one_row_tells_nothing_of_its_class(self):
+        predictions = calkit.Predictions([[0.29, 0.49, 0.22]], [0], kind="probs")
+        (subject,) = make_report([Entry("one", predictions)]).subjects
+        assert subject.before.classes.worst == ()
 
     def test_soft_labels_have_errors_without_noise(self):
         random = np.random.default_rng(3)
