@@ -118,7 +118,9 @@ def test_plots_draw_these_points():
 
 class TestCumulativeDisplay:
     def test_the_band_is_the_floor_of_ks(self):
-        probs, y, weights = example()
+        # Of many steps and events; of few, the floor is drawn.
+        rng = np.random.default_rng(0)
+        probs, y, weights = rng.dirichlet(np.ones(3), 300), rng.integers(0, 3, 300), rng.random(300)
         data = calkit.Predictions(probs, y, kind="probs", sample_weight=weights)
         floor = calkit.evaluate(data, ["ks"]).judgement("ks").floor
         display = CumulativeDisplay.from_predictions(data, plot=False)
