@@ -20,6 +20,7 @@ from calkit.inference.judgement import SEMINORM, Judgement, Pooled, seminorm_lim
 from calkit.inference.label_bins import LabelSums
 from calkit.inference.mean_gap import least_mean_gap
 from calkit.inference.means import clopper_pearson, filled_folds
+from calkit.inference.over_keys import few_labels_law, least_p_value, summed_law
 from calkit.inference.resampling import Resampling
 from calkit.inference.squares import ANALYTIC, squared_limits
 from calkit.stats import Statistic, View
@@ -119,13 +120,15 @@ class GapInference:
             return judge_bins(sums[self.n_bins :].filled, self.norm, resampling)
         if self.norm != "l1":
             law = self._law(sums, n_keys, one_label, resampling)
-            found = Judgement(None, law.floor, law.p_value(value))
+            p_value = max(law.p_value(value), least_p_value(sums, n_keys, one_label, resampling))
+            found = Judgement(None, law.floor, p_value)
             if resampling.confidence_level is None or not self._sublinear or sums.count.sum() < 2:
                 return found
             # Standard deviations of sums are at most the sums of the standard deviations.
             parts = [part.filled for part in sums.split(n_keys)]
             sd, null_sd = np.mean([_sds(part, self.norm) for part in parts if len(part.weight)], axis=0).tolist()
-            return replace(found, interval=seminorm_limits(value, law, sd, null_sd, resampling.level))
+            low, high = seminorm_limits(value, law, sd, null_sd, resampling.level)
+            return replace(found, interval=(low if p_value <= (1 - resampling.level) / 2 else 0.0, high))
         folds = None
         if resampling.confidence_level is not None:
             _, folds = filled_folds(self.bins.folded(resampling.folds).to_folds(summaries[-1]))
@@ -232,7 +235,7 @@ def _sum_over_keys(
 ) -> Judgement:
     """Judge the mean over keys of their l1 errors, and the error of all classes pooled."""
     total = float(sums.weight.sum())
-    law = sum_of_gaps_law(sums, 1, n_keys=n_keys, one_label=one_label)
+    law = summed_law(sums, n_keys, one_label, resampling)
     value = float(np.abs(sums.gap).sum())
     together = _together(sums, labels, n_keys, one_label, resampling)
     pooled = None
@@ -244,7 +247,8 @@ def _sum_over_keys(
     if folds is None or len(folds) < 2:
         return Judgement(None, floor, law.p_value(value), None, pooled)
     found = keyed_limits(sums, folds, n_keys, law, together, resampling.level)
-    interval = min(found.low, value) / total, max(found.high, value) / total
+    low = found.low if law.p_value(value) <= (1 - resampling.level) / 2 else 0.0
+    interval = min(low, value) / total, max(found.high, value) / total
     return Judgement(interval, floor, law.p_value(value), found.estimate / total, pooled)
 
 
@@ -258,10 +262,12 @@ def _together(
     if not one_label:
         return None
     together = sums.pooled(n_keys)
-    if labels is None:
-        return together, sum_of_gaps_law(together, 1, one_label=True)
-    together = labels.pooled(together)
-    return together, labels.law(together, resampling)
+    if labels is not None:
+        together = labels.pooled(together)
+    law = few_labels_law(together, sums, n_keys, resampling)
+    if law is None:
+        law = labels.law(together, resampling) if labels else sum_of_gaps_law(together, 1, one_label=True)
+    return together, law
 
 
 def _drawn_by_key(sums: CellSums, n_bins: int, norm: str, resampling: Resampling) -> FloatArray:

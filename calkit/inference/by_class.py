@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked, ranked
+from calkit.inference.few_events import Expected, expected_of_rows
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
@@ -108,6 +109,28 @@ class DrawnClassesInference(ClassesInference):
         curves = (ranked(part.confidence, part.correct, part.weight) for part in parts)
         draws = np.mean([self.draws(one, n, random) for one in curves], axis=0)
         return drawn_law(draws_of_one_label(draws, len(parts)))
+
+    def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
+        """Return floor and p-value: of few rows that are not as expected, at least that of how unexpected they are."""
+        found = super().judge(value, summaries, resampling)
+        if found.p_value is None:
+            return found
+        least = _unexpected(list(summaries[0].summaries.values()), resampling.n_resamples, resampling.random)
+        return replace(found, p_value=max(found.p_value, least))
+
+
+def _unexpected(parts: Sequence[ConfidencePairs], n_draws: int, random: np.random.Generator) -> float:
+    """Return the p-value of the mean probability of other labels than the true one; 0 if many are expected."""
+    p, w, edges = label_rows(parts)
+    # Σ p (1 - p) over the classes is about twice the probability of another label.
+    if not Expected(expected_of_rows(p.ravel(), np.repeat(w, p.shape[1])).events / 2, 0.0).few:
+        return 0.0
+    rows = np.arange(len(w))
+    n = max(_FEWEST_DRAWS, min(n_draws, _DRAWN_NUMBERS // max(p.size, 1)))
+    drawn = [w @ p[rows, (random.random((len(w), 1)) > edges[:, :-1]).sum(axis=1)] for _ in range(n)]
+    weight = 1.0 if parts[0].weight is None else parts[0].weight
+    observed = float(np.sum(weight * sum(part.confidence * part.correct for part in parts)))
+    return float(drawn_law(w.sum() - np.array(drawn)).p_value(float(w.sum()) - observed))
 
 
 def drawn_labels_law(

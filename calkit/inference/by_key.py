@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calkit import special
 from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.few_events import expected_of_cells
-from calkit.inference.floors import NullLaw, drawn_law
+from calkit.inference.floors import NullLaw, drawn_law, gamma_law, gamma_shape, third_moments
 from calkit.inference.gaps import gap_limits
 from calkit.inference.judgement import Limits
 from calkit.inference.paired import holm
@@ -20,13 +20,9 @@ __all__ = ["ErrorsByKey"]
 
 FloatArray = NDArray[np.float64]
 
-# Third central moment of |N(0, 1)|.
-_FOLDED_SKEW = 0.2180
 _TINY = 1e-300
 # p-values above it are not looked at again; draws of the gaps of a key.
 _LARGE, _DRAWS = 0.2, 1000
-# Less skewed laws are as good as normal.
-_LEAST_SKEW = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +86,14 @@ class ErrorsByKey:
     def _moments(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Mean, variance and third central moment of Σ |gap|, by key."""
         mean, _ = self.sums.null_moments
-        variance = self.sums.variance
-        third = np.maximum(_FOLDED_SKEW * variance**1.5, variance * self.sums.scale)
-        return self._by_key(mean), self._by_key(np.maximum(variance - mean**2, 0)), self._by_key(third)
+        variance = np.maximum(self.sums.variance - mean**2, 0)
+        return self._by_key(mean), self._by_key(variance), self._by_key(third_moments(self.sums))
 
     @property
     def p_value(self) -> FloatArray:
         """Probability that a perfectly calibrated model would show as much."""
         mean, variance, third = self._moments
-        shape, sd = _shape(variance, third), np.sqrt(variance)
+        shape, sd = gamma_shape(variance, third), np.sqrt(variance)
         z = (self.value * self.total - mean) / np.maximum(sd, _TINY)
         tail = special.gammaincc(shape, np.maximum(z * np.sqrt(shape) + shape, 0))
         found = np.where(sd > 0, tail, self.value * self.total <= mean)
@@ -115,24 +110,8 @@ class ErrorsByKey:
 
     def law(self, key: int) -> NullLaw:
         """Return the law of Σ |gap| of a key."""
-        mean, variance, third = (float(moment[key]) for moment in self._moments)
-        shape, sd = float(_shape(variance, third)), variance**0.5
-        step = sd / shape**0.5 if sd > 0 else _TINY
-
-        def p_value(value: float) -> float:
-            return float(special.gammaincc(shape, max((value - mean) / step + shape, 0.0)))
-
-        def critical(tail: float) -> float:
-            return mean + step * (float(special.gammainccinv(shape, tail)) - shape)
-
-        few = self._few_events_law(key)
-        if few is None:
-            return NullLaw(mean, p_value, critical)
-        return NullLaw(
-            mean,
-            lambda value: max(p_value(value), few.p_value(value)),
-            lambda tail: max(critical(tail), few.critical(tail)),
-        )
+        law, few = gamma_law(*(float(moment[key]) for moment in self._moments)), self._few_events_law(key)
+        return law if few is None else law.not_below(few)
 
     @cached_property
     def _cells(self) -> list[CellSums]:
@@ -160,9 +139,3 @@ class ErrorsByKey:
         found = gap_limits(own, group, self.law(key), None, 1 - (1 - level) / self.n_keys)
         total, value = float(self.total[key]), float(self.value[key])
         return max(0.0, min(found.low / total, value)), min(1.0, max(found.high / total, value))
-
-
-def _shape(variance: FloatArray | float, third: FloatArray | float) -> FloatArray:
-    """Return the shape of the gamma law of this variance and third moment."""
-    skew = np.asarray(third) / np.maximum(variance, 1e-100) ** 1.5
-    return np.asarray(4 / np.maximum(skew, _LEAST_SKEW) ** 2)

@@ -17,6 +17,7 @@ from calkit.inference.few_events import expected_of_cells, expected_of_forecasts
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label
 from calkit.inference.judgement import SEMINORM, Judgement, seminorm_limits
 from calkit.inference.mean_gap import least_mean_gap
+from calkit.inference.over_keys import least_p_value
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, UniformBins, View
 from calkit.stats.smoothing import density, spectrum
@@ -79,19 +80,22 @@ class SmoothInference:
 
     def _over_classes(self, value: float, sums: CellSums, resampling: Resampling) -> Judgement:
         """Judge the mean over classes, each drawn by itself, of many classes fewer times."""
-        parts = [part.filled for part in sums.split(len(sums.weight) // self.cells.bins.n_bins)]
+        n_keys = len(sums.weight) // self.cells.bins.n_bins
+        parts = [part.filled for part in sums.split(n_keys)]
         # The second class of two says it all.
         parts = parts[1:] if len(parts) == 2 else parts
         n, random = resampling.n_resamples, resampling.random
         n = max(_FEWEST_DRAWS, min(n, _DRAWN_CURVES // len(parts)))
         draws = np.mean([smooth_draws(part, n, random, _CLASS_CELLS) for part in parts], axis=0)
         law = drawn_law(draws_of_one_label(draws, len(parts)))
-        found = Judgement(None, law.floor, law.p_value(value))
+        p_value = max(law.p_value(value), least_p_value(sums, n_keys, True, resampling))
+        found = Judgement(None, law.floor, p_value)
         if resampling.confidence_level is None or parts[0].count.sum() < 2:
             return found
         # Standard deviations of sums are at most the sums of the standard deviations.
         sd, null_sd = np.mean([_mean_sds(part) for part in parts], axis=0).tolist()
-        return replace(found, interval=seminorm_limits(value, law, sd, null_sd, resampling.level))
+        low, high = seminorm_limits(value, law, sd, null_sd, resampling.level)
+        return replace(found, interval=(low if p_value <= (1 - resampling.level) / 2 else 0.0, high))
 
 
 def _mean_sds(sums: CellSums) -> tuple[float, float]:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from calkit import special
 from calkit.inference.cells import CellSums
 from calkit.inference.few_events import expected_of_cells
-from calkit.inference.floors import Floor, drawn_law, normal_law
+from calkit.inference.floors import Floor, NullLaw, drawn_law, gamma_law, normal_law
 from calkit.inference.judgement import Judgement
+from calkit.inference.over_keys import least_p_value
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, View
 from calkit.stats.views import Classwise
@@ -31,8 +32,8 @@ __all__ = [
     "drawn_squares",
     "squared_gaps",
     "squared_limits",
+    "zero_moments",
     "zero_quantile",
-    "zero_sd",
 ]
 
 #: What the catalogue says of these limits.
@@ -149,12 +150,12 @@ def zero_quantile(sums: CellSums, probability: float) -> float:
     return float(scale * (special.gammaincinv(shape, probability) - shape))
 
 
-def zero_sd(sums: CellSums) -> float:
-    """Return the standard deviation of the estimate if no bin has a true gap; 0 if no bin holds two rows."""
+def zero_moments(sums: CellSums) -> tuple[float, float]:
+    """Return variance and third moment of the estimate if no bin has a true gap; 0 if no bin holds two rows."""
     if not len(sums.paired.weight):
-        return 0.0
+        return 0.0, 0.0
     shape, scale = _Law(sums).at_zero
-    return float(scale * np.sqrt(shape))
+    return shape * scale**2, 2 * shape * scale**3
 
 
 def drawn_squares(sums: CellSums, resampling: Resampling) -> FloatArray:
@@ -232,7 +233,7 @@ class SquareInference:
         if self.view is not None and self.n_bins is not None:
             n_keys, one_label = len(sums.weight) // self.n_bins, isinstance(self.view, Classwise)
             if n_keys != 2 or not one_label:
-                return self._over_keys(value, sums, n_keys, one_label)
+                return self._over_keys(value, sums, n_keys, one_label, resampling)
             # The second class of two says it all: the gaps of the first are the same.
             sums = sums[self.n_bins :]
         sums = sums.filled
@@ -253,7 +254,9 @@ class SquareInference:
             interval = (min(found.low * factor, value), max(found.high * factor, value))
         return Judgement(interval, floor, found.p_value, squared_gaps(sums))
 
-    def _over_keys(self, value: float, sums: CellSums, n_keys: int, one_label: bool) -> Judgement:
+    def _over_keys(
+        self, value: float, sums: CellSums, n_keys: int, one_label: bool, resampling: Resampling
+    ) -> Judgement:
         """Return floor and p-value of the mean over keys.
 
         Where each row has one label of K, a gap in one class is made up in the others: squares of gaps of two classes
@@ -261,9 +264,17 @@ class SquareInference:
         """
         if sums.soft.any():
             return Judgement()
-        sd = np.array([zero_sd(part.filled) for part in sums.split(n_keys)])
-        whole = (
-            math.sqrt(float((sd**2).sum()) / (n_keys * (n_keys - 1))) if one_label and n_keys > 1 else float(sd.mean())
-        )
-        law = normal_law(0.0, whole)
-        return Judgement(None, law.floor, law.p_value(value))
+        law = self._law_over_keys([part.filled for part in sums.split(n_keys)], one_label, resampling)
+        least = least_p_value(sums, n_keys, one_label, resampling)
+        return Judgement(None, replace(law.floor, mean=0.0), max(law.p_value(value), least))
+
+    def _law_over_keys(self, parts: list[CellSums], one_label: bool, resampling: Resampling) -> NullLaw:
+        n = len(parts)
+        if not one_label and all(expected_of_cells(part).few or not part.variance.any() for part in parts):
+            draws = [drawn_squares(part, resampling) for part in parts if len(part.paired.weight)]
+            return drawn_law(np.sort(draws, axis=1).sum(axis=0) / n) if draws else normal_law(0.0, 0.0)
+        variance, third = np.array([zero_moments(part) for part in parts]).T
+        if one_label and n > 1:
+            wider = math.sqrt(n / (n - 1)) / n
+            return gamma_law(0.0, wider**2 * float(variance.sum()), wider**3 * float(third.sum()))
+        return gamma_law(0.0, float(np.sqrt(variance).mean()) ** 2, float(np.cbrt(third).mean()) ** 3)

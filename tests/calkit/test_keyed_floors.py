@@ -1,5 +1,7 @@
 """Floors and intervals over classes, thresholds and labels, of which those of a row depend on each other."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -115,3 +117,41 @@ def test_the_floor_of_a_root_is_the_mean_of_roots():
     values = [calkit.evaluate((rng.random(150) < p).astype(int), p, ["mmce"], floors=False)["mmce"] for _ in range(200)]
     # The root of the mean square is larger by about a sixth.
     assert found.floor.mean == pytest.approx(np.mean(values), rel=0.09)
+
+
+ALMOST_SURE = np.array([[0.9, 0.06, 0.04], [0.02, 0.95, 0.03], [0.05, 0.05, 0.9]])
+
+
+OVER_BINS = ["ece", "adaece", "ace", "rmsce", "mce", "l2-debiased"]
+OVER_CLASSES = [*OVER_BINS, "smece", "skce", "mmce"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "target"), [*((m, "classwise") for m in OVER_CLASSES), *((m, "ordinal") for m in OVER_BINS)]
+)
+def test_p_values_of_almost_sure_forecasts_hold_for_all_labels_there_may_be(metric, target):
+    every = list(itertools.product(range(3), repeat=3))
+    p_value = np.array([judged(list(y), ALMOST_SURE, metric, target)[1].p_value for y in every])
+    probability = np.array([ALMOST_SURE[np.arange(3), y].prod() for y in every])
+    # Of a valid test, p-values up to a come with probability a at most; cells are drawn, and of three rows only.
+    shown = np.array([probability[p_value <= a].sum() for a in p_value])
+    assert (shown <= 1.4 * p_value + 0.01).all()
+    assert p_value[every.index((0, 1, 2))] > 0.2
+    assert p_value.min() < 0.1
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("n", "sure"), [(100, 0.999), (2000, 0.999), (400, 0.98)])
+def test_class_wise_tests_of_almost_sure_forecasts_keep_their_level(n, sure, weighted):
+    rng = np.random.default_rng(5)
+    weight = {"sample_weight": rng.choice([1.0, 2.0], n)} if weighted else {}
+    found = []
+    for _ in range(80):
+        p = np.full((n, 5), (1 - sure) / 4)
+        p[np.arange(n), rng.integers(0, 5, n)] = sure
+        found.append(judged(draw_labels(p, rng), p, "ece", "classwise", **weight))
+    values = np.array([judgement.p_value for _, judgement in found])
+    assert (values <= 0.005).sum() <= 2
+    assert (values <= 0.05).sum() <= 9
+    for _, judgement in found:
+        assert (judgement.interval[0] > 0) <= (judgement.p_value <= 0.025)
