@@ -180,7 +180,8 @@ def runs_text(data: Path) -> str:
     lines = ["| data set | loss | seeds | epochs | best epoch of each |", "| --- | --- | --- | --- | --- |"]
     for (dataset, _, loss), seeds in groups.items():
         histories = [nets.history(network) for network in seeds]
-        best = ", ".join(str(records[-1].get("best_epoch", "the last")) for records in histories)
+        epochs = [str(records[-1].get("best_epoch", "the last")) for records in histories]
+        best = "the last" if set(epochs) == {"the last"} else ", ".join(epochs)
         numbers = ", ".join(str(network.seed) for network in seeds)
         lines.append(f"| {dataset} | {loss} | {numbers} | {len(histories[0])} | {best} |")
     return "\n".join(lines) + "\n"
