@@ -12,7 +12,7 @@ from calkit import special
 from calkit.estimators.ranked import Ranked
 from calkit.inference.cells import CellSums
 
-__all__ = ["Expected", "expected_of_cells", "expected_of_forecasts", "expected_of_rows"]
+__all__ = ["Expected", "at_least", "expected_of_cells", "expected_of_forecasts", "expected_of_rows", "most_likely"]
 
 FloatArray = NDArray[np.float64]
 
@@ -62,8 +62,7 @@ class Expected:
         """
         if not self.rows:
             return 1.0
-        surprises = math.ceil(value * self.rows - 2 * self.events - 1e-9)
-        return float(special.gammainc(surprises, 2 * self.events)) if surprises > 0 else 1.0
+        return at_least(value * self.rows - 2 * self.events, 2 * self.events)
 
     def critical(self, probability: float) -> float:
         """Return the largest mean absolute residual whose bound is above a probability.
@@ -75,12 +74,37 @@ class Expected:
         >>> expected.bound(largest) > 0.01 >= expected.bound(largest + 1e-6)
         True
         """
-        if not self.rows or probability <= 0:
+        if not self.rows:
             return math.inf
-        surprises = 1
-        while special.gammainc(surprises, 2 * self.events) > probability:
-            surprises += 1
-        return (surprises - 1 + 2 * self.events) / self.rows
+        return (most_likely(2 * self.events, probability) + 2 * self.events) / self.rows
+
+
+def at_least(number: float, mean: float) -> float:
+    """Return the probability of at least so many events, of which a mean is expected: Poisson's law.
+
+    Examples
+    --------
+    >>> round(at_least(1.5, 0.1), 6), at_least(0, 0.1)
+    (0.004679, 1.0)
+    """
+    number = math.ceil(number - 1e-9)
+    return float(special.gammainc(number, mean)) if number > 0 else 1.0
+
+
+def most_likely(mean: float, probability: float) -> float:
+    """Return the largest number of events that come, or more, with more than a probability; infinite for none.
+
+    Examples
+    --------
+    >>> most_likely(0.1, 0.01), most_likely(0.1, 0.001)
+    (1, 2)
+    """
+    if probability <= 0:
+        return math.inf
+    number = 0
+    while at_least(number + 1, mean) > probability:
+        number += 1
+    return number
 
 
 def expected_of_cells(sums: CellSums) -> Expected:

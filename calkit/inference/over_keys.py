@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
-from calkit import special
 from calkit.inference.cells import CellSums, draw_gaps
-from calkit.inference.few_events import Expected, expected_of_cells
+from calkit.inference.few_events import Expected, at_least, expected_of_cells, most_likely
 from calkit.inference.floors import NullLaw, drawn_law, sum_of_gaps_law
 from calkit.inference.resampling import Resampling
 
@@ -53,19 +51,11 @@ def few_events_law(sums: CellSums, n_keys: int, one_label: bool, resampling: Res
         return None
     unit, events = float(sums.weight.sum()) / expected.rows, 2 * expected.events
 
-    def p_value(value: float) -> float:
-        unexpected = math.ceil((value / unit - events) / n_keys - 1e-9)
-        return float(special.gammainc(unexpected, events)) if unexpected > 0 else 1.0
-
-    def critical(probability: float) -> float:
-        if probability <= 0:
-            return math.inf
-        unexpected = 1
-        while special.gammainc(unexpected, events) > probability:
-            unexpected += 1
-        return (events + n_keys * (unexpected - 1)) * unit
-
-    return NullLaw(0.0, p_value, critical)
+    return NullLaw(
+        0.0,
+        lambda value: at_least((value / unit - events) / n_keys, events),
+        lambda probability: (events + n_keys * most_likely(events, probability)) * unit,
+    )
 
 
 def least_p_value(sums: CellSums, n_keys: int, one_label: bool, resampling: Resampling) -> float:
