@@ -43,6 +43,7 @@ AUTHORS = {
 OURS = {
     "cifar10": ("CIFAR-10, 40 epochs", "ResNet 50"),
     "20newsgroups": ("20 Newsgroups", "Global Pooling CNN"),
+    "20newsgroups-50epochs": ("20 Newsgroups, 50 epochs", "Global Pooling CNN"),
     "20newsgroups-split2": ("20 Newsgroups, division 2", "Global Pooling CNN"),
     "20newsgroups-split3": ("20 Newsgroups, division 3", "Global Pooling CNN"),
     "20newsgroups-bydate": ("20 Newsgroups, by date", "Global Pooling CNN"),
