@@ -16,7 +16,7 @@ from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.few_events import expected_of_cells
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
-from calkit.inference.judgement import SEMINORM, Judgement, Pooled, seminorm_limits
+from calkit.inference.judgement import SEMINORM, Judgement, Pooled, lower_limit, seminorm_limits
 from calkit.inference.label_bins import LabelSums
 from calkit.inference.mean_gap import least_mean_gap
 from calkit.inference.means import clopper_pearson, filled_folds
@@ -128,7 +128,7 @@ class GapInference:
             parts = [part.filled for part in sums.split(n_keys)]
             sd, null_sd = np.mean([_sds(part, self.norm) for part in parts if len(part.weight)], axis=0).tolist()
             low, high = seminorm_limits(value, law, sd, null_sd, resampling.level)
-            return replace(found, interval=(low if p_value <= (1 - resampling.level) / 2 else 0.0, high))
+            return replace(found, interval=(lower_limit(low, p_value, resampling.level), high))
         folds = None
         if resampling.confidence_level is not None:
             _, folds = filled_folds(self.bins.folded(resampling.folds).to_folds(summaries[-1]))
@@ -158,13 +158,13 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     gaps = sums.null_gaps(resampling)
     expected = expected_of_cells(sums) if norm in _MEANS else expected_of_cells(sums).unbounded
     law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared", expected=expected)
-    found = Judgement(None, law.floor, law.p_value(value))
+    p_value = law.p_value(value)
+    found = Judgement(None, law.floor, p_value)
     limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
     if resampling.confidence_level is None or sums.count.sum() < 2:
         return found
     low, high, estimate = limits(sums, law, resampling.level)
-    if law.p_value(value) > (1 - resampling.level) / 2:
-        low = 0.0
+    low = lower_limit(low, p_value, resampling.level)
     return replace(found, interval=(min(low, value), max(high, value)), estimate=estimate)
 
 
@@ -243,13 +243,12 @@ def _sum_over_keys(
         pooled_value = float(np.abs(together[0].gap).sum())
         pooled_law = together[1]
         pooled = Pooled(pooled_value / total, pooled_law.scaled(1 / total).floor, pooled_law.p_value(pooled_value))
-    floor = law.scaled(1 / total).floor
+    floor, p_value = law.scaled(1 / total).floor, law.p_value(value)
     if folds is None or len(folds) < 2:
-        return Judgement(None, floor, law.p_value(value), None, pooled)
+        return Judgement(None, floor, p_value, None, pooled)
     found = keyed_limits(sums, folds, n_keys, law, together, resampling.level)
-    low = found.low if law.p_value(value) <= (1 - resampling.level) / 2 else 0.0
-    interval = min(low, value) / total, max(found.high, value) / total
-    return Judgement(interval, floor, law.p_value(value), found.estimate / total, pooled)
+    interval = min(lower_limit(found.low, p_value, resampling.level), value) / total, max(found.high, value) / total
+    return Judgement(interval, floor, p_value, found.estimate / total, pooled)
 
 
 def _together(

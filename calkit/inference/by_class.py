@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked, ranked
-from calkit.inference.few_events import Expected, expected_of_rows
+from calkit.inference.few_events import expected_of_rows
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
@@ -121,15 +121,15 @@ class DrawnClassesInference(ClassesInference):
 
 def _unexpected(parts: Sequence[ConfidencePairs], n_draws: int, random: np.random.Generator) -> float:
     """Return the p-value of the mean probability of other labels than the true one; 0 if many are expected."""
-    p, w, edges = label_rows(parts)
-    # Σ p (1 - p) over the classes is about twice the probability of another label.
-    if not Expected(expected_of_rows(p.ravel(), np.repeat(w, p.shape[1])).events / 2, 0.0).few:
+    weight = np.ones(len(parts[0])) if parts[0].weight is None else parts[0].weight
+    every = expected_of_rows(np.concatenate([part.confidence for part in parts]), np.tile(weight, len(parts)))
+    if not every.of_one_label(len(parts)).few:
         return 0.0
+    p, w, edges = label_rows(parts)
     rows = np.arange(len(w))
     n = max(_FEWEST_DRAWS, min(n_draws, _DRAWN_NUMBERS // max(p.size, 1)))
-    drawn = [w @ p[rows, (random.random((len(w), 1)) > edges[:, :-1]).sum(axis=1)] for _ in range(n)]
-    weight = 1.0 if parts[0].weight is None else parts[0].weight
-    observed = float(np.sum(weight * sum(part.confidence * part.correct for part in parts)))
+    drawn = [w @ p[rows, _drawn_labels(edges, random)] for _ in range(n)]
+    observed = float(weight @ sum(part.confidence * part.correct for part in parts))
     return float(drawn_law(w.sum() - np.array(drawn)).p_value(float(w.sum()) - observed))
 
 
@@ -173,6 +173,11 @@ def label_rows(
     return p, w, edges
 
 
+def _drawn_labels(edges: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.intp]:
+    """Draw the label of each row, given its cumulative probabilities (n, K)."""
+    return np.asarray((random.random((len(edges), 1)) > edges[:, :-1]).sum(axis=1))
+
+
 def _drawn(
     measure: Callable[[Ranked], Any],
     forecasts: Sequence[Ranked],
@@ -182,7 +187,7 @@ def _drawn(
     random: np.random.Generator,
 ) -> float:
     """Return the mean over classes of one set of drawn labels."""
-    label = (random.random((len(edges), 1)) > edges[:, :-1]).sum(axis=1)
+    label = _drawn_labels(edges, random)
     rows = np.split(np.argsort(label, kind="stable"), np.bincount(label, minlength=len(places)).cumsum()[:-1])
     values = [
         measure(replace(own, positive=np.bincount(place[of], weight[of], len(own.weight)).astype(np.float64)))

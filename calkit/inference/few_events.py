@@ -50,6 +50,13 @@ class Expected:
         """The same for a measure that may be larger than the mean absolute residual."""
         return replace(self, rows=0.0)
 
+    def of_one_label(self, n_keys: int) -> Expected:
+        """How many labels other than the likeliest come, if these are the forecasts of all classes of the rows.
+
+        Σ p (1 - p) over the classes is 1 - Σ p², about twice the probability of another label.
+        """
+        return Expected(self.events / 2, self.rows / n_keys)
+
     def bound(self, value: float) -> float:
         """Return a bound on the probability that the mean absolute residual is at least as large as a value.
 
@@ -80,7 +87,7 @@ class Expected:
 
 
 def at_least(number: float, mean: float) -> float:
-    """Return the probability of at least so many events, of which a mean is expected: Poisson's law.
+    """Return the probability that a Poisson variable of a given mean is at least a number.
 
     Examples
     --------
@@ -92,7 +99,7 @@ def at_least(number: float, mean: float) -> float:
 
 
 def most_likely(mean: float, probability: float) -> float:
-    """Return the largest number of events that come, or more, with more than a probability; infinite for none.
+    """Return the largest number that a Poisson variable reaches with more than a probability; infinite for 0.
 
     Examples
     --------

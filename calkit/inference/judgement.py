@@ -10,7 +10,7 @@ from calkit.inference.floors import Floor, NullLaw
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, View
 
-__all__ = ["SEMINORM", "Inference", "Judgement", "Limits", "Pooled", "seminorm_limits"]
+__all__ = ["SEMINORM", "Inference", "Judgement", "Limits", "Pooled", "lower_limit", "seminorm_limits"]
 
 #: What the catalogue says of intervals by :func:`seminorm_limits`.
 SEMINORM = "by the triangle inequality, conservative; 0 inside unless the p-value is small"
@@ -115,6 +115,11 @@ class Inference(Protocol):
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling, /) -> Judgement:
         """Return what was found, given the value and what was counted."""
+
+
+def lower_limit(low: float, p_value: float, level: float) -> float:
+    """Return a lower limit, or 0 where the p-value is above the tail: so the two never contradict each other."""
+    return low if p_value <= (1 - level) / 2 else 0.0
 
 
 def seminorm_limits(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from calkit.inference.cells import CellSums, draw_gaps
-from calkit.inference.few_events import Expected, at_least, expected_of_cells, most_likely
+from calkit.inference.few_events import at_least, expected_of_cells, most_likely
 from calkit.inference.floors import NullLaw, drawn_law, sum_of_gaps_law
 from calkit.inference.resampling import Resampling
 
@@ -50,7 +50,6 @@ def few_events_law(sums: CellSums, n_keys: int, one_label: bool, resampling: Res
     if expected.has_tail or not expected.events or not expected.rows:
         return None
     unit, events = float(sums.weight.sum()) / expected.rows, 2 * expected.events
-
     return NullLaw(
         0.0,
         lambda value: at_least((value / unit - events) / n_keys, events),
@@ -76,9 +75,7 @@ def few_labels_law(cells: CellSums, sums: CellSums, n_keys: int, resampling: Res
     n_keys : int
     resampling : Resampling
     """
-    every = expected_of_cells(sums.filled)
-    # Σ p (1 - p) over the classes is 1 - Σ p², about twice the probability of another label.
-    expected = Expected(every.events / 2, every.rows / n_keys)
+    expected = expected_of_cells(sums.filled).of_one_label(n_keys)
     if not expected.few:
         return None
     filled, total = cells.filled, float(sums.weight.sum()) / n_keys

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from calkit import special
 from calkit.estimators.corp import isotonic_curve, miscalibration
+from calkit.estimators.ranked import Ranked
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
 from calkit.inference.whole import drawn_rows_law, ranked_pairs
@@ -74,14 +75,14 @@ class RecalibratedInference:
         tail = (1 - resampling.level) / 2
         measure = partial(miscalibration, score=self.score)
         gained = drawn_rows_law(measure, forecasts, resampling.n_resamples, resampling.random).critical(tail)
-        step = self._sd(pairs) * -float(special.stdtrit(rows - 1, tail))
+        step = self._sd(pairs, forecasts) * -float(special.stdtrit(rows - 1, tail))
         if self.discrimination:
             return Judgement((value - step - gained, value + step))
         return Judgement((value - step, value + step + gained))
 
-    def _sd(self, pairs: ConfidencePairs) -> float:
+    def _sd(self, pairs: ConfidencePairs, forecasts: Ranked) -> float:
         """Return the standard deviation of the mean score about the curve, or of what a constant has more."""
-        forecasts, score = ranked_pairs(pairs), _SCORES[self.score]
+        score = _SCORES[self.score]
         weight = np.ones(len(pairs)) if pairs.weight is None else pairs.weight
         kept = weight > 0
         w, y = weight[kept], pairs.correct[kept].astype(np.float64)

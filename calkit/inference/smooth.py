@@ -15,7 +15,7 @@ from calkit.inference.counts import Cells
 from calkit.inference.curves import null_noise
 from calkit.inference.few_events import expected_of_cells, expected_of_forecasts
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label
-from calkit.inference.judgement import SEMINORM, Judgement, seminorm_limits
+from calkit.inference.judgement import SEMINORM, Judgement, lower_limit, seminorm_limits
 from calkit.inference.mean_gap import least_mean_gap
 from calkit.inference.over_keys import least_p_value
 from calkit.inference.resampling import Resampling
@@ -95,7 +95,7 @@ class SmoothInference:
         # Standard deviations of sums are at most the sums of the standard deviations.
         sd, null_sd = np.mean([_mean_sds(part) for part in parts], axis=0).tolist()
         low, high = seminorm_limits(value, law, sd, null_sd, resampling.level)
-        return replace(found, interval=(low if p_value <= (1 - resampling.level) / 2 else 0.0, high))
+        return replace(found, interval=(lower_limit(low, p_value, resampling.level), high))
 
 
 def _mean_sds(sums: CellSums) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from calkit import special
 from calkit.inference.cells import CellSums
 from calkit.inference.few_events import expected_of_cells
 from calkit.inference.floors import Floor, NullLaw, drawn_law, gamma_law, normal_law
-from calkit.inference.judgement import Judgement
+from calkit.inference.judgement import Judgement, lower_limit
 from calkit.inference.over_keys import least_p_value
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, View
@@ -237,7 +237,8 @@ class SquareInference:
             # The second class of two says it all: the gaps of the first are the same.
             sums = sums[self.n_bins :]
         sums = sums.filled
-        found = squared_limits(sums, resampling.confidence_level or 0.95)
+        level = resampling.confidence_level or 0.95
+        found = squared_limits(sums, level)
         if found is None or sums.soft.any():
             return Judgement()
         floor = Floor(0.0, zero_quantile(sums, 0.95))
@@ -246,8 +247,7 @@ class SquareInference:
             # Where no error came, or a few, the residuals tell too little of the noise.
             law = drawn_law(drawn_squares(sums, resampling), expected=expected.unbounded)
             floor, p_value = replace(law.floor, mean=0.0), law.p_value(found.estimate)
-            low = found.low if p_value <= (1 - (resampling.confidence_level or 0.95)) / 2 else 0.0
-            found = replace(found, low=low, p_value=p_value)
+            found = replace(found, low=lower_limit(found.low, p_value, level), p_value=p_value)
         if resampling.confidence_level is not None:
             # The plug-in of T-Cal is smaller by a known factor, and so are its limits.
             factor = value / found.estimate if self.divisor == "n" and found.estimate else 1.0

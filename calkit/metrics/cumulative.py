@@ -25,16 +25,17 @@ _COST = "one pass; keeps every row, sorts once"
 def whole_recipe(
     measure: Callable[[Ranked], Any],
     law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None,
-    *,
-    squared: bool = False,
-    mean_share: float = 1.0,
+    **options: Any,
 ) -> Recipe:
-    """Return the recipe of a measure of forecasts in the order of their probabilities; see :class:`WholeInference`."""
+    """Return the recipe of a measure of forecasts in the order of their probabilities.
+
+    Other parameters are those of :class:`~calkit.inference.whole.WholeInference`.
+    """
 
     def finish(pairs: ConfidencePairs) -> float:
         return float(measure(ranked_pairs(pairs)))
 
-    return Recipe(Pairs(), finish, WholeInference(measure, law, squared=squared, mean_share=mean_share))
+    return Recipe(Pairs(), finish, WholeInference(measure, law, **options))
 
 
 @metric(

@@ -9,24 +9,22 @@ from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calkit import special
 from calkit.errors import UsageError
 from calkit.estimators.binned import NORMS, swept
-from calkit.estimators.ranked import Ranked
 from calkit.inference.binned import GapInference, SameTargetInference
 from calkit.inference.bounds import CURVE_BOUNDS
 from calkit.inference.cells import CellSums
 from calkit.inference.counts import Cells, EqualMassCells
 from calkit.inference.squares import SquareInference, squared_gaps
-from calkit.inference.whole import WholeInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.binnings import Binning, get_binning
+from calkit.metrics.cumulative import whole_recipe
 from calkit.metrics.kernels import OF_PAIRS
 from calkit.metrics.shared import SharedArguments
 from calkit.registry import unknown_name
-from calkit.stats import ConfidencePairs, Pairs, Statistic
+from calkit.stats import Statistic
 
 __all__ = ["ece_sweep", "l1_debiased", "l2_debiased"]
 
@@ -205,11 +203,4 @@ def ece_sweep(y_true: Any, y_proba: Any, *, norm: str = "l1", **shared: Unpack[S
     """
     if norm not in NORMS:
         raise unknown_name("norm", str(norm), NORMS)
-
-    def measure(forecasts: Ranked) -> NDArray[np.float64]:
-        return swept(forecasts, NORMS[norm])
-
-    def finish(pairs: ConfidencePairs) -> float:
-        return float(measure(ranked_pairs(pairs)))
-
-    return Recipe(Pairs(), finish, WholeInference(measure, bounds=CURVE_BOUNDS if norm == "l1" else None))
+    return whole_recipe(partial(swept, norm=NORMS[norm]), bounds=CURVE_BOUNDS if norm == "l1" else None)

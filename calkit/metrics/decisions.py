@@ -13,8 +13,9 @@ from calkit.estimators.ranked import Ranked
 from calkit.estimators.selection import aurc_of, counted, least_area
 from calkit.inference.bounds import REGRET_BOUNDS
 from calkit.inference.means import MeanInference
-from calkit.inference.whole import BootstrapInference, WholeInference, ranked_pairs
+from calkit.inference.whole import BootstrapInference, ranked_pairs
 from calkit.metrics.base import Recipe, metric
+from calkit.metrics.cumulative import whole_recipe
 from calkit.metrics.kernels import as_positive
 from calkit.metrics.shared import SharedArguments
 from calkit.stats import ConfidencePairs, Pairs
@@ -67,11 +68,7 @@ def ucal(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe
     >>> round(ucal([1, 0], [0.2, 0.6]), 12)
     0.8
     """
-
-    def finish(pairs: ConfidencePairs) -> float:
-        return float(v_shaped_regret(ranked_pairs(pairs)))
-
-    return Recipe(Pairs(), finish, WholeInference(v_shaped_regret, bounds=REGRET_BOUNDS))
+    return whole_recipe(v_shaped_regret, bounds=REGRET_BOUNDS)
 
 
 @metric(
