@@ -236,7 +236,9 @@ def _reader(name: str, keys: Keys, value: Any) -> _Reader:
     if kind is None:
         several = lists_tokens(value.get("content") if isinstance(value, dict) else value)
         note = (
-            "the tokens of whole answers, not the alternatives of one token," if several else "nested or missing values"
+            "the tokens of whole answers, not the alternatives of one token (or one token twice)"
+            if several
+            else "nested or missing values"
         )
         return _Reader(Column(name, np.dtype(object), note=note), keys)
     return _Reader(Column(name, kind), keys)
