@@ -25,9 +25,11 @@ _COST = "one pass; keeps every row, sorts once"
 def whole_recipe(
     measure: Callable[[Ranked], Any],
     law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None,
+    *,
+    mean_share: float = 1.0,
     **options: Any,
 ) -> Recipe:
-    """Return the recipe of a measure of forecasts in the order of their probabilities.
+    """Return the recipe of a measure of forecasts in the order of their probabilities, at least their mean gap.
 
     Other parameters are those of :class:`~calkit.inference.whole.WholeInference`.
     """
@@ -35,7 +37,7 @@ def whole_recipe(
     def finish(pairs: ConfidencePairs) -> float:
         return float(measure(ranked_pairs(pairs)))
 
-    return Recipe(Pairs(), finish, WholeInference(measure, law, **options))
+    return Recipe(Pairs(), finish, WholeInference(measure, law, mean_share=mean_share, **options))
 
 
 @metric(
