@@ -12,6 +12,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 import calkit
+from calkit import Predictions
 from calkit.calibrators import get_calibrator, load_calibrator
 from calkit.calibrators.binning import merge_intervals
 from calkit.calibrators.binning.isotonic import Isotonic
@@ -584,3 +585,30 @@ class TestVennAbersOfManyClasses:
         found = VennAbers.merged_proba(members, new)
         np.testing.assert_allclose(found[:, 1], hit / (hit + miss), rtol=1e-12)
         np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("name", [
+    "histogram:n_bins=12", "histogram:binning=quantile", "isotonic", "centred-isotonic", "near-isotonic", "bbq",
+    "cdf-spline", "venn-abers", "scaling-binning",
+])  # fmt: skip
+def test_equal_probabilities_stay_equal_whatever_the_other_classes_have(name):
+    """Votes of 20 trees have 21 values; softmax gives each several, which differ by rounding."""
+    rng = np.random.default_rng(0)
+    votes = (rng.multinomial(20, rng.dirichlet(np.ones(4), size=200)) + 1) / 24
+    y = (rng.random(200)[:, None] > votes.cumsum(axis=1)).sum(axis=1)
+    logits, turned = np.log(votes), np.log(votes[:, [2, 0, 3, 1]])
+    calibrator, other = (
+        get_calibrator(name).fit_predictions(Predictions(z, labels, kind="logits"))
+        for z, labels in ((logits, y), (turned, np.array([1, 3, 0, 2])[y]))
+    )
+    found = other.predict_proba(turned)[:, [1, 3, 0, 2]]
+    np.testing.assert_allclose(found, calibrator.predict_proba(logits), atol=1e-12)
+    np.testing.assert_allclose(calibrator.predict_proba(logits[:1]), calibrator.predict_proba(logits)[:1], atol=1e-15)
+
+
+def test_scores_apart_by_rounding_are_one_and_others_are_not():
+    x = np.array([1e-300, 2e-300, 0.3, np.nextafter(0.3, 1), 0.3 * (1 + 1e-15), 0.3 * (1 + 2e-12), 1.0])
+    groups = group_scores(x, np.array([0.0, 1, 1, 1, 0, 0, 1]))
+    assert groups.score.tolist() == [1e-300, 2e-300, 0.3, x[5], 1.0]
+    assert groups.weight.tolist() == [1, 1, 3, 1, 1]
+    assert groups.positive.tolist() == [0, 1, 2, 0, 1]

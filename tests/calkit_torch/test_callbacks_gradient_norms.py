@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from calkit.errors import InputError, UsageError
 from calkit.theory import gradient_ratio
-from calkit_torch.data import get_dataset
+from calkit_torch.data import DataSet, get_dataset
 from calkit_torch.losses import available_losses, get_loss
 from calkit_torch.training import Recipe, train
 from calkit_torch.training.callbacks import GradientNorms, sample_gradient_norms
@@ -75,6 +76,21 @@ def test_the_histogram_of_a_training_set():
     assert sum(found["counts"]) == 997
     assert found["mean"] == pytest.approx(norms.mean().item(), rel=1e-5)
     np.testing.assert_allclose(found["edges"][::10], 10.0 ** np.arange(-6, 4), rtol=1e-12)
+
+
+def test_samples_without_a_label_do_not_count():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(40, 5, generator=generator), torch.randint(3, (40,), generator=generator)
+    y[::2] = -100
+    norms = []
+    for rows in (slice(None), slice(1, None, 2)):
+        part = TensorDataset(x[rows], y[rows])
+        found = DataSet.from_datasets(part, part, part, n_classes=3, options={"in_features": 5})
+        state = build_state(Recipe(found.name, "mlp:hidden=16", "focal:3"), found, Processes(), run=None)
+        norms.append(GradientNorms().measure(state))
+    assert sum(norms[0]["counts"]) == 20
+    assert norms[0]["counts"] == norms[1]["counts"]
+    assert norms[0]["mean"] == pytest.approx(norms[1]["mean"], rel=1e-6)
 
 
 def test_norms_outside_the_edges_are_in_the_bins_at_the_ends():

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.calibrators.binning.base import TableMaps
-from calkit.calibrators.binning.rows import Groups
+from calkit.calibrators.binning.rows import NOISE, Groups
 from calkit.calibrators.registration import register_calibrator
 from calkit.errors import InputError
 from calkit.stats import uniform_edges
@@ -116,6 +116,9 @@ class HistogramBinning(TableMaps):
         super()._fit(data)
 
     def _fit_table(self, groups: Groups) -> tuple[Floats, Floats]:
-        uniform = self.binning == "uniform"
-        upper = uniform_edges(self.n_bins)[1:] if uniform else equal_mass_edges(groups, self.n_bins)
+        if self.binning == "quantile":
+            return histogram_table(groups, equal_mass_edges(groups, self.n_bins), self.empty)
+        upper = uniform_edges(self.n_bins)[1:]
+        # A score at an end belongs to the bin, also where rounding has added to it.
+        upper[:-1] *= 1 + NOISE
         return histogram_table(groups, upper, self.empty)

@@ -10,7 +10,7 @@ from scipy.optimize import isotonic_regression
 
 from calkit.calibrators.binning.base import TableMaps
 from calkit.calibrators.binning.lookup import rank
-from calkit.calibrators.binning.rows import Groups, LabelledRows
+from calkit.calibrators.binning.rows import NOISE, Groups, LabelledRows, starts_of
 from calkit.calibrators.registration import register_calibrator
 
 __all__ = ["CentredIsotonic", "Isotonic", "isotonic_blocks"]
@@ -32,7 +32,8 @@ class Isotonic(TableMaps):
     """Isotonic regression: the rising function of the probability that fits the outcomes best.
 
     Each class is fitted against the rest, and the values are divided by their sum. Between scores that occurred the map
-    is linear, beyond them constant. Scores count as equal only if they are equal.
+    is linear, beyond them constant. Scores count as equal only if they are equal to 12 digits: rounding alone, which
+    differs with the probabilities of the other classes, does not part them.
 
     Parameters
     ----------
@@ -143,8 +144,10 @@ def _all_classes(probs: Floats, y_true: NDArray[np.intp]) -> list[tuple[Floats, 
     hits, rows, problem, left, gaps = [], [], [], [], []
     for column in range(n_classes):
         scores = columns[column]
-        keys, positives = np.unique(scores[y_true == column], return_counts=True)
-        gap = rank(keys, scores, logarithmic=True) if len(keys) else np.zeros(len(scores), np.intp)
+        of_class = np.sort(scores[y_true == column])
+        begin = np.flatnonzero(starts_of(of_class))
+        keys, positives = of_class[begin], np.diff(begin, append=len(of_class))
+        gap = rank(keys, scores * (1 + NOISE), logarithmic=True) if len(keys) else np.zeros(len(scores), np.intp)
         count = np.bincount(gap, minlength=len(keys) + 1)
         # Gap j holds the scores from key j-1 up to key j; gap 0, which may be empty, has no positive.
         skipped = int(count[0] == 0)

@@ -13,9 +13,12 @@ from calkit.predictions import Predictions
 from calkit.shards import Shards
 from calkit.stats import Rows, Statistic, summarize
 
-__all__ = ["Groups", "LabelledRows", "gather", "group_scores"]
+__all__ = ["NOISE", "Groups", "LabelledRows", "gather", "group_scores", "starts_of"]
 
 Floats = NDArray[np.float64]
+
+#: Scores that are nearer to each other, relative to themselves, are equal.
+NOISE = 5e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,12 +144,19 @@ class Groups:
         return float(self.weight.sum())
 
 
+def starts_of(ranked: Floats) -> NDArray[np.bool_]:
+    """Return which of rising scores differ from the one before by more than rounding, which other classes determine."""
+    new = np.ones(len(ranked), bool)
+    np.greater(np.diff(ranked), NOISE * np.abs(ranked[1:]), out=new[1:])
+    return new
+
+
 def group_scores(x: Floats, outcome: Floats, weight: Floats | None = None) -> Groups:
-    """Put rows of equal score together; two groups merge by grouping their concatenation."""
+    """Put rows of equal score together, the least of what rounding has parted; groups merge by grouping them again."""
     order = np.argsort(x)
     ranked, hit = x[order], outcome[order]
     mass = np.ones(len(x)) if weight is None else weight[order]
-    first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])) if len(x) else np.empty(0, np.intp)
+    first = np.flatnonzero(starts_of(ranked))
     if not len(first):
         return Groups(ranked, mass, hit)
     return Groups(ranked[first], np.add.reduceat(mass, first), np.add.reduceat(mass * hit, first))

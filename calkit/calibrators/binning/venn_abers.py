@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from calkit.calibrators.binning.base import OneVersusRestMaps
 from calkit.calibrators.binning.isotonic import isotonic_blocks
 from calkit.calibrators.binning.lookup import rank
-from calkit.calibrators.binning.rows import Groups, LabelledRows
-from calkit.calibrators.inputs import softmax
+from calkit.calibrators.binning.rows import NOISE, Groups, LabelledRows
+from calkit.calibrators.inputs import softmax_by_class
 from calkit.calibrators.registration import register_calibrator
 
 __all__ = ["VennAbers", "VennAbersMaps", "merge_intervals", "venn_abers_values"]
@@ -59,8 +59,9 @@ class VennAbersMaps(OneVersusRestMaps):
         p0, p1 = self.p0_[places], self.p1_[places]
         if not len(scores):
             return np.zeros(len(x)), np.ones(len(x))
-        at = rank(scores, x, logarithmic=self._logarithmic)
-        tied = (at > 0) & (scores.take(at - 1) == x)
+        reach = NOISE * np.abs(x)
+        at = rank(scores, x + reach, logarithmic=self._logarithmic)
+        tied = (at > 0) & (scores.take(at - 1) >= x - reach)
         return p0.take(at), p1.take(at - tied)
 
     def _map_class(self, problem: int, x: Floats) -> Floats:
@@ -143,12 +144,11 @@ class VennAbers(VennAbersMaps):
             p0 and p1; of two classes, those of the first are the complements.
         """
         check_is_fitted(self)
-        probs = softmax(self._checked(X).astype(np.float64, copy=False))
-        if probs.shape[1] == 2:
-            low, high = self._both(0, np.ascontiguousarray(probs[:, 1]))
+        probs = softmax_by_class(self._checked(X))
+        if len(probs) == 2:
+            low, high = self._both(0, probs[1])
             return np.stack([np.stack([1 - high, 1 - low], axis=1), np.stack([low, high], axis=1)], axis=1)
-        pairs = [np.stack(self._both(c, np.ascontiguousarray(probs[:, c])), axis=1) for c in range(probs.shape[1])]
-        return np.stack(pairs, axis=1)
+        return np.stack([np.stack(self._both(c, x), axis=1) for c, x in enumerate(probs)], axis=1)
 
     @classmethod
     def merged_proba(cls, members: Sequence[Any], logits: Sequence[Any]) -> Floats:

@@ -63,7 +63,7 @@ def sample_gradient_norms(features: Tensor, logits: Tensor, labels: Tensor, loss
 
 
 class GradientNorms(Callback):
-    """Add to the record of chosen epochs a histogram of the gradient norms of all training samples in the last layer.
+    """Add to the record of chosen epochs a histogram of the gradient norms of the training samples in the last layer.
 
     The record gets ``"gradient_norms"``: ``"edges"`` of the bins, ``"counts"`` in them (norms below the first edge or
     above the last are in the first and the last bin), and the ``"mean"``.
@@ -88,6 +88,7 @@ class GradientNorms(Callback):
     -----
     One pass over the training set, without augmentation and in evaluation mode, with the loss of the epoch, summed. The
     norm is that of the weights' gradient, without the bias. Trees count by their roots.
+    Samples whose label the loss ignores do not count.
 
     Examples
     --------
@@ -136,7 +137,8 @@ class GradientNorms(Callback):
             seen[:] = inputs
 
         def collect(logits: Tensor, labels: Tensor, _: Tensor | None) -> None:
-            norms.append(sample_gradient_norms(seen[0].float(), logits.float(), labels, state.loss))
+            found = sample_gradient_norms(seen[0].float(), logits.float(), labels, state.loss)
+            norms.append(found[labels != state.loss.ignore_index])
 
         handle = self._linear(state.model).register_forward_pre_hook(look)
         try:
