@@ -131,7 +131,7 @@ def first_of_largest(scores: Tensor) -> tuple[Tensor, Tensor]:
 
     Of labels with a NaN the score is NaN, and the class any below K.
     """
-    n, n_classes, s = scores.shape
+    _, n_classes, s = scores.shape
     if scores.device.type == "cpu" and s == 1 and n_classes >= _MANY and scores.dtype in _SEARCHED_BY_NUMPY:
         # NumPy's search is vectorised, torch's is not and takes several times as long.
         best = torch.from_numpy(scores.detach().squeeze(2).numpy().argmax(axis=1)).unsqueeze(1)
