@@ -89,7 +89,9 @@ def kernel_draws(
     if not own:
         total = forecasts.total**2
         others = total - float(forecasts.squared_weight.sum())
-        values = (values - _own_squares(forecasts, null_cells(forecasts, n_cells), noise)) * (total / others if others > 0 else np.nan)
+        values = (values - _own_squares(forecasts, null_cells(forecasts, n_cells), noise)) * (
+            total / others if others > 0 else np.nan
+        )
     return np.asarray(values)
 
 

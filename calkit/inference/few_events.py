@@ -13,7 +13,16 @@ from calkit import special
 from calkit.estimators.ranked import Ranked
 from calkit.inference.cells import CellSums
 
-__all__ = ["Expected", "at_least", "expected_of_cells", "expected_of_forecasts", "expected_of_rows", "most_likely", "uneven_p_value", "uneven_p_value_of_rows"]
+__all__ = [
+    "Expected",
+    "at_least",
+    "expected_of_cells",
+    "expected_of_forecasts",
+    "expected_of_rows",
+    "most_likely",
+    "uneven_p_value",
+    "uneven_p_value_of_rows",
+]
 
 FloatArray = NDArray[np.float64]
 
