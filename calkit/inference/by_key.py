@@ -94,7 +94,10 @@ class ErrorsByKey:
         mean, variance, third = self._moments
         shape, sd = gamma_shape(variance, third), np.sqrt(variance)
         z = (self.value * self.total - mean) / np.maximum(sd, _TINY)
-        tail = special.gammaincc(shape, np.maximum(z * np.sqrt(shape) + shape, 0))
+        # As in gamma_law: laws of a skewness above 2 have less beyond two standard deviations.
+        tail = np.maximum(
+            *(special.gammaincc(own, np.maximum(z * np.sqrt(own) + own, 0)) for own in (shape, np.maximum(shape, 1)))
+        )
         found = np.where(sd > 0, tail, self.value * self.total <= mean)
         for key in np.flatnonzero((found < _LARGE) & (sd > 0)).tolist():
             few = self._few_events_law(key)
