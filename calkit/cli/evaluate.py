@@ -85,7 +85,8 @@ _LEVEL = 0.95
     multiple=True,
     metavar="CONDITION",
     help="Leave with code 3 if it holds: 'ece>0.05', 'accuracy<90%', 'ece.low>5%' (only where that is sure), "
-    "'ece>baseline+1%', 'ece.low>baseline.high'. With calibrators, their values are judged.",
+    "'ece.worst>10%' (the worst group of --by), 'ece>baseline+1%', 'ece.low>baseline.high'. With calibrators, their "
+    "values are judged.",
 )
 @click.option(
     "--baseline",
@@ -149,9 +150,13 @@ def command(
         return _evaluate_file(path, source, fit, chosen, judged, measure, columns, on_workers=dask is not None)
 
     with use_executor(f"dask:{dask}" if dask else None, jobs):
+        # First, so that what the baseline lacks is said before anything is written.
+        baselines = None if baseline is None else read_baseline(baseline, evaluate_file)
+        for threshold in thresholds:
+            for values in baselines or [None]:
+                threshold.line(values)
         for path in files:
             evaluations += evaluate_file(path)
-        baselines = None if baseline is None else read_baseline(baseline, evaluate_file)
     write_text(render(evaluations, form or format_of(output, RENDERERS, "table")), output)
     lines = broken(thresholds, evaluations, baselines)
     if lines:
