@@ -17,7 +17,7 @@ from calkit.cli.options import FitOptions, InputOptions, fit_options, input_opti
 from calkit.cli.outputs import check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
 from calkit.cli.tables import RENDERERS, render
-from calkit.cli.thresholds import broken, parse_threshold
+from calkit.cli.thresholds import broken, check_lines, parse_threshold
 from calkit.errors import UsageError
 from calkit.evaluation import DEFAULT_METRICS, Evaluation, evaluate
 from calkit.executors import use_executor
@@ -152,9 +152,7 @@ def command(
     with use_executor(f"dask:{dask}" if dask else None, jobs):
         # First, so that what the baseline lacks is said before anything is written.
         baselines = None if baseline is None else read_baseline(baseline, evaluate_file)
-        for threshold in thresholds:
-            for values in baselines or [None]:
-                threshold.line(values)
+        check_lines(thresholds, baselines)
         for path in files:
             evaluations += evaluate_file(path)
     write_text(render(evaluations, form or format_of(output, RENDERERS, "table")), output)

@@ -13,7 +13,7 @@ from calkit.errors import UsageError
 from calkit.evaluation import Evaluation
 from calkit.metrics import Metric, get_metric
 
-__all__ = ["Threshold", "broken", "limit_key", "parse_threshold"]
+__all__ = ["Threshold", "broken", "check_lines", "limit_key", "parse_threshold"]
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -203,6 +203,18 @@ def _can_break(threshold: Threshold) -> bool:
     low, high = threshold.metric.bounds
     end = high if threshold.operator in (">", ">=") else low
     return low <= threshold.limit <= high and _OPERATORS[threshold.operator](end, threshold.limit)
+
+
+def check_lines(thresholds: Sequence[Threshold], baselines: Sequence[Mapping[str, float]] | None) -> None:
+    """Raise if a condition names a baseline that is not there, or a value that it does not have.
+
+    Raises
+    ------
+    UsageError
+    """
+    for threshold in thresholds:
+        for baseline in (None,) if baselines is None else baselines:
+            threshold.line(baseline)
 
 
 def broken(

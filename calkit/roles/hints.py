@@ -23,7 +23,7 @@ def check_is_logit(container: Container, scores: Field) -> None:
     ------
     UsageError
     """
-    if scores.shape[1:] in ((), (1,)) and _is_log_probability(scores.name):
+    if scores.dtype.kind in "biuf" and scores.shape[1:] in ((), (1,)) and _is_log_probability(scores.name):
         raise UsageError(
             f"{container.path}: {printable(scores.name)!r} is one column of log-probabilities, which are no logits: "
             "log(p), not log(p / (1 - p)). Write their exponentials, under the name 'prob', or 'confidence' if each is "

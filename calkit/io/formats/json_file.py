@@ -198,24 +198,25 @@ class _JsonLines(_Records):
         if not self._index.head:
             raise FileFormatError(f"{path} holds no records.")
         self.n_rows, self.starts = self._index.n_rows, self._index.starts
-        self._describe("", self._decode(self._index.head[0], _lines(self._index.head[0])[0]))
+        self._describe("", self._decode(self._index.head[0], *_lines(self._index.head[0])[0]))
 
     def _pieces(self, start: int) -> Iterator[tuple[int, list[Any]]]:
         for block in self._index.blocks(start):
             lines = _lines(block)
             for first in range(0, len(lines), _RECORDS):
-                yield block.row + first, [self._decode(block, line) for line in lines[first : first + _RECORDS]]
+                yield block.row + first, [self._decode(block, *line) for line in lines[first : first + _RECORDS]]
 
-    def _decode(self, block: LineBlock, line: bytes) -> Any:
+    def _decode(self, block: LineBlock, place: int, line: bytes) -> Any:
         try:
             return _DECODER.decode(line.decode("utf-8"))
         except ValueError as error:
-            number = line_at(self.path, block.offset + block.data.index(line))
+            number = line_at(self.path, block.offset) + place
             raise FileFormatError(f"{self.path}: line {number} is no valid JSON: {error}.") from error
 
 
-def _lines(block: LineBlock) -> list[bytes]:
-    return [line for line in block.data.splitlines() if line.strip()]
+def _lines(block: LineBlock) -> list[tuple[int, bytes]]:
+    """Return the lines of a block that are not blank, with their places in it."""
+    return [(place, line) for place, line in enumerate(block.data.splitlines()) if line.strip()]
 
 
 FORMATS.register("json")(Json())
