@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from calkit.estimators.cumulative import null_cells, null_sd
 from calkit.estimators.ranked import Ranked, ranked
 from calkit.inference.by_class import ByClassInference, ClassDraws, DrawnClassesInference
-from calkit.inference.few_events import expected_of_forecasts
+from calkit.inference.few_events import expected_of_forecasts, uneven_p_value_of_rows
 from calkit.inference.floors import NullLaw, drawn_law
-from calkit.inference.judgement import SEMINORM, Judgement, Limits, seminorm_limits
+from calkit.inference.judgement import SEMINORM, Judgement, Limits, lower_limit, seminorm_limits
 from calkit.inference.mean_gap import least_mean_gap_of_pairs
 from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Pairs, Statistic, View
@@ -182,25 +182,33 @@ class WholeInference(Bounded):
             law = self.law(forecasts, n, random)
         else:
             law = drawn_rows_law(self.measure, forecasts, n, random, self.n_cells)
-        found = Judgement(None, law.floor, law.p_value(value))
+        p_value = max(law.p_value(value), uneven_p_value_of_rows(pairs.confidence, pairs.correct, pairs.weight))
+        found = Judgement(None, law.floor, p_value)
         if resampling.confidence_level is None or self.bounds is None or len(pairs) < 2:
             return found
-        if self.bounds.limits is not None:
-            low, high = self.bounds.limits(value, pairs, forecasts, law, resampling)
-            return replace(found, interval=(min(low, value), max(high, value)))
+        low, high = self._limits(value, pairs, forecasts, law, resampling)
+        low = lower_limit(low, p_value, resampling.level)
+        return replace(found, interval=(min(low, value), max(high, value)))
+
+    def _limits(
+        self, value: float, pairs: ConfidencePairs, forecasts: Ranked, law: NullLaw, resampling: Resampling
+    ) -> Limits:
+        """Return the limits, of the bounds or of a seminorm."""
+        if self.bounds is not None and self.bounds.limits is not None:
+            return self.bounds.limits(value, pairs, forecasts, law, resampling)
         sd, expected = residual_sd(pairs), null_sd(forecasts)
         least = self.mean_share * least_mean_gap_of_pairs(pairs, resampling.level) if self.mean_share else 0.0
         few = expected_of_forecasts(forecasts).few
         if not self.squared:
-            return replace(found, interval=seminorm_limits(value, law, sd, expected, resampling.level, least, few=few))
+            return seminorm_limits(value, law, sd, expected, resampling.level, least, few=few)
         square = value
         if self.biased_law is not None:
-            law = self.biased_law(forecasts, n, resampling.random)
+            law = self.biased_law(forecasts, resampling.n_resamples, resampling.random)
             others = 1 - float(forecasts.squared_weight.sum()) / forecasts.total**2
             square = value * others + sd**2
         root = math.sqrt(max(square, 0.0))
         low, high = seminorm_limits(root, law.root, sd, expected, resampling.level, least, few=few)
-        return replace(found, interval=(min(low**2, value), max(high**2, value)))
+        return low**2, high**2
 
 
 @dataclass(frozen=True)
