@@ -134,6 +134,8 @@ def beta_kernel_errors(forecasts: Ranked, bandwidth: float, norm: float = 1.0) -
     # Rows of the same probability, without one of them.
     others = np.where(weight > row * (1 + 1e-9), weight - row, 0.0)
     a, b = p / bandwidth, (1 - p) / bandwidth
+    # Each row is left out of its own estimate, which so depends on its outcome.
+    outcomes = ((1, positive), (0, weight - positive)) if others.any() else ((0, weight[None]),)
     # Finite, so that times a power of 0 they are 0.
     with np.errstate(divide="ignore"):
         logs = np.stack([*np.maximum([np.log(p), np.log1p(-p)], _LEAST_LOG), np.ones(len(p))], axis=1)
@@ -147,9 +149,9 @@ def beta_kernel_errors(forecasts: Ranked, bandwidth: float, norm: float = 1.0) -
         own = np.where(others[at] > 0, kernel[places], 0.0)
         kernel[places] = 0
         seen = sums @ kernel.T
-        mass = seen[0] + own * others[at]
-        for outcome, came in ((1, positive[:, at]), (0, weight[at] - positive[:, at])):
-            seen_of_others = seen[1:] + own * np.maximum(positive[:, at] - outcome * row[at], 0)
-            regression = np.divide(seen_of_others, mass, out=np.broadcast_to(p[at], came.shape).copy(), where=mass > 0)
-            total += (came * np.abs(regression - p[at]) ** norm).sum(axis=1)
+        mass, seen = seen[0] + own * others[at], seen[1:]
+        for outcome, came in outcomes:
+            regression = seen + own * np.maximum(positive[:, at] - outcome * row[at], 0) if own.any() else seen
+            gap = np.abs(regression / np.where(mass > 0, mass, 1) - p[at]) ** norm
+            total += (gap * np.where(mass > 0, came[:, at], 0)).sum(axis=1)
     return (total / forecasts.total).reshape(forecasts.positive.shape[:-1])
