@@ -126,7 +126,8 @@ def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | 
         Whether they are squares: then it is the tail of their roots that falls exponentially.
     expected : Expected, optional
         Of a measure (its root, if squares) that is at most the mean absolute residual: where few events are expected,
-        draws tell nothing of a tail, but their number is bounded.
+        draws tell nothing of a tail, but their number is bounded. Draws of rows of one weight tell nothing at all where
+        weights differ, and the larger p-value counts.
 
     Examples
     --------
@@ -145,7 +146,8 @@ def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | 
         least = value - max(1e-12 * abs(value), rounding)
         counted = float(1 + n - np.searchsorted(ranked, least, side="left")) / (n + 1)
         if rare and expected is not None:
-            return min(counted, expected.bound(math.sqrt(value) if squares else value))
+            bound = expected.bound(math.sqrt(value) if squares else value)
+            return max(counted, bound) if expected.uneven else min(counted, bound)
         if tail is None or counted >= tail.share:
             return counted
         return tail.p_value(math.sqrt(value) if squares else value)
@@ -154,7 +156,10 @@ def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | 
         if tail is not None and probability < tail.share:
             return tail.critical(probability) ** (2 if squares else 1)
         allowed = math.floor(probability * (n + 1) + 1e-9)
-        return float(ranked[n - allowed]) if allowed > 0 else math.inf
+        largest = float(ranked[n - allowed]) if allowed > 0 else math.inf
+        if expected is None or not expected.uneven:
+            return largest
+        return max(largest, expected.critical(probability) ** (2 if squares else 1))
 
     return NullLaw(float(ranked.mean()), p_value, critical)
 
