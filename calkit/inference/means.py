@@ -103,9 +103,9 @@ def effective_rows(share: float, weight: float, squared_hits: float, squared_wei
     (4.62, 6.67)
     """
     rows = weight**2 / squared_weight
-    variance = squared_hits * (1 - 2 * share) + share**2 * squared_weight
-    # All hits, or none, show no variance.
-    return min(rows, share * (1 - share) * weight**2 / variance) if variance > 0 and 0 < share < 1 else rows
+    variance, even = squared_hits * (1 - 2 * share) + share**2 * squared_weight, share * (1 - share) * squared_weight
+    # Rows of one weight are as many as they are, also after rounding; all hits, or none, show no variance.
+    return rows * even / variance if variance > (1 + 1e-12) * even > 0 else rows
 
 
 def clopper_pearson(
