@@ -18,15 +18,13 @@ __all__ = ["SCORES", "Decomposition", "corp_decomposition", "isotonic_curve", "m
 
 FloatArray = NDArray[np.float64]
 
-
-# Sets of outcomes that one isotonic regression goes through; more would cost digits.
-_SETS_AT_A_TIME = 64
+# Sets of outcomes that one isotonic regression goes through, more would cost digits; and numbers, which fit the cache.
+_SETS_AT_A_TIME, _HELD_NUMBERS = 64, 1 << 16
 
 
 def _brier(forecasts: Ranked, probability: FloatArray) -> FloatArray:
-    negative = forecasts.weight - forecasts.positive
-    total = forecasts.positive * (1 - probability) ** 2 + negative * probability**2
-    return np.asarray(total.sum(axis=-1) / forecasts.total)
+    total = forecasts.positive @ (1 - probability) ** 2 + (forecasts.weight - forecasts.positive) @ probability**2
+    return np.asarray(total / forecasts.total)
 
 
 def _log(forecasts: Ranked, probability: FloatArray) -> FloatArray:
@@ -37,6 +35,11 @@ def _log(forecasts: Ranked, probability: FloatArray) -> FloatArray:
 
 #: Mean score of forecasts changed to other probabilities, by name; of several sets of outcomes, that of each.
 SCORES: dict[str, Callable[[Ranked, FloatArray], FloatArray]] = {"brier": _brier, "log": _log}
+# What they are of rows whose rate of positives is the forecast, by that rate.
+_ENTROPIES: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "brier": lambda rate: rate * (1 - rate),
+    "log": lambda rate: special.entr(rate) + special.entr(1 - rate),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Decomposition:
 
 
 def isotonic_curve(forecasts: Ranked) -> FloatArray:
-    """Return the rising curve nearest to the outcomes, at each distinct probability; of several sets, that of each.
+    """Return the rising curve nearest to the outcomes, at each distinct probability.
 
     Examples
     --------
@@ -78,18 +81,27 @@ def isotonic_curve(forecasts: Ranked) -> FloatArray:
     """
     from scipy.optimize import isotonic_regression
 
-    rate = forecasts.positive / forecasts.weight
-    if rate.ndim == 1:
-        return np.asarray(isotonic_regression(rate, weights=forecasts.weight).x)
+    return np.asarray(isotonic_regression(forecasts.positive / forecasts.weight, weights=forecasts.weight).x)
+
+
+def _recalibrated(forecasts: Ranked, score: str) -> FloatArray:
+    """Return the mean score about the isotonic curve; of several sets of outcomes, of each about its own."""
+    from scipy.optimize import isotonic_regression
+
+    sets, size = np.atleast_2d(forecasts.positive), len(forecasts.weight)
+    found, n = np.empty(len(sets)), max(1, min(_SETS_AT_A_TIME, _HELD_NUMBERS // size))
     # Sets that lie 2 above each other never meet, so that one regression serves for many.
-    above = 2.0 * np.arange(min(len(rate), _SETS_AT_A_TIME))[:, None]
-    curves = np.empty_like(rate)
-    for first in range(0, len(rate), _SETS_AT_A_TIME):
-        part = rate[first : first + _SETS_AT_A_TIME]
-        joined, weight = (part + above[: len(part)]).ravel(), np.tile(forecasts.weight, len(part))
-        curves[first : first + len(part)] = isotonic_regression(joined, weights=weight).x.reshape(part.shape)
-        curves[first : first + len(part)] -= above[: len(part)]
-    return np.clip(curves, 0, 1, out=curves)
+    above = 2.0 * np.arange(n)[:, None]
+    for first in range(0, len(sets), n):
+        part = sets[first : first + n]
+        joined = (part / forecasts.weight + above[: len(part)]).ravel()
+        steps = isotonic_regression(joined, weights=np.tile(forecasts.weight, len(part)))
+        start = steps.blocks[:-1]
+        # Outcomes are summed anew, since rates that high have fewer digits.
+        rate = np.clip(np.add.reduceat(part.ravel(), start) / steps.weights, 0, 1)
+        total = steps.weights * _ENTROPIES[score](rate)
+        found[first : first + len(part)] = np.bincount(start // size, total, len(part))
+    return (found / forecasts.total).reshape(forecasts.positive.shape[:-1])
 
 
 def miscalibration(forecasts: Ranked, score: str = "brier") -> FloatArray:
@@ -104,8 +116,7 @@ def miscalibration(forecasts: Ranked, score: str = "brier") -> FloatArray:
     >>> miscalibration(Ranked(np.array([0.25, 0.5]), ones, sets, ones)).round(6).tolist()
     [0.15625, 0.15625]
     """
-    mean = SCORES[score]
-    return mean(forecasts, forecasts.probability) - mean(forecasts, isotonic_curve(forecasts))
+    return SCORES[score](forecasts, forecasts.probability) - _recalibrated(forecasts, score)
 
 
 def corp_decomposition(forecasts: Ranked, score: str = "brier") -> Decomposition:

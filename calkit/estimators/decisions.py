@@ -21,18 +21,15 @@ def v_shaped_regret(forecasts: Ranked) -> NDArray[np.float64]:
     Notes
     -----
     With p >= v taken as 1 and others as -1, the mean loss is ``-(mean y - v) + 2 mean[(y - v) 1(p < v)]``, and that of
-    the best constant is ``-|mean y - v|``. The regret is largest just above a forecast, at one of them (whichever side
-    a tie takes), or where v is the mean of y: all are tried.
+    the best constant is ``-|mean y - v|``. Between two forecasts the regret, the larger of ``2 mean[(y - v) 1(p < v)]``
+    and of ``2 mean[(v - y) 1(p >= v)]``, falls and rises with v in straight lines: it is largest at either end.
     """
     p, total = forecasts.probability, forecasts.total
-    mean = forecasts.positive.sum(axis=-1, keepdims=True) / total
-    below_weight = np.append(0.0, np.cumsum(forecasts.weight)) / total
-    below = np.cumsum(forecasts.positive, axis=-1) / total
-    below_positive = np.concatenate([np.zeros_like(mean), below], axis=-1)
-    # Of v in (p_{k-1}, p_k], k forecasts lie below; the regret is linear in v on either side of the mean of y.
-    low, high = np.append(0.0, p), np.append(p, 1.0)
-    largest = np.zeros(mean.shape[:-1])
-    for place in (low, high, np.clip(mean, low, high)):
-        regret = np.abs(mean - place) - (mean - place) + 2 * (below_positive - place * below_weight)
-        largest = np.maximum(largest, regret.max(axis=-1))
-    return np.asarray(largest)
+    below = np.zeros((*forecasts.positive.shape[:-1], len(p) + 1))
+    np.cumsum(forecasts.positive, axis=-1, out=below[..., 1:])
+    below /= total
+    weight = np.append(0.0, np.cumsum(forecasts.weight)) / total
+    # Of v in (p_{k-1}, p_k], k forecasts lie below.
+    over = (below - np.append(0.0, p) * weight).max(axis=-1)
+    under = (below + np.append(p, 1.0) * (1 - weight)).max(axis=-1) - below[..., -1]
+    return np.asarray(2 * np.maximum(over, under))

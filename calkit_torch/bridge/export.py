@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from calkit.atomic import atomic_write
-from calkit.calibrators.parametric.features import LOWEST
+from calkit.calibrators.parametric.features import LARGEST_IN_SINGLE, LOWEST
 from calkit.errors import CalkitError, MissingDependencyError, UsageError
 
 __all__ = ["CalibratorModule", "export_onnx", "to_torch"]
@@ -42,6 +42,9 @@ class CalibratorModule(nn.Module):
     def __init__(self, formula: Any, *, returns: Returns = "probs") -> None:
         super().__init__()
         self.register_buffer("matrix", torch.as_tensor(formula.matrix, dtype=torch.float64))
+        # Numbers, so that the module can be traced: whether classes have frequency 0, and products ask for float64.
+        self.excludes = bool(np.isneginf(formula.matrix).any())
+        self.is_wide = bool((abs(formula.matrix[np.isfinite(formula.matrix)]) > LARGEST_IN_SINGLE).any())
         self.features, self.returns = formula.features, returns
         self.beta, self.floor, self.mix, self.share, self.own = (
             float(formula.inverse_temperature),
@@ -55,10 +58,14 @@ class CalibratorModule(nn.Module):
         """Return calibrated probabilities, or log-probabilities, in the precision of the logits (at least float32)."""
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
+        return self._mapped(logits.double() if self.is_wide else logits).to(logits.dtype)
+
+    def _mapped(self, logits: Tensor) -> Tensor:
         masked = torch.isneginf(logits)
-        x = torch.log_softmax(logits, 1)
+        # Differences first: the products of large or of tiny logits would have lost their digits.
+        x = logits - logits.amax(1, keepdim=True)
         if self.floor:
-            x = torch.log_softmax(x.clamp(min=math.log(self.floor)), 1)
+            x = torch.log_softmax(torch.log_softmax(x, 1).clamp(min=math.log(self.floor)), 1)
         x = torch.log_softmax(self.beta * x, 1)
         if self.mix:
             x = torch.log((1 - self.mix) * x.exp() + self.mix / logits.shape[1])
@@ -69,6 +76,9 @@ class CalibratorModule(nn.Module):
         u = self._features(x) @ self.matrix.to(x.dtype)
         if not self.floor:
             u = u.masked_fill(masked, -torch.inf)
+        if self.excludes:
+            # Rows of which the formula would leave no class stay.
+            u = torch.where(torch.isneginf(u).all(1, keepdim=True), x.masked_fill(masked, -torch.inf), u)
         if not self.share and not self.own:
             return torch.softmax(u, 1) if self.returns == "probs" else torch.log_softmax(u, 1)
         probs = (1 - self.share - self.own) * torch.softmax(u, 1) + self.share * self._uniform(masked, x)

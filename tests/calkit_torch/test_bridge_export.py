@@ -67,6 +67,35 @@ def test_edge_rows_of_maps_with_negative_scales(name):
         np.testing.assert_allclose(found, calibrator.predict_proba(given), atol=1e-9 if given is rows else 1e-3)
 
 
+@pytest.mark.parametrize("target", [[1, 0, 0], [0.5, 0.5, 0]])
+@torch.no_grad()
+def test_rows_whose_classes_have_frequency_0_stay(target):
+    calibrator = get_calibrator("prior").set_params(target_prior=target).fit(np.zeros((2, 3)))
+    logits = np.array([[-np.inf, -np.inf, 1.0], [-np.inf, np.log(3.0), 0.0], [0.0, 1.0, 2.0]])
+    expected = calibrator.predict_proba(logits)
+    np.testing.assert_allclose(expected[0], [0, 0, 1])
+    for returns, values in (("probs", expected), ("logits", calibrator.predict_log_proba(logits))):
+        found = to_torch(calibrator, returns=returns)(torch.from_numpy(logits)).numpy()
+        np.testing.assert_allclose(found, values, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["temperature", "ets", "svs", "bcts", "vector", "beta"])
+@torch.no_grad()
+def test_tiny_logits_in_single_precision(name):
+    """Parameters multiply log-probabilities by 5e4, which in float32 alone have an error of 6e-8."""
+    _, logits = fitted(name)
+    logits *= 1e-5
+    y = (logits * 5e4 + np.random.default_rng(1).gumbel(size=logits.shape)).argmax(axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CalibrationWarning)
+        calibrator = get_calibrator(name).fit(logits, y)
+    rows = logits[:50].astype(np.float32)
+    expected = calibrator.predict_proba(rows.astype(np.float64))
+    assert np.ptp(expected[:, 0]) > 0.5
+    np.testing.assert_allclose(calibrator.predict_proba(rows), expected, atol=2e-6)
+    np.testing.assert_allclose(to_torch(calibrator)(torch.from_numpy(rows)).numpy(), expected, atol=2e-6)
+
+
 @torch.no_grad()
 def test_two_classes_of_auto():
     rng = np.random.default_rng(0)

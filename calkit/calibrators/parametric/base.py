@@ -17,6 +17,7 @@ from calkit.calibrators.inputs import by_pieces
 from calkit.calibrators.nll_root import nll_root
 from calkit.calibrators.parametric.features import (
     FEW_CLASSES_BY_ROW,
+    LARGEST_IN_SINGLE,
     Block,
     Kept,
     bounded_logits,
@@ -206,8 +207,10 @@ class Parametric(Calibrator):
 
     def _mapped(self, logits: Floats, finish: Any) -> Floats:
         """Return what `finish` makes of the mapped logits, piece by piece."""
-        parameters = self._pack().astype(logits.dtype)
-        return by_pieces(lambda piece: finish(self._map_piece(piece, parameters)), logits)
+        parameters = self._pack()
+        dtype = logits.dtype if abs(parameters).max() <= LARGEST_IN_SINGLE else np.dtype(np.float64)
+        parameters = parameters.astype(dtype)
+        return by_pieces(lambda piece: finish(self._map_piece(piece.astype(dtype, copy=False), parameters)), logits)
 
     def _map_piece(self, logits: Floats, parameters: Floats) -> Floats:
         """Return the mapped logits of some rows, in an array of their own."""

@@ -14,6 +14,7 @@ from calkit.stats.rows import Rows
 
 __all__ = [
     "FEW_CLASSES_BY_ROW",
+    "LARGEST_IN_SINGLE",
     "LOWEST",
     "Block",
     "Kept",
@@ -39,6 +40,9 @@ FEW_CLASSES_BY_ROW = 32
 
 # Log-probabilities below this count as this: squares of them stay finite in float32.
 LOWEST = -1e18
+
+# Larger parameters make visible what float32 leaves out of log-probabilities, whose digits they multiply.
+LARGEST_IN_SINGLE = 100.0
 
 # A sum of exponentials of log-probabilities between these needs no maximum taken off first.
 _SAFE_SUM = 1e30
