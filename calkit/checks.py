@@ -114,10 +114,13 @@ def _not_finite(scores: NDArray[Any], kind: Kind, numbers: Numbers) -> str:
         row = int(np.argmin(good if good.ndim == 1 else good.all(axis=1)))
         value = scores[row] if scores.ndim == 1 else scores[row][~good[row]][0]
         finite = "finite, or -inf for a probability of 0" if kind == "logits" else "finite"
-        return (
-            f"the scores must be {finite}, but row {numbers[row]} holds {value}. Remove the row, or repair the model "
-            "that wrote it (half precision overflows at 65504)."
-        )
+        remedy = "Remove the row, or repair the model that wrote it (half precision overflows at 65504)."
+        if kind == "confidence":
+            remedy = (
+                "Remove the row; or, if that is a refusal, leave 'correct' out there as well: ignore_label "
+                "(--ignore-label nan) passes over answers that were not judged."
+            )
+        return f"the scores must be {finite}, but row {numbers[row]} holds {value}. {remedy}"
     empty = ~np.isfinite(scores).any(axis=1) if scores.ndim == 2 else np.zeros(1, bool)
     if empty.any():
         row = int(np.argmax(empty))

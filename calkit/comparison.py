@@ -357,8 +357,12 @@ def why_not_same_rows(one: Predictions, two: Predictions) -> str:
     if one.kind == "confidence":
         # Whether an answer is right differs from model to model; nothing else tells rows apart.
         return ""
-    differ = np.flatnonzero(_labels(one) != _labels(two))
-    return f"the labels differ in {len(differ):,} of them, the first being row {differ[0]}" if len(differ) else ""
+    labels = _labels(one), _labels(two)
+    differ = np.flatnonzero(np.not_equal(*labels))
+    if not len(differ):
+        return ""
+    first = " and ".join(repr(str(each[differ[0]])) for each in labels)
+    return f"the labels differ in {len(differ):,} of them, the first being row {differ[0]} ({first})"
 
 
 def _labels(predictions: Predictions) -> Any:

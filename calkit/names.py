@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from calkit.errors import UsageError
 
 __all__ = [
+    "LOGARITHMS",
     "NEGATIVE_WORDS",
     "NO_CLASSES",
     "ROLES",
@@ -70,17 +71,9 @@ ROLES: dict[Role, tuple[str, ...]] = {
     "scores": (*("scores", "score", "predictions", "outputs", "output", "y_score", "y_scores", "decision_function"),),
     "labels": (
         *("labels", "label", "label_ids", "y_true", "y", "targets", "target", "ground_truth", "gt", "truth"),
-        *(
-            "true_labels",
-            "true_label",
-            "true_class",
-            "true_classes",
-            "classes_true",
-            "gold",
-            "gold_label",
-            "gold_index",
-        ),
-        *("answer", "answer_index", "answer_key", "correct_answer", "actual", "observed", "obs", "true", "class"),
+        *("true_labels", "true_label", "true_class", "true_classes", "classes_true", "gold", "gold_label"),
+        *("gold_index", "answer", "answer_index", "answer_key", "correct_answer", "actual", "observed", "obs"),
+        *("true", "class"),
     ),
     "confidence": ("confidence", "confidences", "conf", "confs"),
     "correct": (
@@ -113,6 +106,12 @@ _TAKEN_FOR: dict[Role, str] = {
     "id": "names of the rows, which travel to what is written",
     "group": "groups of the rows, which travel as well",
 }
+
+#: Words for logarithms of probabilities.
+LOGARITHMS = frozenset(word for word in ROLES["logits"] if word.startswith("log") and not word.startswith("logit"))
+
+# Beside these words they are those of a text that was written: "token_logprobs".
+_OF_TEXT = frozenset(("token", "tokens", "cumulative", "cum", "sequence", "seq", "prompt"))
 
 # Too general to mean anything beside other words: "true_positive_rate", "class_0", "set_id".
 _ALONE = frozenset({"true", "class", "obs", "actual", "observed", "tp", "em", "acc", "right", "split", "fold", "subset",
@@ -291,6 +290,8 @@ def read_name(name: str) -> Meaning | None:
     if not found:
         return None
     _, first, part = min(found)
+    if part in LOGARITHMS and not _OF_TEXT.isdisjoint(_SEPARATOR.split(word)):
+        return None
     return Meaning(known[part], canonical_split(name[len(part) + 1 :] if first else name[: -len(part) - 1]))
 
 

@@ -17,7 +17,7 @@ from calkit.cli.options import FitOptions, InputOptions, fit_options, input_opti
 from calkit.cli.outputs import check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
 from calkit.cli.tables import RENDERERS, render
-from calkit.cli.thresholds import broken, parse_threshold
+from calkit.cli.thresholds import broken, check_lines, parse_threshold
 from calkit.errors import UsageError
 from calkit.evaluation import DEFAULT_METRICS, Evaluation, evaluate
 from calkit.executors import use_executor
@@ -85,7 +85,8 @@ _LEVEL = 0.95
     multiple=True,
     metavar="CONDITION",
     help="Leave with code 3 if it holds: 'ece>0.05', 'accuracy<90%', 'ece.low>5%' (only where that is sure), "
-    "'ece>baseline+1%', 'ece.low>baseline.high'. With calibrators, their values are judged.",
+    "'ece.worst>10%' (the worst group of --by), 'ece>baseline+1%', 'ece.low>baseline.high'. With calibrators, their "
+    "values are judged.",
 )
 @click.option(
     "--baseline",
@@ -149,9 +150,11 @@ def command(
         return _evaluate_file(path, source, fit, chosen, judged, measure, columns, on_workers=dask is not None)
 
     with use_executor(f"dask:{dask}" if dask else None, jobs):
+        # First, so that what the baseline lacks is said before anything is written.
+        baselines = None if baseline is None else read_baseline(baseline, evaluate_file)
+        check_lines(thresholds, baselines)
         for path in files:
             evaluations += evaluate_file(path)
-        baselines = None if baseline is None else read_baseline(baseline, evaluate_file)
     write_text(render(evaluations, form or format_of(output, RENDERERS, "table")), output)
     lines = broken(thresholds, evaluations, baselines)
     if lines:

@@ -292,7 +292,8 @@ class FitOptions:
 
     def fit_split(self, path: str, source: InputOptions) -> str | None:
         """Return the split of the file that calibrators are fitted on, or None if it is not one of this file's."""
-        if not self.methods:
+        _, unfitted = self._named
+        if not unfitted:
             return None
         if self.fit_on is not None:
             return None if is_address(self.fit_on) else canonical_split(self.fit_on)

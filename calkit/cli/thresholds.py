@@ -7,12 +7,13 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from calkit.errors import UsageError
 from calkit.evaluation import Evaluation
 from calkit.metrics import Metric, get_metric
 
-__all__ = ["Threshold", "broken", "limit_key", "parse_threshold"]
+__all__ = ["Threshold", "broken", "check_lines", "limit_key", "parse_threshold"]
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -21,7 +22,7 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 _CONDITION = re.compile(
-    r"(?P<metric>.+?)(?P<part>\.low|\.high)?\s*(?P<operator>>=|<=|>|<)\s*"
+    r"(?P<metric>.+?)(?P<part>\.low|\.high|\.worst)?\s*(?P<operator>>=|<=|>|<)\s*"
     r"(?:(?P<baseline>baseline)(?P<of>\.low|\.high)?)?\s*(?P<limit>[+-]?\s*[^<>=%+-][^<>=%]*?)?\s*(?P<percent>%?)",
     re.IGNORECASE,
 )
@@ -42,8 +43,9 @@ class Threshold:
     operator : str
     limit : float
         As a fraction; beyond the baseline's value if `relative`.
-    part : {"value", "low", "high"}
-        What is judged: the value, or a limit of its interval, so that only what is sure fails.
+    part : {"value", "low", "high", "worst"}
+        What is judged: the value, a limit of its interval, so that only what is sure fails, or the value of the worst
+        group.
     relative : bool
         Whether the limit is counted from the baseline's value.
     of : {"value", "low", "high"}
@@ -60,7 +62,7 @@ class Threshold:
     @property
     def needs_intervals(self) -> bool:
         """Whether a limit of an interval is judged, or is the line."""
-        return (self.part, self.of) != ("value", "value")
+        return not {self.part, self.of}.isdisjoint(("low", "high"))
 
     @property
     def judged(self) -> str:
@@ -68,11 +70,25 @@ class Threshold:
         return limit_key(self.metric.spec, self.part)
 
     def found_in(self, evaluation: Evaluation) -> float:
-        """Return what is judged; NaN for a limit that the metric does not have."""
+        """Return what is judged; NaN for a limit that the metric does not have.
+
+        Raises
+        ------
+        UsageError
+            If the worst group is judged, and there are no groups.
+        """
         if self.part == "value":
             return evaluation[self.metric.spec]
+        if self.part == "worst":
+            group = self._worst(evaluation)
+            return math.nan if group is None else evaluation.groups[group][self.metric.spec]
         limits = evaluation.intervals.get(evaluation.spec_of(self.metric))
         return math.nan if limits is None else limits[self.part == "high"]
+
+    def _worst(self, evaluation: Evaluation) -> Any:
+        if not evaluation.groups:
+            raise UsageError(f"--fail-if '{self.judged}' judges groups; say which they are: --by COLUMN.")
+        return evaluation.worst(self.metric)
 
     def line(self, baseline: Mapping[str, float] | None) -> float:
         """Return the number the value is held to.
@@ -109,10 +125,26 @@ class Threshold:
         calibrator = evaluation.meta.get("calibrator")
         after = f" after {calibrator['spec']}" if calibrator else ""
         value, line = self.found_in(evaluation), self.line(baseline)
-        beyond = f" {self.limit:+g}" if self.limit else ""
-        of = f", {limit_key('baseline', self.of)} {line - self.limit:.6g}{beyond}" if self.relative else ""
-        found = "not known" if math.isnan(value) else f"{value:.6g}"
-        return f"failed: {self.judged} is {found} ({self.operator} {line:g}{of}) for {where}{after}"
+        beyond = f" {'+' if self.limit > 0 else '-'} {self._number(abs(self.limit))}" if self.limit else ""
+        of = f", {limit_key('baseline', self.of)} {self._number(line - self.limit)}{beyond}" if self.relative else ""
+        found = "not known" if math.isnan(value) else self._number(value)
+        group = f", {evaluation.by} = {self._worst(evaluation)}" if self.part == "worst" else ""
+        judged = f"{self.judged} is {found} ({self.operator} {self._number(line)}{of})"
+        return f"failed: {judged} for {where}{group}{after}{self._noise(evaluation, value)}"
+
+    def _number(self, value: float) -> str:
+        """Return a number in the unit of tables, with the digits that tell a value from its limit."""
+        return f"{value * 100:.6g} %" if self.metric.percent else f"{value:.6g}"
+
+    def _noise(self, evaluation: Evaluation, value: float) -> str:
+        """Return what to do about a value that a calibrated model would show, too."""
+        floor = evaluation.judgement(self.metric.spec).floor if self.part == "value" else None
+        if floor is None or self.operator not in (">", ">=") or not value <= floor.p95:
+            return ""
+        return (
+            f"; by chance, a calibrated model shows up to {self._number(floor.p95)} on {evaluation.n_samples:,} rows: "
+            f"take more, or judge {self.metric.spec}.low, which fails only where that is sure"
+        )
 
 
 def parse_threshold(text: str) -> Threshold:
@@ -134,7 +166,8 @@ def parse_threshold(text: str) -> Threshold:
     (True, 'high')
     """
     match = _CONDITION.fullmatch(text.strip())
-    if match is None or (match["limit"] is None and match["baseline"] is None):
+    # "ece=>5%" is no condition on a metric called "ece=".
+    if match is None or match["metric"].endswith("=") or (match["limit"] is None and match["baseline"] is None):
         raise UsageError(
             f"--fail-if takes a condition such as 'ece>0.05', 'accuracy<90%', 'ece.low>5%' or 'ece>baseline+1%', but "
             f"got {text!r}."
@@ -170,6 +203,18 @@ def _can_break(threshold: Threshold) -> bool:
     low, high = threshold.metric.bounds
     end = high if threshold.operator in (">", ">=") else low
     return low <= threshold.limit <= high and _OPERATORS[threshold.operator](end, threshold.limit)
+
+
+def check_lines(thresholds: Sequence[Threshold], baselines: Sequence[Mapping[str, float]] | None) -> None:
+    """Raise if a condition names a baseline that is not there, or a value that it does not have.
+
+    Raises
+    ------
+    UsageError
+    """
+    for threshold in thresholds:
+        for baseline in (None,) if baselines is None else baselines:
+            threshold.line(baseline)
 
 
 def broken(

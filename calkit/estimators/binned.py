@@ -66,42 +66,44 @@ def equal_mass_starts(forecasts: Ranked, n_bins: int) -> NDArray[np.intp]:
 
 def _starts(below: FloatArray, total: float, n_bins: int) -> NDArray[np.intp]:
     # Sums of weights carry rounding; a share within 1e-9 of a border counts as on it.
-    starts = np.unique(np.searchsorted(below, (np.arange(n_bins) - 1e-9) * (total / n_bins)))
-    return starts[starts < len(below)]
+    starts = np.searchsorted(below, (np.arange(n_bins) - 1e-9) * (total / n_bins))
+    return starts[(np.diff(starts, prepend=-1) > 0) & (starts < len(below))]
 
 
-def sweeps(forecasts: Ranked) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield starts of the most bins of equal mass up to which the rate of positives never falls, and the sets they fit.
+def sweeps(forecasts: Ranked) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]]:
+    """Yield starts of the most bins of equal mass up to which the rate of positives never falls.
 
     The number of bins grows from 1 until for the first time the rates are not in order (Roelofs, Cain, Shlens & Mozer,
-    AISTATS 2022). Of several sets of outcomes those that stop at the same number come together.
+    AISTATS 2022). Of several sets of outcomes those that stop at the same number come together: with the starts come
+    which they are, and their positives in each bin.
     """
-    weight, total = _summed(forecasts.weight), np.atleast_2d(forecasts.positive)
-    positive, left, last = _summed(total), np.arange(len(total)), np.zeros(1, dtype=np.intp)
+    weight, positive = _summed(forecasts.weight), _summed(np.atleast_2d(forecasts.positive))
+    left, last, came_last = np.arange(len(positive)), np.zeros(1, dtype=np.intp), positive[:, -1:]
     for n_bins in range(2, len(forecasts.weight) + 1):
         starts = _starts(weight[:-1], weight[-1], n_bins)
         ends = np.append(starts, len(forecasts.weight))
+        came = np.diff(positive[np.ix_(left, ends)])
         # Rates that are equal but for rounding are in order.
-        step = np.diff(np.diff(positive[np.ix_(left, ends)]) / np.diff(weight[ends]))
-        falls = (step < -1e-12).any(axis=1)
+        falls = (np.diff(came / np.diff(weight[ends])) < -1e-12).any(axis=1)
         if falls.any():
-            yield last, left[falls]
-            left = left[~falls]
+            yield last, left[falls], came_last[falls]
+            left, came = left[~falls], came[~falls]
         if not len(left):
             return
-        last = starts
-    yield last, left
+        last, came_last = starts, came
+    yield last, left, came_last
 
 
 def swept(forecasts: Ranked, norm: Norm) -> FloatArray:
     """Return a norm of the gaps over the bins of the sweep; of several sets of outcomes, that of each."""
-    gap = -np.atleast_2d(forecasts.residual)
-    values = np.empty(len(gap))
-    for starts, sets in sweeps(forecasts):
-        values[sets] = norm(np.add.reduceat(gap[sets], starts, axis=-1), np.add.reduceat(forecasts.weight, starts))
+    values, said = np.empty(np.atleast_2d(forecasts.positive).shape[0]), forecasts.weight * forecasts.probability
+    for starts, sets, came in sweeps(forecasts):
+        values[sets] = norm(np.add.reduceat(said, starts) - came, np.add.reduceat(forecasts.weight, starts))
     return values.reshape(forecasts.positive.shape[:-1])
 
 
 def _summed(values: FloatArray) -> FloatArray:
     """Return running sums along the last axis, from 0 on."""
-    return np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, axis=-1)], axis=-1)
+    sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
+    np.cumsum(values, axis=-1, out=sums[..., 1:])
+    return sums

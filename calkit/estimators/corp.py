@@ -18,8 +18,8 @@ __all__ = ["SCORES", "Decomposition", "corp_decomposition", "isotonic_curve", "m
 
 FloatArray = NDArray[np.float64]
 
-# Sets of outcomes that one isotonic regression goes through; more would cost digits.
-_SETS_AT_A_TIME = 64
+# Sets of outcomes that one isotonic regression goes through, more would cost digits; and numbers, which fit the cache.
+_SETS_AT_A_TIME, _HELD_NUMBERS = 64, 1 << 16
 
 
 def _brier(forecasts: Ranked, probability: FloatArray) -> FloatArray:
@@ -89,11 +89,11 @@ def _recalibrated(forecasts: Ranked, score: str) -> FloatArray:
     from scipy.optimize import isotonic_regression
 
     sets, size = np.atleast_2d(forecasts.positive), len(forecasts.weight)
-    found = np.empty(len(sets))
+    found, n = np.empty(len(sets)), max(1, min(_SETS_AT_A_TIME, _HELD_NUMBERS // size))
     # Sets that lie 2 above each other never meet, so that one regression serves for many.
-    above = 2.0 * np.arange(min(len(sets), _SETS_AT_A_TIME))[:, None]
-    for first in range(0, len(sets), _SETS_AT_A_TIME):
-        part = sets[first : first + _SETS_AT_A_TIME]
+    above = 2.0 * np.arange(n)[:, None]
+    for first in range(0, len(sets), n):
+        part = sets[first : first + n]
         joined = (part / forecasts.weight + above[: len(part)]).ravel()
         steps = isotonic_regression(joined, weights=np.tile(forecasts.weight, len(part)))
         start = steps.blocks[:-1]

@@ -63,13 +63,15 @@ def null_sd(forecasts: Ranked) -> float:
     return math.sqrt(float(forecasts.variance.sum())) / forecasts.total
 
 
-def null_cells(forecasts: Ranked, n_cells: int = 512) -> NDArray[np.intp]:
+def null_cells(forecasts: Ranked, n_cells: int = 512, even: float = 1e-3) -> NDArray[np.intp]:
     """Return the last places of cells of about equal variance, for drawing curves.
 
     Parameters
     ----------
     forecasts : Ranked
     n_cells : int
+    even : float
+        How much each forecast counts by itself, beside its variance in units of the mean one.
 
     Returns
     -------
@@ -79,6 +81,6 @@ def null_cells(forecasts: Ranked, n_cells: int = 512) -> NDArray[np.intp]:
     variance = forecasts.variance
     if len(variance) <= n_cells:
         return np.arange(len(variance))
-    clock = np.cumsum(variance + variance.sum() * 1e-3 / len(variance))
+    clock = np.cumsum(variance + variance.sum() * even / len(variance))
     cell = np.minimum((clock / clock[-1] * n_cells).astype(np.intp), n_cells - 1)
     return np.flatnonzero(np.diff(cell, append=n_cells))

@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float64]
 # Probabilities whose distance is more widths than this are summed from a new origin, so that no exponential overflows.
 _REACH = 300.0
 # Kernel values held at a time.
-_STEP_NUMBERS = 1 << 22
+_STEP_NUMBERS = 1 << 18
 # Stands for the logarithm of 0.
 _LEAST_LOG = -1e290
 
@@ -102,20 +102,20 @@ def block_pairs(probability: FloatArray, residual: FloatArray, width: float, blo
 def beta_kernel_error(
     probability: FloatArray, outcome: FloatArray, weight: FloatArray, bandwidth: float, norm: float = 1.0
 ) -> float:
-    """Return the error of one set of outcomes, (n,); see :func:`beta_kernel_errors`."""
-    return float(beta_kernel_errors(probability, outcome[:, None], weight, bandwidth, norm)[0])
+    """Return the error of rows, (n,), each left out of its own estimate; see :func:`beta_kernel_errors`."""
+    kept = weight > 0
+    p, w = probability[kept], weight[kept]
+    return float(beta_kernel_errors(Ranked(p, w, w * outcome[kept], w**2), bandwidth, norm))
 
 
-def beta_kernel_errors(
-    probability: FloatArray, outcomes: FloatArray, weight: FloatArray, bandwidth: float, norm: float = 1.0
-) -> FloatArray:
-    """Return the calibration error by kernel regression of the outcomes with Beta kernels, each forecast left out.
+def beta_kernel_errors(forecasts: Ranked, bandwidth: float, norm: float = 1.0) -> FloatArray:
+    """Return the calibration error by kernel regression of the outcomes with Beta kernels, each row left out.
 
     Parameters
     ----------
-    probability, weight : ndarray of float64, shape (n,)
-    outcomes : ndarray of float64, shape (n, r)
-        Sets of outcomes, one a column: the kernels are the same.
+    forecasts : Ranked
+        In any order; those of one probability are taken to be rows of equal weight, with outcomes 0 or 1. Of several
+        sets of outcomes the kernels are the same.
     bandwidth : float
         h: the kernel of p_i is the density of a Beta(p_i / h + 1, (1 - p_i) / h + 1) law.
     norm : float
@@ -123,30 +123,35 @@ def beta_kernel_errors(
 
     Returns
     -------
-    ndarray of float64, shape (r,)
+    ndarray of float64, shape () or (r,)
 
     Notes
     -----
-    Popordanoska, Sayer & Blaschko, NeurIPS 2022, Equation 9, for one probability. O(n²) time, in blocks of memory.
+    Popordanoska, Sayer & Blaschko, NeurIPS 2022, Equation 9, for one probability. O(m²) time, in blocks of memory.
     """
-    n = len(probability)
-    a, b = probability / bandwidth, (1 - probability) / bandwidth
-    log_norm = special.betaln(a + 1, b + 1)
+    p, weight, positive = forecasts.probability, forecasts.weight, np.atleast_2d(forecasts.positive)
+    row = forecasts.squared_weight / weight
+    # Rows of the same probability, without one of them.
+    others = np.where(weight > row * (1 + 1e-9), weight - row, 0.0)
+    a, b = p / bandwidth, (1 - p) / bandwidth
+    # Each row is left out of its own estimate, which so depends on its outcome.
+    outcomes = ((1, positive), (0, weight - positive)) if others.any() else ((0, weight[None]),)
     # Finite, so that times a power of 0 they are 0.
     with np.errstate(divide="ignore"):
-        logs = np.maximum(np.stack([np.log(probability), np.log1p(-probability)], axis=1), _LEAST_LOG)
-    powers = np.stack([a, b])
-    step = max(1, _STEP_NUMBERS // n)
-    total = np.zeros(outcomes.shape[1])
-    for first in range(0, n, step):
-        p = probability[first : first + step, None]
-        kernel = logs[first : first + step] @ powers
-        kernel -= log_norm
+        logs = np.stack([*np.maximum([np.log(p), np.log1p(-p)], _LEAST_LOG), np.ones(len(p))], axis=1)
+    powers, sums = np.stack([a, b, -special.betaln(a + 1, b + 1)]), np.vstack([weight, positive])
+    step, total = max(1, _STEP_NUMBERS // len(p)), np.zeros(len(positive))
+    for first in range(0, len(p), step):
+        at = slice(first, first + step)
+        kernel = logs[at] @ powers
         np.exp(kernel, out=kernel)
-        kernel *= weight
-        kernel[np.arange(len(p)), np.arange(first, first + len(p))] = 0
-        mass = kernel.sum(axis=1, keepdims=True)
-        seen = kernel @ outcomes
-        regression = np.divide(seen, mass, out=np.broadcast_to(p, seen.shape).copy(), where=mass > 0)
-        total += weight[first : first + step] @ np.abs(regression - p) ** norm
-    return total / float(weight.sum())
+        places = np.arange(len(kernel)), np.arange(first, first + len(kernel))
+        own = np.where(others[at] > 0, kernel[places], 0.0)
+        kernel[places] = 0
+        seen = sums @ kernel.T
+        mass, seen = seen[0] + own * others[at], seen[1:]
+        for outcome, came in outcomes:
+            regression = seen + own * np.maximum(positive[:, at] - outcome * row[at], 0) if own.any() else seen
+            gap = np.abs(regression / np.where(mass > 0, mass, 1) - p[at]) ** norm
+            total += (gap * np.where(mass > 0, came[:, at], 0)).sum(axis=1)
+    return (total / forecasts.total).reshape(forecasts.positive.shape[:-1])

@@ -48,6 +48,25 @@ class Ranked:
         """Variance of the residuals if the outcomes are drawn from the probabilities."""
         return self.squared_weight * self.probability * (1 - self.probability)
 
+    def merged(self, start: NDArray[np.intp]) -> Ranked:
+        """Return the same with those from each of some places up to the next as one, at their mean probability.
+
+        Parameters
+        ----------
+        start : ndarray of intp
+            Rising, the first 0.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> found = ranked(np.array([0.1, 0.3, 0.7]), np.array([True, False, True])).merged(np.array([0, 2]))
+        >>> found.probability.tolist(), found.weight.tolist(), found.positive.tolist()
+        ([0.2, 0.7], [2.0, 1.0], [1.0, 1.0])
+        """
+        sums = (self.weight * self.probability, self.weight, self.positive, self.squared_weight)
+        said, weight, positive, squares = (np.add.reduceat(part, start, axis=-1) for part in sums)
+        return Ranked(said / weight, weight, positive, squares)
+
 
 def ranked(probability: FloatArray, outcome: NDArray[Any], weight: FloatArray | None = None) -> Ranked:
     """Sort forecasts by probability and sum those of equal probability; those of weight 0 are left out.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calkit.estimators.binned import NORMS
 from calkit.inference.cells import CellSums, draw_gaps
-from calkit.inference.few_events import expected_of_cells
+from calkit.inference.few_events import expected_of_cells, uneven_p_value
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
 from calkit.inference.judgement import SEMINORM, Judgement, Pooled, lower_limit, seminorm_limits
@@ -158,7 +158,7 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     gaps = sums.null_gaps(resampling)
     expected = expected_of_cells(sums) if norm in _MEANS else expected_of_cells(sums).unbounded
     law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared", expected=expected)
-    p_value = law.p_value(value)
+    p_value = max(law.p_value(value), uneven_p_value(sums))
     found = Judgement(None, law.floor, p_value)
     limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
     if resampling.confidence_level is None or sums.count.sum() < 2:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
-from calkit.inference.cells import CellSums, draw_gaps
+from calkit.inference.cells import CellSums
 from calkit.inference.few_events import expected_of_cells
-from calkit.inference.floors import NullLaw, drawn_law, gamma_law, gamma_shape, third_moments
+from calkit.inference.floors import NullLaw, gamma_law, gamma_shape, third_moments
 from calkit.inference.gaps import gap_limits
 from calkit.inference.judgement import Limits
 from calkit.inference.paired import holm
@@ -21,8 +21,8 @@ __all__ = ["ErrorsByKey"]
 FloatArray = NDArray[np.float64]
 
 _TINY = 1e-300
-# p-values above it are not looked at again; draws of the gaps of a key.
-_LARGE, _DRAWS = 0.2, 1000
+# p-values above it are not looked at again.
+_LARGE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,7 @@ class ErrorsByKey:
     least as skewed: the third moment of a gap is that of a normal or of a Poisson variable, whichever is larger. So
     p-values of the far tail, which a correction for many keys needs, are too large rather than too small; those of the
     normal law would be too small by orders of magnitude. Where fewer than five events are expected of a key, no such
-    law holds: then their number is bounded as well, or gaps are drawn if rows differ in weight, and the larger p-value
-    is taken.
+    law holds: then their number is bounded as well, and the larger p-value is taken.
 
     Parameters
     ----------
@@ -95,7 +94,10 @@ class ErrorsByKey:
         mean, variance, third = self._moments
         shape, sd = gamma_shape(variance, third), np.sqrt(variance)
         z = (self.value * self.total - mean) / np.maximum(sd, _TINY)
-        tail = special.gammaincc(shape, np.maximum(z * np.sqrt(shape) + shape, 0))
+        # As in gamma_law: laws of a skewness above 2 have less beyond two standard deviations.
+        tail = np.maximum(
+            *(special.gammaincc(own, np.maximum(z * np.sqrt(own) + own, 0)) for own in (shape, np.maximum(shape, 1)))
+        )
         found = np.where(sd > 0, tail, self.value * self.total <= mean)
         for key in np.flatnonzero((found < _LARGE) & (sd > 0)).tolist():
             few = self._few_events_law(key)
@@ -123,8 +125,6 @@ class ErrorsByKey:
         expected = expected_of_cells(own)
         if expected.has_tail or not expected.events:
             return None
-        if not expected.rows:
-            return drawn_law(np.abs(draw_gaps(own, _DRAWS, np.random.default_rng(key))).sum(axis=1))
         total = float(self.total[key])
         return NullLaw(
             float(self._moments[0][key]),

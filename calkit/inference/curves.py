@@ -31,6 +31,8 @@ FloatArray = NDArray[np.float64]
 _LIPSCHITZ_CELLS = 256
 # Distinct forecasts below which a curve of residuals reaches less far than a Brownian motion, by some percent.
 _FEW_STEPS = 100
+# Draws that are as large as the value but for rounding count as large.
+_LARGER = 1 + 1e-9
 
 
 def kolmogorov_smirnov_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
@@ -78,7 +80,7 @@ def kernel_draws(
     random : numpy.random.Generator
     width : float
     own : bool
-        Whether the pairs of a forecast with itself count; if not, their mean is taken off.
+        Whether the pairs of a forecast with itself count.
     n_cells : int
     """
     place, noise = null_noise(forecasts, n_draws, random, n_cells)
@@ -87,8 +89,19 @@ def kernel_draws(
     if not own:
         total = forecasts.total**2
         others = total - float(forecasts.squared_weight.sum())
-        values = (values - float(forecasts.variance.sum()) / total) * (total / others if others > 0 else np.nan)
+        values = (values - _own_squares(forecasts, null_cells(forecasts, n_cells), noise)) * (
+            total / others if others > 0 else np.nan
+        )
     return np.asarray(values)
+
+
+def _own_squares(forecasts: Ranked, last: NDArray[np.intp], noise: FloatArray) -> FloatArray:
+    """Return Σ w² r² of drawn outcomes, over the square of the total: ``r² = p (1 - p) + (1 - 2 p) r``."""
+    weight, squares = (
+        np.diff(np.cumsum(part)[last], prepend=0.0) for part in (forecasts.weight, forecasts.squared_weight)
+    )
+    slope = (1 - 2 * forecasts.probability[last]) * squares / weight
+    return np.asarray((float(forecasts.variance.sum()) / forecasts.total + noise @ slope / _LARGER) / forecasts.total)
 
 
 def lipschitz_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> NullLaw:
@@ -104,8 +117,7 @@ def null_noise(
     place = forecasts.probability[last]
     if expected_of_forecasts(forecasts).few:
         gaps = draw_gaps(_cells_of(forecasts, np.append(0, last[:-1] + 1)), n_draws, random)
-        # Draws that are as large as the value but for rounding count as large.
-        return place, gaps * (-(1 + 1e-9) / forecasts.total)
+        return place, gaps * (-_LARGER / forecasts.total)
     variance = np.diff(np.cumsum(forecasts.variance)[last], prepend=0.0)
     return place, random.standard_normal((n_draws, len(place))) * (np.sqrt(variance) / forecasts.total)
 

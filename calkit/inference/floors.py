@@ -41,6 +41,8 @@ _P95 = 0.05
 _COUNTED, _SLOWER = 10, 1.1
 # Third central moment of |N(0, 1)|, and skewness below which a law is as good as normal.
 _FOLDED_SKEW, _LEAST_SKEW = 0.2180, 1e-3
+# The skewness beyond which gamma laws have less beyond two standard deviations: that of the exponential law.
+_MOST_SKEW = 2.0
 _TINY = 1e-300
 
 
@@ -126,7 +128,8 @@ def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | 
         Whether they are squares: then it is the tail of their roots that falls exponentially.
     expected : Expected, optional
         Of a measure (its root, if squares) that is at most the mean absolute residual: where few events are expected,
-        draws tell nothing of a tail, but their number is bounded.
+        draws tell nothing of a tail, but their number is bounded. Draws of rows of one weight tell nothing at all where
+        weights differ, and the larger p-value counts.
 
     Examples
     --------
@@ -145,7 +148,8 @@ def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | 
         least = value - max(1e-12 * abs(value), rounding)
         counted = float(1 + n - np.searchsorted(ranked, least, side="left")) / (n + 1)
         if rare and expected is not None:
-            return min(counted, expected.bound(math.sqrt(value) if squares else value))
+            bound = expected.bound(math.sqrt(value) if squares else value)
+            return max(counted, bound) if expected.uneven else min(counted, bound)
         if tail is None or counted >= tail.share:
             return counted
         return tail.p_value(math.sqrt(value) if squares else value)
@@ -154,7 +158,10 @@ def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | 
         if tail is not None and probability < tail.share:
             return tail.critical(probability) ** (2 if squares else 1)
         allowed = math.floor(probability * (n + 1) + 1e-9)
-        return float(ranked[n - allowed]) if allowed > 0 else math.inf
+        largest = float(ranked[n - allowed]) if allowed > 0 else math.inf
+        if expected is None or not expected.uneven:
+            return largest
+        return max(largest, expected.critical(probability) ** (2 if squares else 1))
 
     return NullLaw(float(ranked.mean()), p_value, critical)
 
@@ -243,12 +250,22 @@ def binned_law(sums: CellSums, reduction: Reduction, n_draws: int, random: np.ra
 def gamma_law(mean: float, variance: float, third: float) -> NullLaw:
     """Return the gamma law of given mean, variance and third central moment; a normal one where it has no skewness.
 
+    Gamma laws of a skewness above 2 have less beyond two standard deviations, and not more: there the larger p-value
+    counts of that and of a skewness of 2.
+
     Examples
     --------
     >>> law = gamma_law(2.0, 1.0, 1.0)
     >>> round(law.p_value(2.0), 4), round(law.critical(law.p_value(3.0)), 4)
     (0.4335, 3.0)
     """
+    if third > _MOST_SKEW * (1 + 1e-9) * variance**1.5 > 0:
+        own = _gamma_law(mean, variance, third)
+        return own.not_below(_gamma_law(mean, variance, _MOST_SKEW * variance**1.5))
+    return _gamma_law(mean, variance, third)
+
+
+def _gamma_law(mean: float, variance: float, third: float) -> NullLaw:
     shape, sd = float(gamma_shape(variance, third)), math.sqrt(variance)
     step = sd / math.sqrt(shape) if sd > 0 else _TINY
 
@@ -274,6 +291,20 @@ def third_moments(sums: CellSums) -> FloatArray:
     return np.maximum(_FOLDED_SKEW * sums.variance**1.5, sums.variance * sums.scale)
 
 
+def _variance_of_one_label(sums: CellSums, variance: FloatArray, covariance: FloatArray, n_keys: int) -> float:
+    """Return the variance of Σ |gap|, given its parts and their covariances with the positives.
+
+    What is linear in the positives is independent only given their total. The rest is correlated as squares are, see
+    :func:`draws_of_one_label`, at most: if the bin of one class tells those of others.
+    """
+    noise = sums.variance
+    slope = np.divide(covariance, noise, out=np.zeros_like(noise), where=noise > 0)
+    middle = float(covariance.sum() / noise.sum())
+    linear = float(((slope - middle) ** 2 * noise).sum())
+    rest = float(np.maximum(variance - slope * covariance, 0).sum())
+    return linear + rest * (n_keys / (n_keys - 1) if n_keys > 1 else 1.0)
+
+
 def sum_of_gaps_law(sums: CellSums, n_rows: float, *, n_keys: int = 1, one_label: bool = False) -> NullLaw:
     """Return the law of Σ |gap| / n_rows over many cells, in closed form: a gamma law.
 
@@ -292,9 +323,8 @@ def sum_of_gaps_law(sums: CellSums, n_rows: float, *, n_keys: int = 1, one_label
     """
     mean, covariance = sums.null_moments
     variance, third = np.maximum(sums.variance - mean**2, 0), third_moments(sums)
-    total = float(sums.variance.sum())
-    if one_label and total > 0:
-        sd = math.sqrt(max(float(variance.sum() - covariance.sum() ** 2 / total), 0.0))
+    if one_label and sums.variance.any():
+        sd = math.sqrt(_variance_of_one_label(sums, variance, covariance, n_keys))
         skewed = float(third.sum())
     else:
         sd = float(np.sqrt(variance.reshape(n_keys, -1).sum(axis=1)).sum())

@@ -21,6 +21,7 @@ __all__ = [
     "ProportionInference",
     "RatioInference",
     "clopper_pearson",
+    "effective_rows",
     "filled_folds",
     "skewed_limits",
     "skewed_p_value",
@@ -37,8 +38,8 @@ def _same(low: float, high: float) -> Limits:
 class ProportionInference:
     """Clopper-Pearson: exact for a share of rows; never of width zero, even if all rows agree.
 
-    With weights, the number of rows is replaced by ``(Σw)² / Σw²``, that of equally weighted rows which would tell as
-    much (Korn & Graubard 1998).
+    With weights, the number of rows is replaced by that of equally weighted rows which would tell as much, see
+    :func:`effective_rows`.
 
     Parameters
     ----------
@@ -68,12 +69,43 @@ class ProportionInference:
         if not summaries:
             return Judgement()
         hits, weight = self.parts(summaries[0])
-        squared = self.parts(summaries[1])[1]
+        squares = self.parts(summaries[1])
         if not weight:
             return Judgement()
-        rows = weight**2 / squared
+        rows = effective_rows(hits / weight, weight, *squares)
         low, high = clopper_pearson(np.array([hits / weight * rows]), np.array([rows]), *resampling.tails)
         return Judgement(self.between(float(low[0]), float(high[0])))
+
+
+def effective_rows(share: float, weight: float, squared_hits: float, squared_weight: float) -> float:
+    """Return how many rows of one weight would tell as much of a share of rows.
+
+    It is ``(Σw)² / Σw²``, or less where rows of large weight are hits less surely than others: that which has the
+    variance of the weighted share.
+
+    Parameters
+    ----------
+    share : float
+        Weighted share of the hits.
+    weight, squared_hits, squared_weight : float
+        Σ w, Σ w² of the hits, Σ w².
+
+    References
+    ----------
+    Korn & Graubard, "Confidence intervals for proportions with small expected number of positive counts estimated from
+    survey data", Survey Methodology 24, 1998.
+
+    Examples
+    --------
+    Ten rows of weight 1 that are hits, and two of weight 5, one of them a hit:
+
+    >>> round(effective_rows(0.75, 20.0, 35.0, 60.0), 2), round(20.0**2 / 60.0, 2)
+    (4.62, 6.67)
+    """
+    rows = weight**2 / squared_weight
+    variance, even = squared_hits * (1 - 2 * share) + share**2 * squared_weight, share * (1 - share) * squared_weight
+    # Rows of one weight are as many as they are, also after rounding; all hits, or none, show no variance.
+    return rows * even / variance if variance > (1 + 1e-12) * even > 0 else rows
 
 
 def clopper_pearson(

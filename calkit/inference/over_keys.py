@@ -47,8 +47,11 @@ def few_events_law(sums: CellSums, n_keys: int, one_label: bool, resampling: Res
         return few_labels_law(sums, sums, n_keys, resampling)
     filled = sums.filled
     expected = expected_of_cells(filled)
-    if expected.has_tail or not expected.events or not expected.rows:
+    if expected.has_tail or not expected.events:
         return None
+    if expected.uneven:
+        keys, total = expected.of_keys(n_keys), expected.total
+        return NullLaw(0.0, lambda value: keys.bound(value / total), lambda tail: keys.critical(tail) * total)
     unit, events = float(sums.weight.sum()) / expected.rows, 2 * expected.events
     return NullLaw(
         0.0,

@@ -1,4 +1,4 @@
-"""What measures of rows one by one are worth: outcomes of all rows are drawn, many sets at once."""
+"""What measures of rows in their order are worth: outcomes of all rows are drawn, many sets at once."""
 
 from __future__ import annotations
 
@@ -27,18 +27,15 @@ FloatArray = NDArray[np.float64]
 SetsMeasure = Callable[[ConfidencePairs, FloatArray], FloatArray]
 
 _FEWEST_SETS = 50
-# Pairs of rows that are compared in all, and the most sets then.
-_COMPARED_PAIRS, _MOST_SETS = 5_000_000_000, 200
-# Of measures of neighbours alone: rows that are drawn in all, and held at a time.
+# Rows that are drawn in all, and held at a time.
 _DRAWN_ROWS, _HELD_ROWS = 5_000_000, 1 << 20
 
 
-def _uniform(n_rows: int, n_keys: int, in_order: bool, resampling: Resampling) -> Iterator[NDArray[np.float64]]:
+def _uniform(n_rows: int, n_keys: int, resampling: Resampling) -> Iterator[NDArray[np.float64]]:
     """Yield uniform numbers, (n_rows, r), for sets of outcomes: fewer sets of many rows and keys."""
-    most = min(_MOST_SETS, _COMPARED_PAIRS // (n_rows**2 * n_keys))
-    most = _DRAWN_ROWS // (n_rows * n_keys) if in_order else most
+    most = _DRAWN_ROWS // (n_rows * n_keys)
     left, random = max(_FEWEST_SETS, min(resampling.n_resamples, most)), resampling.random
-    step = max(1, _HELD_ROWS // n_rows) if in_order else left
+    step = max(1, _HELD_ROWS // n_rows)
     while left > 0:
         yield random.random((min(step, left), n_rows)).T
         left -= step
@@ -46,7 +43,7 @@ def _uniform(n_rows: int, n_keys: int, in_order: bool, resampling: Resampling) -
 
 @dataclass(frozen=True)
 class RowsInference(Bounded):
-    """For a measure of rows one by one, such as of their pairs.
+    """For a measure of rows in the order in which they come, such as of neighbours.
 
     Parameters
     ----------
@@ -54,21 +51,18 @@ class RowsInference(Bounded):
         Takes :class:`~calkit.stats.ConfidencePairs` and sets of outcomes, (n, r); returns the values, (r,).
     bounds : Bounds, optional
         How limits are found; None for no interval.
-    in_order : bool
-        Whether the order of the rows counts, and only neighbours are compared.
     statistic : Pairs
     """
 
     measure: SetsMeasure
     bounds: Bounds | None = None
-    in_order: bool = False
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 - frozen
 
     def on(self, view: View) -> RowsInference | _RowsOfClassesInference | None:
         """Return the method for another view; None for keys of several labels, which depend on each other."""
         statistic = self.statistic.on(view)
         if isinstance(view, Classwise):
-            return _RowsOfClassesInference(statistic, self.measure, self.in_order)
+            return _RowsOfClassesInference(statistic, self.measure)
         return None if view.keyed else replace(self, statistic=statistic)
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
@@ -76,11 +70,10 @@ class RowsInference(Bounded):
         pairs: ConfidencePairs = summaries[0]
         if pairs.correct.dtype != bool or math.isnan(value):
             return Judgement()
-        pairs = pairs if self.in_order else pairs.in_own_order
         p, forecasts = np.clip(pairs.confidence, 0, 1), ranked_pairs(pairs)
         drawn = [
             self.measure(pairs, (uniform < p[:, None]).astype(np.float64))
-            for uniform in _uniform(len(pairs), 1, self.in_order, resampling)
+            for uniform in _uniform(len(pairs), 1, resampling)
         ]
         law = drawn_law(np.concatenate(drawn), expected=expected_of_forecasts(forecasts).unbounded)
         found = Judgement(None, law.floor, law.p_value(value))
@@ -95,11 +88,10 @@ class _RowsOfClassesInference(ClassesInference):
     """For the mean over classes of such a measure: the label of each row is drawn once for all classes."""
 
     measure: SetsMeasure
-    in_order: bool
 
     def law(self, parts: list[ConfidencePairs], resampling: Resampling) -> NullLaw:
         """Return the law of the mean over classes, if the model is calibrated."""
-        p, weight, edges = label_rows(parts, in_order=self.in_order)
+        p, weight, edges = label_rows(parts, in_order=True)
         low = np.pad(edges[:, :-1], ((0, 0), (1, 0)))
         nothing = np.zeros(len(p), dtype=bool)
         classes = [ConfidencePairs(np.clip(column, 0, 1), nothing, weight) for column in p.T]
@@ -111,5 +103,5 @@ class _RowsOfClassesInference(ClassesInference):
                 total += self.measure(pairs, came.astype(np.float64))
             return total / len(classes)
 
-        sets = _uniform(len(p), len(classes), self.in_order, resampling)
+        sets = _uniform(len(p), len(classes), resampling)
         return drawn_law(np.concatenate([mean(uniform) for uniform in sets]))

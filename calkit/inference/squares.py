@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from calkit import special
 from calkit.inference.cells import CellSums
-from calkit.inference.few_events import expected_of_cells
+from calkit.inference.few_events import expected_of_cells, uneven_p_value
 from calkit.inference.floors import Floor, NullLaw, drawn_law, gamma_law, normal_law
 from calkit.inference.judgement import Judgement, lower_limit
 from calkit.inference.over_keys import least_p_value
@@ -246,7 +246,7 @@ class SquareInference:
         if expected.few:
             # Where no error came, or a few, the residuals tell too little of the noise.
             law = drawn_law(drawn_squares(sums, resampling), expected=expected.unbounded)
-            floor, p_value = replace(law.floor, mean=0.0), law.p_value(found.estimate)
+            floor, p_value = replace(law.floor, mean=0.0), max(law.p_value(found.estimate), uneven_p_value(sums))
             found = replace(found, low=lower_limit(found.low, p_value, level), p_value=p_value)
         if resampling.confidence_level is not None:
             # The plug-in of T-Cal is smaller by a known factor, and so are its limits.

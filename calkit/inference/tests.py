@@ -24,7 +24,7 @@ from calkit.inference.curves import (
     kolmogorov_smirnov_law,
     kuiper_law,
 )
-from calkit.inference.few_events import expected_of_cells
+from calkit.inference.few_events import expected_of_cells, uneven_p_value_of_rows
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.sample import Sample
 from calkit.inference.smooth import smooth_error_and_law
@@ -163,6 +163,8 @@ def run_tests(
 
 def _result(name: str, test: _Test, sample: Sample) -> TestResult:
     statistic, p_value, finding = test.run(sample)
+    if p_value:
+        p_value = max(p_value, uneven_p_value_of_rows(sample.probability, sample.outcome, sample.weight))
     return TestResult(name, test.title, statistic, p_value, finding if p_value or finding else _NO_CHANCE)
 
 
@@ -182,6 +184,8 @@ def _sample(probability: Any, outcome: Any, weight: Any, n_draws: int, seed: int
     w = None if weight is None else np.asarray(weight, dtype=np.float64)
     if w is not None and (w.shape != p.shape or not (w >= 0).all() or not np.isfinite(w).all() or not w.any()):
         raise InputError("sample_weight must hold one number for each row, not negative, and not all 0.")
+    if w is not None and not w.all():
+        p, y, w = p[w > 0], y[w > 0], w[w > 0]
     return Sample(p, y.astype(bool), w, int(n_draws), np.random.default_rng(seed))
 
 

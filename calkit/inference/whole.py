@@ -5,23 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.estimators.cumulative import null_sd
+from calkit.estimators.cumulative import null_cells, null_sd
 from calkit.estimators.ranked import Ranked, ranked
 from calkit.inference.by_class import ByClassInference, ClassDraws, DrawnClassesInference
-from calkit.inference.few_events import expected_of_forecasts
+from calkit.inference.few_events import expected_of_forecasts, uneven_p_value_of_rows
 from calkit.inference.floors import NullLaw, drawn_law
-from calkit.inference.judgement import SEMINORM, Judgement, Limits, seminorm_limits
+from calkit.inference.judgement import SEMINORM, Judgement, Limits, lower_limit, seminorm_limits
 from calkit.inference.mean_gap import least_mean_gap_of_pairs
 from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Pairs, Statistic, View
 from calkit.stats.views import Classwise
 
-__all__ = ["BootstrapInference", "Bounded", "Bounds", "WholeInference", "drawn_rows_law", "ranked_pairs"]
+__all__ = ["BootstrapInference", "Bounded", "Bounds", "WholeInference", "drawn_rows", "drawn_rows_law", "ranked_pairs"]
 
 FloatArray = NDArray[np.float64]
 
@@ -40,13 +41,33 @@ def ranked_pairs(pairs: ConfidencePairs) -> Ranked:
 
 
 def drawn_rows_law(
-    measure: Callable[[Ranked], FloatArray], forecasts: Ranked, n_draws: int, random: np.random.Generator
+    measure: Callable[[Ranked], FloatArray],
+    forecasts: Ranked,
+    n_draws: int,
+    random: np.random.Generator,
+    n_cells: int | None = None,
 ) -> NullLaw:
-    """Return the law of a measure of sets of outcomes, by drawing those of all forecasts (consistency resampling).
+    """Return the law of a measure of sets of outcomes, see :func:`drawn_rows`."""
+    draws = drawn_rows(measure, forecasts, n_draws, random, n_cells)
+    return drawn_law(draws, expected=expected_of_forecasts(forecasts).unbounded)
+
+
+def drawn_rows(
+    measure: Callable[[Ranked], FloatArray],
+    forecasts: Ranked,
+    n_draws: int,
+    random: np.random.Generator,
+    n_cells: int | None = None,
+) -> FloatArray:
+    """Return a measure of sets of outcomes, by drawing those of all forecasts (consistency resampling).
 
     Fewer draws are made of many forecasts: the p-value is then coarser. Weighted forecasts of equal probability are
-    drawn as of the one weight that gives the same variance.
+    drawn as of the one weight that gives the same variance; if `n_cells` are asked for, so are those of about equal
+    probability.
     """
+    if n_cells is not None:
+        last = null_cells(forecasts, n_cells, even=1.0)
+        forecasts = forecasts.merged(np.append(0, last[:-1] + 1))
     n = max(_FEWEST_DRAWS, min(n_draws, _DRAWN_FORECASTS // max(len(forecasts.weight), 1)))
     scale = forecasts.squared_weight / forecasts.weight
     rows = forecasts.weight / scale
@@ -63,7 +84,7 @@ def drawn_rows_law(
         if len(several):
             positive[:, several] = random.binomial(whole[several], p[several], (n_sets, len(several))) * unit[several]
         values.append(measure(replace(forecasts, positive=positive)))
-    return drawn_law(np.concatenate(values), expected=expected_of_forecasts(forecasts).unbounded)
+    return np.concatenate(values)
 
 
 @dataclass(frozen=True)
@@ -123,6 +144,8 @@ class WholeInference(Bounded):
     class_draws : callable, optional
         Takes what `law` takes, returns draws of the measure of one class. By default labels of rows are drawn for the
         floor over classes.
+    n_cells : int, optional
+        Of a smooth measure of all pairs of forecasts: cells in which outcomes are drawn, for each class by itself.
     statistic : Pairs
     """
 
@@ -133,14 +156,18 @@ class WholeInference(Bounded):
     mean_share: float = 0.0
     biased_law: Callable[[Ranked, int, np.random.Generator], NullLaw] | None = None
     class_draws: ClassDraws | None = None
+    n_cells: int | None = None
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 a frozen dataclass
 
     def on(self, view: View) -> WholeInference | ByClassInference | DrawnClassesInference | None:
         """Return the method for another view; None for keys of several labels, which depend on each other."""
         if isinstance(view, Classwise):
             statistic = self.statistic.on(view)
-            if self.class_draws is not None:
-                return DrawnClassesInference(statistic, self.class_draws)
+            draws = self.class_draws
+            if self.n_cells is not None:
+                draws = partial(drawn_rows, self.measure, n_cells=self.n_cells)
+            if draws is not None:
+                return DrawnClassesInference(statistic, draws)
             return ByClassInference(statistic, self.measure)
         return None if view.keyed else replace(self, statistic=self.statistic.on(view))
 
@@ -151,26 +178,37 @@ class WholeInference(Bounded):
             return Judgement()
         forecasts = ranked_pairs(pairs)
         n, random = resampling.n_resamples, resampling.random
-        law = self.law(forecasts, n, random) if self.law else drawn_rows_law(self.measure, forecasts, n, random)
-        found = Judgement(None, law.floor, law.p_value(value))
+        if self.law is not None:
+            law = self.law(forecasts, n, random)
+        else:
+            law = drawn_rows_law(self.measure, forecasts, n, random, self.n_cells)
+        p_value = max(law.p_value(value), uneven_p_value_of_rows(pairs.confidence, pairs.correct, pairs.weight))
+        found = Judgement(None, law.floor, p_value)
         if resampling.confidence_level is None or self.bounds is None or len(pairs) < 2:
             return found
-        if self.bounds.limits is not None:
-            low, high = self.bounds.limits(value, pairs, forecasts, law, resampling)
-            return replace(found, interval=(min(low, value), max(high, value)))
+        low, high = self._limits(value, pairs, forecasts, law, resampling)
+        low = lower_limit(low, p_value, resampling.level)
+        return replace(found, interval=(min(low, value), max(high, value)))
+
+    def _limits(
+        self, value: float, pairs: ConfidencePairs, forecasts: Ranked, law: NullLaw, resampling: Resampling
+    ) -> Limits:
+        """Return the limits, of the bounds or of a seminorm."""
+        if self.bounds is not None and self.bounds.limits is not None:
+            return self.bounds.limits(value, pairs, forecasts, law, resampling)
         sd, expected = residual_sd(pairs), null_sd(forecasts)
         least = self.mean_share * least_mean_gap_of_pairs(pairs, resampling.level) if self.mean_share else 0.0
         few = expected_of_forecasts(forecasts).few
         if not self.squared:
-            return replace(found, interval=seminorm_limits(value, law, sd, expected, resampling.level, least, few=few))
+            return seminorm_limits(value, law, sd, expected, resampling.level, least, few=few)
         square = value
         if self.biased_law is not None:
-            law = self.biased_law(forecasts, n, resampling.random)
+            law = self.biased_law(forecasts, resampling.n_resamples, resampling.random)
             others = 1 - float(forecasts.squared_weight.sum()) / forecasts.total**2
             square = value * others + sd**2
         root = math.sqrt(max(square, 0.0))
         low, high = seminorm_limits(root, law.root, sd, expected, resampling.level, least, few=few)
-        return replace(found, interval=(min(low**2, value), max(high**2, value)))
+        return low**2, high**2
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Blocks of delimited text as columns of numbers and words.
 
 Long files are parsed by pyarrow where it is installed. The standard library reads all others, and whatever pyarrow
-stumbles over: it then tells row and value of the mistake. A cell may hold a list of numbers, as pandas writes a column
+stumbles over: it then tells line and value of the mistake. A cell may hold a list of numbers, as pandas writes a column
 of arrays.
 """
 
@@ -11,7 +11,9 @@ import csv
 import io
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from calkit.errors import FileFormatError
 from calkit.hardening.guard import damaged
 from calkit.io.csv_dialect import Dialect
 from calkit.io.tables import Column, exact_kinds
-from calkit.io.text import LineBlock
+from calkit.io.text import LineBlock, line_at
 
 __all__ = ["CsvParser", "lines_of"]
 
@@ -103,7 +105,7 @@ class CsvParser:
                 if len(row) != width:
                     than = f"the header names {width}" if self._data_start else f"the first has {width}"
                     raise FileFormatError(
-                        f"{self._path}: row {self._number(block, index)} has {len(row)} columns, but {than}."
+                        f"{self._path}: line {self._line(block, index)} has {len(row)} columns, but {than}."
                     )
             self._parsed = (block.offset, list(zip(*rows, strict=True)) if rows else [()] * width)
         return self._parsed[1]
@@ -114,12 +116,17 @@ class CsvParser:
             reader = self._dialect.reader(lines_of(self._path, self._what, block, self._data(block)))
             rows.extend(row for row in reader if row)
         except csv.Error as error:
-            raise damaged(self._path, self._what, f"row {self._number(block, len(rows))}: {error}") from error
+            raise damaged(self._path, self._what, f"line {self._line(block, len(rows))}: {error}") from error
         return rows
 
-    def _number(self, block: LineBlock, index: int) -> int:
-        """Return the number of a row as people count: from 1, the header included."""
-        return block.row + index + (2 if self._data_start and not block.row else 1)
+    def _line(self, block: LineBlock, index: int) -> int:
+        """Return the line on which a row of a block ends, as editors count: from 1, header and blank lines included."""
+        data = self._data(block)
+        reader = self._dialect.reader(lines_of(self._path, self._what, block, data))
+        # The line that cannot be parsed is the one that the reader stands in.
+        with suppress(csv.Error):
+            next(islice((row for row in reader if row), index, None), None)
+        return line_at(self._path, block.offset + len(block.data) - len(data)) + max(0, int(reader.line_num) - 1)
 
     def _values(self, block: LineBlock, name: str, words: Sequence[str]) -> NDArray[Any]:
         if name in self._widths:
@@ -143,7 +150,7 @@ class CsvParser:
         if "..." in words[index]:
             why = "NumPy left numbers out where it printed '...'."
         raise FileFormatError(
-            f"{self._path}: row {self._number(block, index)} holds {words[index][:40]!r}{column} where {what} needed. "
+            f"{self._path}: line {self._line(block, index)} holds {words[index][:40]!r}{column} where {what} needed. "
             f"{why}"
         )
 
@@ -175,9 +182,9 @@ def lines_of(path: Path, what: str, block: LineBlock, data: bytes) -> io.StringI
     try:
         return io.StringIO(data.decode("utf-8"), newline="\n")
     except UnicodeDecodeError as error:
-        row = block.row + 1 + data.count(b"\n", 0, error.start)
+        line = line_at(path, block.offset + len(block.data) - len(data) + error.start)
         raise FileFormatError(
-            f"{path} is not a readable {what} file: row {row} or so is not UTF-8 text (byte "
+            f"{path} is not a readable {what} file: line {line} is not UTF-8 text (byte "
             f"{data[error.start]:#x}). Save it as UTF-8, if it is text."
         ) from error
 

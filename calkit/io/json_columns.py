@@ -130,7 +130,7 @@ class RecordColumns:
         for index, value in enumerate(values):
             if not reader.fits(value):
                 raise FileFormatError(
-                    f"{self._path}: record {row + index + 1} has {str(value)[:60]} for {name!r}, which is not what the "
+                    f"{self._path}: row {row + index} has {str(value)[:60]} for {name!r}, which is not what the "
                     f"first record has: {_describe(reader.column)}."
                 )
         raise FileFormatError(f"{self._path}: {name!r} mixes values of several types.")
@@ -141,7 +141,7 @@ class RecordColumns:
             value = _dig(record, reader.keys)
             if value is None and (reader.column.shape or reader.column.note):
                 name = printable(reader.column.name)
-                raise FileFormatError(f"{self._path}: record {row + index + 1} has no {name!r}, or null for it.")
+                raise FileFormatError(f"{self._path}: row {row + index} has no {name!r}, or null for it.")
             values.append(value)
         return values
 

@@ -25,6 +25,7 @@ __all__ = [
     "Records",
     "beginning",
     "compressed",
+    "line_at",
     "line_blocks",
     "open_bytes",
     "open_text",
@@ -174,6 +175,15 @@ class LineIndex:
         """Yield the blocks from the one that holds a record on."""
         index = bisect_right(self.starts, row) - 1
         return line_blocks(self._path, self._records, offset=self._offsets[index], row=self.starts[index])
+
+
+def line_at(path: Path, offset: int) -> int:
+    """Return the number of the line that holds a byte of a text file, unpacked; the first is 1, as in editors."""
+    ends = 0
+    with open_bytes(path) as stream:
+        while offset > 0 and (piece := stream.read(min(offset, _PIECE_BYTES))):
+            ends, offset = ends + piece.count(b"\n"), offset - len(piece)
+    return ends + 1
 
 
 def read_text(path: Path, most: int) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
-from calkit.estimators.kernels import beta_kernel_errors, block_pairs, squared_kernel_error
+from calkit.estimators.kernels import beta_kernel_error, beta_kernel_errors, block_pairs, squared_kernel_error
 from calkit.estimators.ranked import Ranked
 from calkit.inference.bounds import CURVE_BOUNDS, block_bounds
 from calkit.inference.curves import kernel_draws, kernel_law
@@ -35,8 +36,9 @@ OF_PAIRS = {
 # Cells in which the residuals of each of several classes are drawn.
 _CLASS_CELLS = 256
 
-# Kernel density estimates compare every pair of rows.
+# Kernel density estimates compare every pair of rows; the fewest and the most cells in which outcomes are drawn.
 _MOST_ROWS = 50_000
+_DENSITY_CELLS = (512, 4096)
 
 
 def as_positive(name: str, value: Any) -> float:
@@ -150,7 +152,7 @@ def _of_blocks(width: float, block: int) -> Recipe:
             block_pairs(pairs.confidence, outcomes - pairs.confidence[:, None], width, block).mean(axis=0)
         )
 
-    return Recipe(Pairs(), finish, RowsInference(measure, block_bounds(blocks), in_order=True))
+    return Recipe(Pairs(), finish, RowsInference(measure, block_bounds(blocks)))
 
 
 def _mean_share(width: float) -> float:
@@ -244,15 +246,16 @@ def kde_ece(
     """
     bandwidth, norm = as_positive("bandwidth", bandwidth), as_positive("norm", norm)
 
-    def errors(pairs: ConfidencePairs, outcomes: NDArray[np.float64]) -> NDArray[np.float64]:
-        weight = np.ones(len(pairs)) if pairs.weight is None else pairs.weight
-        return beta_kernel_errors(pairs.confidence, outcomes, weight, bandwidth, norm)
-
     def finish(pairs: ConfidencePairs) -> float:
         if len(pairs) > _MOST_ROWS:
             raise InputError(
                 f"kde-ece compares all pairs of rows: {len(pairs):,} are too many (at most {_MOST_ROWS:,}); use smece."
             )
-        return float(errors(pairs, pairs.correct.astype(np.float64)[:, None])[0])
+        weight = np.ones(len(pairs)) if pairs.weight is None else pairs.weight
+        return beta_kernel_error(pairs.confidence, pairs.correct, weight, bandwidth, norm)
 
-    return Recipe(Pairs(), finish, RowsInference(errors, CURVE_BOUNDS if norm == 1 else None))
+    measure = partial(beta_kernel_errors, bandwidth=bandwidth, norm=norm)
+    # Kernels are about as wide as the root of the bandwidth, cells an eighth of that.
+    n_cells = int(np.clip(8 / math.sqrt(bandwidth), *_DENSITY_CELLS))
+    bounds = CURVE_BOUNDS if norm == 1 else None
+    return Recipe(Pairs(), finish, WholeInference(measure, bounds=bounds, n_cells=n_cells))

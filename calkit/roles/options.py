@@ -104,7 +104,7 @@ def right_options(
             names = option_names(records[index], len(scores[index]))
             which = "which could be several of" if own else "which is none of"
             raise FileFormatError(
-                f"{path}: record {row + index + 1} has {printable(str(targets[index]))[:60]!r} for the right answer, "
+                f"{path}: row {row + index} has {printable(str(targets[index]))[:60]!r} for the right answer, "
                 f"{which} its options: {printable(str(names or len(scores[index])))[:200]}. Write its place among "
                 "them, counted from 0, under the key 'gold_index'."
             )

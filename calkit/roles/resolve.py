@@ -22,6 +22,7 @@ from calkit.names import (
 )
 from calkit.predictions import Kind
 from calkit.registry import unknown_name
+from calkit.roles.hints import check_is_logit, column_hint, columns_example
 
 __all__ = ["OPTIONS", "Candidate", "Resolved", "candidates_of", "resolve", "say_which", "score_candidates"]
 
@@ -171,6 +172,8 @@ def resolve(
         candidate = _choose_scores(container, kind, split, scores)
         chosen = candidate.item
         decided = kind or _kind_of(container, chosen, candidate.meaning)
+        if kind is None and decided == "logits":
+            check_is_logit(container, chosen)
     where = candidate.meaning.split or canonical_split(split or "")
     others = [other for other in candidates_of(container, _OTHER_ROLES) if other.item.name != chosen.name]
     elsewhere = frozenset(
@@ -281,7 +284,7 @@ def _choose_scores(container: Container, kind: Kind | None, split: str | None, s
         raise UsageError(
             f"{container.path}: no array is named like scores (logits, probs, confidence). It holds "
             f"{container.listing()}. Say which one with scores='NAME' (--scores NAME)"
-            f"{_column_hint(container, kind)}."
+            f"{column_hint(container, kind)}."
         )
     candidates = _of_split(container, candidates, split)
     for better in _preferences(kind):
@@ -289,7 +292,7 @@ def _choose_scores(container: Container, kind: Kind | None, split: str | None, s
     if len(candidates) > 1:
         names = ", ".join(repr(printable(candidate.item.name)) for candidate in candidates)
         single = all(len(candidate.item.shape) == 1 for candidate in candidates)
-        columns = ",".join(printable(candidate.item.name) for candidate in candidates[:3])
+        columns = columns_example([candidate.item for candidate in candidates])
         hint = f", or, if they are the columns of the classes, --scores '{columns}'" if single else ""
         raise UsageError(
             f"{container.path}: {names} could all be the scores. Say which one with scores='NAME' (--scores "
@@ -338,18 +341,6 @@ def score_candidates(container: Container) -> list[Candidate]:
     ]
 
 
-def _column_hint(container: Container, kind: Kind | None) -> str:
-    """Return how to say that several columns are the scores, if there are several that could be."""
-    table = container.stack is not None
-    single = (item for item in container.fields.values() if len(item.shape) == 1 and item.dtype.kind in "fU")
-    columns = [item for item in single if item.is_of_numbers(table=table)]
-    if len(columns) < 2:
-        return ""
-    said = "" if kind else ", and what they hold with kind='logits' or kind='probs' (--kind)"
-    example = ",".join(printable(item.name) for item in columns[:3])
-    return f", or the columns of the classes: --scores '{example}'{said}"
-
-
 def _of_split(container: Container, candidates: list[Candidate], split: str | None) -> list[Candidate]:
     known = list(dict.fromkeys(candidate.meaning.split for candidate in candidates))
     if split is None:
@@ -359,7 +350,10 @@ def _of_split(container: Container, candidates: list[Candidate], split: str | No
     wanted = canonical_split(split)
     if wanted not in known:
         if known == [""]:
-            raise UsageError(f"{container.path} does not name its splits, so split={split!r} cannot be chosen.")
+            raise UsageError(
+                f"{container.path} does not name its splits, so split={split!r} cannot be chosen. Leave split "
+                "(--split) out, or name the column that tells them (--split-column)."
+            )
         raise unknown_name("split", split, known, of=container.path)
     return [candidate for candidate in candidates if candidate.meaning.split == wanted]
 

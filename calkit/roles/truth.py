@@ -15,6 +15,7 @@ from calkit.labels import ClassIndex, TrueColumns, answers_match, as_correct, en
 from calkit.lazy import LazyArray, block_rows
 from calkit.names import NEGATIVE_WORDS, class_words, is_whole_number, read_name
 from calkit.roles.families import Classes, as_name, classes_of
+from calkit.roles.hints import length_advice
 from calkit.roles.resolve import Resolved
 from calkit.roles.unnamed import settled
 
@@ -285,8 +286,7 @@ def _check_event(found: Resolved, present: Sequence[Any]) -> None:
         raise UsageError(
             f"{found.path}: the scores are one column, {printable(found.scores.name)!r}, and the labels are "
             f"{_listed(present)}. Say which of them it is about with positive={example!r} (--positive {example}); if "
-            "it "
-            "is the confidence in an answer, say kind='confidence' (--kind confidence)."
+            "it is the confidence in an answer, say kind='confidence' (--kind confidence)."
         )
 
 
@@ -304,10 +304,8 @@ def _check_answers(found: Resolved, positive: Any) -> None:
         raise UsageError(
             f"{found.path}: {printable(found.scores.name)!r} is {probability[row]:.6g} in row {row}, where "
             f"{printable(answers[0].name)!r} is {'' if yes[row] else 'not '}{positive!r}. If it is the confidence in "
-            "the "
-            f"answer, say kind='confidence' (--kind confidence); if it is the probability of {positive!r}, "
-            "kind='probs' "
-            "(--kind probs)."
+            f"the answer, say kind='confidence' (--kind confidence); if it is the probability of {positive!r}, "
+            "kind='probs' (--kind probs)."
         )
 
 
@@ -395,6 +393,6 @@ def check_length(item: Field, scores: Field, what: str) -> None:
     if not item.shape or item.shape[0] != n_rows:
         rows = f"{item.shape[0]} rows" if item.shape else "no rows"
         raise InputError(
-            f"{what} has {rows}, but the scores have {n_rows}: {item} and {scores} do not belong together. Choose "
-            "arrays of the same split."
+            f"{what} has {rows}, but the scores have {n_rows}: {item} and {scores} do not belong "
+            f"together. {length_advice(item, scores)}"
         )

@@ -26,8 +26,8 @@ from calkit_torch.bridge.sums import added, exact, joined, moved
 
 __all__ = ["Accumulator"]
 
-# Scores worked on at once: their float64 values stay in a core's cache, or bound what an accelerator needs beside them.
-_CHUNK = {"cpu": 1 << 18}
+# Scores worked on at once: they bound the memory that is needed beside them.
+_CHUNK = {"cpu": 1 << 20}
 _ACCELERATOR_CHUNK = 1 << 22
 
 # Scores of small batches that are kept until they are counted together: a few megabytes.

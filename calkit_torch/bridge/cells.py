@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from calkit.inference.cells import CellSums
 from calkit.inference.counts import Cells
@@ -71,10 +72,32 @@ def _pairs(index: Tensor, n_bins: int, gap: Tensor, weight: Tensor) -> list[Tens
 
     Each row is multiplied by the sum of those before it: a difference of squares would lose the digits of light rows.
     """
-    found = []
-    for b in range(n_bins):
-        here = index == b
-        parts = torch.stack([torch.where(here, values, 0) for values in (gap, weight.expand(gap.shape))])
-        before = parts.cumsum(dim=2)
-        found.append((parts[..., 1:] * before[..., :-1]).sum(dim=2))
-    return list(torch.stack(found, dim=2))
+    n_keys, n = index.shape
+    size = math.isqrt(n_bins) + 1
+    # Stretches of a few rows each, one a column; where rows are missing, there are some of no weight.
+    index, *values = (
+        nn.functional.pad(part, (0, -n % size)).reshape(n_keys, size, -1)
+        for part in (index, gap, weight.expand(gap.shape))
+    )
+    place = (index * index.shape[2] + torch.arange(index.shape[2], device=index.device)).flatten(1)
+    return [_products(value, index, place, n_bins) for value in values]
+
+
+def _products(values: Tensor, index: Tensor, place: Tensor, n_bins: int) -> Tensor:
+    """Return the sums of products of the values of pairs of rows of each bin, shape (k, n_bins).
+
+    Parameters
+    ----------
+    values, index : Tensor of shape (k, size, stretches)
+    place : Tensor of shape (k, size * stretches)
+        The number of each row's bin and stretch.
+    n_bins : int
+    """
+    before = torch.zeros_like(values)
+    for lag in range(1, values.shape[1]):
+        before[:, lag:] += torch.where(index[:, lag:] == index[:, :-lag], values[:, :-lag], 0)
+    inside = values.new_zeros(len(values), n_bins).scatter_add_(1, index.flatten(1), (before * values).flatten(1))
+    # Rows of other stretches: those of a bin are one sum.
+    sums = values.new_zeros(len(values), n_bins * values.shape[2]).scatter_add_(1, place, values.flatten(1))
+    sums = sums.reshape(len(values), n_bins, values.shape[2])
+    return inside + (sums[..., 1:] * sums.cumsum(dim=2)[..., :-1]).sum(dim=2)

@@ -17,6 +17,10 @@ __all__ = ["Batch", "ScoreKind", "as_score_kind", "read_batch", "transfer", "wor
 
 ScoreKind = Literal["logits", "probs"]
 
+# Where NumPy finds the largest of many classes sooner than torch.
+_MANY = 64
+_SEARCHED_BY_NUMPY = (torch.float32, torch.float64)
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -120,6 +124,20 @@ def as_score_kind(kind: str) -> ScoreKind:
 def transfer(x: Tensor, device: torch.device) -> Tensor:
     """Return a tensor on a device; only copies to the host, where it may be read at once, are waited for."""
     return x.to(device, non_blocking=device.type != "cpu")
+
+
+def first_of_largest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest score of each label, and the first class that has it, shape (n, s) each.
+
+    Of labels with a NaN the score is NaN, and the class any below K.
+    """
+    _, n_classes, s = scores.shape
+    if scores.device.type == "cpu" and s == 1 and n_classes >= _MANY and scores.dtype in _SEARCHED_BY_NUMPY:
+        # NumPy's search is vectorised, torch's is not and takes several times as long.
+        best = torch.from_numpy(scores.detach().squeeze(2).numpy().argmax(axis=1)).unsqueeze(1)
+        return scores.gather(1, best.unsqueeze(1)).squeeze(1), best
+    found = scores.max(dim=1)
+    return found.values, found.indices
 
 
 def read_batch(

@@ -16,7 +16,7 @@ from calkit.estimators.ranked import Ranked, ranked
 from calkit.inference.bounds import brier_miscalibration, recalibration_limits, regrets, variance_share
 from calkit.inference.floors import NullLaw
 from calkit.inference.resampling import Resampling
-from calkit.inference.whole import ranked_pairs
+from calkit.inference.whole import drawn_rows, ranked_pairs
 from calkit.metrics import get_metric
 from calkit.stats import ConfidencePairs
 
@@ -101,7 +101,25 @@ def test_sets_of_outcomes_have_the_errors_of_each():
     rng = np.random.default_rng(0)
     p, y, w = rng.random(60), rng.random((60, 3)) < 0.5, rng.random(60)
     each = [beta_kernel_error(p, y[:, i].astype(float), w, 0.02) for i in range(3)]
-    np.testing.assert_allclose(beta_kernel_errors(p, y.astype(float), w, 0.02), each, rtol=1e-12)
+    np.testing.assert_allclose(beta_kernel_errors(Ranked(p, w, w * y.T, w**2), 0.02), each, rtol=1e-12)
+
+
+def test_rows_of_one_probability_may_come_as_one_forecast():
+    rng = np.random.default_rng(0)
+    p, w = rng.integers(0, 6, 80) / 5, np.full(80, 0.7)
+    y = rng.random(80) < 0.4
+    assert beta_kernel_errors(ranked(p, y, w), 0.02) == pytest.approx(beta_kernel_error(p, y, w, 0.02), abs=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_outcomes_drawn_in_cells_have_the_errors_of_those_drawn_row_by_row(weighted):
+    rng = np.random.default_rng(0)
+    p = rng.beta(3, 1, 800)
+    forecasts = ranked(p, rng.random(800) < p, rng.integers(1, 4, 800) * 0.5 if weighted else None)
+    measure = partial(beta_kernel_errors, bandwidth=0.01)
+    rows, cells = (drawn_rows(measure, forecasts, 400, np.random.default_rng(1), n) for n in (None, 128))
+    assert cells.mean() == pytest.approx(rows.mean(), rel=0.06)
+    assert np.quantile(cells, 0.95) == pytest.approx(np.quantile(rows, 0.95), rel=0.1)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -304,8 +304,9 @@ def test_equal_mass_bins_and_the_sweep(p, y, w):
     best = 1
     while best < len(places) and in_order(best + 1):
         best += 1
-    [(found, sets)] = sweeps(forecasts)
+    [(found, sets, came)] = sweeps(forecasts)
     assert (found.tolist(), sets.tolist()) == (starts(best), [0])
+    assert came[0] == pytest.approx(np.add.reduceat(forecasts.positive, starts(best)), abs=1e-12)
 
 
 def test_norms_of_a_table_worked_by_hand():

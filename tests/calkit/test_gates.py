@@ -63,7 +63,7 @@ def test_both_intervals_are_allowed_for(calkit_cli, file, tmp_path):
     assert gate(calkit_cli, file, "ece.low>baseline.high", baseline=saved) == (0, "")
     code, err = gate(calkit_cli, file, "ece.low>baseline.high-10%", baseline=saved)
     assert code == 3
-    assert f"baseline.high {high:.6g} -0.1" in err
+    assert f"baseline.high {100 * high:.6g} % - 10 %" in err
 
 
 def test_a_baseline_without_intervals(calkit_cli, file, tmp_path):
@@ -74,7 +74,7 @@ def test_a_baseline_without_intervals(calkit_cli, file, tmp_path):
     assert "--confidence-level 0.95" in err
 
 
-@pytest.mark.parametrize("text", ["ece", "ece>", "ece>baseline+", "ece>baseline1%x", "ece>1e400", "ece>+"])
+@pytest.mark.parametrize("text", ["ece", "ece>", "ece>baseline+", "ece>baseline1%x", "ece>1e400", "ece>+", "ece=>5%"])
 def test_what_is_no_condition(text):
     with pytest.raises(UsageError, match="--fail-if"):
         parse_threshold(text)
@@ -89,8 +89,39 @@ def test_only_what_is_sure_fails(calkit_cli, file):
     assert gate(calkit_cli, file, f"ece.low>{between}") == (0, "")
     code, err = gate(calkit_cli, file, f"ece.low>{low - 0.01}")
     assert code == 3
-    assert err.startswith(f"calkit: failed: ece.low is {low:.6g} (> ")
+    assert err.startswith(f"calkit: failed: ece.low is {100 * low:.6g} % (> ")
     assert gate(calkit_cli, file, f"ece.high<{high - 0.01}")[0] == 0
+
+
+def test_what_a_calibrated_model_shows_too(calkit_cli, file):
+    found = calkit.evaluate(load_digits_logits("test"), ["mce"])
+    floor = found.judgement("mce").floor
+    code, err = gate(calkit_cli, file, f"mce>{found['mce'] - 0.001}")
+    assert code == 3
+    said = f"a calibrated model shows up to {100 * floor.p95:.6g} % on {found.n_samples:,} rows"
+    assert (said in err) == (found["mce"] <= floor.p95)
+    # Nothing of the kind where the value is beyond that, or where less is worse.
+    assert "calibrated model" not in gate(calkit_cli, file, "ece>1%")[1]
+    assert "calibrated model" not in gate(calkit_cli, file, "accuracy<99%")[1]
+
+
+def test_the_worst_group(calkit_cli, tmp_path):
+    # By hand: the ECE of a is |.9 - 1|, that of b |.9 - .5|.
+    rows = ["confidence,correct,site", *["0.9,1,a"] * 4, *["0.9,1,b", "0.9,0,b"] * 2]
+    (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
+    args = ("evaluate", tmp_path / "a.csv", "--metrics", "ece")
+    code, _, err = calkit_cli(*args, "--by", "site", "--fail-if", "ece.worst>30%")
+    assert (code, err) == (3, f"calkit: failed: ece.worst is 40 % (> 30 %) for {tmp_path / 'a.csv'}, site = b\n")
+    assert calkit_cli(*args, "--by", "site", "--fail-if", "ece.worst>41%", "--fail-if", "ece>30%")[0] == 0
+    code, _, err = calkit_cli(*args, "--fail-if", "ece.worst>30%")
+    assert code == 2
+    assert "--by COLUMN" in err
+
+
+def test_what_the_baseline_lacks_is_said_first(calkit_cli, file, tmp_path):
+    output = tmp_path / "new.json"
+    assert calkit_cli("evaluate", file, "--fail-if", "ece>baseline", "-o", output)[0] == 2
+    assert not output.exists()
 
 
 def test_against_an_earlier_evaluation(calkit_cli, file, tmp_path):
@@ -106,7 +137,7 @@ def test_against_an_earlier_evaluation(calkit_cli, file, tmp_path):
     baseline.write_text(json.dumps(document))
     code, err = gate(calkit_cli, file, "ece>baseline+1%", baseline=baseline)
     assert code == 3
-    assert f"baseline {value - 0.02:.6g} +0.01" in err
+    assert f"baseline {100 * (value - 0.02):.6g} % + 1 %" in err
 
 
 def test_against_a_file_of_scores(calkit_cli, file, tmp_path):

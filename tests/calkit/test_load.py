@@ -216,13 +216,13 @@ class TestText:
         [
             ("", "is empty"),
             ("logit_a,logit_b,label\n", "no rows"),
-            ("logit_a,logit_b,label\n1,2\n", "row 2 has 2 columns, but the header names 3"),
+            ("logit_a,logit_b,label\n1,2\n", "line 2 has 2 columns, but the header names 3"),
             (
                 "logit_a,logit_b,label\n1,2,a\n1,x,a\n",
-                "row 3 holds 'x' in the column 'logit_b' where a number is needed",
+                "line 3 holds 'x' in the column 'logit_b' where a number is needed",
             ),
             ("logit_a,logit_a,label\n1,2,a\n", "more than once"),
-            ("1,2\n3\n", "row 2 has 1 columns"),
+            ("1,2\n3\n", "line 2 has 1 columns"),
             ('a,"b\n1,2', "not a readable .csv"),
         ],
     )

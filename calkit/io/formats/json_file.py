@@ -24,7 +24,7 @@ from calkit.hardening.limits import MAX_DOCUMENT_BYTES
 from calkit.io.formats.base import FORMATS, Format
 from calkit.io.json_columns import RecordColumns
 from calkit.io.tables import Table, holds_numbers, repeated, stack_columns, table_fields
-from calkit.io.text import LineBlock, LineIndex, read_text, with_compressions
+from calkit.io.text import LineBlock, LineIndex, line_at, read_text, with_compressions
 
 __all__ = ["Json"]
 
@@ -123,9 +123,7 @@ def _split_rows(path: Path, table: dict[str, Any]) -> list[dict[str, Any]]:
     rows = table["data"]
     odd = next((i for i, row in enumerate(rows) if not isinstance(row, list) or len(row) != len(names)), None)
     if odd is not None:
-        raise FileFormatError(
-            f"{path}: row {odd + 1} of 'data' is not a list of {len(names)} values, as 'columns' says."
-        )
+        raise FileFormatError(f"{path}: row {odd} of 'data' is not a list of {len(names)} values, as 'columns' says.")
     return [_unique(list(zip(names, row, strict=True))) for row in rows]
 
 
@@ -200,24 +198,25 @@ class _JsonLines(_Records):
         if not self._index.head:
             raise FileFormatError(f"{path} holds no records.")
         self.n_rows, self.starts = self._index.n_rows, self._index.starts
-        self._describe("", self._decode(_lines(self._index.head[0])[0], 0))
+        self._describe("", self._decode(self._index.head[0], *_lines(self._index.head[0])[0]))
 
     def _pieces(self, start: int) -> Iterator[tuple[int, list[Any]]]:
         for block in self._index.blocks(start):
             lines = _lines(block)
             for first in range(0, len(lines), _RECORDS):
-                row = block.row + first
-                yield row, [self._decode(line, row + i) for i, line in enumerate(lines[first : first + _RECORDS])]
+                yield block.row + first, [self._decode(block, *line) for line in lines[first : first + _RECORDS]]
 
-    def _decode(self, line: bytes, row: int) -> Any:
+    def _decode(self, block: LineBlock, place: int, line: bytes) -> Any:
         try:
             return _DECODER.decode(line.decode("utf-8"))
         except ValueError as error:
-            raise FileFormatError(f"{self.path}: record {row + 1} is no valid JSON: {error}.") from error
+            number = line_at(self.path, block.offset) + place
+            raise FileFormatError(f"{self.path}: line {number} is no valid JSON: {error}.") from error
 
 
-def _lines(block: LineBlock) -> list[bytes]:
-    return [line for line in block.data.splitlines() if line.strip()]
+def _lines(block: LineBlock) -> list[tuple[int, bytes]]:
+    """Return the lines of a block that are not blank, with their places in it."""
+    return [(place, line) for place, line in enumerate(block.data.splitlines()) if line.strip()]
 
 
 FORMATS.register("json")(Json())

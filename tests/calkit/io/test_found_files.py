@@ -56,7 +56,7 @@ class TestText:
 
     def test_commas_and_points_in_one_file_are_not_guessed_at(self, tmp_path):
         (tmp_path / "a.csv").write_text("logit_0;logit_1;label\n1,5;2.5;0\n")
-        with pytest.raises(FileFormatError, match=r"a\.csv: row 2 holds '1,5' in the column 'logit_0'"):
+        with pytest.raises(FileFormatError, match=r"a\.csv: line 2 holds '1,5' in the column 'logit_0'"):
             load_predictions(tmp_path / "a.csv")
 
     def test_numbers_without_a_header(self, tmp_path):
@@ -102,7 +102,7 @@ class TestText:
                 load_predictions(tmp_path / "a.csv")
             return
         with pytest.raises(
-            FileFormatError, match=r"a\.csv: row 3 holds '\[0\.5.*where a list of 2 numbers is needed"
+            FileFormatError, match=r"a\.csv: line 3 holds '\[0\.5.*where a list of 2 numbers is needed"
         ) as caught:
             load_predictions(tmp_path / "a.csv")
         assert ("NumPy left numbers out" in str(caught.value)) == ("..." in cell)
@@ -338,7 +338,7 @@ def test_tokens_that_begin_with_a_space(tmp_path):
         (
             "a.csv",
             "prob_chat,prob_chiné,label\n1,0,0\n".encode("latin-1"),
-            r"row 1 or so is not UTF-8 .* Save it as UTF-8",
+            r"line 1 is not UTF-8 .* Save it as UTF-8",
         ),
         (
             "a.mat",

@@ -101,11 +101,11 @@ OPTIONS = {"logprobs": {"A": 1, "B": 2}, "answer": "A"}
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        ([GOOD, {"logits": [1, "x"], "label": 0}], r"record 2 has \[1, 'x'\] for 'logits'.* first record has: 2 num"),
-        ([GOOD, {"logits": [1, None], "label": 0}], r"record 2 has \[1, None\] for 'logits'"),
+        ([GOOD, {"logits": [1, "x"], "label": 0}], r"row 1 has \[1, 'x'\] for 'logits'.* first record has: 2 num"),
+        ([GOOD, {"logits": [1, None], "label": 0}], r"row 1 has \[1, None\] for 'logits'"),
         ([GOOD, {"logits": [1, 2]}], "the label of row 1 is missing.*--ignore-label nan"),
         ([GOOD, {"logits": [1, 2], "label": "x"}], "'label' mixes values|mixes numbers and text"),
-        ([GOOD, [1, 2]], "record 2 has no 'l"),
+        ([GOOD, [1, 2]], "row 1 has no 'l"),
         ([{"logits": [[1, 2]], "label": 0}], "'logits' is of type|logits holds nested or missing values"),
         ([OPTIONS, {"logprobs": [1, 2], "answer": "A"}], "first record has: numbers for A, B"),
         ([{"logprobs": {"A": 1, "B": 2}, "answer": "C"}], "y_true holds 'C'"),
@@ -129,7 +129,7 @@ def test_records_that_differ(records, message, name, tmp_path):
         ('{"a": [1], "a": [2]}', "the key 'a' stands more than once in one object"),
         ('{"run": {"logits": [[1, 2]], "labels": [0], "logits": [[2, 1]]}}', "the key 'logits' stands more than once"),
         ('[{"logits": [1, 2], "label": 0, "label": 1}]', "the key 'label' stands more than once"),
-        ('{"columns": ["a", "b"], "data": [[1, 2], [3]]}', "row 2 of 'data' is not a list of 2 values"),
+        ('{"columns": ["a", "b"], "data": [[1, 2], [3]]}', "row 1 of 'data' is not a list of 2 values"),
         ('{"columns": ["a", "b"], "data": []}', "holds no lists"),
         ('{"columns": ["a", "a"], "data": [[1, 2]]}', "the key 'a' stands more than once"),
         ('{"a":' * 20 + "[1]" + "}" * 20, "nested more than 16 deep"),
@@ -145,7 +145,7 @@ def test_a_key_twice_in_lines(tmp_path):
     (tmp_path / "a.jsonl").write_text(
         '{"confidence": 0.5, "correct": 1}\n{"confidence": 1, "correct": 0, "correct": 1}'
     )
-    with pytest.raises(FileFormatError, match=r"a\.jsonl: record 2 is no valid JSON: the key 'correct' stands more"):
+    with pytest.raises(FileFormatError, match=r"a\.jsonl: line 2 is no valid JSON: the key 'correct' stands more"):
         load_predictions(tmp_path / "a.jsonl")
 
 
@@ -160,7 +160,7 @@ def test_a_key_twice_among_very_many(tmp_path):
 def test_numbers_of_more_than_64_bits(tmp_path):
     path = write(tmp_path / "a.json", [{"logits": [1, 2], "label": 10**30}])
     for read in (load_predictions, describe):
-        with pytest.raises(FileFormatError, match="record 1 has 10{30} for 'label', .* a whole number of 64 bits"):
+        with pytest.raises(FileFormatError, match="row 0 has 10{30} for 'label', .* a whole number of 64 bits"):
             read(path)
 
 
@@ -279,5 +279,5 @@ def test_the_first_record_may_lack_its_options(tmp_path):
     records = [{"choices": ["u", "v"], "logits": None, "answer": 0}]
     records.append({"choices": ["u", "v"], "logits": [1, 2], "answer": 1})
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    with pytest.raises(FileFormatError, match="record 1 has no 'logits', or null for it"):
+    with pytest.raises(FileFormatError, match="row 0 has no 'logits', or null for it"):
         load_predictions(tmp_path / "a.jsonl")

@@ -103,6 +103,37 @@ def test_other_series_are_taken(column):
     assert calkit.nll(Y, pd.DataFrame({column: P})) == pytest.approx(NLL, rel=1e-12)
 
 
+@pytest.mark.parametrize("column", ["logprob", "test_log_prob", "logprob_yes", "log_proba", "Log-Likelihood"])
+@pytest.mark.parametrize("truth", ["label", "correct"])
+def test_the_logarithm_of_a_probability_is_no_logit(tmp_path, column, truth):
+    # log(.8) as a logit would be a probability of .44.
+    pd.DataFrame({column: np.log(P), truth: Y}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(UsageError, match="log-probabilities, which are no logits.*exponentials.*--kind logits"):
+        load_predictions(tmp_path / "a.csv")
+    # What the message proposes.
+    for name in ("prob", "confidence"):
+        known = {"prob": "label", "confidence": "correct"}[name]
+        pd.DataFrame({name: P, known: Y}).to_csv(tmp_path / "b.csv", index=False)
+        found = calkit.evaluate(load_predictions(tmp_path / "b.csv"), ["ece:n_bins=1"])
+        assert found["ece:n_bins=1"] == pytest.approx(abs(np.mean(P - Y)), abs=1e-12)
+    pd.DataFrame({column: np.log(P / (1 - P)), "label": np.where(Y, "yes", "no")}).to_csv(
+        tmp_path / "c.csv", index=False
+    )
+    found = load_predictions(tmp_path / "c.csv", kind="logits", positive="yes")
+    assert calkit.evaluate(found, ["nll"])["nll"] == pytest.approx(NLL, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["token_logprobs", "logprobs/token_logprobs", "cumulative_logprob", "logprobs_tokens"])
+def test_log_probabilities_of_pieces_of_text_are_no_scores(tmp_path, name):
+    # As OpenAI's completions and vLLM call them: one number for each token written, not for each option.
+    *path, key = name.split("/")
+    record = {key: -0.2 if key == "cumulative_logprob" else [-0.2, -0.3]}
+    lines = [json.dumps({"answer": y, **({path[0]: record} if path else record)}) for y in (0, 1, 1)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    with pytest.raises(UsageError, match="no array is named like scores"):
+        load_predictions(tmp_path / "a.jsonl")
+
+
 def test_what_the_user_says_against_the_name(tmp_path):
     path = tmp_path / "a.csv"
     pd.DataFrame({"prob": 1 - P, "label": np.array(["no", "yes"])[Y]}).to_csv(path, index=False)

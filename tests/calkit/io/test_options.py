@@ -112,8 +112,8 @@ def test_lists_of_scores_of_different_lengths(tmp_path):
 @pytest.mark.parametrize(
     ("target", "options", "message"),
     [
-        ("Maybe", OPTIONS, "record 1 has 'Maybe' for the right answer, which is none of its options"),
-        ("2", ["1", "2", "3"], "record 1 has '2' for the right answer, which could be several of its options"),
+        ("Maybe", OPTIONS, "row 0 has 'Maybe' for the right answer, which is none of its options"),
+        ("2", ["1", "2", "3"], "row 0 has '2' for the right answer, which could be several of its options"),
     ],
 )
 def test_targets_that_do_not_tell(tmp_path, target, options, message):

@@ -148,12 +148,16 @@ def test_columns_are_grouped_by_name():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"logit_0,logit_1,label\n1,2,0\n1,\xe9,0\n", r"row 3 or so is not UTF-8 text \(byte 0xe9\)"),
+        (b"logit_0,logit_1,label\n1,2,0\n1,\xe9,0\n", r"line 3 is not UTF-8 text \(byte 0xe9\)"),
         ("logit_0,logit_1,label\n1,2,0\n".encode("utf-16"), "UTF-16; save it as UTF-8"),
         (b"logit_0,logit_1,label\r1,2,0\r", "carriage returns alone"),
-        (b"logit_0;logit_1;label\n1,5;2.5;0\n", r"row 2 holds '1,5' in the column 'logit_0' where a number is needed"),
-        (b'logit_0,logit_1,label\n1,"2"x,0\n', "row 2: ',' expected after"),
-        (b"logit_0,logit_1,label\n1,,0\n", "row 2 holds '' in the column 'logit_1' where a number is needed"),
+        (b"logit_0;logit_1;label\n1,5;2.5;0\n", r"line 2 holds '1,5' in the column 'logit_0' where a number is needed"),
+        (b'logit_0,logit_1,label\n1,"2"x,0\n', "line 2: ',' expected after"),
+        (b"logit_0,logit_1,label\n1,,0\n", "line 2 holds '' in the column 'logit_1' where a number is needed"),
+        # Lines are those of an editor: blank ones count, and so do those within quotes.
+        (b"\xef\xbb\xbflogit_0,logit_1,label\n\n1,2,0\n\n1,x,0\n", "line 5 holds 'x'"),
+        (b'id,logit_0,logit_1,label\n"a\nb",1,2,0\nc,x,2,0\n', "line 4 holds 'x'"),
+        (b"\n1,2\n\n3\n", "line 4 has 1 columns, but the first has 2"),
         (gzip.compress(b"logit_0,logit_1,label\n1,2,0\n", mtime=0), r"is compressed: rename it to a\.csv\.gz"),
     ],
 )
@@ -161,3 +165,19 @@ def test_odd_text(tmp_path, data, message):
     (tmp_path / "a.csv").write_bytes(data)
     with pytest.raises(FileFormatError, match=message):
         load_predictions(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_lines_of_later_blocks(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr("calkit.io.text.TEXT_BLOCK_BYTES", 64)
+    text = "logit_0,logit_1,label\n" + "1.0,2.0,0\n" * 50 + "\n" + "1.0,x,0\n"
+    data = text.encode()
+    (tmp_path / f"a.csv{suffix}").write_bytes(gzip.compress(data, mtime=0) if suffix else data)
+    with pytest.raises(FileFormatError, match="line 53 holds 'x'"):
+        np.asarray(load_predictions(tmp_path / f"a.csv{suffix}").scores)
+
+
+def test_line_of_broken_json(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"confidence": 0.5, "correct": true}\n\n{"confidence": 0.5,\n')
+    with pytest.raises(FileFormatError, match="line 3 is no valid JSON"):
+        load_predictions(tmp_path / "a.jsonl")
