@@ -138,6 +138,17 @@ def weights_are_repeats(make: Make) -> None:
 
 
 @_law
+def weights_may_be_uneven(make: Make) -> None:
+    """Weights over 20 decades give probabilities, the same in any order of the rows."""
+    X, y = _data(make, 120)
+    if "weights" in make().supports:
+        weight = 10.0 ** np.random.default_rng(2).uniform(-16, 4, len(X))
+        probs = _fitted(make, X, y, weight).predict_proba(X)
+        _equal(probs.sum(axis=1), 1, 1e-9)
+        _equal(_fitted(make, X[::-1], y[::-1], weight[::-1]).predict_proba(X), probs)
+
+
+@_law
 def absent_classes_are_no_trouble(make: Make) -> None:
     """A class without rows leaves all defined."""
     X, y = _data(make)
