@@ -156,9 +156,10 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     """Judge the error of forecasts that fall into one bin each."""
     value = float(NORMS[norm](sums.gap, sums.weight))
     gaps = sums.null_gaps(resampling)
-    expected = expected_of_cells(sums) if norm in _MEANS else expected_of_cells(sums).unbounded
-    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared", expected=expected)
-    p_value = max(law.p_value(value), uneven_p_value(sums))
+    expected = expected_of_cells(sums)
+    bounded = expected if norm in _MEANS else expected.unbounded
+    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared", expected=bounded)
+    p_value = max(law.p_value(value), uneven_p_value(sums, expected))
     found = Judgement(None, law.floor, p_value)
     limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
     if resampling.confidence_level is None or sums.count.sum() < 2:

@@ -246,7 +246,10 @@ class SquareInference:
         if expected.few:
             # Where no error came, or a few, the residuals tell too little of the noise.
             law = drawn_law(drawn_squares(sums, resampling), expected=expected.unbounded)
-            floor, p_value = replace(law.floor, mean=0.0), max(law.p_value(found.estimate), uneven_p_value(sums))
+            floor, p_value = (
+                replace(law.floor, mean=0.0),
+                max(law.p_value(found.estimate), uneven_p_value(sums, expected)),
+            )
             found = replace(found, low=lower_limit(found.low, p_value, level), p_value=p_value)
         if resampling.confidence_level is not None:
             # The plug-in of T-Cal is smaller by a known factor, and so are its limits.
