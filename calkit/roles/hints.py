@@ -52,7 +52,10 @@ def column_hint(container: Container, kind: Kind | None) -> str:
 def length_advice(item: Field, scores: Field) -> str:
     """Return what to do about an array that has not as many rows as the scores."""
     if len(scores.shape) == 2 and item.shape[:1] == scores.shape[1:]:
-        return "If each column of the scores is a sample, say so: class_axis=0 (--class-axis 0)."
+        return (
+            "If each column of the scores is a sample, say so: class_axis=0 (--class-axis 0). "
+            "If not, choose arrays of the same split."
+        )
     return "Choose arrays of the same split."
 
 

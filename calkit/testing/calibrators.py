@@ -123,6 +123,9 @@ def constants_do_not_matter(make: Make) -> None:
     X, y = _data(make)
     shifted = X + np.arange(len(X))[:, None] % 7
     _equal(_fitted(make, shifted, y).predict_proba(shifted), _fitted(make, X, y).predict_proba(X))
+    # Nor where all logits of a row are equal, which rounding alone may tell apart.
+    same = np.zeros_like(X)
+    _equal(_fitted(make, same + 3 * X[:, :1], y).predict_proba(X), _fitted(make, same, y).predict_proba(X))
 
 
 @_law
@@ -135,6 +138,17 @@ def weights_are_repeats(make: Make) -> None:
         _equal(_fitted(make, X, y, weight).predict_proba(X), repeated.predict_proba(X))
     else:
         _refused(lambda: make().fit(X, y, weight))
+
+
+@_law
+def weights_may_be_uneven(make: Make) -> None:
+    """Weights over 20 decades give probabilities, the same in any order of the rows."""
+    X, y = _data(make, 120)
+    if "weights" in make().supports:
+        weight = 10.0 ** np.random.default_rng(2).uniform(-16, 4, len(X))
+        probs = _fitted(make, X, y, weight).predict_proba(X)
+        _equal(probs.sum(axis=1), 1, 1e-9)
+        _equal(_fitted(make, X[::-1], y[::-1], weight[::-1]).predict_proba(X), probs)
 
 
 @_law

@@ -612,3 +612,21 @@ def test_scores_apart_by_rounding_are_one_and_others_are_not():
     assert groups.score.tolist() == [1e-300, 2e-300, 0.3, x[5], 1.0]
     assert groups.weight.tolist() == [1, 1, 3, 1, 1]
     assert groups.positive.tolist() == [0, 1, 2, 0, 1]
+
+
+def test_cdf_spline_of_a_light_row_is_the_slope_at_its_rank():
+    # A row of next to no weight changes no curve, and is missing what the spline of the others misses at its rank.
+    from scipy.interpolate import CubicSpline
+
+    x = np.linspace(0.05, 0.95, 40)
+    y = np.random.default_rng(0).random(40) < x**1.5
+    basis = CubicSpline(np.linspace(0, 1, 6), np.eye(6), bc_type="natural")
+    curve = np.linalg.lstsq(basis(np.arange(1, 41) / 40), np.cumsum(y - x) / 40, rcond=None)[0]
+    for place, weight in ((10, 1e-20), (30, 1e-12)):
+        light = (x[place - 1] + x[place]) / 2
+        scores = np.insert(x, place, light)
+        logit = np.log(scores / (1 - scores))
+        weights = np.insert(np.ones(40), place, weight)
+        fitted = get_calibrator("cdf-spline:mix=none").fit(logit, np.insert(y, place, True).astype(int), weights)
+        found = fitted.predict_proba(logit)[place, 1]
+        assert found == pytest.approx(light + basis(place / 40, 1) @ curve, abs=1e-9)

@@ -63,7 +63,7 @@ class Scripted:
     def __init__(self, values):
         self.recipe = recipe()
         self.model = torch.nn.Linear(1, 1)
-        self.values, self.record, self.stop, self.best, self.epoch = values, {}, None, None, 0
+        self.values, self.record, self.stop, self.best, self.epoch, self.step = values, {}, None, None, 0, 0
 
     def evaluate(self, split, metrics):
         assert split == "validation"
@@ -75,6 +75,7 @@ class Scripted:
         while self.epoch < len(self.values):
             callback.on_epoch_end(self)
             self.epoch += 1
+            self.step += 4
             if self.stop:
                 return self.epoch
         return None
@@ -94,7 +95,10 @@ class Scripted:
     ],
 )
 def test_when_it_stops(metric, values, options, stops):
-    assert Scripted(values).play(EarlyStopping(metric, **options)) == stops
+    callback = EarlyStopping(metric, **options)
+    assert Scripted(values).play(callback) == stops
+    # A second run, of another seed say, knows nothing of the first.
+    assert Scripted(values).play(callback) == stops
 
 
 def test_the_reason():

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 
 # A score that a larger share of the rows has than one in this number is cut into pieces.
 _PIECES = 200
+# Up to this share of the rows the mean slope of the spline is, to its last digits but a few, that in the middle.
+_NARROW = 1e-6
 
 
 @register_calibrator("cdf-spline")
@@ -79,8 +81,11 @@ class CdfSpline(TableMaps):
         cumulative = np.cumsum(gap[owner] * part)
         coefficients = np.linalg.lstsq(basis(ends) * root[:, None], cumulative * root, rcond=None)[0]
         edges = np.append(0.0, np.cumsum(share))
-        rise = np.diff(basis(edges) @ coefficients)
-        return groups.score, np.clip(groups.score + rise / np.diff(edges), 0, 1)
+        width, slope = np.diff(edges), basis((edges[:-1] + edges[1:]) / 2, 1) @ coefficients
+        # Of a score that next to no weight has, the slope in its middle: differences would have lost their digits.
+        wide = width > _NARROW
+        slope[wide] = np.diff(basis(edges) @ coefficients)[wide] / width[wide]
+        return groups.score, np.clip(groups.score + slope, 0, 1)
 
 
 def _pieces(weight: Floats, share: Floats) -> tuple[NDArray[np.intp], Floats]:

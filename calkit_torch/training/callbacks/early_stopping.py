@@ -64,17 +64,21 @@ class EarlyStopping(Callback):
         self.patience = int(patience)
         self.min_delta = min_delta
         self.restore_best = restore_best
+        self._forget()
+
+    def _forget(self) -> None:
         self.best: float | None = None
-        self.best_epoch = 0
-        self.waited = 0
+        self.best_epoch = self.waited = 0
 
     def on_start(self, state: TrainingState) -> None:
-        """Refuse to select another network than the recipe does."""
+        """Refuse to select another network than the recipe does; forget the run before."""
         if self.restore_best and state.recipe.select != "last":
             raise UsageError(
                 f"EarlyStopping is to restore the network of best {self.metric.spec}, but the recipe selects that of "
                 f"best {state.recipe.select}; use one of the two (restore_best=False, or select = 'last')."
             )
+        if not state.step:
+            self._forget()
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Compare this epoch with the best so far."""
