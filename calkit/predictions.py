@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.arrays import check_no_missing, to_values
+from calkit.arrays import check_no_missing, column_names, to_values
 from calkit.blocks import LogProbabilities, RowBlock, block_of, unlabelled
 from calkit.checks import Kind, as_kind, as_scores, as_weight
 from calkit.errors import InputError
@@ -376,6 +376,8 @@ def not_predictions(found: Any) -> InputError:
     remedy = "make them with calkit.Predictions(scores, y_true, kind='logits' or 'probs')"
     if isinstance(found, str | PurePath):
         remedy = f"read them with calkit.load_predictions({str(found)!r})"
+    elif column_names(found) is not None or isinstance(found, Mapping):
+        remedy = "take its columns by their names with calkit.load_predictions(frame)"
     return InputError(f"predictions must be a Predictions, but have type {type(found).__name__}; {remedy}.")
 
 

@@ -316,8 +316,8 @@ class Calibrator(PredictionMap, ClassifierMixin, TransformerMixin, BaseEstimator
             predictions = predictions.map(as_binary) if isinstance(predictions, Shards) else as_binary(predictions)
         if self.binary_only and predictions.n_classes != 2:
             raise InputError(
-                f"{self.name} takes two classes, but the scores have {predictions.n_classes}; use 'one-vs-rest' around "
-                "it, or a calibrator of many classes."
+                f"{self.name} takes two classes, but the scores have {predictions.n_classes}; use "
+                f"'one-vs-rest:calibrator={self.name}', or a calibrator of many classes."
             )
         if isinstance(predictions, Shards):
             return predictions.logits()

@@ -11,6 +11,7 @@ from calkit.containers.container import Container, Field, printable
 from calkit.errors import CalkitError, UsageError
 from calkit.io.address import is_address, split_address
 from calkit.io.formats import format_of_suffix
+from calkit.io.memory import MEMORY, container_in_memory, is_in_memory
 from calkit.io.opening import open_container
 from calkit.names import Role, read_name
 from calkit.predictions import Predictions, as_kind
@@ -27,7 +28,7 @@ __all__ = ["load_predictions", "load_unread"]
 
 
 def load_predictions(
-    path: str | Path,
+    path: Any,
     *,
     kind: str | None = None,
     split: str | None = None,
@@ -54,17 +55,18 @@ def load_predictions(
     trust_pickle: bool = False,
     sandbox: bool | Sandbox = False,
 ) -> Predictions:
-    """Read predictions from a file.
+    """Read predictions from a file, or take them from a data frame or arrays by name.
 
     Labels and weights are read at once. Scores are mapped into memory where the format allows it; else they are read
     at once up to 128 MiB, and block by block in every pass above that.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path, data frame, mapping or list of dict
         A file in any format of :func:`calkit.io.available_formats`; a folder or a pattern (``"logits-*.npz"``), whose
         files are joined in the order of their numbers; ``"-"`` for standard input. ``"file.npz:name"`` addresses an
-        array or a group of arrays in it.
+        array or a group of arrays in it. Or what is in memory already: a data frame of pandas, polars or Arrow, a data
+        set of Hugging Face, arrays by name, records. Their names are read as those in files are.
     kind : {"logits", "probs", "confidence"}, optional
         What the scores are. Needed where the name of the array does not tell; values are never looked at.
     split : str, optional
@@ -142,10 +144,17 @@ def load_predictions(
     ...     np.savez(path, val_logits=np.eye(3), val_labels=[0, 1, 2], test_logits=np.eye(3), test_labels=[0, 1, 1])
     ...     load_predictions(path, split="test")
     Predictions(n_samples=3, n_classes=3, kind='logits')
+    >>> load_predictions({"prob_cat": [0.9, 0.2], "prob_dog": [0.1, 0.8], "label": ["cat", "cat"]}).class_names
+    ('cat', 'dog')
     """
-    path, member = split_address(path)
     how: dict[str, Any] = {"trust_pickle": trust_pickle, "sandbox": sandbox}
-    container = open_container(path, file_format=file_format, **how)
+    meta: dict[str, Any] = {}
+    if is_in_memory(path):
+        path, member, container = MEMORY, None, container_in_memory(path)
+    else:
+        path, member = split_address(path)
+        container = open_container(path, file_format=file_format, **how)
+        meta["file"] = str(path)
     if member is not None and member not in container.columns():
         group = container.group(member)
         container, member = (container, member) if group is None else (group, None)
@@ -173,7 +182,6 @@ def load_predictions(
     reading = Reading(
         container, found, names, labels_from, ignore_label, class_axis, positive, percent, normalize, dtype
     )
-    meta: dict[str, Any] = {"file": str(path)}
     if of_rows or found.split:
         meta["split"] = of_rows or found.split
     try:

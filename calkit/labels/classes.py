@@ -112,7 +112,8 @@ class ClassIndex:
         event = " A single column needs the label that it is the forecast of: pos_label (--positive)."
         return InputError(
             f"y_true holds {label!r} in row {row}, but which column is which is unknown. Pass class_names "
-            f"(--class-names), one name per column of the scores, in their order.{event if n_classes == 2 else ''}"
+            "(--class-names), one name per column of the scores, in their order; of a scikit-learn model, "
+            f"class_names=model.classes_.{event if n_classes == 2 else ''}"
         )
 
 

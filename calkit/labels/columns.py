@@ -179,7 +179,8 @@ def _columns(
 
 
 def _no_label(value: Any, row: int) -> InputError:
-    what = "is missing" if is_missing(value) else f"is {value}, which is no whole number"
+    shares = "Shares of the labels (graded answers, votes) have a column for each class, shape (n, K)"
+    what = "is missing" if is_missing(value) else f"is {value}, which is no whole number. {shares}"
     return InputError(
         f"y_true: the label of row {row} {what}. Remove the row, or leave such rows out with ignore_label "
         "(ignore_label=float('nan'), --ignore-label nan, for missing ones)."

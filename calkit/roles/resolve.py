@@ -115,8 +115,10 @@ class Resolved:
         if len(found) > 1:
             names = " and ".join(repr(printable(item.name)) for item in found[:2])
             option = OPTIONS.get(role, f"--{role}")
+            answers = role == "labels" and self.kind == "confidence"
+            hint = " If one is the answer given, say so too: predicted='NAME' (--predicted NAME)." if answers else ""
             raise UsageError(
-                f"{self.path}: both {names} could be the {role}. Say which with {role}='NAME' ({option} NAME)."
+                f"{self.path}: both {names} could be the {role}. Say which with {role}='NAME' ({option} NAME).{hint}"
             )
         return found[0] if found else None
 

@@ -111,7 +111,8 @@ class ConfidencePenaltyLoss(RegularisedLoss):
     def penalty(self, logits: Tensor, targets: Targets) -> Tensor:
         """Return the negative entropy of each prediction, in nats."""
         log_p = torch.log_softmax(logits, targets.dim)
-        return (log_p.exp() * log_p).sum(targets.dim)
+        # Impossible classes, of logit -inf, have no part in it.
+        return (log_p.exp() * log_p.clamp(min=torch.finfo(log_p.dtype).min)).sum(targets.dim)
 
 
 @register_loss("mbls", formula=r"base + λ · $\sum_k \max(0, \max_j z_j - z_k - m)$", reference="Liu et al., CVPR 2022")

@@ -157,6 +157,24 @@ def test_no_loss_waits_for_the_device(spec: str) -> None:
     torch.testing.assert_close(value.detach().cpu(), loss(logits, y), rtol=1e-4, atol=1e-6)
 
 
+#: Of these the logit itself is part, whatever the probability.
+OF_LOGITS = ("label-smoothing", "logit-norm", "mbls")
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if not spec.startswith(OF_LOGITS)])
+def test_an_impossible_class_is_one_of_probability_0(spec: str) -> None:
+    """A logit of -inf, of a class other than the label, gives the loss and the gradient of one far below the others."""
+    logits, y = extreme("mixed", 3.0, torch.float64)
+    rows, found = torch.arange(len(y)), []
+    for value in (-torch.inf, -2000.0):
+        z = logits.clone()
+        z[rows, (y + 1) % z.shape[1]] = value
+        z.requires_grad_()
+        loss = get_loss(spec)(z, y)
+        found.append((loss.detach(), *torch.autograd.grad(loss, z)))
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
+
+
 def test_import_brings_torch_and_little_else() -> None:
     """scipy, scikit-learn, pyplot and numba stay out until something needs them."""
     code = (

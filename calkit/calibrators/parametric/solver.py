@@ -42,6 +42,8 @@ _SLOW = 1e-2
 
 # A last step by which parameters still move by this share of themselves shows that the data do not determine them.
 _MOVES = 1e-2
+# Parameters that have grown by this factor without coming to an end are followed no further: noise led them.
+_FAR = 1e9
 
 Outcome = Literal["converged", "undetermined", "stopped"]
 
@@ -277,6 +279,7 @@ class _Descent:
         self._strong = 4 * float(ridge.min()) if len(ridge) else 0.0
 
     def run(self, theta: Vector) -> Solution:
+        self._size = max(1.0, float(abs(theta).max()))
         dtype: Any = np.float32
         value, gradient = self._slope(theta, dtype)
         if not np.isfinite(value) or not np.isfinite(gradient).all():
@@ -334,7 +337,8 @@ class _Descent:
     def _end(self, theta: Vector, value: float, gradient: Vector, gap: float, n_iter: int, v: Vector) -> Solution:
         outcome: Outcome = "converged" if gap <= self._tol else "stopped"
         runs_off = self._strong == 0 and float(abs(v).max()) > _MOVES * max(1.0, float(abs(theta).max()))
-        if value < self._least or runs_off:
+        has_run = self._strong == 0 and gap > self._tol and float(abs(theta).max()) > _FAR * self._size
+        if value < self._least or runs_off or has_run:
             outcome = "undetermined"
         if outcome == "converged":
             theta = theta + self._steps.last_step(gradient)

@@ -26,7 +26,7 @@ from calkit.io.json_columns import RecordColumns
 from calkit.io.tables import Table, holds_numbers, repeated, stack_columns, table_fields
 from calkit.io.text import LineBlock, LineIndex, line_at, read_text, with_compressions
 
-__all__ = ["Json"]
+__all__ = ["Json", "container_of_records"]
 
 _LINES = with_compressions(".jsonl", ".ndjson")
 _RECORDS = 1024
@@ -83,6 +83,11 @@ class Json(Format):
         named = any(table.named for _, table in tables)
         stack = partial(stack_columns, tables[0][1]) if len(tables) == 1 and not tables[0][0] else None
         return Container(path, self.name, by_name(path, [*fields, *notes]), named=named, stack=stack)
+
+
+def container_of_records(path: Path, rows: list[Any]) -> Container:
+    """Return the arrays of records that are in memory; `path` stands for them in messages."""
+    return Json()._container(path, [("", _JsonRows(path, "", rows))])
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
