@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from calkit.estimators.binned import NORMS
 from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.few_events import expected_of_cells, uneven_p_value
+from calkit.inference.flips import flips_limit_of_bins
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
 from calkit.inference.judgement import SEMINORM, Judgement, Pooled, lower_limit, seminorm_limits
@@ -128,7 +129,8 @@ class GapInference:
             parts = [part.filled for part in sums.split(n_keys)]
             sd, null_sd = np.mean([_sds(part, self.norm) for part in parts if len(part.weight)], axis=0).tolist()
             low, high = seminorm_limits(value, law, sd, null_sd, resampling.level)
-            return replace(found, interval=(lower_limit(low, p_value, resampling.level), high))
+            least = _least_over_keys(value, sums, self.norm, law, n_keys, one_label, resampling)
+            return replace(found, interval=(lower_limit(low, p_value, resampling.level, least), high))
         folds = None
         if resampling.confidence_level is not None:
             _, folds = filled_folds(self.bins.folded(resampling.folds).to_folds(summaries[-1]))
@@ -156,15 +158,17 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     """Judge the error of forecasts that fall into one bin each."""
     value = float(NORMS[norm](sums.gap, sums.weight))
     gaps = sums.null_gaps(resampling)
-    expected = expected_of_cells(sums) if norm in _MEANS else expected_of_cells(sums).unbounded
-    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared", expected=expected)
-    p_value = max(law.p_value(value), uneven_p_value(sums))
+    expected = expected_of_cells(sums)
+    bounded = expected if norm in _MEANS else expected.unbounded
+    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared", expected=bounded)
+    p_value = max(law.p_value(value), uneven_p_value(sums, expected))
     found = Judgement(None, law.floor, p_value)
     limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
     if resampling.confidence_level is None or sums.count.sum() < 2:
         return found
     low, high, estimate = limits(sums, law, resampling.level)
-    low = lower_limit(low, p_value, resampling.level)
+    least = flips_limit_of_bins(value, sums, norm, law, resampling.tails[0])
+    low = lower_limit(low, p_value, resampling.level, least)
     return replace(found, interval=(min(low, value), max(high, value)), estimate=estimate)
 
 
@@ -247,7 +251,9 @@ def _sum_over_keys(
     if folds is None or len(folds) < 2:
         return Judgement(None, floor, p_value, None, pooled)
     found = keyed_limits(sums, folds, n_keys, law, together, resampling.level)
-    interval = min(lower_limit(found.low, p_value, resampling.level), value) / total, max(found.high, value) / total
+    least = _least_over_keys(value / total, sums, "l1", law.scaled(1 / total), n_keys, one_label, resampling)
+    low = lower_limit(found.low, p_value, resampling.level, least * total)
+    interval = min(low, value) / total, max(found.high, value) / total
     return Judgement(interval, floor, p_value, found.estimate / total, pooled)
 
 
@@ -267,6 +273,14 @@ def _together(
     if law is None:
         law = labels.law(together, resampling) if labels else sum_of_gaps_law(together, 1, one_label=True)
     return together, law
+
+
+def _least_over_keys(
+    value: float, sums: CellSums, norm: str, law: NullLaw, n_keys: int, one_label: bool, resampling: Resampling
+) -> float:
+    """Return the lower limit of :mod:`~calkit.inference.flips`: a label that changes is that of two classes."""
+    changed, tail = 2 if one_label else n_keys, resampling.tails[0]
+    return flips_limit_of_bins(value, sums.filled, norm, law, tail, n_keys=n_keys, changed_keys=changed)
 
 
 def _drawn_by_key(sums: CellSums, n_bins: int, norm: str, resampling: Resampling) -> FloatArray:

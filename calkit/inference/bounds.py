@@ -19,6 +19,7 @@ from calkit.estimators.cumulative import null_sd
 from calkit.estimators.ranked import Ranked
 from calkit.inference.binned import judge_bins
 from calkit.inference.counts import cells_of_pairs
+from calkit.inference.flips import lightest_share, one_change_limit
 from calkit.inference.floors import NullLaw
 from calkit.inference.judgement import Limits
 from calkit.inference.mean_gap import least_mean_gap_of_pairs
@@ -66,7 +67,8 @@ def recalibration_limits(
         ratio = max(residual_sd(pairs) / expected, 1.0) if expected > 0 else 1.0
         root = math.sqrt(value) - ratio * math.sqrt(max(law.critical(tail), 0.0))
         # Isotonic functions that are the forecast plus a constant show that M is at least the mean residual squared.
-        low = max(root, least_mean_gap_of_pairs(pairs, resampling.level)) ** 2
+        least = one_change_limit(law.p_value(value), lightest_share(pairs), tail)
+        low = max(root, least_mean_gap_of_pairs(pairs, resampling.level), least) ** 2
     rows = forecasts.total**2 / float(forecasts.squared_weight.sum())
     z = -float(special.ndtri(tail))
     step = z * math.sqrt(variance_share(forecasts, z) / 4 / rows)
@@ -139,13 +141,17 @@ def curve_limits(
 ) -> Limits:
     """Return limits of the mean of |true frequency - p|, without bins, if the frequency rises with p.
 
-    Gaps within bins can only cancel, so the lower limit is that of the ECE over bins of equal mass. The mean is at most
-    the root of the mean square, which is CORP's miscalibration where the frequency rises.
+    Gaps within bins can only cancel, so the lower limit is that of the ECE over bins of equal mass, or of a single bin.
+    The mean is at most the root of the mean square, which is CORP's miscalibration where the frequency rises.
     """
     tail, low = (1 - resampling.level) / 2, 0.0
     if law.p_value(value) <= tail:
         binned = judge_bins(cells_of_pairs(pairs, _BINS), "l1", resampling).interval
-        low = 0.0 if binned is None else binned[0]
+        low = max(
+            0.0 if binned is None else binned[0],
+            least_mean_gap_of_pairs(pairs, resampling.level),
+            one_change_limit(law.p_value(value), lightest_share(pairs), tail),
+        )
     square = brier_miscalibration(forecasts)
     # Its lower limit is not asked for.
     nothing = NullLaw(0.0, lambda _: 1.0, lambda _: 0.0)

@@ -92,7 +92,8 @@ class Judgement:
         """Return the same with the interval cut to what is possible."""
         if self.interval is None:
             return self
-        return replace(self, interval=(max(self.interval[0], bounds[0]), min(self.interval[1], bounds[1])))
+        low, high = (float(limit) for limit in self.interval)
+        return replace(self, interval=(max(low, bounds[0]), min(high, bounds[1])))
 
 
 class Inference(Protocol):
@@ -117,9 +118,14 @@ class Inference(Protocol):
         """Return what was found, given the value and what was counted."""
 
 
-def lower_limit(low: float, p_value: float, level: float) -> float:
-    """Return a lower limit, or 0 where the p-value is above the tail: so the two never contradict each other."""
-    return low if p_value <= (1 - level) / 2 else 0.0
+def lower_limit(low: float, p_value: float, level: float, least: float = 0.0) -> float:
+    """Return a lower limit, or 0 where the p-value is above the tail: so the two never contradict each other.
+
+    `least` is a limit that is above 0 wherever the p-value is below the tail; it counts where the other one is not.
+    """
+    if p_value > (1 - level) / 2:
+        return 0.0
+    return low if low > 0 else least
 
 
 def seminorm_limits(

@@ -14,6 +14,7 @@ from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.counts import Cells
 from calkit.inference.curves import null_noise
 from calkit.inference.few_events import expected_of_cells, expected_of_forecasts
+from calkit.inference.flips import seminorm_flips_limit, weight_of_rows
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label
 from calkit.inference.judgement import SEMINORM, Judgement, lower_limit, seminorm_limits
 from calkit.inference.mean_gap import least_mean_gap
@@ -75,7 +76,10 @@ class SmoothInference:
         if resampling.confidence_level is None or sums.count.sum() < 2:
             return found
         sd, null_sd = _mean_sds(sums)
-        least, few = least_mean_gap(sums, resampling.level), expected_of_cells(sums).few
+        change = weight_of_rows(sums) / float(sums.weight.sum())
+        least = least_mean_gap(sums, resampling.level)
+        least = least or seminorm_flips_limit(value, law, change, resampling.tails[0])
+        few = expected_of_cells(sums).few
         return replace(found, interval=seminorm_limits(value, law, sd, null_sd, resampling.level, least, few=few))
 
     def _over_classes(self, value: float, sums: CellSums, resampling: Resampling) -> Judgement:
@@ -95,7 +99,10 @@ class SmoothInference:
         # Standard deviations of sums are at most the sums of the standard deviations.
         sd, null_sd = np.mean([_mean_sds(part) for part in parts], axis=0).tolist()
         low, high = seminorm_limits(value, law, sd, null_sd, resampling.level)
-        return replace(found, interval=(lower_limit(low, p_value, resampling.level), high))
+        # A label that changes is that of two classes.
+        change = 2 * weight_of_rows(sums) / float(sums.weight.sum())
+        least = seminorm_flips_limit(value, law, change, resampling.tails[0])
+        return replace(found, interval=(lower_limit(low, p_value, resampling.level, least), high))
 
 
 def _mean_sds(sums: CellSums) -> tuple[float, float]:

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from calkit import special
 from calkit.inference.cells import CellSums
 from calkit.inference.few_events import expected_of_cells, uneven_p_value
+from calkit.inference.flips import one_change_limit
 from calkit.inference.floors import Floor, NullLaw, drawn_law, gamma_law, normal_law
 from calkit.inference.judgement import Judgement, lower_limit
+from calkit.inference.mean_gap import least_mean_gap
 from calkit.inference.over_keys import least_p_value
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, View
@@ -246,8 +248,12 @@ class SquareInference:
         if expected.few:
             # Where no error came, or a few, the residuals tell too little of the noise.
             law = drawn_law(drawn_squares(sums, resampling), expected=expected.unbounded)
-            floor, p_value = replace(law.floor, mean=0.0), max(law.p_value(found.estimate), uneven_p_value(sums))
-            found = replace(found, low=lower_limit(found.low, p_value, level), p_value=p_value)
+            floor = replace(law.floor, mean=0.0)
+            p_value = max(law.p_value(found.estimate), uneven_p_value(sums, expected))
+            found = replace(found, p_value=p_value)
+        lightest = float((sums.weight / sums.count).min() / sums.weight.sum())
+        least = least_mean_gap(sums, level) or one_change_limit(found.p_value, lightest, (1 - level) / 2)
+        found = replace(found, low=lower_limit(found.low, found.p_value, level, least**2))
         if resampling.confidence_level is not None:
             # The plug-in of T-Cal is smaller by a known factor, and so are its limits.
             factor = value / found.estimate if self.divisor == "n" and found.estimate else 1.0

@@ -15,6 +15,7 @@ from calkit.estimators.cumulative import null_cells, null_sd
 from calkit.estimators.ranked import Ranked, ranked
 from calkit.inference.by_class import ByClassInference, ClassDraws, DrawnClassesInference
 from calkit.inference.few_events import expected_of_forecasts, uneven_p_value_of_rows
+from calkit.inference.flips import lightest_share, one_change_limit, seminorm_flips_limit
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.judgement import SEMINORM, Judgement, Limits, lower_limit, seminorm_limits
 from calkit.inference.mean_gap import least_mean_gap_of_pairs
@@ -199,6 +200,11 @@ class WholeInference(Bounded):
         sd, expected = residual_sd(pairs), null_sd(forecasts)
         least = self.mean_share * least_mean_gap_of_pairs(pairs, resampling.level) if self.mean_share else 0.0
         few = expected_of_forecasts(forecasts).few
+        if self.mean_share == 1:
+            least = least or seminorm_flips_limit(value, law, _change(forecasts), resampling.tails[0])
+        least = least or self.mean_share * one_change_limit(
+            law.p_value(value), lightest_share(pairs), resampling.tails[0]
+        )
         if not self.squared:
             return seminorm_limits(value, law, sd, expected, resampling.level, least, few=few)
         square = value
@@ -208,7 +214,8 @@ class WholeInference(Bounded):
             square = value * others + sd**2
         root = math.sqrt(max(square, 0.0))
         low, high = seminorm_limits(root, law.root, sd, expected, resampling.level, least, few=few)
-        return low**2, high**2
+        # The p-value is that of the square without the products of each residual with itself, if that is the measure.
+        return max(low, least) ** 2, high**2
 
 
 @dataclass(frozen=True)
@@ -257,6 +264,12 @@ def _redrawn(pairs: ConfidencePairs, n: int, random: np.random.Generator) -> Ite
         kept = mass > 0
         if kept.any():
             yield Ranked(p[start][kept], mass[kept], positive[kept], squares[kept])
+
+
+def _change(forecasts: Ranked) -> float:
+    """Return what the outcome of a row changes of a mean residual; infinite if weights differ."""
+    scale = forecasts.squared_weight / forecasts.weight
+    return float(scale[0]) / forecasts.total if np.ptp(scale) <= 1e-9 * scale[0] else math.inf
 
 
 def residual_sd(pairs: ConfidencePairs) -> float:
