@@ -174,7 +174,7 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
 
 def _limits_l1(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, float]:
     total = float(sums.weight.sum())
-    found = gap_limits(sums, np.zeros(len(sums.weight), dtype=np.intp), law.scaled(total), None, level)
+    found = gap_limits(sums, law.scaled(total), level=level)
     return max(found.low / total, least_mean_gap(sums, level)), found.high / total, found.estimate / total
 
 
