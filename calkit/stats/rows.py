@@ -378,7 +378,7 @@ class Rows:
     @once
     def predicted(self) -> NDArray[np.intp]:
         """The predicted class: the first of the largest scores."""
-        return self.scores.argmax(axis=1)
+        return blocked.largest(self.scores, self._workspace)
 
     @once
     def _true(self) -> NDArray[Any]:
