@@ -14,7 +14,7 @@ from calkit.cli import completion
 from calkit.cli.app import ThresholdBrokenError
 from calkit.cli.baseline import read_baseline
 from calkit.cli.junit import junit_text
-from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options, label_error_rows
+from calkit.cli.options import FileCommand, FitOptions, InputOptions, fit_options, input_options, label_error_rows
 from calkit.cli.outputs import check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
 from calkit.cli.tables import RENDERERS, render
@@ -35,7 +35,7 @@ __all__ = ["command"]
 _LEVEL = 0.95
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @input_options
 @fit_options
