@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from calkit import special
 from calkit.inference.cells import CellSums, mean_absolute
+from calkit.inference.few_events import FEW, noise_step
 from calkit.inference.floors import NullLaw
 
 __all__ = ["GapLimits", "gap_limits", "keyed_limits", "neighbours"]
@@ -165,6 +166,7 @@ def gap_limits(
     law: NullLaw,
     folds: FloatArray | None = None,
     level: float = 0.95,
+    changed_keys: int = 1,
 ) -> GapLimits:
     """Return estimate and limits of Σ |true gap| over cells.
 
@@ -180,6 +182,8 @@ def gap_limits(
         Gaps of folds of the rows, where a row falls into several cells (the classes), so that cells are correlated.
     level : float
         How often the limits shall hold the truth.
+    changed_keys : int
+        Forecasts of a row whose outcome may change at a time.
 
     Returns
     -------
@@ -194,6 +198,10 @@ def gap_limits(
     centre, spread = _posterior(sums, group)
     wide = _half_widths(sums, centre, spread, folds, level)
     tail = (1 - level) / 2
+    change = changed_keys * float((sums.squared_weight / sums.weight).max())
+    seen = changed_keys * float(sums.residual.sum())
+    few = seen < FEW * change**2
+    wide = max(wide, noise_step(seen, change, tail)) if few else wide
     critical = law.critical(tail)
     # With few draws, or a small tail, nothing is significant.
     null = (critical if np.isfinite(critical) else value) - law.mean
@@ -210,7 +218,9 @@ def gap_limits(
         low = min(low, value - float(worlds.absolute(centre, centred=True).sum()) - wide)
     wide, root = max(wide, null), np.sqrt(sums.variance)
     mean, error = worlds.path(_EVEN, np.zeros_like(root), root * value / max(float(root.sum()), 1e-12))
-    high = min(value + wide, _crossing(mean - mean[0] + law.mean - wide, error, max(value, floor)))
+    high = value + wide
+    if not few:
+        high = min(high, _crossing(mean - mean[0] + law.mean - wide, error, max(value, floor)))
     return GapLimits(estimate, max(low, 0.0), high)
 
 
@@ -221,6 +231,7 @@ def keyed_limits(
     law: NullLaw,
     pooled: tuple[CellSums, NullLaw] | None = None,
     level: float = 0.95,
+    changed_keys: int = 1,
 ) -> GapLimits:
     """Return estimate and limits of Σ |true gap| over keys (classes) and bins.
 
@@ -238,13 +249,14 @@ def keyed_limits(
     pooled : tuple of CellSums and NullLaw, optional
         Bins of all classes pooled, and the law of Σ|gap| over them.
     level : float
+    changed_keys : int
     """
     n_bins = len(sums.weight) // n_keys
-    found = gap_limits(sums, neighbours(len(sums.weight), n_bins), law, folds, level)
+    found = gap_limits(sums, neighbours(len(sums.weight), n_bins), law, folds, level, changed_keys)
     filled = sums.filled
     if pooled is None or filled.variance.sum() >= _SPARSE_CELLS * (filled.scale**2).sum():
         return found
     pooled_folds = folds.reshape(len(folds), -1, n_bins).sum(axis=1)
     same = np.zeros(n_bins, dtype=np.intp)
-    least = gap_limits(pooled[0], same, pooled[1], pooled_folds, (1 + level) / 2)
+    least = gap_limits(pooled[0], same, pooled[1], pooled_folds, (1 + level) / 2, changed_keys)
     return GapLimits(max(found.estimate, least.estimate), max(found.low, least.low), found.high)
