@@ -94,12 +94,24 @@ def check_scores(
     sums_to_one: bool = True,
 ) -> None:
     """Raise for the first impossible score; ``numbers`` are the rows' places among all rows."""
+    if kind == "probs" and sums_to_one and _plainly_shares(scores, tolerance):
+        return
     found = _not_finite(scores, kind, numbers)
     if not found and kind != "logits":
         found = _not_one(scores, numbers, tolerance) if scores.ndim == 2 and sums_to_one else ""
         found = found or _not_a_share(scores, kind, numbers, tolerance)
     if found:
         raise InputError(f"{file}: {found}" if file else found)
+
+
+def _plainly_shares(scores: NDArray[Any], tolerance: float) -> bool:
+    """Return whether rows of probabilities are well within all limits, which takes little to see."""
+    if scores.ndim != 2 or not len(scores) or scores.dtype not in (np.float32, np.float64):
+        return False
+    well = tolerance / 2
+    if not (scores.min() >= -well and scores.max() <= 1 + well):
+        return False
+    return bool(np.abs(scores @ np.ones(scores.shape[1], dtype=scores.dtype) - 1).max() <= well)
 
 
 def _not_finite(scores: NDArray[Any], kind: Kind, numbers: Numbers) -> str:

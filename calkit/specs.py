@@ -49,6 +49,11 @@ class Spec:
     kwargs: dict[str, Value] = field(default_factory=dict)
     at: tuple[int | float, ...] | None = None
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a name alone."""
+        return not self.args and not self.kwargs and self.at is None
+
     def __str__(self) -> str:
         parts = [_format_value(v) for v in self.args]
         parts += [f"{k}={_format_value(v)}" for k, v in self.kwargs.items()]
@@ -130,8 +135,10 @@ def call_with_spec(function: Callable[..., T], spec: Spec, what: str) -> T:
     Raises
     ------
     UsageError
-        If an argument is unknown or one is missing.
+        If an argument is unknown or one is missing, or there are numbers after ``@``.
     """
+    if spec.at is not None:
+        raise UsageError(f"{what} {str(spec)!r}: {spec.name} takes nothing after '@'; leave it out.")
     signature = inspect.signature(function)
     try:
         signature.bind(*spec.args, **spec.kwargs)

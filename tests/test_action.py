@@ -69,6 +69,7 @@ def test_table_files_and_gate(tmp_path):
     done = run_step(tmp_path, files="logits.npz", options="--split test", **{"fail-if": "ece>5%\naccuracy<10%"})
     assert done.returncode == 3
     assert "::error::calkit: failed: ece is" in done.stdout
+    assert 'failures="1"' in (tmp_path / "temp" / "calkit" / "junit.xml").read_text()
 
 
 @pytest.mark.slow

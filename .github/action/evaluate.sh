@@ -27,6 +27,7 @@ calkit plot "${files[@]}" "${options[@]}" -o "$out/reliability.png" >/dev/null 2
 
 # Last, so that the table and the files are there when it fails.
 code=0
+if [ ${#gates[@]} -gt 0 ]; then gates+=(--junit "$out/junit.xml"); fi
 "${evaluate[@]}" "${gates[@]}" >/dev/null 2>"$out/gate.txt" || code=$?
 while IFS= read -r line; do
   case "$line" in

@@ -7,13 +7,13 @@ from typing import Literal
 
 import click
 
-from calkit.cli.options import InputOptions, as_columns, columns_option, input_options
+from calkit.cli.options import FileCommand, InputOptions, as_columns, columns_option, input_options
 from calkit.cli.outputs import announce, check_output
 
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("calibrator", metavar="CAL.json")
 @click.argument("file", metavar="TEST")
 @input_options

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from calkit.cli import completion
-from calkit.cli.options import InputOptions, input_options
+from calkit.cli.options import FileCommand, InputOptions, input_options
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
 from calkit.cli.terminal import plain_table
@@ -41,7 +41,7 @@ def _sizes(_: click.Context, __: click.Parameter, words: str) -> list[int]:
     return sizes
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @input_options
 @click.option(

@@ -10,7 +10,7 @@ import click
 
 from calkit.cli import completion
 from calkit.cli.latex import latex_table
-from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.options import FileCommand, FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.pictures import check_picture, picture_style, save_picture
 from calkit.cli.progress import computing
@@ -30,7 +30,7 @@ COMPARISON_FORMATS: Registry[Callable[[Comparison], str]] = Registry("format")
 _FORMATS = ("table", "json", "csv", "md", "latex")
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @input_options
 @fit_options

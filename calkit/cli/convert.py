@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from calkit.cli.options import InputOptions, as_columns, columns_option, input_options
+from calkit.cli.options import FileCommand, InputOptions, as_columns, columns_option, input_options
 from calkit.cli.outputs import announce, check_output
 from calkit.io import save_predictions
 
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("file", metavar="FILE")
 @click.argument("output", metavar="OUTPUT")
 @input_options

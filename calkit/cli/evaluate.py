@@ -13,7 +13,8 @@ import click
 from calkit.cli import completion
 from calkit.cli.app import ThresholdBrokenError
 from calkit.cli.baseline import read_baseline
-from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options, label_error_rows
+from calkit.cli.junit import junit_text
+from calkit.cli.options import FileCommand, FitOptions, InputOptions, fit_options, input_options, label_error_rows
 from calkit.cli.outputs import check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
 from calkit.cli.tables import RENDERERS, render
@@ -34,7 +35,7 @@ __all__ = ["command"]
 _LEVEL = 0.95
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @input_options
 @fit_options
@@ -93,6 +94,12 @@ _LEVEL = 0.95
     metavar="FILE",
     help="What 'baseline' stands for in --fail-if: an earlier 'calkit evaluate --format json', or a file of scores.",
 )
+@click.option(
+    "--junit",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write which conditions of --fail-if held, as JUnit XML, too: pages of continuous integration show it.",
+)
 def command(
     files: tuple[str, ...],
     source: InputOptions,
@@ -110,6 +117,7 @@ def command(
     dask: str | None,
     conditions: tuple[str, ...],
     baseline: str | None,
+    junit: Path | None,
 ) -> None:
     """Tell how calibrated predictions are.
 
@@ -128,7 +136,10 @@ def command(
     calkit evaluate new.npz --baseline old.json --fail-if 'ece>baseline+1%'
     """  # noqa: D301
     words = [word for word in (baseline, label_errors) if word is not None]
-    check_output(output, [*files, *source.files(), *fit.files(), *words])
+    for written in (output, junit):
+        check_output(written, [*files, *source.files(), *fit.files(), *words])
+    if junit is not None and not conditions:
+        raise UsageError("--junit tells which conditions held; name them: --fail-if 'ece>5%'.")
     thresholds = [parse_threshold(text) for text in conditions]
     if baseline is not None and not any(threshold.relative for threshold in thresholds):
         raise UsageError("--baseline is not used; name it in a condition: --fail-if 'ece>baseline+1%'.")
@@ -156,6 +167,8 @@ def command(
         for path in files:
             evaluations += evaluate_file(path)
     write_text(render(evaluations, form or format_of(output, RENDERERS, "table")), output)
+    if junit is not None:
+        write_text(junit_text(thresholds, evaluations, baselines), junit)
     lines = broken(thresholds, evaluations, baselines)
     if lines:
         raise ThresholdBrokenError(*lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from calkit.cli import completion
-from calkit.cli.options import InputOptions, input_options
+from calkit.cli.options import FileCommand, InputOptions, input_options
 from calkit.cli.outputs import announce, check_output
 from calkit.errors import UsageError
 from calkit.io.formats import format_of_suffix
@@ -15,7 +15,7 @@ from calkit.io.formats import format_of_suffix
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("file", metavar="VAL")
 @input_options
 @click.option(

@@ -22,7 +22,15 @@ from calkit.names import canonical_split
 from calkit.predictions import Kind, Predictions
 from calkit.shards import Shards
 
-__all__ = ["InputOptions", "as_columns", "columns_option", "fit_options", "input_options", "label_error_rows"]
+__all__ = [
+    "FileCommand",
+    "InputOptions",
+    "as_columns",
+    "columns_option",
+    "fit_options",
+    "input_options",
+    "label_error_rows",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -217,6 +225,23 @@ _INPUT = [
     ),
     click.option("--sandbox", is_flag=True, help="Read untrusted files in a process with limits of memory and time."),
 ]
+
+
+class FileCommand(click.Command):
+    """A command whose help has its own options first, and apart from those that say what is what in a file."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in two sections."""
+        names = {field.name for field in fields(InputOptions)}
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "What is what in the file": []}
+        own, of_the_file = sections.values()
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and param.param_type_name == "option":
+                (of_the_file if param.name in names else own).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calkit.cli import completion
-from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.options import FileCommand, FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import announce, check_output
 from calkit.cli.pictures import as_size, check_picture, picture_style, save_picture
 from calkit.cli.progress import computing, shown
@@ -44,7 +44,7 @@ class _What(click.Option):
         return record and (record[0], record[1].format(plots=names))
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("files", nargs=-1, metavar="FILE...")
 @input_options
 @fit_options

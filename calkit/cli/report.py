@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from calkit.cli import completion
-from calkit.cli.options import FitOptions, InputOptions, fit_options, input_options
+from calkit.cli.options import FileCommand, FitOptions, InputOptions, fit_options, input_options
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
 from calkit.errors import UsageError
@@ -23,7 +23,7 @@ from calkit.specs import split_specs
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("inputs", nargs=-1, required=True, metavar="RUN_OR_FILE...")
 @input_options
 @fit_options

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from calkit.cli import completion
-from calkit.cli.options import InputOptions, input_options
+from calkit.cli.options import FileCommand, InputOptions, input_options
 from calkit.cli.outputs import announce, check_output, format_of, format_option, write_text
 from calkit.cli.progress import computing
 from calkit.cli.terminal import plain_table
@@ -44,7 +44,7 @@ def _shown(tested: CalibrationTests) -> str:
     return f"{heading}\n{plain_table(['test', 'p', 'finding'], rows)}"
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @input_options
 @click.option(

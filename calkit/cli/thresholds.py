@@ -13,7 +13,7 @@ from calkit.errors import UsageError
 from calkit.evaluation import Evaluation
 from calkit.metrics import Metric, get_metric
 
-__all__ = ["Threshold", "broken", "check_lines", "limit_key", "parse_threshold"]
+__all__ = ["Threshold", "broken", "check_lines", "judged", "limit_key", "parse_threshold"]
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -50,6 +50,8 @@ class Threshold:
         Whether the limit is counted from the baseline's value.
     of : {"value", "low", "high"}
         What of the baseline it is counted from: its value, or a limit of its interval.
+    text : str
+        The condition as it was written.
     """
 
     metric: Metric
@@ -58,6 +60,7 @@ class Threshold:
     part: str = "value"
     relative: bool = False
     of: str = "value"
+    text: str = ""
 
     @property
     def needs_intervals(self) -> bool:
@@ -124,13 +127,17 @@ class Threshold:
         where = " ".join(str(evaluation.meta[key]) for key in ("file", "split") if key in evaluation.meta)
         calibrator = evaluation.meta.get("calibrator")
         after = f" after {calibrator['spec']}" if calibrator else ""
+        group = f", {evaluation.by} = {self._worst(evaluation)}" if self.part == "worst" else ""
+        noise = self._noise(evaluation, self.found_in(evaluation))
+        return f"failed: {self.finding(evaluation, baseline)} for {where}{group}{after}{noise}"
+
+    def finding(self, evaluation: Evaluation, baseline: Mapping[str, float] | None = None, *, word: str = "") -> str:
+        """Return what was found beside what it is held to, a word before that: ``ece is 7.2 % (> 5 %)``."""
         value, line = self.found_in(evaluation), self.line(baseline)
         beyond = f" {'+' if self.limit > 0 else '-'} {self._number(abs(self.limit))}" if self.limit else ""
         of = f", {limit_key('baseline', self.of)} {self._number(line - self.limit)}{beyond}" if self.relative else ""
         found = "not known" if math.isnan(value) else self._number(value)
-        group = f", {evaluation.by} = {self._worst(evaluation)}" if self.part == "worst" else ""
-        judged = f"{self.judged} is {found} ({self.operator} {self._number(line)}{of})"
-        return f"failed: {judged} for {where}{group}{after}{self._noise(evaluation, value)}"
+        return f"{self.judged} is {found} ({word}{self.operator} {self._number(line)}{of})"
 
     def _number(self, value: float) -> str:
         """Return a number in the unit of tables, with the digits that tell a value from its limit."""
@@ -176,7 +183,8 @@ def parse_threshold(text: str) -> Threshold:
     metric = get_metric(match["metric"].strip())
     part = (match["part"] or ".value")[1:].lower()
     of = (match["of"] or ".value")[1:].lower()
-    threshold = Threshold(metric, match["operator"], limit / 100 if match["percent"] else limit, part, relative, of)
+    limit = limit / 100 if match["percent"] else limit
+    threshold = Threshold(metric, match["operator"], limit, part, relative, of, text.strip())
     if not relative and not _can_break(threshold):
         low, high = metric.bounds
         fraction = replace(threshold, limit=limit / 100)
@@ -217,12 +225,12 @@ def check_lines(thresholds: Sequence[Threshold], baselines: Sequence[Mapping[str
             threshold.line(baseline)
 
 
-def broken(
+def judged(
     thresholds: Sequence[Threshold],
     evaluations: Sequence[Evaluation],
     baselines: Sequence[Mapping[str, float]] | None = None,
-) -> list[str]:
-    """Return a line for each threshold that an evaluation breaks.
+) -> list[tuple[Threshold, Evaluation, Mapping[str, float] | None]]:
+    """Return each threshold with each evaluation that it judges, and the baseline of that.
 
     Where calibrators were applied, the calibrated values are judged, since those are what will be used.
 
@@ -238,14 +246,23 @@ def broken(
     UsageError
         If there are several baselines, but not one for each evaluation.
     """
-    judged = [e for e in evaluations if e.meta.get("calibrator")] or list(evaluations)
-    against: list[Mapping[str, float] | None] = [None] * len(judged)
+    found = [e for e in evaluations if e.meta.get("calibrator")] or list(evaluations)
+    against: list[Mapping[str, float] | None] = [None] * len(found)
     if baselines is not None:
-        against = [*baselines] * len(judged) if len(baselines) == 1 else [*baselines]
-        if len(against) != len(judged):
+        against = [*baselines] * len(found) if len(baselines) == 1 else [*baselines]
+        if len(against) != len(found):
             raise UsageError(
-                f"the baseline holds {len(baselines)} evaluations, but {len(judged)} are judged; name a split of both "
+                f"the baseline holds {len(baselines)} evaluations, but {len(found)} are judged; name a split of both "
                 "(--split), or give a baseline of one evaluation."
             )
-    pairs = list(zip(judged, against, strict=True))
-    return [t.describe(e, base) for e, base in pairs for t in thresholds if t.broken_by(e, base)]
+    return [(t, e, base) for e, base in zip(found, against, strict=True) for t in thresholds]
+
+
+def broken(
+    thresholds: Sequence[Threshold],
+    evaluations: Sequence[Evaluation],
+    baselines: Sequence[Mapping[str, float]] | None = None,
+) -> list[str]:
+    """Return a line for each threshold that an evaluation breaks; parameters are those of :func:`judged`."""
+    found = judged(thresholds, evaluations, baselines)
+    return [t.describe(e, base) for t, e, base in found if t.broken_by(e, base)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ranked", "ranked"]
+__all__ = ["Ranked", "ranked", "sorted_binary"]
 
 FloatArray = NDArray[np.float64]
 
@@ -87,8 +87,9 @@ def ranked(probability: FloatArray, outcome: NDArray[Any], weight: FloatArray | 
     ([0.2, 0.7], [1.0, 2.0], [0.0, 1.0])
     """
     if weight is None and outcome.dtype == bool:
-        p, positive = _sorted_binary(probability, outcome)
-        mass = None
+        # Rounding may have put a probability just above 1 or below 0.
+        p, came = sorted_binary(np.clip(probability, 0, 1), outcome)
+        positive, mass = came.astype(np.float64), None
     else:
         if weight is not None and not (weight > 0).all():
             kept = weight > 0
@@ -110,15 +111,15 @@ def ranked(probability: FloatArray, outcome: NDArray[Any], weight: FloatArray | 
     return Ranked(p[start], np.add.reduceat(mass, start), total, np.add.reduceat(mass**2, start))
 
 
-def _sorted_binary(probability: FloatArray, outcome: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+def sorted_binary(probability: FloatArray, outcome: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Sort probabilities and outcomes together, as whole numbers: several times faster than by ranks.
 
-    The bit pattern of a float64 in [0, 1] has two leading zeros, so the outcome fits in below it.
+    The bit pattern of a float64 in [0, 2) has two leading zeros, so the outcome fits in below it.
     """
-    # Rounding may have put a probability just above 1 or below 0; adding 0 turns -0 into 0.
-    key = (np.clip(probability, 0, 1) + 0.0).view(np.int64) << 1
+    # Adding 0 turns -0 into 0.
+    key = (probability + 0.0).view(np.int64) << 1
     key |= outcome
     key.sort()
-    positive = (key & 1).astype(np.float64)
+    positive = (key & 1).astype(bool)
     key >>= 1
     return key.view(np.float64), positive

@@ -160,9 +160,10 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
     """Judge the error of forecasts that fall into one bin each."""
     value = float(NORMS[norm](sums.gap, sums.weight))
     gaps = sums.null_gaps(resampling)
-    expected = expected_of_cells(sums) if norm in _MEANS else expected_of_cells(sums).unbounded
-    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared", expected=expected)
-    p_value = max(law.p_value(value), uneven_p_value(sums))
+    expected = expected_of_cells(sums)
+    bounded = expected if norm in _MEANS else expected.unbounded
+    law = drawn_law(NORMS[norm](gaps, sums.weight), squares=norm == "squared", expected=bounded)
+    p_value = max(law.p_value(value), uneven_p_value(sums, expected))
     found = Judgement(None, law.floor, p_value)
     limits = _LIMITS.get(norm) or partial(_limits_sublinear, norm=norm)
     if resampling.confidence_level is None or sums.count.sum() < 2:
@@ -175,7 +176,7 @@ def judge_bins(sums: CellSums, norm: str, resampling: Resampling) -> Judgement:
 
 def _limits_l1(sums: CellSums, law: NullLaw, level: float) -> tuple[float, float, float]:
     total = float(sums.weight.sum())
-    found = gap_limits(sums, np.zeros(len(sums.weight), dtype=np.intp), law.scaled(total), None, level)
+    found = gap_limits(sums, law.scaled(total), level=level)
     return max(found.low / total, least_mean_gap(sums, level)), found.high / total, found.estimate / total
 
 

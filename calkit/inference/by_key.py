@@ -135,7 +135,6 @@ class ErrorsByKey:
     def limits(self, key: int, level: float) -> Limits:
         """Return limits of the ECE of a key, which hold for all keys at once (Bonferroni)."""
         own = self._cells[key]
-        group = np.zeros(len(own.weight), dtype=np.intp)
-        found = gap_limits(own, group, self.law(key), None, 1 - (1 - level) / self.n_keys)
+        found = gap_limits(own, self.law(key), level=1 - (1 - level) / self.n_keys)
         total, value = float(self.total[key]), float(self.value[key])
         return max(0.0, min(found.low / total, value)), min(1.0, max(found.high / total, value))

@@ -36,9 +36,6 @@ _RARE, _DRAWN_RARE = 1e-4, 0.02
 
 _TINY = 1e-300
 
-# log n! of smaller n: larger ones are rare.
-_LOG_FACTORIALS = np.array([math.lgamma(n + 1) for n in range(500)])
-
 
 @dataclass(frozen=True, eq=False)
 class CellSums:
@@ -102,29 +99,74 @@ class CellSums:
         def total(values: FloatArray | None) -> FloatArray:
             return np.bincount(cell, values, n_cells).astype(np.float64)
 
+        found = cls._summed(total, probability, outcome, weight)
+        return found._with_pairs(cell, probability - outcome, weight) if pairs and weight is not None else found
+
+    @classmethod
+    def of_runs(
+        cls,
+        start: NDArray[np.intp],
+        probability: FloatArray,
+        outcome: NDArray[Any],
+        weight: FloatArray | None = None,
+        *,
+        pairs: bool = False,
+    ) -> CellSums:
+        """Return the same of cells that are runs of rows, given by where they begin.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> sums = CellSums.of_runs(np.array([0, 2]), np.array([0.1, 0.2, 0.7]), np.array([0, 1, 1]))
+        >>> sums.gap.round(12).tolist()
+        [-0.7, -0.3]
+        """
+        rows = np.diff(start, append=len(probability))
+
+        def total(values: FloatArray | None) -> FloatArray:
+            return rows.astype(np.float64) if values is None else np.add.reduceat(values, start)
+
+        found = cls._summed(total, probability, outcome, weight)
+        if not pairs or weight is None:
+            return found
+        return found._with_pairs(np.repeat(np.arange(len(start)), rows), probability - outcome, weight)
+
+    @classmethod
+    def _summed(
+        cls,
+        total: Callable[[FloatArray | None], FloatArray],
+        probability: FloatArray,
+        outcome: NDArray[Any],
+        weight: FloatArray | None,
+    ) -> CellSums:
         p, y = probability, outcome.astype(np.float64)
         # Rounding may put a probability past 0 or 1.
         spread, squares = np.maximum(p * (1 - p), 0), (p - y) ** 2
-        none = total(np.log1p(-np.minimum(p, 1 - 1e-12)))
-        count = total(None)
-        mixed = None if outcome.dtype == bool else y * (1 - y)
-        soft = np.zeros(n_cells) if mixed is None else total(mixed if weight is None else weight * mixed)
+        none, count = total(np.log1p(-np.minimum(p, 1 - 1e-12))), total(None)
+        if outcome.dtype == bool:
+            soft = np.zeros_like(count)
+        else:
+            soft = total(y * (1 - y) if weight is None else weight * y * (1 - y))
         if weight is None:
             noise = total(spread)
             return cls(count, count, count, total(p), total(y), noise, noise, total(squares), none, soft)
+        squared = weight**2
         return cls(
             count,
             total(weight),
-            total(weight**2),
+            total(squared),
             total(weight * p),
             total(weight * y),
             total(weight * spread),
-            total(weight**2 * spread),
-            total(weight**2 * squares),
+            total(squared * spread),
+            total(squared * squares),
             none,
             soft,
-            *(pair_products(cell, n_cells, values) for values in ((weight * (p - y), weight) if pairs else ())),
         )
+
+    def _with_pairs(self, cell: NDArray[np.intp], gap: FloatArray, weight: FloatArray) -> CellSums:
+        gaps, weights = (pair_products(cell, len(self.count), values) for values in (weight * gap, weight))
+        return replace(self, gap_pairs=gaps, weight_pairs=weights)
 
     @classmethod
     def joined(cls, parts: list[CellSums]) -> CellSums:
@@ -160,7 +202,8 @@ class CellSums:
     @once
     def filled(self) -> CellSums:
         """The cells that hold weight."""
-        return self[self.weight > 0]
+        filled = self.weight > 0
+        return self if filled.all() else self[filled]
 
     def null_gaps(self, resampling: Resampling) -> FloatArray:
         """Return drawn gaps, see :func:`draw_gaps`; kept, since several norms of the same gaps are asked for."""
@@ -313,24 +356,6 @@ def draw_gaps(sums: CellSums, n_draws: int, random: np.random.Generator) -> Floa
     return gaps.T
 
 
-def _log_factorial(n: FloatArray) -> FloatArray:
-    """Return log n! of whole numbers, by Stirling's series beyond the table: SciPy takes long to load."""
-    most = len(_LOG_FACTORIALS) - 1
-    found: FloatArray = _LOG_FACTORIALS[np.minimum(n, most).astype(np.intp)]
-    beyond = n > most
-    if beyond.any():
-        large = n[beyond]
-        series = (large + 0.5) * np.log(large) - large + 0.5 * math.log(2 * math.pi)
-        found[beyond] = series + 1 / (12 * large) - 1 / (360 * large**3)
-    return found
-
-
-def _times_log(factor: FloatArray, value: FloatArray) -> FloatArray:
-    """Return ``factor log(value)``, 0 where the factor is 0, -inf where only the value is."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(factor * np.log(np.where(factor == 0, 1.0, value)))
-
-
 def _draw_counts(
     mean: FloatArray, q: FloatArray, variance: FloatArray, n: int, random: np.random.Generator
 ) -> FloatArray:
@@ -340,13 +365,16 @@ def _draw_counts(
     """
     reach = 7 * np.sqrt(variance) + 7
     count = np.maximum(np.floor(mean - reach), 0)[:, None] + np.arange(int(2 * reach.max()) + 2)
-    rare = q < _DRAWN_RARE
-    trials = np.maximum(np.rint(mean / np.maximum(q, _DRAWN_RARE)), np.ceil(mean))[:, None]
-    left, p = trials - count, mean[:, None] / trials
-    chance = _log_factorial(trials) - _log_factorial(np.maximum(left, 0))
-    chance += _times_log(count, p) + _times_log(np.maximum(left, 0), 1 - p)
-    chance[left < 0] = -np.inf
-    chance[rare] = _times_log(count[rare], mean[rare, None]) - mean[rare, None]
-    chance = np.exp(chance - _log_factorial(count))
+    # How much more often each number comes than the one before: of a binomial law, or a Poisson one.
+    before, rare = count[:, :-1], q < _DRAWN_RARE
+    trials = np.maximum(np.rint(mean / np.maximum(q, _DRAWN_RARE)), np.ceil(mean))
+    odds = np.where(rare, mean, mean / np.maximum(trials - mean, 1e-9))[:, None]
+    times = np.where(rare[:, None], 1.0, np.maximum(trials[:, None] - before, 0))
+    with np.errstate(divide="ignore"):
+        np.log(times * odds / count[:, 1:], out=times)
+    chance = np.zeros_like(count)
+    np.cumsum(times, axis=1, out=chance[:, 1:])
+    chance = np.exp(chance - chance.max(axis=1, keepdims=True))
     often = random.multinomial(n, chance / chance.sum(axis=1, keepdims=True))
-    return random.permuted(np.repeat(count.ravel(), often.ravel()).reshape(len(mean), n), axis=1)
+    drawn = np.repeat(count.ravel(), often.ravel()).reshape(len(mean), n)
+    return random.permuted(drawn, axis=1, out=drawn)

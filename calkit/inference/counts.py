@@ -15,7 +15,7 @@ from calkit.stats import Statistic
 from calkit.stats.bins import OfFixedBins
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.kernel_table import KERNELS, Kernel, kernel_of
-from calkit.stats.pairs import ConfidencePairs, equal_mass_bins
+from calkit.stats.pairs import ConfidencePairs, equal_mass_starts, equal_mass_upper
 from calkit.stats.parts import Parts
 from calkit.stats.ranks import MAX_ROWS, OfEqualMass
 from calkit.stats.rows import Rows
@@ -63,7 +63,7 @@ def _class_cells(rows: Rows, statistic: Cells) -> CellSums:
     # Bins of other edges have no kernel.
     if kernel_of(statistic.bins, rows) is None or (statistic.pairs and rows.weight is not None):
         return ForecastStatistic.measure(statistic, rows)
-    return class_cells(rows, statistic.bins.n_bins)
+    return class_cells(rows, statistic.bins)
 
 
 KERNELS[Cells, Classwise] = Kernel(lambda rows: rows.plain, _class_cells)
@@ -122,21 +122,16 @@ class EqualMassCells(OfEqualMass):
             return None
         q, rows = np.zeros((len(parts[0]), self.n_bins)), np.arange(len(parts[0]))
         for pairs in parts:
-            q[rows, _equal_mass_index(pairs, self.n_bins)[0]] += pairs.confidence
+            upper = equal_mass_upper(pairs, self.n_bins)
+            q[rows, np.searchsorted(upper, pairs.confidence)] += pairs.confidence
         return LabelSums.of(q, parts[0].weight)
 
 
 def cells_of_pairs(forecasts: ConfidencePairs, n_bins: int, pairs: bool = False) -> CellSums:
-    """Sum over bins of equal mass."""
-    index, n = _equal_mass_index(forecasts, n_bins)
-    return CellSums.of(index, n, forecasts.confidence, forecasts.correct, forecasts.weight, pairs=pairs)
-
-
-def _equal_mass_index(pairs: ConfidencePairs, n_bins: int) -> tuple[NDArray[np.intp], int]:
-    """Return the bin of each pair, and the number of bins that hold any."""
-    bins = equal_mass_bins(pairs, n_bins)
-    upper = bins.edges[1][bins.count > 0]
-    return np.searchsorted(upper, pairs.confidence), len(upper)
+    """Sum over the bins of equal mass that hold any."""
+    ranked, start = forecasts.ranked, np.unique(equal_mass_starts(forecasts.ranked, n_bins))
+    rows = ranked.confidence, ranked.correct, ranked.weight
+    return CellSums.of_runs(start[start < len(ranked)], *rows, pairs=pairs)
 
 
 def _cells(index: NDArray[np.intp], n_bins: int, forecasts: Forecasts, pairs: bool) -> CellSums:

@@ -194,12 +194,17 @@ def expected_of_forecasts(forecasts: Ranked) -> Expected:
     return _expected(forecasts.variance, forecasts.squared_weight / forecasts.weight, forecasts.total)
 
 
-def uneven_p_value(sums: CellSums) -> float:
+def uneven_p_value(sums: CellSums, expected: Expected) -> float:
     """Return a bound on the p-value of any measure of forecasts that differ in weight; 0 if many events are expected.
 
     No measure says more than how unexpected the outcomes were.
+
+    Parameters
+    ----------
+    sums : CellSums
+    expected : Expected
+        Of these cells.
     """
-    expected = expected_of_cells(sums)
     return expected.bound(float(np.abs(sums.gap).sum()) / expected.total) if expected.uneven else 0.0
 
 

@@ -139,7 +139,7 @@ def drawn_law(draws: FloatArray, *, squares: bool = False, expected: Expected | 
     (Floor(mean=49.0, p95=94.0), 0.02)
     """
     ranked = np.sort(draws)
-    n, rounding = len(ranked), 1e-12 * float(np.abs(ranked[[0, -1]]).max()) if len(ranked) else 0.0
+    n, rounding = len(ranked), 1e-12 * float(max(abs(ranked[0]), abs(ranked[-1]))) if len(ranked) else 0.0
     rare = expected is not None and not expected.has_tail
     tail = None if rare else _Tail.of(np.sqrt(ranked) if squares else ranked)
 

@@ -1,17 +1,19 @@
-"""Interval of a sum of absolute gaps (ECE, AdaECE, class-wise ECE), inverted from the floor.
+"""Interval of a sum of absolute gaps (ECE, AdaECE, class-wise ECE), from what noise can add to it.
 
 Noise makes every absolute gap larger, the more so the smaller the true gap is, so the value T exceeds the true error E
-by a bias that depends on how the true gaps are spread over the cells. In sparse cells no data tell that spread.
+by a bias that depends on how the true gaps are spread over the cells. No data tell that spread where gaps are about as
+large as their noise, so both limits hold for every spread.
 
-- The lower limit follows a path of worlds, from the calibrated one (the floor itself) through multiples of the spread
-  that the data suggest, to the E at which T is at the upper tail. So it is above 0 only where the floor's p-value is
-  below the tail: value, p-value and interval do not contradict each other.
+- The lower limit takes away the most bias. That of a normal gap of standard deviation s is at most ``m exp(-θ² / 4s²)``
+  at the true gap θ, if ``m = s √(2 / π)`` is the mean of the absolute noise, and this is the mean of
+  ``√2 m exp(-gap² / 2s²)``: a function of what was seen. It is 0 for gaps far beyond their noise.
 - The upper limit takes the least bias there is for a given E: all gaps the same number of standard errors from 0, since
-  the bias is a convex function of the gap (Jensen). It needs no assumption.
+  the bias is a convex function of the gap (Jensen).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,21 +24,18 @@ from calkit.inference.cells import CellSums, mean_absolute
 from calkit.inference.few_events import FEW, noise_step
 from calkit.inference.floors import NullLaw
 
-__all__ = ["GapLimits", "gap_limits", "keyed_limits", "neighbours"]
+__all__ = ["GapLimits", "gap_limits", "keyed_limits"]
 
 FloatArray = NDArray[np.float64]
 
-# Mean variance of the gap of a cell below which the spread of the true gaps cannot be estimated.
+# Variance of the gap of a cell, in rows, below which it is far from normal: all of its noise counts as bias.
+_NOT_NORMAL = 3.0
+# Mean variance of the gap of a cell below which cells say little, and the keys pooled may say more.
 _SPARSE_CELLS = 8.0
-# How far along the path of worlds: 0 is the calibrated one, 1 what the data suggest.
+# The even worlds: gaps as multiples of those that add up to the value.
 _STEPS = np.array([0, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3])
-_SUGGESTED = list(_STEPS).index(1)
-# Unknown gaps about a centre: places and masses of mean 0 and variance 1; the spiky ones give the most bias.
-_EVEN = (np.array([-1.0, 1.0]), np.array([0.5, 0.5]))
-_SPIKY = (np.array([-(3**0.5), 0, 3**0.5]), np.array([1, 4, 1]) / 6)
-
-# Numbers that are held at a time on the way along the path.
-_PATH_NUMBERS = 1 << 18
+# Numbers that are held at a time on the way through them.
+_NUMBERS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -57,81 +56,56 @@ class GapLimits:
         return GapLimits(self.estimate / total, self.low / total, self.high / total)
 
 
-def neighbours(n_cells: int, n_bins: int, least: int = 10) -> NDArray[np.intp]:
-    """Return the group of each cell: neighbouring bins over all classes, with a minimum of cells each."""
-    per_group = max(1, -(-least // (n_cells // n_bins)))
-    return np.tile(np.arange(n_bins) // per_group, n_cells // n_bins)
+def _most_bias(sums: CellSums) -> float:
+    """Return what is at least, in the mean, what noise adds to Σ |gap|, whatever the true gaps are."""
+    noise, variance = sums.null_moments[0], sums.variance
+    normal = variance >= _NOT_NORMAL * sums.scale**2
+    bound = noise.copy()
+    bound[normal] *= math.sqrt(2) * np.exp(-(sums.gap[normal] ** 2) / (2 * variance[normal]))
+    return float(bound.sum())
 
 
-def _posterior(sums: CellSums, group: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
-    """Return mean and standard deviation of the true gap of each cell, by empirical Bayes within its group.
+def _half_width(sums: CellSums, folds: FloatArray | None, level: float) -> float:
+    """Return the half-width of Σ|gap| about its mean where noise does not change the signs of the gaps, the most."""
+    tail = (1 - level) / 2
+    if folds is None:
+        # The rows' own variance includes that between cells.
+        share = sums.squared_weight.sum() / sums.weight.sum() ** 2
+        variance = float(sums.residual.sum() - np.abs(sums.gap).sum() ** 2 * share)
+        return math.sqrt(max(variance, 0.0)) * -float(special.ndtri(tail))
+    n, signed = len(folds), folds @ np.sign(sums.gap)
+    variance = float(((signed - signed.mean()) ** 2).sum()) * n / (n - 1)
+    return math.sqrt(variance) * -float(special.stdtrit(n - 1, tail))
 
-    The gap is uV with u of mean μ and variance τ² in the group, to first order a shift of the logits; the moments are
-    ``E gap = μV`` and ``Var gap = V + τ²V²``.
+
+def _even_worlds(sums: CellSums, value: float) -> tuple[FloatArray, FloatArray]:
+    """Return the mean of Σ|gap|, and the Σ|true gap| within reach, where all gaps are as many standard errors from 0.
+
+    Means over both signs, at multiples of the gaps that add up to the value.
     """
-    variance, gap, n = np.maximum(sums.variance, 1e-12), sums.gap, int(group.max()) + 1
-    tau2, mu = np.zeros(n), np.zeros(len(gap))
-    for _ in range(4):
-        precision = 1 / (1 + tau2[group] * variance)
-        total = np.bincount(group, precision * variance, n)
-        mu = (np.bincount(group, precision * gap, n) / total)[group]
-        excess = np.bincount(group, precision * ((gap - mu * variance) ** 2 / variance - 1), n) + 1
-        tau2 = np.maximum(excess / total, 0)
-    t = tau2[group]
-    share = t * variance / (1 + t * variance)
-    return (mu + share * (gap / variance - mu)) * variance, np.sqrt(t / (1 + t * variance)) * variance
-
-
-class _Worlds:
-    """What |gap| and the true gap add up to, over all cells, if the true gaps are given."""
-
-    def __init__(self, sums: CellSums) -> None:
-        self._scale = sums.scale
-        self._rows = sums.weight / self._scale
-        self._mean = sums.probability / self._scale
-        self._n, _ = sums.binomial
-
-    def absolute(self, gap: FloatArray, *, centred: bool = False) -> FloatArray:
-        """Return the mean of |gap| in each cell; if centred, of its noise alone."""
-        positives = np.clip(self._mean - gap / self._scale, 0, self._rows)
-        raised = np.minimum(self._rows, np.maximum(self._n, positives))
-        n = np.where(positives <= self._mean, self._n, raised)
+    root, scale = np.sqrt(sums.variance), sums.scale
+    rows, mean, (trials, _) = sums.weight / scale, sums.probability / scale, sums.binomial
+    unit = root / scale * (value / max(float(root.sum()), 1e-12))
+    seen, error = [], []
+    at_once = max(1, _NUMBERS // (2 * len(unit)))
+    for first in range(0, len(_STEPS), at_once):
+        gap = _STEPS[first : first + at_once, None] * unit
+        positives = np.clip(mean - np.stack([gap, -gap]), 0, rows)
+        n = np.where(positives <= mean, trials, np.minimum(rows, np.maximum(trials, positives)))
         q = np.clip(np.divide(positives, n, out=np.zeros_like(n), where=n > 0), 0, 1)
-        return mean_absolute(n, q, positives if centred else self._mean) * self._scale
-
-    def sums(self, gap: FloatArray) -> FloatArray:
-        """Return the mean of Σ|gap| and the Σ|true gap| within reach, of gaps (..., m): shape (..., 2)."""
-        return np.stack([self.absolute(gap).sum(axis=-1), self._true(gap)], axis=-1)
-
-    def _true(self, gap: FloatArray) -> FloatArray:
-        positives = np.clip(self._mean - gap / self._scale, 0, self._rows)
-        return np.asarray((np.abs(self._mean - positives) * self._scale).sum(axis=-1))
-
-    def error(self, nodes: tuple[FloatArray, FloatArray], centre: FloatArray, spread: FloatArray) -> float:
-        """Return the Σ|true gap| of the world that the data suggest, averaged over the nodes."""
-        places, masses = nodes
-        return float(masses @ self._true(centre + spread * places[:, None]))
-
-    def path(
-        self, nodes: tuple[FloatArray, FloatArray], centre: FloatArray, spread: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return the same of the worlds c · (centre + spread x), averaged over the nodes x, for each step c."""
-        places, masses = nodes
-        gap = centre + spread * places[:, None]
-        step = max(1, _PATH_NUMBERS // gap.size)
-        worlds = [self.sums(_STEPS[i : i + step, None, None] * gap) for i in range(0, len(_STEPS), step)]
-        mean, error = np.tensordot(np.concatenate(worlds), masses, (1, 0)).T
-        return mean, error
+        seen.append((mean_absolute(n, q, mean) * scale).sum(axis=-1).mean(axis=0))
+        error.append((np.abs(mean - positives) * scale).sum(axis=-1).mean(axis=0))
+    return np.maximum.accumulate(np.concatenate(seen)), np.maximum.accumulate(np.concatenate(error))
 
 
 def _crossing(curve: FloatArray, error: FloatArray, value: float) -> float:
     """Return the error at which a rising curve meets a value: 0 below its start; beyond its end the slope is 1."""
-    curve, error = np.maximum.accumulate(curve), np.maximum.accumulate(error)
     if value <= curve[0]:
         return 0.0
     return float(error[-1] + value - curve[-1] if value >= curve[-1] else np.interp(value, curve, error))
 
 
+<<<<<<< HEAD
 @dataclass(frozen=True)
 class _Noise:
     """Half-width of Σ sign·gap, and of Σ|gap| in the calibrated world."""
@@ -168,14 +142,15 @@ def gap_limits(
     level: float = 0.95,
     changed_keys: int = 1,
 ) -> GapLimits:
+=======
+def gap_limits(sums: CellSums, law: NullLaw, folds: FloatArray | None = None, level: float = 0.95) -> GapLimits:
+>>>>>>> main
     """Return estimate and limits of Σ |true gap| over cells.
 
     Parameters
     ----------
     sums : CellSums
         Of m cells.
-    group : ndarray of intp, shape (m,)
-        Cells whose gaps are thought alike.
     law : NullLaw
         Of Σ|gap|, not divided, if the model is calibrated.
     folds : ndarray of float64, shape (g, m), optional
@@ -188,10 +163,12 @@ def gap_limits(
     Returns
     -------
     GapLimits
-        ``low`` is above 0 only if the p-value of `law` is below ``(1 - level) / 2``.
+        ``low`` is above 0 only if the p-value of `law` is at most ``(1 - level) / 2``. The mean of the estimate is at
+        most the truth.
     """
     keep = sums.weight > 0
     if not keep.all():
+<<<<<<< HEAD
         sums, group = sums[keep], np.unique(group[keep], return_inverse=True)[1]
         folds = None if folds is None else folds[:, keep]
     value, floor = float(np.abs(sums.gap).sum()), float(sums.null_moments[0].sum())
@@ -222,6 +199,18 @@ def gap_limits(
     if not few:
         high = min(high, _crossing(mean - mean[0] + law.mean - wide, error, max(value, floor)))
     return GapLimits(estimate, max(low, 0.0), high)
+=======
+        sums, folds = sums[keep], None if folds is None else folds[:, keep]
+    value, floor, tail = float(np.abs(sums.gap).sum()), float(sums.null_moments[0].sum()), (1 - level) / 2
+    estimate, wide = max(value - _most_bias(sums), 0.0), _half_width(sums, folds, level)
+    low = max(estimate - wide, 0.0) if law.p_value(value) <= tail else 0.0
+    critical = law.critical(tail)
+    # With few draws, or a small tail, nothing is significant.
+    wide = max(wide, (critical if np.isfinite(critical) else value) - law.mean)
+    seen, error = _even_worlds(sums, value)
+    high = min(value + wide, _crossing(seen - seen[0] + law.mean - wide, error, max(value, floor)))
+    return GapLimits(estimate, low, high)
+>>>>>>> main
 
 
 def keyed_limits(
@@ -236,7 +225,7 @@ def keyed_limits(
     """Return estimate and limits of Σ |true gap| over keys (classes) and bins.
 
     In sparse cells the error of all classes pooled, bin by bin, which is a lower bound of the class-wise one and hardly
-    has noise, gives the lower limit; each of the two bounds then has half the tail.
+    has noise, gives the lower limit where it is the larger one, with half the tail.
 
     Parameters
     ----------
@@ -251,6 +240,7 @@ def keyed_limits(
     level : float
     changed_keys : int
     """
+<<<<<<< HEAD
     n_bins = len(sums.weight) // n_keys
     found = gap_limits(sums, neighbours(len(sums.weight), n_bins), law, folds, level, changed_keys)
     filled = sums.filled
@@ -259,4 +249,11 @@ def keyed_limits(
     pooled_folds = folds.reshape(len(folds), -1, n_bins).sum(axis=1)
     same = np.zeros(n_bins, dtype=np.intp)
     least = gap_limits(pooled[0], same, pooled[1], pooled_folds, (1 + level) / 2, changed_keys)
+=======
+    found = gap_limits(sums, law, folds, level)
+    filled = sums.filled
+    if pooled is None or filled.variance.sum() >= _SPARSE_CELLS * (filled.scale**2).sum():
+        return found
+    least = gap_limits(*pooled, folds.reshape(len(folds), n_keys, -1).sum(axis=1), (1 + level) / 2)
+>>>>>>> main
     return GapLimits(max(found.estimate, least.estimate), max(found.low, least.low), found.high)

@@ -263,7 +263,8 @@ class SquareInference:
         if expected.few:
             # Where no error came, or a few, the residuals tell too little of the noise.
             law = drawn_law(drawn_squares(sums, resampling), expected=expected.unbounded)
-            floor, p_value = replace(law.floor, mean=0.0), max(law.p_value(found.estimate), uneven_p_value(sums))
+            floor = replace(law.floor, mean=0.0)
+            p_value = max(law.p_value(found.estimate), uneven_p_value(sums, expected))
             found = replace(found, p_value=p_value)
         lightest = float((sums.weight / sums.count).min() / sums.weight.sum())
         least = least_mean_gap(sums, level) or one_change_limit(found.p_value, lightest, (1 - level) / 2)

@@ -57,8 +57,9 @@ def _columns_of(source: Any) -> list[Any]:
     names = column_names(source) or getattr(source, "column_names", None)
     if not isinstance(names, list | tuple) or not names:
         raise InputError(
-            f"what holds predictions must be a file, a data frame whose columns have names, or arrays by name, but has "
-            f"type {type(source).__name__}; of arrays make calkit.Predictions(scores, y_true, kind='logits' or 'probs')."
+            f"what holds predictions must be a file, a data frame whose columns have names, or arrays by name, but "
+            f"has type {type(source).__name__}; of arrays make calkit.Predictions(scores, y_true, kind='logits' "
+            "or 'probs')."
         )
     return list(names)
 

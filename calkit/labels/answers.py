@@ -68,8 +68,8 @@ def _not_a_truth(y: NDArray[Any], row: int) -> InputError:
     hint = ""
     if isinstance(value, float) and 0 < value < 1:
         hint = (
-            " Of several graders, give each verdict a row, with a weight of 1 / their number. Grades between 0 and 1 are "
-            "shares of the event: calkit.evaluate(np.column_stack([1 - grade, grade]), confidence)."
+            " Of several graders, give each verdict a row, with a weight of 1 / their number. Grades between 0 and 1 "
+            "are shares of the event: calkit.evaluate(np.column_stack([1 - grade, grade]), confidence)."
         )
     elif is_empty(value):
         hint = " Remove the row, or leave such rows out with ignore_label (ignore_label=nan, --ignore-label nan)."

@@ -20,7 +20,7 @@ from calkit.metrics.shared import SHARED_DEFAULTS, documented, split_arguments
 from calkit.predictions import Kind, Predictions
 from calkit.printing import summary_of
 from calkit.registry import Registry
-from calkit.specs import call_with_spec, parse_spec
+from calkit.specs import Spec, call_with_spec, parse_spec
 from calkit.stats import By, View, available_targets, get_view, summarize
 from calkit.stats.views import TOP, MultiLabel
 
@@ -107,6 +107,11 @@ class MetricDefinition:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _definition_of, (self.name,)
+
+    @functools.cached_property
+    def default(self) -> Metric:
+        """The metric with all parameters at their defaults, made once."""
+        return call_with_spec(self, Spec(self.name), "metric")
 
     def recipe(self, parameters: Mapping[str, Any]) -> Recipe:
         """Return the recipe for some parameters, the others at their defaults."""
@@ -258,8 +263,9 @@ def get_metric(metric: str | Metric) -> Metric:
     if isinstance(metric, Metric):
         return metric
     spec = parse_spec(metric)
+    definition = METRICS[spec.name]
     try:
-        return call_with_spec(METRICS[spec.name], spec, "metric")
+        return definition.default if spec.is_bare else call_with_spec(definition, spec, "metric")
     except InputError as error:
         raise UsageError(f"metric {metric!r}: {error}") from None
 

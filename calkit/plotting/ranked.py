@@ -183,6 +183,9 @@ class HighConfidenceDisplay(_RankedDisplay):
             diagonal: dict[str, Any] = {"color": foreground(), "linewidth": 1, "linestyle": (0, (1, 2))}
             ax.plot([0, 1], [0, 100], label=f"{noun} = threshold", **diagonal)
         left = min(0.5, float(self.threshold[-1]))
+        if self.threshold[0] <= left:
+            # Rows of one confidence make a step, too.
+            left = max(0.0, left - 0.05)
         threshold, coverage, accuracy = (
             np.append(values[at], last)
             for values, last in ((self.threshold, left), (self.coverage, 1.0), (self.accuracy, self.accuracy[-1]))

@@ -22,6 +22,9 @@ __all__ = ["RELIABILITY_BANDS", "band_name", "consistency_band", "draw_band", "p
 
 _COLOUR = "#9aa5b5"
 
+# Of the band around a single point.
+_HALF = 0.02
+
 FloatArray = NDArray[np.float64]
 
 #: Corners of the area of a band, (x, low, high), and what the legend calls it.
@@ -49,6 +52,9 @@ def draw_band(display: ReliabilityDisplay, ax: Axes, index: int, band: str, *, c
     """Draw a band as an area; return it."""
     x, low, high, label = RELIABILITY_BANDS[band](display, corp)
     label = label if not index else f"{label}, {display.name or index}"
+    if len(x) == 1:
+        # A single point has no width to be seen by.
+        x, low, high = x[0] + np.array([-_HALF, _HALF]), np.repeat(low, 2), np.repeat(high, 2)
     return ax.fill_between(x, low, high, color=_COLOUR, alpha=0.35, linewidth=0, label=label, zorder=1)
 
 

@@ -160,6 +160,9 @@ class TemperatureDisplay(CurveDisplay):
         value = self.metric.format(float(values[best]) / scale)
         found = f"{self.metric.title} {value}{' %' * self.metric.percent}"
         at = f"{name}best T = {self.best_temperature:.3g}{', the end of the grid' * self.best_is_at_end} ({found})"
+        if np.ptp(values) == 0:
+            # Rows of equal logits have no best temperature.
+            at = f"{name}the same at every T ({found})"
         if not index:
             ax.axvline(1, color=foreground(), linewidth=1, linestyle=(0, (1, 2)), label="T = 1, unscaled")
         (line,) = ax.plot(self.temperature, values, **style)

@@ -187,7 +187,13 @@ class UniformBins(ForecastStatistic[BinSums]):
         return sum_folds(fold, n_folds, forecasts.weight, forecasts.gap, self.index(forecasts), self.n_bins)
 
     def index(self, forecasts: Forecasts) -> NDArray[np.intp]:
-        """Return the bin of each forecast of one key."""
+        """Return the bin of each forecast of one key; the forecasts keep it for other statistics of the same bins."""
+        if self not in forecasts.bin_index:
+            forecasts.bin_index[self] = self.find(forecasts)
+        return forecasts.bin_index[self]
+
+    def find(self, forecasts: Forecasts) -> NDArray[np.intp]:
+        """Find the bin of each forecast of one key."""
         edges = uniform_edges(self.n_bins, forecasts.precision)
         probability = forecasts.lowered
         if not forecasts.error or forecasts.exact is None:

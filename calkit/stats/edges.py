@@ -36,8 +36,8 @@ class EdgeBins(UniformBins):
         inner = np.asarray(self.inner, dtype=np.float64)
         return inner.astype(precision).astype(np.float64) if self.rounded else inner
 
-    def index(self, forecasts: Forecasts) -> NDArray[np.intp]:
-        """Return the bin of each forecast of one key."""
+    def find(self, forecasts: Forecasts) -> NDArray[np.intp]:
+        """Find the bin of each forecast of one key."""
         inner = self.inner_edges(forecasts.precision)
         probability = forecasts.raised if self.left_closed else forecasts.lowered
         if forecasts.error and forecasts.exact is not None:

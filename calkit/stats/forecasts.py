@@ -70,6 +70,11 @@ class Forecasts:
             excess=self.excess[key] if np.ndim(self.excess) else self.excess,
         )
 
+    @once
+    def bin_index(self) -> dict[Any, NDArray[np.intp]]:
+        """The bin of each forecast of one key, by what tells bins."""
+        return {}
+
     @property
     def lowered(self) -> NDArray[np.float64]:
         """The probabilities, less what rounding may have added: what is compared with the upper edges of bins."""

@@ -9,13 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
+from calkit.estimators.ranked import sorted_binary
 from calkit.stats.bins import BinSums
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.once import once
 from calkit.stats.statistic import ForecastStatistic
 from calkit.stats.views import TOP, View
 
-__all__ = ["ConfidencePairs", "Pairs", "equal_mass_bins", "focal_calibration_bins", "percentile_index"]
+__all__ = [
+    "ConfidencePairs",
+    "Pairs",
+    "equal_mass_bins",
+    "equal_mass_starts",
+    "equal_mass_upper",
+    "focal_calibration_bins",
+    "percentile_index",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +56,13 @@ class ConfidencePairs:
         return len(self.confidence)
 
     @once
-    def order(self) -> NDArray[np.intp]:
-        """The rows by rising confidence: values and floors in bins of equal mass both need it."""
-        return np.argsort(self.confidence)
+    def ranked(self) -> ConfidencePairs:
+        """The same rows by rising confidence: values and floors in bins of equal mass both need it."""
+        p, y = self.confidence, self.correct
+        if self.weight is None and y.dtype == bool and p.min() >= 0 and p.max() < 2:
+            return ConfidencePairs(*sorted_binary(p, y))
+        order = np.argsort(p)
+        return ConfidencePairs(p[order], y[order], None if self.weight is None else self.weight[order])
 
     @once
     def _equal_mass(self) -> dict[int, BinSums]:
@@ -103,20 +116,47 @@ def equal_mass_bins(pairs: ConfidencePairs, n_bins: int) -> BinSums:
 
 
 def _equal_mass_bins(pairs: ConfidencePairs, n_bins: int) -> BinSums:
-    confidence, correct = pairs.confidence[pairs.order], pairs.correct[pairs.order]
-    weight = None if pairs.weight is None else pairs.weight[pairs.order]
-    new = np.flatnonzero(np.concatenate([[True], confidence[1:] != confidence[:-1]]))
-    if weight is None:
-        group_bin = new * n_bins // len(confidence)
+    ranked, start = pairs.ranked, equal_mass_starts(pairs.ranked, n_bins)
+    n, confidence, weight = len(ranked), ranked.confidence, ranked.weight
+    end = np.append(start[1:], n)
+    filled = start < end
+
+    def sums(values: NDArray[Any]) -> NDArray[np.float64]:
+        found = np.zeros(n_bins)
+        weighted = values if weight is None else weight * values
+        found[filled] = np.add.reduceat(weighted, start[filled], dtype=np.float64)
+        return found
+
+    count = end - start
+    return BinSums(
+        count,
+        count.astype(np.float64) if weight is None else sums(np.ones(n)),
+        sums(confidence),
+        sums(ranked.correct),
+        np.where(filled, confidence[np.minimum(start, n - 1)], np.nan),
+        np.where(filled, confidence[end - 1], np.nan),
+    )
+
+
+def equal_mass_starts(ranked: ConfidencePairs, n_bins: int) -> NDArray[np.intp]:
+    """Return where each of the bins of equal mass begins among the ranked pairs; an empty one where the next does."""
+    n, confidence = len(ranked), ranked.confidence
+    if ranked.weight is None:
+        start = -(-np.arange(n_bins) * n // n_bins)
     else:
-        mass = np.cumsum(weight)
-        below = np.concatenate([[0.0], mass])[new]
+        mass = np.cumsum(ranked.weight)
         # Sums of weights carry rounding; a share within 1e-9 of a border counts as on it.
-        group_bin = np.floor(below * (n_bins / mass[-1]) + 1e-9).astype(np.intp)
-        np.minimum(group_bin, n_bins - 1, out=group_bin)
-    index = np.repeat(group_bin, np.diff(np.append(new, len(confidence))))
-    sums = BinSums.from_rows(index, n_bins, confidence, correct, weight)
-    return _with_data_edges(sums, confidence, index)
+        start = np.searchsorted(mass, (np.arange(n_bins) - 1e-9) * (mass[-1] / n_bins)) + 1
+        start[0] = 0
+    # The rows of one confidence are never split: those of the last one before a border come before it.
+    behind = np.searchsorted(confidence, confidence[np.maximum(start - 1, 0)], side="right")
+    return np.where(start > 0, behind, 0)
+
+
+def equal_mass_upper(pairs: ConfidencePairs, n_bins: int) -> NDArray[np.float64]:
+    """Return the largest confidence of each of the bins of equal mass that hold any."""
+    start = np.unique(equal_mass_starts(pairs.ranked, n_bins))
+    return pairs.ranked.confidence[np.append(start[1:], len(pairs))[start < len(pairs)] - 1]
 
 
 def focal_calibration_bins(pairs: ConfidencePairs, n_bins: int) -> BinSums:
@@ -166,13 +206,3 @@ def percentile_index(pairs: ConfidencePairs, n_bins: int) -> NDArray[np.intp]:
     shares = np.linspace(0, 1, n_bins + 1)[1:-1]
     index = np.searchsorted(np.percentile(pairs.confidence, shares * 100), pairs.confidence, side="left")
     return np.unique(index, return_inverse=True)[1]
-
-
-def _with_data_edges(sums: BinSums, confidence: NDArray[np.float64], index: NDArray[np.intp]) -> BinSums:
-    """Add the range of the (sorted) confidences in each bin."""
-    bins = np.arange(sums.n_bins)
-    first, last = np.searchsorted(index, bins, "left"), np.searchsorted(index, bins, "right") - 1
-    filled = last >= first
-    lower = np.where(filled, confidence[np.minimum(first, len(confidence) - 1)], np.nan)
-    upper = np.where(filled, confidence[np.maximum(last, 0)], np.nan)
-    return BinSums(sums.count, sums.weight, sums.confidence, sums.correct, lower, upper)

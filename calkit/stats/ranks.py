@@ -10,7 +10,7 @@ import numpy as np
 from calkit.stats.bins import BinSums, KnownBins
 from calkit.stats.folds import Folds, FoldSums, sum_folds
 from calkit.stats.forecasts import Forecasts
-from calkit.stats.pairs import ConfidencePairs, Pairs, equal_mass_bins
+from calkit.stats.pairs import ConfidencePairs, Pairs, equal_mass_bins, equal_mass_upper
 from calkit.stats.parts import Parts
 from calkit.stats.rank_counts import MAX_ROWS, InnerKeys, RankCounts
 from calkit.stats.split import split_passes
@@ -133,8 +133,7 @@ class EqualMassFolds(OfEqualMass):
             # Ties leave keys with fewer bins, after which empty ones stand, as among the cells.
             padded = [np.pad(sums.total, ((0, 0), (0, self.n_bins - sums.total.shape[1]))) for sums in found]
             return FoldSums(found[0].weight, np.concatenate(padded, axis=1), len(found))
-        bins = equal_mass_bins(summary, self.n_bins)
-        upper = bins.edges[1][bins.count > 0]
+        upper = equal_mass_upper(summary, self.n_bins)
         index = np.searchsorted(upper, summary.confidence)
         gap = summary.confidence - summary.correct
         fold = self.folds.of(np.arange(len(summary)))

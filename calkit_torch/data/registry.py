@@ -83,8 +83,6 @@ def get_dataset(spec: str, *, folder: str | Path | None = None, split_seed: int 
     """
     parsed = parse_spec(spec)
     build = DATASETS[parsed.name]
-    if parsed.at is not None:
-        raise UsageError(f"a data set takes nothing after '@', but got {spec!r}.")
     beside: dict[str, Any] = {
         "folder": None if folder is None else Path(folder),
         "split_seed": split_seed,

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, TypedDict, Unpack
 
 from torch import Tensor, nn
 
-from calkit.errors import UsageError
 from calkit.parameters import check_choice
 from calkit.registry import Registry, unknown_name
 from calkit.specs import Spec, call_with_spec, parse_spec
@@ -154,8 +153,6 @@ class Loss(nn.Module):
         UsageError
             If the specification does not fit the parameters of the loss.
         """
-        if spec.at is not None:
-            raise UsageError(f"loss {str(spec)!r}: {cls.name} takes no numbers after '@'.")
 
         def build(*args: Any, **kwargs: Any) -> Loss:
             return cls(*args, **kwargs, **options)

@@ -70,8 +70,6 @@ def get_model(spec: str, n_classes: int, *, seed: int = 0, **parameters: Any) ->
     """
     parsed = parse_spec(spec)
     build = MODELS[parsed.name]
-    if parsed.at is not None:
-        raise UsageError(f"a model takes nothing after '@', but got {spec!r}.")
     twice = sorted({"n_classes", *parameters} & parsed.kwargs.keys())
     if twice:
         raise UsageError(f"{', '.join(twice)} stands both in {spec!r} and beside it; give it once.")

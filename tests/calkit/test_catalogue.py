@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import calkit
+from calkit.calibrators import get_calibrator
 from calkit.errors import NotFoundError, UsageError
 from calkit.metrics import METRICS, available_metrics, get_metric
 from calkit.metrics.catalogue import about, markdown
@@ -154,3 +155,16 @@ def test_values_are_found_by_aliases_defaults_and_in_capitals():
 def test_unknown_arguments_are_refused():
     with pytest.raises(TypeError, match="sampleweight"):
         calkit.ece([0, 1], [[0.8, 0.2], [0.4, 0.6]], sampleweight=[1, 1])
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: get_metric("ece@5"),
+        lambda: get_calibrator("temperature@5"),
+        lambda: calkit.evaluate([0, 1], [[0.8, 0.2], [0.4, 0.6]], ["ece"], target="positive:class=1@2"),
+    ],
+)
+def test_nothing_goes_after_the_at_sign(ask):
+    with pytest.raises(UsageError, match="takes nothing after '@'"):
+        ask()

@@ -327,3 +327,17 @@ def test_a_pattern_of_several_models_is_warned_of_once(tmp_path, capsys, monkeyp
     told = capsys.readouterr()
     assert "samples" in told.out
     assert told.err.count("are taken together, though their names differ") == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["apply", "bench-calibrators", "compare", "convert", "evaluate", "fit", "plot", "report", "test"]
+)
+def test_help_has_the_own_options_of_a_command_first(calkit_cli, command):
+    code, out, _ = calkit_cli(command, "--help")
+    assert code == 0
+    own, of_the_file = out.split("\nOptions:")[1].split("\nWhat is what in the file:")
+    assert "--labels NAME|FILE" not in own
+    assert "--help" in own
+    assert own.split()[0].startswith("-")
+    assert "--labels NAME|FILE" in of_the_file
+    assert "--output" not in of_the_file

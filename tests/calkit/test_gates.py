@@ -1,6 +1,7 @@
 """Gates on limits of intervals and against a baseline: they fail when that is sure, and name what was found."""
 
 import json
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -172,3 +173,52 @@ def test_refusals(calkit_cli, file, tmp_path):
     # A metric without an interval cannot be sure of anything, so the gate fails.
     code, err = gate(calkit_cli, file, "ece.low>99%")
     assert code == 0
+
+
+def junit(calkit_cli, file, path, *words):
+    code, out, _ = calkit_cli("evaluate", file, "--junit", path, *words)
+    suite = ET.fromstring(path.read_bytes()).find("testsuite")
+    cases = list(suite)
+    assert int(suite.get("tests")) == len(cases)
+    assert int(suite.get("failures")) == sum(case.find("failure") is not None for case in cases)
+    return code, out, cases
+
+
+def test_junit_has_a_test_for_each_condition(calkit_cli, file, tmp_path):
+    conditions = ("--fail-if", "ece>5%", "--fail-if", "accuracy<10%")
+    path = tmp_path / "gates.xml"
+    code, out, (ece, accuracy) = junit(calkit_cli, file, path, "--split", "test", *conditions)
+    _, plain, err = calkit_cli("evaluate", file, "--split", "test", *conditions)
+    assert (code, out) == (3, plain)
+    assert (ece.get("name"), ece.get("classname")) == ("fail if ece>5%", f"{file} test")
+    assert f"calkit: {ece.find('failure').get('message')}\n" == err
+    assert accuracy.find("failure") is None
+    assert accuracy.find("system-out").text.endswith("(fails if < 10 %)")
+
+
+def test_junit_judges_what_the_gate_judges(calkit_cli, file, tmp_path):
+    """Calibrated values where there are calibrators, every file, and a baseline; names do not depend on values."""
+    old = tmp_path / "old.json"
+    assert calkit_cli("evaluate", file, "--split", "test", "-o", old)[0] == 0
+    words = ("--baseline", old, "--fail-if", "ece>baseline+1%")
+    code, _, (case,) = junit(calkit_cli, file, tmp_path / "a.xml", "--split", "test", "-m", "temperature", *words)
+    assert (code, case.find("failure")) == (0, None)
+    assert case.get("name") == "fail if ece>baseline+1%"
+    assert case.get("classname").endswith("test temperature")
+
+
+@pytest.mark.parametrize("name", ["a<b>&\"'.npz", "\x07bell.npz", "שלום.npz"])
+def test_junit_of_odd_names_is_xml(calkit_cli, file, tmp_path, name):
+    odd = file.rename(tmp_path / name)
+    code, _, cases = junit(calkit_cli, odd, tmp_path / "gates.xml", "--fail-if", "ece>1%")
+    assert code == 3
+    assert len(cases) == 2
+
+
+def test_junit_needs_conditions_and_a_file_of_its_own(calkit_cli, file):
+    code, _, err = calkit_cli("evaluate", file, "--junit", "gates.xml")
+    assert code == 2
+    assert "--fail-if 'ece>5%'" in err
+    code, _, err = calkit_cli("evaluate", file, "--junit", file, "--fail-if", "ece>5%")
+    assert code == 2
+    assert "which would be lost" in err

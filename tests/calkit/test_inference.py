@@ -19,7 +19,7 @@ from calkit.inference.cells import CellSums, draw_gaps, mean_absolute
 from calkit.inference.counts import Cells
 from calkit.inference.curves import averaged_two_bin_law, kolmogorov_smirnov_law, kuiper_law
 from calkit.inference.floors import binned_law, drawn_law, normal_law, sum_of_gaps_law
-from calkit.inference.gaps import gap_limits, keyed_limits, neighbours
+from calkit.inference.gaps import gap_limits, keyed_limits
 from calkit.inference.label_bins import LabelBins
 from calkit.inference.laws import largest_tail, quantile, range_tail
 from calkit.inference.smooth import SmoothInference, smooth_error_and_law, smooth_law
@@ -310,7 +310,7 @@ class TestIntervals:
         sums = uniform_cells(p, y)
         filled = sums.filled
         law = binned_law(filled, lambda gap: np.abs(gap).sum(axis=-1), 1000, np.random.default_rng(0))
-        found = gap_limits(sums, np.zeros(15, dtype=int), law)
+        found = gap_limits(sums, law)
         value = np.abs(sums.gap).sum()
         assert found.low <= value
         assert found.low <= found.high
@@ -323,7 +323,7 @@ class TestIntervals:
             p, y = binary(2000, seed, 0.05)
             sums = uniform_cells(p, y)
             law = sum_of_gaps_law(sums, 1, one_label=False)
-            found = gap_limits(sums, np.zeros(15, dtype=int), law).divided(2000)
+            found = gap_limits(sums, law).divided(2000)
             held += found.low <= 0.05 <= found.high
         assert held >= 53  # 95 % asked: fewer than 53 of 60 has a chance of 1 %
 
@@ -341,9 +341,53 @@ class TestIntervals:
             held += keyed_limits(sums, folds, k, law, (sums.pooled(k), pooled)).low == 0
         assert held >= 17
 
-    def test_neighbouring_bins_share_a_group(self):
-        assert neighbours(30, 15).tolist() == [b // 5 for b in range(15)] * 2
-        assert neighbours(15 * 100, 15)[:15].tolist() == list(range(15))
+    @pytest.mark.parametrize("n", [500, 2000, 10_000])
+    @pytest.mark.parametrize("off", [(4,), (6,), (4, -4), (8, -8), (3, 0) * 7, (1.5, -1.5) * 7, (2, -2) * 7, (3,) * 15])
+    def test_limits_hold_wherever_the_error_is(self, n, off):
+        """Gaps of so many standard errors of the fullest bins, in turn: in one of 15 bins, in two, in all."""
+        rng = np.random.default_rng(0)
+        p = rng.beta(3, 1.2, 100_000)
+        bins = np.minimum(np.ceil(p * 15).astype(int), 15) - 1
+        rows = np.bincount(bins, minlength=15)
+        error = np.sqrt(np.bincount(bins, p * (1 - p)) / rows / (rows * n / len(p)))
+        gap = np.zeros(15)
+        gap[np.argsort(-rows)[: len(off)]] = off
+        q = np.clip(p - (gap * error)[bins], 0, 1)
+        truth = np.abs(np.bincount(bins, p - q)).sum() / len(p)
+        held = 0
+        for seed in range(150):
+            random = np.random.default_rng(seed)
+            row = random.integers(0, len(p), n)
+            sums = uniform_cells(p[row], random.random(n) < q[row])
+            found = gap_limits(sums, sum_of_gaps_law(sums, 1, one_label=False)).divided(n)
+            held += found.low <= truth <= found.high
+        assert held >= 138  # 95 % asked: fewer of 150 have a chance of 4 %
+
+    @pytest.mark.parametrize(("n", "k"), [(2000, 3), (10_000, 3), (2000, 10), (10_000, 10)])
+    def test_class_wise_limits_hold_where_only_sure_answers_are_wrong(self, n, k):
+        rng = np.random.default_rng(0)
+        z = rng.normal(size=(50_000, k))
+        z[np.arange(len(z)), rng.integers(0, k, len(z))] += rng.gamma(2, 3, len(z))
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        q = p.copy()
+        sure, best = p.max(axis=1) > 14 / 15, p.argmax(axis=1)
+        q[sure] += 0.1 / k
+        q[sure, best[sure]] -= 0.1
+        bins = np.minimum(np.ceil(p * 15).astype(int), 15) - 1
+        cell = bins + 15 * np.arange(k)
+        truth = np.abs(np.bincount(cell.ravel(), (p - q).ravel())).sum() / p.size
+        cumulative, held = q.cumsum(axis=1), 0
+        for seed in range(40):
+            random = np.random.default_rng(seed)
+            row = random.integers(0, len(p), n)
+            y = (random.random((n, 1)) > cumulative[row]).sum(axis=1).clip(0, k - 1)
+            predictions = calkit.Predictions(p[row], y, kind="probs")
+            low, high = calkit.evaluate(predictions, ["classwise_ece"], confidence_level=0.95).intervals[
+                "classwise_ece"
+            ]
+            held += low <= truth <= high
+        assert held >= 36  # 95 % asked: fewer of 40 have a chance of 5 %
 
     def test_debiased_squares_are_the_sum_over_pairs(self):
         p, y = binary(200, shift=0.05)

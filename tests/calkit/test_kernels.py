@@ -152,3 +152,10 @@ def test_small_jobs_do_not_load_numba():
     plain = {name: value for name, value in os.environ.items() if name != "CALKIT_KERNELS"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=plain)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("k", [2, 3, 32, 33, 200])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_first_of_the_largest_scores(k, dtype):
+    scores = np.random.default_rng(k).integers(0, 4, (9_000, k)).astype(dtype)
+    assert blocked.largest(scores, Workspace()).tolist() == [row.index(max(row)) for row in scores.tolist()]

@@ -17,7 +17,9 @@ from calkit.plotting import (
     ForestDisplay,
     GradientNormsDisplay,
     GradientRatioDisplay,
+    HighConfidenceDisplay,
     ScatterDisplay,
+    TemperatureDisplay,
     available_other_plots,
     available_plots,
 )
@@ -196,3 +198,23 @@ def test_the_band_of_a_single_row_stays_where_curves_can_be():
     assert display.band > 1
     heights = display.band_.get_extents().transformed(display.ax_.transData.inverted())
     assert heights.y1 == pytest.approx(100)
+
+
+TIED = calkit.Predictions(np.zeros((40, 4)), np.arange(40) % 4, kind="logits")
+
+
+def test_rows_that_tie_are_seen_in_every_diagram():
+    """Legends promise areas and steps; these have an extent even where all rows have one confidence."""
+    display = calkit.ReliabilityDisplay.from_predictions(TIED)
+    (band,) = display.ax_.collections[:1]
+    assert np.ptp(band.get_paths()[0].vertices[:, 0]) > 0.01
+    steps = HighConfidenceDisplay.from_predictions(TIED).ax_.lines[1:]
+    assert len(steps) == 2
+    for line in steps:
+        assert np.ptp(line.get_xdata()) > 0.01
+
+
+def test_no_temperature_is_best_where_all_values_are_equal():
+    texts = [text.get_text() for text in TemperatureDisplay.from_predictions(TIED).ax_.get_legend().get_texts()]
+    assert any(text.startswith("the same at every T (ECE") for text in texts)
+    assert not any("best" in text for text in texts)

@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from calkit import Predictions, Shards, save_predictions
-from calkit.calibrators import get_calibrator
+from calkit.calibrators import CALIBRATORS, get_calibrator
+from calkit.calibrators.parametric.base import Parametric
 from calkit.errors import CalibrationWarning, InputError
 from calkit.executors import use_executor
 from tests.parametric_oracles import data
@@ -143,3 +144,19 @@ def test_rows_of_four_kinds_do_not_determine_an_adaptive_temperature():
     assert found.converged_
     assert np.abs(found.coef_).max() < 100
     assert np.isfinite(found.predict_proba(logits)).all()
+
+
+PARAMETRIC = [name for name in CALIBRATORS if issubclass(CALIBRATORS[name], Parametric)]
+
+
+@pytest.mark.parametrize("scale", [0, 1, 100])
+@pytest.mark.parametrize("name", PARAMETRIC)
+@pytest.mark.filterwarnings("ignore::calkit.errors.CalibrationWarning")
+def test_equal_logits_tell_nothing(name, scale):
+    """Rounding alone may tell the logarithms of equal probabilities apart: no parameter follows it."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        k = 2 if CALIBRATORS[name].binary_only else 4
+        logits = np.repeat(scale * rng.normal(size=(300, 1)), k, axis=1)
+        fitted = get_calibrator(name).fit(logits, rng.integers(k, size=300))
+        assert abs(fitted._pack()).max() < 10

@@ -1,5 +1,7 @@
 """Bins of equal mass by counting against bins of equal mass by sorting, and against a plain loop."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -8,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 import calkit
 from calkit.errors import InputError
+from calkit.inference.counts import cells_of_pairs
 from calkit.stats import BinSums, ConfidencePairs, Pairs, summarize
 from calkit.stats.pairs import equal_mass_bins
 from calkit.stats.rank_counts import InnerKeys, OddsKeys, Ranges, RankCounts, _ordinal
@@ -215,3 +218,30 @@ def test_adaece_of_five_million_rows(weighted):
     expected = np.abs(bins.correct - bins.confidence).sum() / bins.weight.sum()
     # Sorting adds a third of a million terms a bin one by one, so it is the one that errs.
     assert value == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("outcome", ["labels", "votes"])
+@pytest.mark.parametrize("n", [1, 7, 40, 300])
+@pytest.mark.parametrize("n_bins", [1, 2, 15, 40])
+def test_bins_of_equal_mass_are_those_of_the_definition(n, n_bins, weighted, outcome):
+    rng = np.random.default_rng(n)
+    # Ties, and what rounding puts past 0 and 1.
+    confidence = np.round(rng.random(n), 2) + rng.choice([0, 0, 1e-4, -1e-4], n)
+    correct = rng.random(n) < confidence if outcome == "labels" else rng.random(n)
+    weight = rng.integers(1, 4, n) / 2 if weighted else None
+    pairs = ConfidencePairs(confidence, correct, weight)
+    found, cells = equal_mass_bins(pairs, n_bins), cells_of_pairs(pairs, n_bins)
+    weights = [1.0] * n if weight is None else weight.tolist()
+    rows = [[] for _ in range(n_bins)]
+    for row, k in enumerate(ref.equal_mass_indices(confidence.tolist(), weights, n_bins)):
+        rows[k].append(row)
+    for k, inside in enumerate(rows):
+        sums = [math.fsum(weights[i] * values[i] for i in inside) for values in ([1] * n, confidence, correct)]
+        assert [found.weight[k], found.confidence[k], found.correct[k]] == pytest.approx(sums, abs=1e-12)
+        ends = [min(confidence[inside]), max(confidence[inside])] if inside else [math.nan, math.nan]
+        assert [found.lower[k], found.upper[k]] == pytest.approx(ends, abs=0, nan_ok=True)
+    assert found.count.tolist() == [len(inside) for inside in rows]
+    filled = found.count > 0
+    assert cells.gap == pytest.approx((found.confidence - found.correct)[filled], abs=1e-12)
+    assert cells.count.tolist() == found.count[filled].tolist()

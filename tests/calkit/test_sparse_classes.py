@@ -6,7 +6,6 @@ import pytest
 import calkit
 from calkit.inference.floors import gamma_law
 
-
 N_SAMPLES = 50
 
 

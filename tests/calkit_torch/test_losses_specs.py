@@ -189,7 +189,7 @@ def test_a_loss_of_ones_own() -> None:
         ("focal:3,2", UsageError, "too many positional arguments"),
         ("focal:gama=3", UsageError, "unexpected keyword argument 'gama'. Parameters: gamma=3.0"),
         ("focal:3,reduction=sum", UsageError, "unexpected keyword argument 'reduction'"),
-        ("focal:3@100", UsageError, "focal takes no numbers after '@'"),
+        ("focal:3@100", UsageError, "focal takes nothing after '@'"),
         ("focal-scheduled:5,3,2@250,100", InputError, "epochs must grow, but are 250, 100"),
         ("focal-scheduled:5,3,2@100,100", InputError, "epochs must grow, but are 100, 100"),
         ("focal-scheduled:5,3,2@100", UsageError, "epochs must be one fewer than the gammas, .* 3, but there are 1"),

@@ -132,8 +132,8 @@ def minimise(
 class _DenseSteps:
     """Newton steps by a Cholesky factor of the Hessian.
 
-    In float32 the Hessian comes with each slope. In float64 the last one serves as long as steps gain fast; where no
-    ridge bounds the gap, it is computed in float64 at least once.
+    In float32 the Hessian comes with each slope, and is damped by its noise. In float64 the last one serves as long as
+    steps gain fast; where no ridge bounds the gap, it is computed in float64 at least once.
     """
 
     goal, rest = _EXACT, 0.0
@@ -184,7 +184,7 @@ class _DenseSteps:
         with np.errstate(invalid="ignore"):
             h = h / root / root[:, None]
         v = np.zeros_like(gradient)
-        for damping in 10.0 ** np.arange(-14, 3, 2):
+        for damping in 10.0 ** np.arange(-14 if self._is_exact else -8, 3, 2):
             _, found, failed = dposv(h + damping * np.eye(len(h)), gradient[self._free] / root)
             # Where parameters run off, h is not positive, or not finite.
             if not failed and np.isfinite(found).all():

@@ -16,7 +16,7 @@ from calkit.stats.kernels.base import NllMoments, SoftmaxSums
 from calkit.stats.kernels.columns import FEW_CLASSES, columns_of
 from calkit.stats.kernels.workspace import Workspace
 
-__all__ = ["nll_moments", "softmax_sums"]
+__all__ = ["largest", "nll_moments", "softmax_sums"]
 
 # Differences of huge logits overflow to infinity, whose exponential is the right 0; values that are not finite are
 # reported by the result.
@@ -24,6 +24,16 @@ _quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
 
 # Scratch of this size stays in a core's cache while it is worked on.
 _CACHE_BYTES = 1 << 19
+
+
+def largest(scores: NDArray[Any], workspace: Workspace) -> NDArray[np.intp]:
+    """Return the first of the largest scores of each row."""
+    if scores.shape[1] > FEW_CLASSES:
+        return scores.argmax(axis=1)
+    found = np.empty(len(scores), np.intp)
+    for rows, _ in _sub_blocks(scores, scores.dtype.type, workspace):
+        found[rows] = columns_of(scores[rows], workspace).predicted
+    return found
 
 
 @_quiet
