@@ -129,7 +129,7 @@ class GapInference:
             parts = [part.filled for part in sums.split(n_keys)]
             sd, null_sd = np.mean([_sds(part, self.norm) for part in parts if len(part.weight)], axis=0).tolist()
             # Where few outcomes came, all forecasts of a row may be those that did not come true.
-            change = (2 if one_label else n_keys) / n_keys * _change(sums.filled, self.norm) * n_keys
+            change = (2 if one_label else n_keys) * _change(sums.filled, self.norm)
             low, high = seminorm_limits(value, law, sd, null_sd, resampling.level, change=change)
             least = _least_over_keys(value, sums, self.norm, law, n_keys, one_label, resampling)
             return replace(found, interval=(lower_limit(low, p_value, resampling.level, least), high))
@@ -260,7 +260,7 @@ def _sum_over_keys(
         return Judgement(None, floor, p_value, None, pooled)
     found = keyed_limits(sums, folds, n_keys, law, together, resampling.level, 2 if one_label else n_keys)
     least = _least_over_keys(value / total, sums, "l1", law.scaled(1 / total), n_keys, one_label, resampling)
-    low = lower_limit(found.low, p_value, resampling.level, least * total)
+    low = lower_limit(max(found.low, least * total), p_value, resampling.level)
     interval = min(low, value) / total, max(found.high, value) / total
     return Judgement(interval, floor, p_value, found.estimate / total, pooled)
 

@@ -105,46 +105,9 @@ def _crossing(curve: FloatArray, error: FloatArray, value: float) -> float:
     return float(error[-1] + value - curve[-1] if value >= curve[-1] else np.interp(value, curve, error))
 
 
-<<<<<<< HEAD
-@dataclass(frozen=True)
-class _Noise:
-    """Half-width of Σ sign·gap, and of Σ|gap| in the calibrated world."""
-
-    wide: float
-    null: float
-
-
-def _half_widths(
-    sums: CellSums, centre: FloatArray, spread: FloatArray, folds: FloatArray | None, level: float
-) -> float:
-    """Return the half-width of Σ|gap| about its mean in the world the data suggest."""
-    gap, total = sums.gap, sums.variance
-    sign = 1 - 2 * special.ndtr(-centre / np.maximum(spread, 1e-3 * np.sqrt(total) + 1e-12))
-    rest = np.maximum(total - sums.null_moments[0] ** 2, 0)
-    nonlinear = float(((1 - sign**2) * rest).sum())
-    tail = (1 - level) / 2
-    if folds is None:
-        # The rows' own variance includes that between cells.
-        share = sums.squared_weight.sum() / sums.weight.sum() ** 2
-        variance = (sign**2 * sums.residual).sum() - (sign * gap).sum() ** 2 * share + nonlinear
-        return float(np.sqrt(max(variance, 0.0)) * -special.ndtri(tail))
-    n = len(folds)
-    signed = folds @ np.stack([sign, np.sign(gap)]).T
-    linear = ((signed - signed.mean(axis=0)) ** 2).sum(axis=0) * n / (n - 1)
-    return float(np.sqrt(max(linear[0] + nonlinear, linear[1])) * -special.stdtrit(n - 1, tail))
-
-
 def gap_limits(
-    sums: CellSums,
-    group: NDArray[np.intp],
-    law: NullLaw,
-    folds: FloatArray | None = None,
-    level: float = 0.95,
-    changed_keys: int = 1,
+    sums: CellSums, law: NullLaw, folds: FloatArray | None = None, level: float = 0.95, changed_keys: int = 1
 ) -> GapLimits:
-=======
-def gap_limits(sums: CellSums, law: NullLaw, folds: FloatArray | None = None, level: float = 0.95) -> GapLimits:
->>>>>>> main
     """Return estimate and limits of Σ |true gap| over cells.
 
     Parameters
@@ -168,49 +131,23 @@ def gap_limits(sums: CellSums, law: NullLaw, folds: FloatArray | None = None, le
     """
     keep = sums.weight > 0
     if not keep.all():
-<<<<<<< HEAD
-        sums, group = sums[keep], np.unique(group[keep], return_inverse=True)[1]
-        folds = None if folds is None else folds[:, keep]
-    value, floor = float(np.abs(sums.gap).sum()), float(sums.null_moments[0].sum())
-    centre, spread = _posterior(sums, group)
-    wide = _half_widths(sums, centre, spread, folds, level)
-    tail = (1 - level) / 2
-    change = changed_keys * float((sums.squared_weight / sums.weight).max())
-    seen = changed_keys * float(sums.residual.sum())
-    few = seen < FEW * change**2
-    wide = max(wide, noise_step(seen, change, tail)) if few else wide
-    critical = law.critical(tail)
-    # With few draws, or a small tail, nothing is significant.
-    null = (critical if np.isfinite(critical) else value) - law.mean
-    worlds, low = _Worlds(sums), 0.0
-    if law.p_value(value) <= tail:
-        mean, error = worlds.path(_SPIKY, centre, spread)
-        estimate = float(error[_SUGGESTED])
-        noise = null + np.minimum(_STEPS, 1) * (wide - null)
-        low = min(_crossing(mean - mean[0] + law.mean + noise, error, value), estimate - wide)
-    else:
-        estimate = worlds.error(_SPIKY, centre, spread)
-    if sums.variance.sum() < _SPARSE_CELLS * (sums.scale**2).sum():
-        # No data tell the spread: take the most noise there is.
-        low = min(low, value - float(worlds.absolute(centre, centred=True).sum()) - wide)
-    wide, root = max(wide, null), np.sqrt(sums.variance)
-    mean, error = worlds.path(_EVEN, np.zeros_like(root), root * value / max(float(root.sum()), 1e-12))
-    high = value + wide
-    if not few:
-        high = min(high, _crossing(mean - mean[0] + law.mean - wide, error, max(value, floor)))
-    return GapLimits(estimate, max(low, 0.0), high)
-=======
         sums, folds = sums[keep], None if folds is None else folds[:, keep]
     value, floor, tail = float(np.abs(sums.gap).sum()), float(sums.null_moments[0].sum()), (1 - level) / 2
     estimate, wide = max(value - _most_bias(sums), 0.0), _half_width(sums, folds, level)
+    change, seen = changed_keys * sums.heaviest, changed_keys * float(sums.residual.sum())
+    few = seen < FEW * change**2
+    if few:
+        wide = max(wide, noise_step(seen, change, tail))
     low = max(estimate - wide, 0.0) if law.p_value(value) <= tail else 0.0
     critical = law.critical(tail)
     # With few draws, or a small tail, nothing is significant.
     wide = max(wide, (critical if np.isfinite(critical) else value) - law.mean)
-    seen, error = _even_worlds(sums, value)
-    high = min(value + wide, _crossing(seen - seen[0] + law.mean - wide, error, max(value, floor)))
+    if few:
+        # Noise of so few outcomes may well be none.
+        return GapLimits(estimate, low, value + wide)
+    mean, error = _even_worlds(sums, value)
+    high = min(value + wide, _crossing(mean - mean[0] + law.mean - wide, error, max(value, floor)))
     return GapLimits(estimate, low, high)
->>>>>>> main
 
 
 def keyed_limits(
@@ -240,20 +177,10 @@ def keyed_limits(
     level : float
     changed_keys : int
     """
-<<<<<<< HEAD
-    n_bins = len(sums.weight) // n_keys
-    found = gap_limits(sums, neighbours(len(sums.weight), n_bins), law, folds, level, changed_keys)
+    found = gap_limits(sums, law, folds, level, changed_keys)
     filled = sums.filled
     if pooled is None or filled.variance.sum() >= _SPARSE_CELLS * (filled.scale**2).sum():
         return found
-    pooled_folds = folds.reshape(len(folds), -1, n_bins).sum(axis=1)
-    same = np.zeros(n_bins, dtype=np.intp)
-    least = gap_limits(pooled[0], same, pooled[1], pooled_folds, (1 + level) / 2, changed_keys)
-=======
-    found = gap_limits(sums, law, folds, level)
-    filled = sums.filled
-    if pooled is None or filled.variance.sum() >= _SPARSE_CELLS * (filled.scale**2).sum():
-        return found
-    least = gap_limits(*pooled, folds.reshape(len(folds), n_keys, -1).sum(axis=1), (1 + level) / 2)
->>>>>>> main
+    of_bins = folds.reshape(len(folds), n_keys, -1).sum(axis=1)
+    least = gap_limits(*pooled, of_bins, (1 + level) / 2, changed_keys)
     return GapLimits(max(found.estimate, least.estimate), max(found.low, least.low), found.high)

@@ -82,7 +82,16 @@ class SmoothInference:
         few = expected_of_cells(sums).few
         return replace(
             found,
-            interval=seminorm_limits(value, law, sd, null_sd, resampling.level, least, change=_change(sums), few=few),
+            interval=seminorm_limits(
+                value,
+                law,
+                sd,
+                null_sd,
+                resampling.level,
+                least,
+                change=sums.heaviest / float(sums.weight.sum()),
+                few=few,
+            ),
         )
 
     def _over_classes(self, value: float, sums: CellSums, resampling: Resampling) -> Judgement:
@@ -101,16 +110,18 @@ class SmoothInference:
             return found
         # Standard deviations of sums are at most the sums of the standard deviations.
         sd, null_sd = np.mean([_mean_sds(part) for part in parts], axis=0).tolist()
-        low, high = seminorm_limits(value, law, sd, null_sd, resampling.level, change=2 / n_keys * _change(parts[0]))
+        low, high = seminorm_limits(
+            value,
+            law,
+            sd,
+            null_sd,
+            resampling.level,
+            change=2 / n_keys * parts[0].heaviest / float(parts[0].weight.sum()),
+        )
         # A label that changes is that of two classes.
         change = 2 * weight_of_rows(sums) / float(sums.weight.sum())
         least = seminorm_flips_limit(value, law, change, resampling.tails[0])
         return replace(found, interval=(lower_limit(low, p_value, resampling.level, least), high))
-
-
-def _change(sums: CellSums) -> float:
-    """Return what one outcome adds to the mean residual."""
-    return float((sums.squared_weight / sums.weight).max() / sums.weight.sum())
 
 
 def _mean_sds(sums: CellSums) -> tuple[float, float]:

@@ -200,6 +200,7 @@ def _most_of_few(sums: CellSums, tail: float) -> float:
 
     Squares of residuals then do not tell the noise: none may have come where some were to come.
     """
+    sums = sums.filled
     change, weight, gap = sums.squared_weight / sums.weight, sums.weight, np.abs(sums.gap)
     total, most, seen = float(weight.sum()), float(change.max()), float(sums.residual.sum())
     if seen >= FEW * most**2:

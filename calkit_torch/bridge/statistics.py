@@ -140,10 +140,8 @@ class _SkillTotals(Counter[SkillTotals, SkillSums]):
     def measure(self, rows: Any) -> Tensor:
         view, quantity = self.statistic.view, self.statistic.quantity
         found = rows if view is None else rows.forecasts(view)
-        if view is None:
-            came = rows.keyed(rows.outcomes)
-        else:
-            came = torch.cat([found.outcome, rows.counted - found.outcome])
+        outcome = rows.keyed(rows.outcomes) if view is None else found.outcome
+        came = outcome if view is None else torch.cat([outcome, rows.counted - outcome])
         score = self.statistic.per_event * rows.sum(getattr(found, quantity))
         return torch.cat([torch.stack([rows.weight.sum(), score]), rows.weigh(came).sum(dim=1)])
 

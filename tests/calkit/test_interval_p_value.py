@@ -87,11 +87,7 @@ def test_the_limit_of_errors_where_hardly_one_was_to_come(target, wrong):
     y = np.arange(n) % k
     p[np.arange(n), y] = sure
     y[:wrong] = (y[:wrong] + 1) % k
-<<<<<<< HEAD
-    _, evaluate = judged(p, y, None, target)
-=======
     _metrics, evaluate = judged(p, y, None, target)
->>>>>>> main
     found = evaluate().judgement("ece")
     assert found.p_value < 0.01
     low = found.interval[0]
