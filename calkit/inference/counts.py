@@ -63,7 +63,7 @@ def _class_cells(rows: Rows, statistic: Cells) -> CellSums:
     # Bins of other edges have no kernel.
     if kernel_of(statistic.bins, rows) is None or (statistic.pairs and rows.weight is not None):
         return ForecastStatistic.measure(statistic, rows)
-    return class_cells(rows, statistic.bins.n_bins)
+    return class_cells(rows, statistic.bins)
 
 
 KERNELS[Cells, Classwise] = Kernel(lambda rows: rows.plain, _class_cells)

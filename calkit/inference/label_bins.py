@@ -22,11 +22,11 @@ from calkit.stats.bins import OfFixedBins
 from calkit.stats.classwise import class_rows
 from calkit.stats.forecasts import Forecasts
 from calkit.stats.kernel_table import KERNELS, Kernel, kernel_of
-from calkit.stats.kernels.classwise import class_pieces
+from calkit.stats.kernels.classwise import ClassRows, class_pieces
 from calkit.stats.rows import Rows
 from calkit.stats.views import Classwise
 
-__all__ = ["LabelBins", "LabelSums"]
+__all__ = ["LabelBins", "LabelSums", "label_sums_of"]
 
 FloatArray = NDArray[np.float64]
 
@@ -105,11 +105,15 @@ class LabelBins(OfFixedBins[LabelSums]):
 
 
 def _label_sums(rows: Rows, statistic: LabelBins) -> LabelSums:
+    if statistic in rows.kept:
+        found: LabelSums = rows.kept[statistic]
+        return found
     given = class_rows(rows, statistic.bins.n_bins, exact=True)
-    return reduce(add, (_of_piece(piece, given) for piece in class_pieces(given, rows.workspace)))
+    return reduce(add, (label_sums_of(piece, given) for piece in class_pieces(given, rows.workspace)))
 
 
-def _of_piece(piece: Any, given: Any) -> LabelSums:
+def label_sums_of(piece: Any, given: ClassRows) -> LabelSums:
+    """Return the sums over some of the rows of a kernel for all classes."""
     n, m = len(piece.total), given.n_bins
     q = np.bincount(piece.row * m + piece.bin, piece.value, n * m).astype(np.float64).reshape(n, m)
     q[:, 0] += piece.low.sum(axis=1, dtype=np.float64) / piece.total

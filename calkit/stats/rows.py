@@ -68,6 +68,8 @@ class Rows:
         self._forecasts: dict[View, Forecasts] = {}
         self._groups: dict[str, dict[Any, NDArray[np.intp]]] = {}
         self._parts: dict[tuple[str, Any], Rows] = {}
+        #: What was found on the way to something else, by the statistic that will ask for it.
+        self.kept: dict[Any, Any] = {}
         if self.kind != "logits":
             block.check()
 
@@ -157,7 +159,7 @@ class Rows:
         rows = copy.copy(self)
         rows.weight = weight
         rows._block = replace(self._block, sample_weight=weight)
-        rows._forecasts, rows._parts, rows._transformed = {}, {}, {}
+        rows._forecasts, rows._parts, rows._transformed, rows.kept = {}, {}, {}, {}
         rows.__dict__.pop("total_weight", None)
         return rows
 
