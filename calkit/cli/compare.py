@@ -162,8 +162,8 @@ def _table(found: Comparison) -> str:
             value = metric.format(found.evaluations[name][metric.spec])
             rows.append([printable(name), value, "baseline" if difference is None else told, clear])
         parts.append(plain_table([metric.heading, "value", "difference", ""], rows))
-    clear = any(d.is_clear for differences in found.differences.values() for d in differences.values())
-    return "\n".join([*parts, *([_CLEAR] if clear else [])])
+    starred = any(d.is_clear for differences in found.differences.values() for d in differences.values())
+    return "\n".join([*parts, *([_CLEAR] if starred else [])])
 
 
 @COMPARISON_FORMATS.register("json")
