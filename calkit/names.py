@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from calkit.errors import UsageError
 
@@ -34,7 +34,6 @@ __all__ = [
     "is_whole_number",
     "read_class_column",
     "read_name",
-    "role_table",
 ]
 
 Role = Literal[
@@ -90,21 +89,6 @@ ROLES: dict[Role, tuple[str, ...]] = {
     "split": ("split", "fold", "subset", "partition"),
     "id": ("id", "ids", "index", "idx", "row_id", "sample_id", "uid", "uuid", "doc_id"),
     "group": ("group", "groups", "subgroup", "subgroups", "cohort"),
-}
-
-_TAKEN_FOR: dict[Role, str] = {
-    "logits": "logits. Log-probabilities are logits: they differ by a constant per row",
-    "probs": "probabilities",
-    "scores": "scores whose kind has to be said: `--kind logits`, `--kind probs`",
-    "labels": "true classes, matched with the classes by value; or one-hot rows, or soft labels",
-    "confidence": "confidences in the answers given, beside `correct`, or labels and predictions",
-    "correct": "whether each answer was right: booleans, 0 and 1, or words (yes, no)",
-    "predicted": "the answers given, compared with the labels by value",
-    "sample_weight": "weights of the rows",
-    "class_names": "a name per column of the scores",
-    "split": "the split of each row, of which `--split` chooses one",
-    "id": "names of the rows, which travel to what is written",
-    "group": "groups of the rows, which travel as well",
 }
 
 #: Words for logarithms of probabilities.
@@ -386,11 +370,6 @@ def is_split(word: str) -> bool:
 def canonical_split(split: str) -> str:
     """Return the usual spelling of a split: ``"validation"`` for ``"val"``."""
     return _SPLITS.get(split.strip().lower(), split.strip())
-
-
-def role_table() -> list[tuple[Role, tuple[str, ...], str]]:
-    """Return each role with its words and what it is taken for, for the documentation."""
-    return [(role, ROLES[role], _TAKEN_FOR[role]) for role in get_args(Role)]
 
 
 def is_id(name: str) -> bool:

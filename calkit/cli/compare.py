@@ -145,6 +145,10 @@ def _rows(found: Comparison) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+# Below a table that has stars.
+_CLEAR = "* the interval excludes 0; unlike p, it does not allow for the number of comparisons\n"
+
+
 @COMPARISON_FORMATS.register("table")
 def _table(found: Comparison) -> str:
     parts = [f"{found.n_samples:,} samples; differences from {printable(found.baseline)}, "]
@@ -158,7 +162,8 @@ def _table(found: Comparison) -> str:
             value = metric.format(found.evaluations[name][metric.spec])
             rows.append([printable(name), value, "baseline" if difference is None else told, clear])
         parts.append(plain_table([metric.heading, "value", "difference", ""], rows))
-    return "\n".join([*parts, "* the interval excludes 0\n"])
+    starred = any(d.is_clear for differences in found.differences.values() for d in differences.values())
+    return "\n".join([*parts, *([_CLEAR] if starred else [])])
 
 
 @COMPARISON_FORMATS.register("json")

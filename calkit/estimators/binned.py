@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked
 
-__all__ = ["NORMS", "equal_mass_starts", "sweeps", "swept"]
+__all__ = ["NORMS", "sweeps", "swept"]
 
 FloatArray = NDArray[np.float64]
 Norm = Callable[[FloatArray, FloatArray], FloatArray]
@@ -53,15 +53,6 @@ NORMS: dict[str, Norm] = {
     "over": _over,
     "under": _under,
 }
-
-
-def equal_mass_starts(forecasts: Ranked, n_bins: int) -> NDArray[np.intp]:
-    """Return where bins of equal mass begin among the distinct probabilities; equal ones are never split.
-
-    A probability belongs to bin ``floor(n_bins * s)``, s the share of the weight with a lower one; empty bins are left
-    out.
-    """
-    return _starts(np.cumsum(forecasts.weight) - forecasts.weight, forecasts.total, n_bins)
 
 
 def _starts(below: FloatArray, total: float, n_bins: int) -> NDArray[np.intp]:

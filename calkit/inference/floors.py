@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit import special
-from calkit.inference.cells import CellSums, draw_gaps
-from calkit.inference.few_events import Expected, expected_of_cells
+from calkit.inference.cells import CellSums
+from calkit.inference.few_events import Expected
 from calkit.inference.laws import quantile
 
 __all__ = [
     "Floor",
     "NullLaw",
-    "binned_law",
     "brownian_law",
     "drawn_law",
     "draws_of_one_label",
@@ -32,9 +31,6 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-
-#: Turns gaps (..., m) of cells into values (...,).
-Reduction = Callable[[FloatArray], FloatArray]
 
 _P95 = 0.05
 # Draws above the place where the tail begins. The tails of squares fall ever more slowly: by about so much.
@@ -240,11 +236,6 @@ def brownian_law(sd: float, mean: float, tail: Callable[[float], float]) -> Null
         return tail(value / sd) if sd > 0 else float(value <= 0)
 
     return NullLaw(sd * mean, p_value, lambda probability: sd * quantile(tail, probability))
-
-
-def binned_law(sums: CellSums, reduction: Reduction, n_draws: int, random: np.random.Generator) -> NullLaw:
-    """Return the law of a function of the gaps of few cells, by drawing them."""
-    return drawn_law(reduction(draw_gaps(sums, n_draws, random)), expected=expected_of_cells(sums))
 
 
 def gamma_law(mean: float, variance: float, third: float) -> NullLaw:

@@ -25,7 +25,6 @@ __all__ = [
     "classwise_ece",
     "ece",
     "expected_gap",
-    "largest_gap",
     "mce",
     "norm_of_gaps",
 ]
@@ -71,11 +70,6 @@ def expected_gap(bins: BinSums) -> float:
     Bins of several keys (classes, say) give the mean over the keys, since every row is in one bin of each.
     """
     return float(np.abs(bins.correct - bins.confidence).sum() / bins.weight.sum())
-
-
-def largest_gap(bins: BinSums) -> float:
-    """Return the largest |accuracy - mean confidence| of the bins that hold samples (paper, Equation 2)."""
-    return float(np.nanmax(np.abs(bins.gap)))
 
 
 def binned_recipe(binning: Binning, norm: str, *, largest: bool = False) -> Recipe:

@@ -325,3 +325,16 @@ class TestJoin:
             calkit.compare({"one": one, "two": gaps}, ["ece"], join="id")
         with pytest.raises(InputError, match="names no column"):
             calkit.compare(models, ["ece"], join=[])
+
+
+def test_stars_are_explained_where_there_are_some(calkit_cli, tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 400)
+    z = rng.normal(size=(400, 3)) + 2 * np.eye(3)[y]
+    for name, scores in (("a", z), ("same", z), ("sure", 50 * z)):
+        np.savez(tmp_path / f"{name}.npz", logits=scores, labels=y)
+    _, same, _ = calkit_cli("compare", tmp_path / "a.npz", tmp_path / "same.npz", "--metrics", "nll")
+    _, sure, _ = calkit_cli("compare", tmp_path / "a.npz", tmp_path / "sure.npz", "--metrics", "nll")
+    assert "*" not in same
+    assert sure.count("*") == 2
+    assert "* the interval excludes 0; unlike p," in sure

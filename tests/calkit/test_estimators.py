@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from scipy.special import expit, logit
 from scipy.stats import beta
 
-from calkit.estimators.binned import NORMS, equal_mass_starts, sweeps
+from calkit.estimators.binned import NORMS, sweeps
 from calkit.estimators.corp import corp_decomposition, isotonic_curve
 from calkit.estimators.cumulative import averaged_two_bin, kolmogorov_smirnov, kuiper, null_cells
 from calkit.estimators.decisions import v_shaped_regret
@@ -299,8 +299,6 @@ def test_equal_mass_bins_and_the_sweep(p, y, w):
             rates.append(math.fsum(b * c for b, c in inside) / math.fsum(c for _, c in inside))
         return all(s <= t + 1e-12 for s, t in itertools.pairwise(rates))
 
-    for n_bins in (1, 2, 5, 15):
-        assert equal_mass_starts(forecasts, n_bins).tolist() == starts(n_bins)
     best = 1
     while best < len(places) and in_order(best + 1):
         best += 1

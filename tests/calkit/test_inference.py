@@ -18,7 +18,7 @@ from calkit.estimators.ranked import ranked
 from calkit.inference.cells import CellSums, draw_gaps, mean_absolute
 from calkit.inference.counts import Cells
 from calkit.inference.curves import averaged_two_bin_law, kolmogorov_smirnov_law, kuiper_law
-from calkit.inference.floors import binned_law, drawn_law, normal_law, sum_of_gaps_law
+from calkit.inference.floors import drawn_law, normal_law, sum_of_gaps_law
 from calkit.inference.gaps import gap_limits, keyed_limits
 from calkit.inference.label_bins import LabelBins
 from calkit.inference.laws import largest_tail, quantile, range_tail
@@ -185,7 +185,7 @@ class TestFloors:
         p, y = binary(3000)
         sums = uniform_cells(p, y)
         filled = sums.filled
-        law = binned_law(filled, lambda gap: NORMS[norm](gap, filled.weight), 4000, np.random.default_rng(1))
+        law = drawn_law(NORMS[norm](draw_gaps(filled, 4000, np.random.default_rng(1)), filled.weight))
         random = np.random.default_rng(2)
         rows = []
         for _ in range(1000):
@@ -309,7 +309,7 @@ class TestIntervals:
         p, y = binary(1500, seed, shift)
         sums = uniform_cells(p, y)
         filled = sums.filled
-        law = binned_law(filled, lambda gap: np.abs(gap).sum(axis=-1), 1000, np.random.default_rng(0))
+        law = drawn_law(np.abs(draw_gaps(filled, 1000, np.random.default_rng(0))).sum(axis=-1))
         found = gap_limits(sums, law)
         value = np.abs(sums.gap).sum()
         assert found.low <= value

@@ -88,6 +88,15 @@ def test_why_it_stopped_and_that_it_was_resumed():
     assert "stopped: ece has not been better; 0:00:00 in all" in shown(screen)
 
 
+def test_a_run_that_has_ended_is_not_said_to_go_on():
+    state = build_state(RECIPE, DIGITS, Processes(), run=None)
+    state.step, state.epoch = 9 * RECIPE.epochs, RECIPE.epochs
+    screen = terminal()
+    Console(screen).on_start(state)
+    assert "all epochs are done already" in shown(screen)
+    assert "resumed" not in shown(screen)
+
+
 def events(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -53,7 +53,9 @@ class Console(Callback):
         """Start the clock."""
         self._begun, self._first_step = time.monotonic(), state.step
         if state.is_main and state.step:
-            self._print(Text(f"resumed in epoch {state.epoch + 1} after {state.step} batches", "dim"))
+            at = f"resumed in epoch {state.epoch + 1} after {state.step} batches"
+            ended = state.epoch >= state.recipe.epochs
+            self._print(Text("all epochs are done already" if ended else at, "dim"))
 
     def on_batch_end(self, state: TrainingState) -> None:
         """Draw the line of progress, ten times a second at most."""

@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import warnings
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 import calkit
 from calkit.errors import CalibrationWarning, CalkitError, InputError, UsageError
 from calkit.io import describe, load_predictions, save_predictions
-from calkit.names import ROLES, SCORE_ROLES, add_words, is_split, read_class_column, read_name, role_table
+from calkit.names import ROLES, SCORE_ROLES, Role, add_words, is_split, read_class_column, read_name
 from calkit.roles.families import group_columns
 
 PROBS = [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125], [0.0625, 0.0625, 0.875], [0.375, 0.5, 0.125]]
@@ -429,10 +430,8 @@ class TestUnlabelled:
 
 class TestTheDictionary:
     def test_every_role_has_words_and_a_line_in_the_docs(self):
-        table = role_table()
-        assert [role for role, _, _ in table] == list(ROLES)
-        for role, words, meaning in table:
-            assert meaning
+        assert list(get_args(Role)) == list(ROLES)
+        for role, words in ROLES.items():
             for word in words:
                 for spelling in (word, word.upper(), word.replace("_", " ").title()):
                     assert read_name(spelling).role == role
