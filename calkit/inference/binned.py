@@ -1,4 +1,4 @@
-"""What calibration errors over bins are worth: floors by drawn gaps or in closed form, intervals inverted from them."""
+"""What calibration errors over bins are worth: floors by drawn gaps or in closed form, and intervals."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ class GapInference:
             # Standard deviations of sums are at most the sums of the standard deviations.
             parts = [part.filled for part in sums.split(n_keys)]
             sd, null_sd = np.mean([_sds(part, self.norm) for part in parts if len(part.weight)], axis=0).tolist()
-            low, high = seminorm_limits(value, law, sd, null_sd, resampling.level)
+            # Where few outcomes came, all forecasts of a row may be those that did not come true.
+            change = (2 if one_label else n_keys) * _change(sums.filled, self.norm)
+            low, high = seminorm_limits(value, law, sd, null_sd, resampling.level, change=change)
             least = _least_over_keys(value, sums, self.norm, law, n_keys, one_label, resampling)
             return replace(found, interval=(lower_limit(low, p_value, resampling.level, least), high))
         folds = None
@@ -204,8 +206,14 @@ def _limits_max(sums: CellSums, _: NullLaw, level: float) -> tuple[float, float,
 
 def _limits_sublinear(sums: CellSums, law: NullLaw, level: float, *, norm: str) -> tuple[float, float, None]:
     """Limits of a sum over bins of gaps, or of their positive parts, each times a factor."""
-    value = float(NORMS[norm](sums.gap, sums.weight))
-    return (*seminorm_limits(value, law, *_sds(sums, norm), level), None)
+    value, few = float(NORMS[norm](sums.gap, sums.weight)), expected_of_cells(sums).few
+    return (*seminorm_limits(value, law, *_sds(sums, norm), level, change=_change(sums, norm), few=few), None)
+
+
+def _change(sums: CellSums, norm: str) -> float:
+    """Return what one outcome adds to a mean over bins, or over rows."""
+    row = sums.squared_weight / sums.weight
+    return float((row / sums.weight).max()) / len(row) if norm == "mean" else float(row.max() / sums.weight.sum())
 
 
 def _sds(sums: CellSums, norm: str) -> tuple[float, float]:
@@ -224,9 +232,13 @@ _LIMITS: dict[str, Callable[[CellSums, NullLaw, float], tuple[float, float, floa
 }
 
 
-_INVERTED = "inverted from the floor"
 #: How the interval is found, for the catalogue, by norm.
-_SAID = {"l1": _INVERTED, "l2": ANALYTIC, "squared": ANALYTIC, "max": "exact limits of all bins at once"}
+_SAID = {
+    "l1": "the value without the most, and the least, that noise can add",
+    "l2": ANALYTIC,
+    "squared": ANALYTIC,
+    "max": "exact limits of all bins at once",
+}
 
 
 def _sum_over_keys(
@@ -250,9 +262,9 @@ def _sum_over_keys(
     floor, p_value = law.scaled(1 / total).floor, law.p_value(value)
     if folds is None or len(folds) < 2:
         return Judgement(None, floor, p_value, None, pooled)
-    found = keyed_limits(sums, folds, n_keys, law, together, resampling.level)
+    found = keyed_limits(sums, folds, n_keys, law, together, resampling.level, 2 if one_label else n_keys)
     least = _least_over_keys(value / total, sums, "l1", law.scaled(1 / total), n_keys, one_label, resampling)
-    low = lower_limit(found.low, p_value, resampling.level, least * total)
+    low = lower_limit(max(found.low, least * total), p_value, resampling.level)
     interval = min(low, value) / total, max(found.high, value) / total
     return Judgement(interval, floor, p_value, found.estimate / total, pooled)
 

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from calkit import special
 from calkit.estimators.corp import corp_decomposition, isotonic_curve
 from calkit.estimators.cumulative import null_sd
+from calkit.estimators.kernels import laplace_pairs
 from calkit.estimators.ranked import Ranked
 from calkit.inference.binned import judge_bins
 from calkit.inference.counts import cells_of_pairs
+from calkit.inference.few_events import noise_step
 from calkit.inference.flips import lightest_share, one_change_limit
 from calkit.inference.floors import NullLaw
 from calkit.inference.judgement import Limits
@@ -158,22 +160,33 @@ def curve_limits(
     return low, math.sqrt(recalibration_limits(square, pairs, forecasts, nothing, resampling)[1])
 
 
-def block_bounds(blocks: Callable[[ConfidencePairs], FloatArray]) -> Bounds:
-    """Return the way to find limits of a mean of independent blocks, which is 0 if the model is calibrated."""
+def block_bounds(blocks: Callable[[ConfidencePairs], FloatArray], width: float) -> Bounds:
+    """Return the way to find limits of a mean of independent blocks of pairs, which is 0 if the model is calibrated.
 
-    def limits(value: float, pairs: ConfidencePairs, _: Ranked, law: NullLaw, resampling: Resampling) -> Limits:
+    Products of residuals are of either sign, and the few that are large decide their mean: of some hundred blocks no
+    standard error tells how large the next one is. But all pairs have the same mean, and the root of that of all pairs,
+    each row with itself included, obeys the triangle inequality: the upper limit is theirs, the lower one Student's t.
+
+    Parameters
+    ----------
+    blocks : callable
+    width : float
+        Of the kernel ``exp(-|p - q| / width)``.
+    """
+
+    def limits(value: float, pairs: ConfidencePairs, forecasts: Ranked, law: NullLaw, resampling: Resampling) -> Limits:
         own = blocks(pairs)
-        # Products of residuals have either sign: what skewness is seen is mostly noise.
         found = skewed_limits(value, (own - value) / len(own), resampling.level, skewness=0.0)
         # A single block tells nothing.
-        low, high = (-1.0, 1.0) if found is None else found
-        tail = (1 - resampling.level) / 2
-        # Where few errors came, the noise that the forecasts tell counts.
-        critical = law.critical(tail)
-        high = max(high, value + critical) if math.isfinite(critical) else high
-        return low if law.p_value(value) <= tail else min(low, 0.0), high
+        low = -1.0 if found is None else found[0]
+        tail, n = (1 - resampling.level) / 2, len(pairs)
+        square = laplace_pairs(forecasts.probability, forecasts.residual, width) / n**2
+        sd = max(residual_sd(pairs), null_sd(forecasts))
+        high = (math.sqrt(max(square, 0.0)) + noise_step(sd**2, 1 / n, tail)) ** 2
+        least = one_change_limit(law.p_value(value), lightest_share(pairs), tail) ** 2
+        return max(low, least) if law.p_value(value) <= tail else min(low, 0.0), min(high, 1.0)
 
-    return Bounds("Student's t of the blocks", limits)
+    return Bounds("Student's t of the blocks from below; from above by the triangle inequality, of all pairs", limits)
 
 
 _SAID = "by the largest error of any of the means that it is the largest of; conservative, 0 inside unless p is small"

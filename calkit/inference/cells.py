@@ -227,6 +227,11 @@ class CellSums:
         return self[self.pairs[1] > 0]
 
     @property
+    def heaviest(self) -> float:
+        """The largest weight of a row, of each cell the mean one (rows counting by their weight)."""
+        return float((self.squared_weight / self.weight).max())
+
+    @property
     def pairs(self) -> tuple[FloatArray, FloatArray]:
         """`gap_pairs` and `weight_pairs`, from squares where they were not asked for."""
         if self.gap_pairs is not None and self.weight_pairs is not None:

@@ -14,20 +14,22 @@ from calkit.estimators.ranked import Ranked
 from calkit.inference.cells import CellSums
 
 __all__ = [
+    "FEW",
     "Expected",
     "at_least",
     "expected_of_cells",
     "expected_of_forecasts",
     "expected_of_rows",
     "most_likely",
+    "noise_step",
     "uneven_p_value",
     "uneven_p_value_of_rows",
 ]
 
 FloatArray = NDArray[np.float64]
 
-# Expected events below which their number is far from normal; and below which draws tell nothing of a tail.
-_FEW, _FEWEST = 20.0, 5.0
+#: Events below which their number is far from normal; and expected ones below which draws tell nothing of a tail.
+FEW, _FEWEST = 20.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Expected:
     @property
     def few(self) -> bool:
         """Whether their number is far from normal."""
-        return 0 < self.events < _FEW
+        return 0 < self.events < FEW
 
     @property
     def has_tail(self) -> bool:
@@ -154,6 +156,30 @@ def most_likely(mean: float, probability: float) -> float:
     while at_least(number + 1, mean) > probability:
         number += 1
     return number
+
+
+def noise_step(variance: float, change: float, tail: float) -> float:
+    """Return by how much a sum of residuals may be above what was seen; of few outcomes, as in a score interval.
+
+    Parameters
+    ----------
+    variance : float
+        Of the sum, as the outcomes show it.
+    change : float
+        What one outcome adds.
+    tail : float
+
+    Examples
+    --------
+    Of events of which none came, 3.84 are too many; of a hundred, a normal law tells.
+
+    >>> round(noise_step(0.0, 1.0, 0.025), 2), round(noise_step(100.0, 1.0, 0.025), 1)
+    (3.84, 19.6)
+    """
+    z = -float(special.ndtri(tail))
+    if variance >= FEW * change**2:
+        return z * math.sqrt(variance)
+    return z**2 / 2 * change + z * math.sqrt(variance + (z / 2 * change) ** 2)
 
 
 def expected_of_cells(sums: CellSums) -> Expected:

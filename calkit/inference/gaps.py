@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from calkit import special
 from calkit.inference.cells import CellSums, mean_absolute
+from calkit.inference.few_events import FEW, noise_step
 from calkit.inference.floors import NullLaw
 
 __all__ = ["GapLimits", "gap_limits", "keyed_limits"]
@@ -104,7 +105,9 @@ def _crossing(curve: FloatArray, error: FloatArray, value: float) -> float:
     return float(error[-1] + value - curve[-1] if value >= curve[-1] else np.interp(value, curve, error))
 
 
-def gap_limits(sums: CellSums, law: NullLaw, folds: FloatArray | None = None, level: float = 0.95) -> GapLimits:
+def gap_limits(
+    sums: CellSums, law: NullLaw, folds: FloatArray | None = None, level: float = 0.95, changed_keys: int = 1
+) -> GapLimits:
     """Return estimate and limits of Σ |true gap| over cells.
 
     Parameters
@@ -117,6 +120,8 @@ def gap_limits(sums: CellSums, law: NullLaw, folds: FloatArray | None = None, le
         Gaps of folds of the rows, where a row falls into several cells (the classes), so that cells are correlated.
     level : float
         How often the limits shall hold the truth.
+    changed_keys : int
+        Forecasts of a row whose outcome may change at a time.
 
     Returns
     -------
@@ -129,12 +134,19 @@ def gap_limits(sums: CellSums, law: NullLaw, folds: FloatArray | None = None, le
         sums, folds = sums[keep], None if folds is None else folds[:, keep]
     value, floor, tail = float(np.abs(sums.gap).sum()), float(sums.null_moments[0].sum()), (1 - level) / 2
     estimate, wide = max(value - _most_bias(sums), 0.0), _half_width(sums, folds, level)
+    change, seen = changed_keys * sums.heaviest, changed_keys * float(sums.residual.sum())
+    few = seen < FEW * change**2
+    if few:
+        wide = max(wide, noise_step(seen, change, tail))
     low = max(estimate - wide, 0.0) if law.p_value(value) <= tail else 0.0
     critical = law.critical(tail)
     # With few draws, or a small tail, nothing is significant.
     wide = max(wide, (critical if np.isfinite(critical) else value) - law.mean)
-    seen, error = _even_worlds(sums, value)
-    high = min(value + wide, _crossing(seen - seen[0] + law.mean - wide, error, max(value, floor)))
+    if few:
+        # Noise of so few outcomes may well be none.
+        return GapLimits(estimate, low, value + wide)
+    mean, error = _even_worlds(sums, value)
+    high = min(value + wide, _crossing(mean - mean[0] + law.mean - wide, error, max(value, floor)))
     return GapLimits(estimate, low, high)
 
 
@@ -145,6 +157,7 @@ def keyed_limits(
     law: NullLaw,
     pooled: tuple[CellSums, NullLaw] | None = None,
     level: float = 0.95,
+    changed_keys: int = 1,
 ) -> GapLimits:
     """Return estimate and limits of Σ |true gap| over keys (classes) and bins.
 
@@ -162,10 +175,12 @@ def keyed_limits(
     pooled : tuple of CellSums and NullLaw, optional
         Bins of all classes pooled, and the law of Σ|gap| over them.
     level : float
+    changed_keys : int
     """
-    found = gap_limits(sums, law, folds, level)
+    found = gap_limits(sums, law, folds, level, changed_keys)
     filled = sums.filled
     if pooled is None or filled.variance.sum() >= _SPARSE_CELLS * (filled.scale**2).sum():
         return found
-    least = gap_limits(*pooled, folds.reshape(len(folds), n_keys, -1).sum(axis=1), (1 + level) / 2)
+    of_bins = folds.reshape(len(folds), n_keys, -1).sum(axis=1)
+    least = gap_limits(*pooled, of_bins, (1 + level) / 2, changed_keys)
     return GapLimits(max(found.estimate, least.estimate), max(found.low, least.low), found.high)

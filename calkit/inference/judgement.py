@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from calkit import special
+from calkit.inference.few_events import noise_step
 from calkit.inference.floors import Floor, NullLaw
 from calkit.inference.resampling import Resampling
 from calkit.stats import Statistic, View
@@ -136,6 +136,7 @@ def seminorm_limits(
     level: float,
     least: float = 0.0,
     *,
+    change: float = 0.0,
     few: bool = False,
 ) -> Limits:
     """Return limits of a measure that is a seminorm of the residuals, each row's part of it at most its residual.
@@ -156,12 +157,14 @@ def seminorm_limits(
     least : float
         Another lower limit, which counts where the p-value is below the tail: where hardly any outcome was to come, and
         a few came, the first one is 0.
+    change : float
+        What one outcome adds to the mean residual at most: where few came, noise is not normal.
     few : bool
         Whether the law is that of few events. It is far from normal, and may be narrower than the noise of more.
     """
     tail = (1 - level) / 2
     ratio = max(sd / null_sd, 1.0) if null_sd > 0 else 1.0
-    step, low = -max(sd, null_sd) * float(special.ndtri(tail)), 0.0
+    step, low = noise_step(max(sd, null_sd) ** 2, change, tail), 0.0
     if law.p_value(value) <= tail:
         low = max(value - max(ratio * law.critical(tail), step if few else 0.0), least, 0.0)
     return low, value + step

@@ -80,7 +80,19 @@ class SmoothInference:
         least = least_mean_gap(sums, resampling.level)
         least = least or seminorm_flips_limit(value, law, change, resampling.tails[0])
         few = expected_of_cells(sums).few
-        return replace(found, interval=seminorm_limits(value, law, sd, null_sd, resampling.level, least, few=few))
+        return replace(
+            found,
+            interval=seminorm_limits(
+                value,
+                law,
+                sd,
+                null_sd,
+                resampling.level,
+                least,
+                change=sums.heaviest / float(sums.weight.sum()),
+                few=few,
+            ),
+        )
 
     def _over_classes(self, value: float, sums: CellSums, resampling: Resampling) -> Judgement:
         """Judge the mean over classes, each drawn by itself, of many classes fewer times."""
@@ -98,7 +110,14 @@ class SmoothInference:
             return found
         # Standard deviations of sums are at most the sums of the standard deviations.
         sd, null_sd = np.mean([_mean_sds(part) for part in parts], axis=0).tolist()
-        low, high = seminorm_limits(value, law, sd, null_sd, resampling.level)
+        low, high = seminorm_limits(
+            value,
+            law,
+            sd,
+            null_sd,
+            resampling.level,
+            change=2 / n_keys * parts[0].heaviest / float(parts[0].weight.sum()),
+        )
         # A label that changes is that of two classes.
         change = 2 * weight_of_rows(sums) / float(sums.weight.sum())
         least = seminorm_flips_limit(value, law, change, resampling.tails[0])

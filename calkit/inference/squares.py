@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from calkit import special
 from calkit.inference.cells import CellSums
-from calkit.inference.few_events import expected_of_cells, uneven_p_value
+from calkit.inference.few_events import FEW, expected_of_cells, noise_step, uneven_p_value
 from calkit.inference.flips import one_change_limit
 from calkit.inference.floors import Floor, NullLaw, drawn_law, gamma_law, normal_law
 from calkit.inference.judgement import Judgement, lower_limit
@@ -191,7 +191,23 @@ def squared_limits(sums: CellSums, level: float = 0.95) -> SquaredGaps | None:
     z = -float(special.stdtrit(law.freedom(estimate), (1 - level) / 2))
     shape, scale = law.at_zero
     p_value = float(special.gammaincc(shape, max(estimate / scale + shape, 0.0)))
-    return SquaredGaps(estimate, _limit(law, estimate, z), _limit(law, estimate, -z), p_value)
+    high = max(_limit(law, estimate, -z), _most_of_few(sums, (1 - level) / 2) ** 2)
+    return SquaredGaps(estimate, _limit(law, estimate, z), high, p_value)
+
+
+def _most_of_few(sums: CellSums, tail: float) -> float:
+    """Return an upper limit of the root where few outcomes came, in a bin or in all of them; 0 where many did.
+
+    Squares of residuals then do not tell the noise: none may have come where some were to come.
+    """
+    sums = sums.filled
+    change, weight, gap = sums.squared_weight / sums.weight, sums.weight, np.abs(sums.gap)
+    total, most, seen = float(weight.sum()), float(change.max()), float(sums.residual.sum())
+    if seen >= FEW * most**2:
+        return 0.0
+    steps = [noise_step(*one, tail) for one in zip(sums.residual.tolist(), change.tolist(), strict=True)]
+    of_bins = np.minimum(gap + steps, weight) / np.sqrt(weight * total)
+    return max(float(of_bins.max()), min(float(gap.sum()) + noise_step(seen, most, tail), total) / total)
 
 
 @dataclass(frozen=True)

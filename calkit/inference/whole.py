@@ -200,20 +200,21 @@ class WholeInference(Bounded):
         sd, expected = residual_sd(pairs), null_sd(forecasts)
         least = self.mean_share * least_mean_gap_of_pairs(pairs, resampling.level) if self.mean_share else 0.0
         few = expected_of_forecasts(forecasts).few
+        change = float((forecasts.squared_weight / forecasts.weight).max()) / forecasts.total
         if self.mean_share == 1:
             least = least or seminorm_flips_limit(value, law, _change(forecasts), resampling.tails[0])
         least = least or self.mean_share * one_change_limit(
             law.p_value(value), lightest_share(pairs), resampling.tails[0]
         )
         if not self.squared:
-            return seminorm_limits(value, law, sd, expected, resampling.level, least, few=few)
+            return seminorm_limits(value, law, sd, expected, resampling.level, least, change=change, few=few)
         square = value
         if self.biased_law is not None:
             law = self.biased_law(forecasts, resampling.n_resamples, resampling.random)
             others = 1 - float(forecasts.squared_weight.sum()) / forecasts.total**2
             square = value * others + sd**2
         root = math.sqrt(max(square, 0.0))
-        low, high = seminorm_limits(root, law.root, sd, expected, resampling.level, least, few=few)
+        low, high = seminorm_limits(root, law.root, sd, expected, resampling.level, least, change=change, few=few)
         # The p-value is that of the square without the products of each residual with itself, if that is the measure.
         return max(low, least) ** 2, high**2
 

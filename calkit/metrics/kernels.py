@@ -152,7 +152,7 @@ def _of_blocks(width: float, block: int) -> Recipe:
             block_pairs(pairs.confidence, outcomes - pairs.confidence[:, None], width, block).mean(axis=0)
         )
 
-    return Recipe(Pairs(), finish, RowsInference(measure, block_bounds(blocks)))
+    return Recipe(Pairs(), finish, RowsInference(measure, block_bounds(blocks, width)))
 
 
 def _mean_share(width: float) -> float:

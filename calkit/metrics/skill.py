@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Unpack
 
@@ -28,31 +29,26 @@ _skill_metric = partial(
 
 
 def _skill(sums: SkillSums, reference: float) -> float:
-    # Where one class alone came, the reference is 0 but for rounding.
-    return 1 - sums.mean / reference if reference > 1e-12 else math.nan
+    return 1 - sums.mean / reference if reference > 0 else math.nan
 
 
-def _of_brier(sums: SkillSums, *, classes: bool) -> float:
-    p = sums.rate
-    return _skill(sums, float(1 - (p**2).sum()) if classes else float((p * (1 - p)).mean()))
+def _of_brier(sums: SkillSums) -> float:
+    return _skill(sums, math.fsum(sums.rate * sums.other_rate))
 
 
-def _of_nll(sums: SkillSums, *, classes: bool) -> float:
-    parts = [sums.rate] if classes else [sums.rate, 1 - sums.rate]
-    entropy = math.fsum(-float((p[p > 0] * np.log(p[p > 0])).sum()) for p in parts)
-    return _skill(sums, entropy if classes else entropy / len(sums.came))
+def _of_nll(sums: SkillSums) -> float:
+    p, others = sums.rate, sums.other_rate
+    # Near 1 the digits are in what is left.
+    logs = np.where(others < 0.5, np.log1p(-np.minimum(others, 0.5)), np.log(np.where(p > 0, p, 1)))
+    return _skill(sums, -math.fsum(p * logs))
 
 
-def _recipe(quantity: Any, value: Any) -> Recipe:
-    # Of the probabilities of all classes K shares are kept; of one event, one; a sum over classes of shares is 1.
-    def finish(sums: SkillSums) -> float:
-        return value(sums, classes=len(sums.came) > 1 and math.isclose(float(sums.rate.sum()), 1, rel_tol=1e-9))
-
+def _recipe(quantity: Any, value: Callable[[SkillSums], float]) -> Recipe:
     def of_sums(weight: float, sums: Any) -> float:
-        return finish(SkillSums(weight, float(sums[0]), sums[1:]))
+        return value(SkillSums(weight, float(sums[0]), sums[1:]))
 
     statistic = SkillTotals(quantity)
-    return Recipe(statistic, finish, RatioInference(statistic, of_sums))
+    return Recipe(statistic, value, RatioInference(statistic, of_sums))
 
 
 @_skill_metric(

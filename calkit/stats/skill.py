@@ -19,16 +19,16 @@ __all__ = ["SkillSums", "SkillTotals"]
 
 @dataclass(frozen=True, eq=False)
 class SkillSums:
-    """A score's total, and how often each class or event came.
+    """A score's total, and how often each class came; that an event came or did not are two classes.
 
     Attributes
     ----------
     weight : float
         Sum of the weights.
     total : float
-        Weighted sum of the score.
+        Weighted sum of the score, a sum over the classes if it is one.
     came : ndarray of float64, shape (K,)
-        Weight of the rows of each class; of events, of those that came.
+        Weight of the rows of each class.
     """
 
     weight: float
@@ -40,8 +40,14 @@ class SkillSums:
 
     @property
     def rate(self) -> NDArray[np.float64]:
-        """Share of each class, or of each event."""
+        """Share of each class."""
         return np.asarray(self.came / self.weight)
+
+    @property
+    def other_rate(self) -> NDArray[np.float64]:
+        """Share of all classes but each one: one minus its share, which would lose the digits of rare ones."""
+        before, after = (np.append(0.0, came[:-1].cumsum()) for came in (self.came, self.came[::-1]))
+        return np.asarray((before + after[::-1]) / self.weight)
 
     @property
     def mean(self) -> float:
@@ -75,7 +81,12 @@ class SkillTotals(Statistic[Any]):
         """Return the :class:`SkillSums` of one block."""
         score = RowMean(self.quantity, self.view).measure(rows)
         weight = np.ones(len(rows)) if rows.weight is None else rows.weight
-        return SkillSums(score.weight, score.total, weight @ self._came(rows))
+        return SkillSums(score.weight, self.per_event * score.total, weight @ self._came(rows))
+
+    @property
+    def per_event(self) -> int:
+        """How many times the score of an event is in the sum over the two classes that it makes."""
+        return 2 if self.view is not None and self.quantity == "brier" else 1
 
     def measure_folds(self, rows: Rows, fold: NDArray[np.intp], n_folds: int) -> FoldSums:
         """Return the score's total of each fold, and beside it the weight of what came."""
@@ -87,12 +98,12 @@ class SkillTotals(Statistic[Any]):
         share = came[row, event] if rows.weight is None else came[row, event] * rows.weight[row]
         size = came.shape[1]
         total = np.bincount(fold[row] * size + event, share, fewer * size).reshape(fewer, size)
-        return FoldSums(score.weight, np.column_stack([score.total.reshape(fewer), total]))
+        return FoldSums(score.weight, np.column_stack([self.per_event * score.total.reshape(fewer), total]))
 
     def _came(self, rows: Rows) -> NDArray[np.float64]:
         if self.view is None:
             came: NDArray[Any] = rows.one_hot if rows.votes is None else rows.votes
         else:
-            outcome = rows.forecasts(self.view).outcome
-            came = outcome.reshape(len(outcome), -1)
+            outcome = rows.forecasts(self.view).outcome.astype(np.float64)
+            came = np.column_stack([outcome, 1 - outcome])
         return came.astype(np.float64)

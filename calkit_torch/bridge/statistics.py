@@ -135,15 +135,15 @@ class _SkillTotals(Counter[SkillTotals, SkillSums]):
         return self.statistic.view is None
 
     def size(self, n_classes: int) -> int:
-        return 2 + (n_classes if self.statistic.view is None else 1)
+        return 2 + (n_classes if self.statistic.view is None else 2)
 
     def measure(self, rows: Any) -> Tensor:
         view, quantity = self.statistic.view, self.statistic.quantity
         found = rows if view is None else rows.forecasts(view)
-        came = rows.keyed(rows.outcomes) if view is None else found.outcome
-        return torch.cat(
-            [torch.stack([rows.weight.sum(), rows.sum(getattr(found, quantity))]), rows.weigh(came).sum(dim=1)]
-        )
+        outcome = rows.keyed(rows.outcomes) if view is None else found.outcome
+        came = outcome if view is None else torch.cat([outcome, rows.counted - outcome])
+        score = self.statistic.per_event * rows.sum(getattr(found, quantity))
+        return torch.cat([torch.stack([rows.weight.sum(), score]), rows.weigh(came).sum(dim=1)])
 
     def summary(self, sums: NDArray[np.float64]) -> SkillSums:
         return SkillSums(float(sums[0]), float(sums[1]), sums[2:].copy())

@@ -94,3 +94,55 @@ def test_values_that_are_equal_but_for_rounding_count_as_equal():
     # Most draws are 0, and the value is 0 but for rounding.
     draws = np.append(np.zeros(90), np.linspace(0.1, 1, 9))
     assert drawn_law(draws).p_value(1e-17) == 1
+
+
+# The error where all forecasts are the same, by their distance from the rate of the event.
+OF_ONE_BIN = {
+    **dict.fromkeys(["ece", "adaece", "ace", "rmsce", "mce", "ks", "kuiper", "smcal"], abs),
+    "over-confidence": lambda gap: max(gap, 0.0),
+    "l2-debiased": lambda gap: gap**2,
+    "corp-mcb": lambda gap: gap**2,
+}
+
+
+@pytest.mark.parametrize(("n", "sure"), [(20, 0.999), (100, 0.999), (100, 0.99), (400, 0.99), (400, 0.95)])
+def test_intervals_cover_whatever_number_of_errors_came(n, sure):
+    # The number of errors is all that counts, and its law is binomial: how often intervals hold the truth is exact.
+    # Residuals of rows that all came out right show hardly any noise, as if no error could come: where 0.005 to 0.05 of
+    # the rows were wrong, limits of that noise alone missed up to 90 % of the samples.
+    errors = np.arange(min(n, 60) + 1)
+    limits = {metric: [] for metric in OF_ONE_BIN}
+    for wrong in errors:
+        p, y = almost_sure(n, wrong, sure)
+        event = calkit.Predictions(p, y, kind="probs")
+        found = calkit.evaluate(event, list(limits), target="positive", confidence_level=0.95, n_resamples=150)
+        for metric, of_metric in limits.items():
+            of_metric.append(found.intervals[metric])
+    for rate in (0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08):
+        chance = binom.pmf(errors, n, rate)
+        for metric, truth in OF_ONE_BIN.items():
+            low, high = np.array(limits[metric]).T
+            true = truth(sure - (1 - rate))
+            missed = [chance[low > true + 1e-12].sum(), chance[high < true - 1e-12].sum()]
+            assert max(missed) <= 0.037, (metric, rate, missed)
+            assert sum(missed) <= 0.06, (metric, rate, missed)
+
+
+def test_the_interval_of_blocks_of_almost_sure_forecasts():
+    # Products of two residuals: that of a block with two errors is most of the mean, and hardly ever among 20 blocks.
+    rng = np.random.default_rng(0)
+    p = rng.beta(30, 0.6, 2000)
+    gap = np.minimum(p, 0.15)
+    true = float(gap @ np.exp(-np.abs(p[:, None] - p) / 0.1) @ gap) / len(p) ** 2
+    missed = 0
+    for _ in range(150):
+        rows = rng.integers(0, len(p), 40)
+        y = (rng.random(40) < (p - gap)[rows]).astype(int)
+        event = calkit.Predictions(p[rows], y, kind="probs")
+        found = calkit.evaluate(
+            event, ["skce:estimator=block"], target="positive", confidence_level=0.95, n_resamples=60
+        )
+        low, high = found.intervals["skce:estimator=block"]
+        missed += not low <= true <= high
+    # Student's t of the blocks misses half of them; 5 % are 7.5, give or take 2.7.
+    assert missed <= 12
