@@ -1,4 +1,4 @@
-"""What calibration errors over bins are worth: floors by drawn gaps or in closed form, intervals inverted from them."""
+"""What calibration errors over bins are worth: floors by drawn gaps or in closed form, and intervals."""
 
 from __future__ import annotations
 
@@ -232,9 +232,13 @@ _LIMITS: dict[str, Callable[[CellSums, NullLaw, float], tuple[float, float, floa
 }
 
 
-_INVERTED = "inverted from the floor"
 #: How the interval is found, for the catalogue, by norm.
-_SAID = {"l1": _INVERTED, "l2": ANALYTIC, "squared": ANALYTIC, "max": "exact limits of all bins at once"}
+_SAID = {
+    "l1": "the value without the most, and the least, that noise can add",
+    "l2": ANALYTIC,
+    "squared": ANALYTIC,
+    "max": "exact limits of all bins at once",
+}
 
 
 def _sum_over_keys(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Literal, ParamSpec, Unpack
+from typing import Any, Literal, NamedTuple, Protocol, Unpack
 
 from calkit.inference.means import MeanInference
 from calkit.metrics.base import Recipe, get_metric, metric
@@ -31,255 +31,130 @@ __all__ = [
     "p_true_misclassified",
 ]
 
-P = ParamSpec("P")
+Kind = Literal["nll", "entropy", "confidence", "p_true"]
 
 _PAPER = "The Intriguing Effects of Focal Loss on the Calibration of Deep Neural Networks, 2020; Figures 1 and 3"
-_TRUST = {"": "any n", "correct": "hundreds of correct rows", "misclassified": "hundreds of misclassified rows"}
-_MEANS = {
-    "": attrgetter("mean"),
-    "correct": attrgetter("correct_mean"),
-    "misclassified": attrgetter("misclassified_mean"),
-}
-_PARTS = {"": None, "correct": 0, "misclassified": 1}
 
-Quantity = Literal["nll", "entropy", "confidence", "p_true"]
+_DOCSTRING = """\
+{said}.
+
+Returns
+-------
+float
+    {range}
+
+Examples
+--------
+>>> from calkit.metrics import {name}
+>>> round({name}([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
+{example}
+"""
 
 
-#: Of each quantity its title, its formula, and what else the metrics made of it have in common.
-_QUANTITIES: dict[Quantity, tuple[str, str, dict[str, Any]]] = {
-    "nll": ("NLL", "mean of −log p(true class)", {"bounds": (0.0, math.inf), "percent": False}),
-    "entropy": (
+class _Quantity(NamedTuple):
+    """What the metrics made of a quantity have in common; `said` has a place for the samples that it is of."""
+
+    title: str
+    formula: str
+    said: str
+    range: str
+    about: dict[str, Any]
+
+
+class _Part(NamedTuple):
+    """Which samples a metric is of: in words, where the statistic has them, and how their mean is taken from it."""
+
+    of: str
+    place: int | None
+    mean: Callable[[Any], float]
+    trust: str
+
+
+_IN_NATS: dict[str, Any] = {"bounds": (0.0, math.inf), "percent": False}
+
+_QUANTITIES: dict[Kind, _Quantity] = {
+    "nll": _Quantity(
+        "NLL",
+        "mean of −log p(true class)",
+        "Negative log-likelihood{of}",
+        "In nats, not negative; 0 is best.",
+        _IN_NATS,
+    ),
+    "entropy": _Quantity(
         "Entropy",
         "mean of −Σ_k p_k log p_k",
-        {"bounds": (0.0, math.inf), "percent": False, "descriptive": True},
+        "Entropy of the probabilities{of}: how undecided they are",
+        "In nats, from 0 to the logarithm of the number of classes; neither end is best.",
+        {**_IN_NATS, "descriptive": True},
     ),
-    "confidence": ("Confidence", "mean of max_k p_k", {"descriptive": True}),
-    "p_true": ("p of the true class", "mean of p(true class)", {"higher_is_better": True}),
+    "confidence": _Quantity(
+        "Confidence",
+        "mean of max_k p_k",
+        "Mean confidence{of}: the probability of the predicted class",
+        "In [0, 1]. Of a calibrated model the mean over all samples is the accuracy.",
+        {"descriptive": True},
+    ),
+    "p_true": _Quantity(
+        "p of the true class",
+        "mean of p(true class)",
+        "Mean probability of the true class{of}",
+        "In [0, 1]; 1 is best.",
+        {"higher_is_better": True},
+    ),
+}
+
+_PARTS = {
+    "": _Part("", None, attrgetter("mean"), "any n"),
+    "correct": _Part("correctly classified", 0, attrgetter("correct_mean"), "hundreds of correct rows"),
+    "misclassified": _Part("misclassified", 1, attrgetter("misclassified_mean"), "hundreds of misclassified rows"),
 }
 
 
-def _declare(quantity: Quantity, part: str = "") -> Callable[[Callable[P, Recipe]], Callable[P, float]]:
-    """Declare the metric of a quantity; those of a part of the rows have the aliases ``-correct`` and ``-wrong``."""
-    title, formula, about = _QUANTITIES[quantity]
+class _Measure(Protocol):
+    """A metric function without parameters of its own."""
 
-    def declare(function: Callable[P, Recipe]) -> Callable[P, float]:
-        name = function.__name__
-        short = name.replace("misclassified", "wrong")
-        words = {name.replace("_", "-"), short, short.replace("_", "-")} - {name}
-        return metric(
-            f"{title}, {part}" if part else title,
-            aliases=tuple(sorted(words)),
-            formula=f"{formula}, of the {part} rows" if part else formula,
-            reference=_PAPER,
-            trust=_TRUST[part],
-            targets=("top",),
-            **about,
-        )(function)
-
-    return declare
+    def __call__(self, y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> float:
+        """Return the value."""
 
 
-def _recipe(quantity: Quantity, part: str = "") -> Recipe:
-    statistic = OutcomeTotal(quantity)
-    return Recipe(statistic, _MEANS[part], MeanInference(OutcomePart(statistic, _PARTS[part])))
+def _declared(kind: Kind, part: str, example: float) -> _Measure:
+    """Declare the metric of a quantity; those of a part of the samples have the aliases ``-correct`` and ``-wrong``."""
+    quantity, of_part, name = _QUANTITIES[kind], _PARTS[part], f"{kind}_{part}".rstrip("_")
+    statistic = OutcomeTotal(kind)
+
+    def recipe(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
+        return Recipe(statistic, of_part.mean, MeanInference(OutcomePart(statistic, of_part.place)))
+
+    recipe.__name__ = recipe.__qualname__ = name
+    recipe.__doc__ = _DOCSTRING.format(
+        name=name,
+        said=quantity.said.format(of=f" of the {of_part.of} samples" if part else ""),
+        range=quantity.range + (" NaN if there are none." if part else ""),
+        example=example,
+    )
+    short = name.replace("misclassified", "wrong")
+    return metric(
+        f"{quantity.title}, {part}" if part else quantity.title,
+        aliases=tuple(sorted({name.replace("_", "-"), short, short.replace("_", "-")} - {name})),
+        formula=f"{quantity.formula}, of the {part} rows" if part else quantity.formula,
+        reference=_PAPER,
+        trust=of_part.trust,
+        targets=("top",),
+        **quantity.about,
+    )(recipe)
 
 
-@_declare("nll", "correct")
-def nll_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Negative log-likelihood of the correctly classified samples.
-
-    Returns
-    -------
-    float
-        In nats, not negative; 0 is best. NaN if there are none.
-
-    Examples
-    --------
-    >>> from calkit.metrics import nll_correct
-    >>> round(nll_correct([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.164252
-    """
-    return _recipe("nll", "correct")
-
-
-@_declare("nll", "misclassified")
-def nll_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Negative log-likelihood of the misclassified samples.
-
-    Returns
-    -------
-    float
-        In nats, not negative; 0 is best. NaN if there are none.
-
-    Examples
-    --------
-    >>> from calkit.metrics import nll_misclassified
-    >>> round(nll_misclassified([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.916291
-    """
-    return _recipe("nll", "misclassified")
-
-
-@_declare("entropy")
-def entropy(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Entropy of the probabilities: how undecided they are.
-
-    Returns
-    -------
-    float
-        In nats, from 0 to the logarithm of the number of classes; neither end is best.
-
-    Examples
-    --------
-    >>> from calkit.metrics import entropy
-    >>> round(entropy([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.499499
-    """
-    return _recipe("entropy")
-
-
-@_declare("entropy", "correct")
-def entropy_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Entropy of the probabilities of the correctly classified samples: how undecided they are.
-
-    Returns
-    -------
-    float
-        In nats, from 0 to the logarithm of the number of classes; neither end is best. NaN if there are none.
-
-    Examples
-    --------
-    >>> from calkit.metrics import entropy_correct
-    >>> round(entropy_correct([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.412743
-    """
-    return _recipe("entropy", "correct")
-
-
-@_declare("entropy", "misclassified")
-def entropy_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Entropy of the probabilities of the misclassified samples: how undecided they are.
-
-    Returns
-    -------
-    float
-        In nats, from 0 to the logarithm of the number of classes; neither end is best. NaN if there are none.
-
-    Examples
-    --------
-    >>> from calkit.metrics import entropy_misclassified
-    >>> round(entropy_misclassified([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.673012
-    """
-    return _recipe("entropy", "misclassified")
-
-
-@_declare("confidence")
-def confidence(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Mean confidence: the probability of the predicted class.
-
-    Returns
-    -------
-    float
-        In [0, 1]. Of a calibrated model the mean over all samples is the accuracy.
-
-    Examples
-    --------
-    >>> from calkit.metrics import confidence
-    >>> round(confidence([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.766667
-    """
-    return _recipe("confidence")
-
-
-@_declare("confidence", "correct")
-def confidence_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Mean confidence of the correctly classified samples: the probability of the predicted class.
-
-    Returns
-    -------
-    float
-        In [0, 1]. Of a calibrated model the mean over all samples is the accuracy. NaN if there are none.
-
-    Examples
-    --------
-    >>> from calkit.metrics import confidence_correct
-    >>> round(confidence_correct([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.85
-    """
-    return _recipe("confidence", "correct")
-
-
-@_declare("confidence", "misclassified")
-def confidence_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Mean confidence of the misclassified samples: the probability of the predicted class.
-
-    Returns
-    -------
-    float
-        In [0, 1]. Of a calibrated model the mean over all samples is the accuracy. NaN if there are none.
-
-    Examples
-    --------
-    >>> from calkit.metrics import confidence_misclassified
-    >>> round(confidence_misclassified([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.6
-    """
-    return _recipe("confidence", "misclassified")
-
-
-@_declare("p_true")
-def p_true(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Mean probability of the true class.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 1 is best.
-
-    Examples
-    --------
-    >>> from calkit.metrics import p_true
-    >>> round(p_true([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.7
-    """
-    return _recipe("p_true")
-
-
-@_declare("p_true", "correct")
-def p_true_correct(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Mean probability of the true class of the correctly classified samples.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 1 is best. NaN if there are none.
-
-    Examples
-    --------
-    >>> from calkit.metrics import p_true_correct
-    >>> round(p_true_correct([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.85
-    """
-    return _recipe("p_true", "correct")
-
-
-@_declare("p_true", "misclassified")
-def p_true_misclassified(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
-    """Mean probability of the true class of the misclassified samples.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 1 is best. NaN if there are none.
-
-    Examples
-    --------
-    >>> from calkit.metrics import p_true_misclassified
-    >>> round(p_true_misclassified([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]]), 6)
-    0.4
-    """
-    return _recipe("p_true", "misclassified")
+nll_correct = _declared("nll", "correct", 0.164252)
+nll_misclassified = _declared("nll", "misclassified", 0.916291)
+entropy = _declared("entropy", "", 0.499499)
+entropy_correct = _declared("entropy", "correct", 0.412743)
+entropy_misclassified = _declared("entropy", "misclassified", 0.673012)
+confidence = _declared("confidence", "", 0.766667)
+confidence_correct = _declared("confidence", "correct", 0.85)
+confidence_misclassified = _declared("confidence", "misclassified", 0.6)
+p_true = _declared("p_true", "", 0.7)
+p_true_correct = _declared("p_true", "correct", 0.85)
+p_true_misclassified = _declared("p_true", "misclassified", 0.4)
 
 
 def outcome_metrics() -> tuple[Metric, ...]:
@@ -296,8 +171,4 @@ def outcome_metrics() -> tuple[Metric, ...]:
     >>> [metric.name for metric in outcome_metrics()][:3]
     ['nll', 'nll_correct', 'nll_misclassified']
     """
-    names = (f"{quantity}{part}" for quantity in ("nll", "entropy", "confidence", "p_true") for part in _SUFFIXES)
-    return tuple(get_metric(name) for name in names)
-
-
-_SUFFIXES = ("", "_correct", "_misclassified")
+    return tuple(get_metric(f"{quantity}_{part}".rstrip("_")) for quantity in _QUANTITIES for part in _PARTS)

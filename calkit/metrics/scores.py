@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 from typing import Any, Unpack
 
 from calkit.inference.means import MeanInference, ProportionInference
@@ -13,16 +14,8 @@ from calkit.stats import RowMean, WeightedTotal
 __all__ = ["accuracy", "brier", "error", "nll"]
 
 
-def _mean(total: WeightedTotal) -> float:
-    return total.mean
-
-
 def _one_minus_mean(total: WeightedTotal) -> float:
     return (total.weight - total.total) / total.weight
-
-
-def _right(total: WeightedTotal) -> tuple[float, float]:
-    return total.total, total.weight
 
 
 def _wrong(total: WeightedTotal) -> tuple[float, float]:
@@ -45,7 +38,7 @@ def accuracy(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Re
     0.75
     """
     statistic = RowMean("correct")
-    return Recipe(statistic, _mean, ProportionInference(statistic, _right))
+    return Recipe(statistic, attrgetter("mean"), ProportionInference(statistic, attrgetter("total", "weight")))
 
 
 @metric("Error", formula="1 − accuracy", trust="any n; the interval is exact")
@@ -93,7 +86,7 @@ def nll(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recipe:
     0.510826
     """
     statistic = RowMean("nll")
-    return Recipe(statistic, _mean, MeanInference(statistic))
+    return Recipe(statistic, attrgetter("mean"), MeanInference(statistic))
 
 
 @metric(
@@ -127,4 +120,4 @@ def brier(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Recip
     0.175
     """
     statistic = RowMean("brier")
-    return Recipe(statistic, _mean, MeanInference(statistic), event_bounds=(0.0, 1.0))
+    return Recipe(statistic, attrgetter("mean"), MeanInference(statistic), event_bounds=(0.0, 1.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from calkit.inference.means import ProportionInference, RatioInference
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.shared import SharedArguments
-from calkit.stats import RowMean, WeightedTotal
+from calkit.stats import RowMean
 from calkit.stats.skill import SkillSums, SkillTotals
 from calkit.stats.unions import TopK
 
@@ -99,14 +100,6 @@ def d2_nll(y_true: Any, y_proba: Any, **shared: Unpack[SharedArguments]) -> Reci
     return _recipe("nll", _of_nll)
 
 
-def _mean(total: WeightedTotal) -> float:
-    return total.mean
-
-
-def _parts(total: WeightedTotal) -> tuple[float, float]:
-    return total.total, total.weight
-
-
 @metric(
     "Top-k accuracy",
     name="top-k",
@@ -138,4 +131,4 @@ def top_k(y_true: Any, y_proba: Any, *, k: int = 5, **shared: Unpack[SharedArgum
     0.5
     """
     statistic = RowMean("correct", TopK(k))
-    return Recipe(statistic, _mean, ProportionInference(statistic, _parts))
+    return Recipe(statistic, attrgetter("mean"), ProportionInference(statistic, attrgetter("total", "weight")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import operator
+from operator import add, attrgetter
 from typing import Any, NamedTuple, Unpack
 
 from calkit.errors import InputError
@@ -12,7 +12,7 @@ from calkit.metrics.base import METRICS, Recipe, as_predictions, metric
 from calkit.metrics.pos_label import with_event
 from calkit.metrics.shared import SharedArguments, documented
 from calkit.parameters import is_number
-from calkit.stats import Tail, TailSums, summarize
+from calkit.stats import Tail, summarize
 
 __all__ = ["HighConfidence", "high_confidence", "s99", "s99_accuracy"]
 
@@ -35,22 +35,6 @@ class HighConfidence(NamedTuple):
     share: float
     accuracy: float
     n_samples: int
-
-
-def _share(sums: TailSums) -> float:
-    return sums.share
-
-
-def _accuracy(sums: TailSums) -> float:
-    return sums.accuracy
-
-
-def _sure(sums: TailSums) -> tuple[float, float]:
-    return sums.weight, sums.total_weight
-
-
-def _sure_and_right(sums: TailSums) -> tuple[float, float]:
-    return sums.correct, sums.weight
 
 
 def _tail(threshold: float) -> Tail:
@@ -94,7 +78,7 @@ def high_confidence(
     share = METRICS["s99"](threshold=threshold, target=arguments.get("target")).bind(predictions)
     found: Any = summarize(predictions, [share.statistic])[share.statistic]
     keyed = share.view is not None and share.view.keyed
-    sums = functools.reduce(operator.add, found.summaries.values()) if keyed else found
+    sums = functools.reduce(add, found.summaries.values()) if keyed else found
     return HighConfidence(sums.share, sums.accuracy, sums.count)
 
 
@@ -129,7 +113,7 @@ def s99(y_true: Any, y_proba: Any, *, threshold: float = 0.99, **shared: Unpack[
     0.5
     """
     statistic = _tail(threshold)
-    return Recipe(statistic, _share, ProportionInference(statistic, _sure))
+    return Recipe(statistic, attrgetter("share"), ProportionInference(statistic, attrgetter("weight", "total_weight")))
 
 
 @metric(
@@ -159,4 +143,4 @@ def s99_accuracy(y_true: Any, y_proba: Any, *, threshold: float = 0.99, **shared
     1.0
     """
     statistic = _tail(threshold)
-    return Recipe(statistic, _accuracy, ProportionInference(statistic, _sure_and_right))
+    return Recipe(statistic, attrgetter("accuracy"), ProportionInference(statistic, attrgetter("correct", "weight")))

@@ -245,20 +245,8 @@ class CalibrationError(_Judging):
         Any metric of calkit, by its spec: ``"ece:n_bins=25"``, ``"smece"``, ``"nll"``. Those of bins of equal mass
         (``"adaece"``) and others that rank the rows keep 24 bytes a row on the device, and 16 more for each further
         forecast of a row; all others a fixed number of sums.
-    target : str or View, optional
-        What is judged by metrics that do not say it themselves: ``"top"``, ``"positive:class=2"``, ``"top-5"``,
-        ``"classwise"``, ``"ordinal"`` or ``"multilabel"``. By default the top label of K scores, and of one dimension
-        the event itself.
-    by : str or mapping of str to sequence, optional
-        Values of groups of rows as well: by ``"true class"`` or ``"predicted class"``, or by a column with the values
-        it has, ``{"site": ["A", "B"]}``, whose numbers (0 for A) :meth:`update` takes as `by`. Groups are counted one
-        after another.
-    kind : {"logits", "probs"}, default="logits"
-        What the scores will be. Never guessed.
-    ignore_index : int, default=-100
-        Label of rows that do not count.
-    process_group : ProcessGroup, optional
-        The processes to sum over; by default all of them, if torch.distributed is initialised.
+    target, by, kind, ignore_index, process_group
+        As for :class:`DeviceMetrics`.
 
     Raises
     ------
