@@ -162,7 +162,8 @@ class Calibrator(PredictionMap, ClassifierMixin, TransformerMixin, BaseEstimator
         Warns
         -----
         CalibrationWarning
-            If every row of `X` lies in [0, 1] and sums to 1: these are probabilities, not logits.
+            If every row of `X` lies in [0, 1] and sums to 1, or each of many single scores lies in [0, 1]: these are
+            probabilities, not logits.
         """
         if y is None and self.needs_labels:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")

@@ -179,20 +179,23 @@ def as_binary(pairs: Predictions) -> Predictions:
 
 
 def warn_of_probabilities(scores: Any) -> None:
-    """Warn where every row of logits could be probabilities: in [0, 1], with a sum of 1."""
-    if scores.ndim != 2:
+    """Warn where all logits could be probabilities: rows in [0, 1] with a sum of 1, or many single ones in [0, 1]."""
+    single = scores.ndim == 1
+    if (single and len(scores) < _FIRST_LOOK) or scores.ndim > 2:
         return
     looks = (slice(_FIRST_LOOK), slice(None))
     if all(_could_be_probabilities(np.asarray(scores[rows])) for rows in looks):
+        found = "every score of X lies in [0, 1]" if single else "every row of X lies in [0, 1] and sums to 1"
+        remedy = "logits, np.log(X / (1 - X))" if single else "logarithms, np.log(X)"
         warnings.warn(
-            "every row of X lies in [0, 1] and sums to 1, as probabilities do, but calibrators take logits. Pass their "
-            "logarithms, np.log(X), or fit_predictions(Predictions(X, y, kind='probs')).",
+            f"{found}, as probabilities do, but calibrators take logits. Pass their {remedy}, or "
+            "fit_predictions(Predictions(X, y, kind='probs')).",
             CalibrationWarning,
             stacklevel=3,
         )
 
 
 def _could_be_probabilities(rows: NDArray[Any]) -> bool:
-    if rows.dtype.kind != "f" or not len(rows):
+    if rows.dtype.kind != "f" or not len(rows) or not ((rows >= 0).all() and (rows <= 1).all()):
         return False
-    return bool((rows >= 0).all() and (rows <= 1).all() and (abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE).all())
+    return rows.ndim == 1 or bool((abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE).all())

@@ -25,22 +25,23 @@ from calkit.registry import unknown_name
 
 __all__ = ["ThresholdBrokenError", "cli", "main"]
 
-_COMMANDS = (
-    "demo",
-    "evaluate",
-    "test",
-    "compare",
-    "metrics",
-    "calibrators",
-    "fit",
-    "apply",
-    "plot",
-    "report",
-    "bench-calibrators",
-    "show",
-    "convert",
-    "formats",
-)
+# Each command, and the first line of its help, so that a list of all imports none of them.
+_COMMANDS = {
+    "demo": "Show the main job on data that ship with calkit.",
+    "evaluate": "Tell how calibrated predictions are.",
+    "test": "Test whether predictions are calibrated.",
+    "compare": "Compare models on the same rows.",
+    "metrics": "List the metrics, or tell all about some of them.",
+    "calibrators": "List the calibrators, or tell all about some of them.",
+    "fit": "Fit a calibrator on validation predictions and save it.",
+    "apply": "Apply a calibrator to predictions and write the result.",
+    "plot": "Draw reliability diagrams and other curves.",
+    "report": "Report on classifiers on one page.",
+    "bench-calibrators": "Measure how often calibrators help or harm.",
+    "show": "Print the arrays of a file and their roles.",
+    "convert": "Write predictions in another format.",
+    "formats": "List the formats of files, and which can be written.",
+}
 
 #: Entry points by which other packages add commands.
 _GROUP = "calkit.commands"
@@ -65,6 +66,12 @@ class _LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [*_COMMANDS, *sorted(_entry_points().names - set(_COMMANDS))]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        others = [name for name in self.list_commands(ctx) if name not in _COMMANDS]
+        told = {name: command.get_short_help_str(100) for name in others if (command := self.get_command(ctx, name))}
+        with formatter.section("Commands"):
+            formatter.write_dl(list({**_COMMANDS, **told}.items()))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None:

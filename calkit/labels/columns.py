@@ -179,7 +179,7 @@ def _columns(
 
 
 def _no_label(value: Any, row: int) -> InputError:
-    shares = "Shares of the labels (graded answers, votes) have a column for each class, shape (n, K)"
+    shares = "Labels come first, then scores; shares of labels (graded answers, votes) have a column for each class"
     what = "is missing" if is_missing(value) else f"is {value}, which is no whole number. {shares}"
     return InputError(
         f"y_true: the label of row {row} {what}. Remove the row, or leave such rows out with ignore_label "
@@ -204,7 +204,10 @@ def _order(columns: tuple[Any, ...] | None, n_classes: int, class_names: Sequenc
 
 def _from_shares(y: NDArray[Any], n_classes: int, order: list[int] | None) -> TrueColumns:
     if y.shape[1] != n_classes:
-        raise InputError(f"one-hot y_true has {y.shape[1]} columns, but the scores have {n_classes} classes.")
+        raise InputError(
+            f"one-hot y_true has {y.shape[1]} columns, but the scores have {n_classes} classes. Labels come first, "
+            "then scores."
+        )
     y = as_numbers(y, "one-hot y_true")
     if y.dtype.kind not in "biuf":
         raise InputError(f"one-hot y_true must be numeric, but its type is {y.dtype}.")

@@ -51,6 +51,7 @@ def test_every_command_has_help(calkit_cli):
         assert code == 0
         assert "--debug" in text
         summary = next(line for line in out.splitlines() if line.startswith(f"  {name} "))
+        assert summary.split(maxsplit=1)[1] == cli.get_command(None, name).get_short_help_str(100)
         assert not summary.endswith("...")
         assert "\\b" not in text  # click's mark of a paragraph to be left alone, shown if the docstring is raw
     assert calkit_cli("--version")[1].startswith("calkit, version ")

@@ -26,6 +26,7 @@ def loaded_after(code):
         ("import calkit; calkit.TemperatureScaling", ["sklearn", "scipy"]),
         ("import calkit; calkit.ReliabilityDisplay", []),
         ("import calkit.cli", ["click"]),
+        ("import calkit.cli.app as app; app.run(['--help'])", ["click"]),
         (
             "import calkit.cli.app as app, calkit.datasets as sets; app.run(['evaluate', str(sets.digits_path())])",
             ["click", "rich"],

@@ -475,3 +475,21 @@ def test_a_constant_of_a_row_that_is_large_costs_no_digits():
     found = fitted.predict_proba(offset - np.float32(1e6))
     np.testing.assert_allclose(found, fitted.predict_proba(offset), rtol=1e-6)
     np.testing.assert_allclose(np.exp(fitted.predict_log_proba(offset - np.float32(1e6))), found, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_probabilities_of_one_column_are_warned_of(shape):
+    rng = np.random.default_rng(0)
+    p = rng.random(200)
+    y = (rng.random(200) < p).astype(int)
+    with pytest.warns(CalibrationWarning, match=r"every score of X lies in \[0, 1\].*np\.log\(X / \(1 - X\)\)"):
+        calkit.TemperatureScaling().fit(p.reshape(shape), y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # Both remedies, and logits of which some few lie there.
+        ways = (
+            calkit.TemperatureScaling().fit(np.log(p / (1 - p)).reshape(shape), y),
+            calkit.TemperatureScaling().fit_predictions(calkit.Predictions(p, y, kind="probs")),
+        )
+        calkit.TemperatureScaling().fit(p[:10].reshape(shape), y[:10])
+    assert ways[0].temperature_ == pytest.approx(ways[1].temperature_, rel=1e-9)

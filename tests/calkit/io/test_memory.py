@@ -104,7 +104,7 @@ def test_the_remedy_for_graded_answers_works():
     grade, confidence = np.array([0.46, 0.9, 0.0, 1.0]), np.array([0.5, 0.8, 0.2, 0.9])
     with pytest.raises(InputError, match=r"np\.column_stack\(\[1 - grade, grade\]\), confidence"):
         calkit.load_predictions({"correct": grade, "confidence": confidence})
-    with pytest.raises(InputError, match="Shares of the labels"):
+    with pytest.raises(InputError, match="Labels come first, then scores; shares of labels"):
         calkit.evaluate(grade, confidence)
     found = calkit.evaluate(np.column_stack([1 - grade, grade]), confidence, ["ece:n_bins=10"])
     assert found["ece:n_bins=10"] == pytest.approx(np.abs(grade - confidence).mean(), abs=1e-12)
