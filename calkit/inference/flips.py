@@ -61,7 +61,7 @@ def flips_limit(value: float, law: NullLaw, change: float, tail: float) -> float
 
     >>> law = NullLaw(0.0, lambda value: 1.0 if value <= 0 else 1e-9, lambda tail: 0.0)
     >>> round(flips_limit(3.0, law, 1.0, 0.025), 3), round(flips_limit(3.0, law, math.inf, 0.025), 3)
-    (0.619, 0.074)
+    (0.619, 0.073)
     """
     if law.p_value(value) > tail or value <= 0:
         return 0.0

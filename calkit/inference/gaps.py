@@ -126,19 +126,20 @@ def gap_limits(
     Returns
     -------
     GapLimits
-        ``low`` is above 0 only if the p-value of `law` is at most ``(1 - level) / 2``. The mean of the estimate is at
-        most the truth.
+        ``low`` is above 0 only if the p-value of `law` is at most ``(1 - level) / 2``. The estimate takes away
+        ``m exp(-gap² / 2s²)`` of each gap, between the most and the least bias.
     """
     keep = sums.weight > 0
     if not keep.all():
         sums, folds = sums[keep], None if folds is None else folds[:, keep]
     value, floor, tail = float(np.abs(sums.gap).sum()), float(sums.null_moments[0].sum()), (1 - level) / 2
-    estimate, wide = max(value - _most_bias(sums), 0.0), _half_width(sums, folds, level)
+    bias, wide = _most_bias(sums), _half_width(sums, folds, level)
+    estimate = max(value - bias / math.sqrt(2), 0.0)
     change, seen = changed_keys * sums.heaviest, changed_keys * float(sums.residual.sum())
     few = seen < FEW * change**2
     if few:
         wide = max(wide, noise_step(seen, change, tail))
-    low = max(estimate - wide, 0.0) if law.p_value(value) <= tail else 0.0
+    low = max(value - bias - wide, 0.0) if law.p_value(value) <= tail else 0.0
     critical = law.critical(tail)
     # With few draws, or a small tail, nothing is significant.
     wide = max(wide, (critical if np.isfinite(critical) else value) - law.mean)
