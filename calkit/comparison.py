@@ -239,7 +239,7 @@ def compare(
         metric.spec: _corrected({name: difference(metric, known[name], known[chosen], resampling) for name in others})
         for metric in shared
     }
-    n_samples = predictions[chosen].n_samples
+    n_samples = predictions[chosen].n_counted
     return Comparison(evaluations, chosen, differences, tuple(shared), n_samples, confidence_level)
 
 
