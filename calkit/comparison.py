@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from calkit.inference.judgement import Judgement
 from calkit.inference.paired import Difference, OneSided, holm, mean_difference, square_and_add
 from calkit.inference.resampling import Resampling
 from calkit.metrics import Metric
+from calkit.metrics.base import as_predictions
+from calkit.metrics.pos_label import with_event
+from calkit.metrics.shared import ArrayArguments
 from calkit.names import is_id
 from calkit.predictions import Predictions, not_predictions
 from calkit.registry import unknown_name
@@ -143,24 +146,29 @@ def difference_text(metric: Metric, found: Difference) -> str:
 
 
 def compare(
-    predictions: Mapping[str, Predictions],
+    predictions: Mapping[str, Any],
     metrics: Iterable[str | Metric] | None = None,
     *,
+    y_true: Any = None,
     baseline: str | None = None,
     target: str | View | None = None,
     join: str | Sequence[str] | None = None,
     confidence_level: float = 0.95,
     n_resamples: int = 1000,
     random_state: int = 0,
+    **arguments: Unpack[ArrayArguments],
 ) -> Comparison:
     """Compare models on the same rows.
 
     Parameters
     ----------
-    predictions : mapping of str to Predictions
-        Two or more, by the names of the models; the same rows in the same order.
+    predictions : mapping of str to Predictions, or to array-like
+        Two or more, by the names of the models; the same rows in the same order. Arrays beside `y_true`: probabilities
+        of shape (n, K) or (n,), or logits with ``from_logits=True``.
     metrics : iterable of str or Metric, optional
         By default those of :func:`~calkit.evaluate`.
+    y_true : array-like, optional
+        True classes, where the models are arrays.
     baseline : str, optional
         The model that the others are compared with; by default the first.
     target : str or View, optional
@@ -171,6 +179,8 @@ def compare(
         Of the intervals.
     n_resamples, random_state : int
         Of the bootstrap.
+    **arguments
+        Beside arrays: `from_logits`, `sample_weight`, `class_names`, `pos_label`, …, as for :func:`~calkit.evaluate`.
 
     Returns
     -------
@@ -201,13 +211,13 @@ def compare(
     >>> found = calkit.compare({"before": test, "after": calibrator.apply(test)}, ["ece"])
     >>> found.differences["ece"]["after"].is_clear
     True
+    >>> calkit.compare({"sure": [0.9, 0.1, 0.8], "unsure": [0.6, 0.4, 0.6]}, ["brier"], y_true=[1, 0, 1]).baseline
+    'sure'
     """
     names = list(predictions)
     if len(names) < 2:
         raise InputError("predictions must hold two models or more; for one, use evaluate.")
-    for item in predictions.values():
-        if not isinstance(item, Predictions):
-            raise not_predictions(item)
+    predictions, target = _of_arrays(predictions, y_true, {"target": target, **arguments})
     chosen = names[0] if baseline is None else baseline
     if chosen not in predictions:
         raise unknown_name("model", chosen, names)
@@ -229,8 +239,25 @@ def compare(
         metric.spec: _corrected({name: difference(metric, known[name], known[chosen], resampling) for name in others})
         for metric in shared
     }
-    n_samples = predictions[chosen].n_samples
+    n_samples = predictions[chosen].n_counted
     return Comparison(evaluations, chosen, differences, tuple(shared), n_samples, confidence_level)
+
+
+def _of_arrays(models: Mapping[str, Any], y_true: Any, given: Mapping[str, Any]) -> tuple[dict[str, Predictions], Any]:
+    """Return models as predictions, and what is judged; those that are arrays have labels and arguments beside them."""
+    if y_true is None:
+        beside = sorted({*given} - {"target"})
+        if beside:
+            raise InputError(f"{', '.join(beside)} stands beside arrays alone; pass their labels too: y_true.")
+        wrong = next((item for item in models.values() if not isinstance(item, Predictions)), None)
+        if wrong is not None:
+            raise not_predictions(wrong)
+        return dict(models), given["target"]
+    arguments = {name: with_event(y_true, scores, given) for name, scores in models.items()}
+    targets = [more["target"] for _, more in arguments.values()]
+    if any(target != targets[0] for target in targets):
+        raise InputError("the scores of some models have one column, of others one a class; give all alike.")
+    return {name: as_predictions(y, models[name], **more) for name, (y, more) in arguments.items()}, targets[0]
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,11 @@ class Predictions:
         return int(self.scores.shape[0])
 
     @property
+    def n_counted(self) -> int:
+        """Number of rows that count: of a weight above 0, and of a label that is not left out."""
+        return self.n_samples if self.sample_weight is None else int(np.count_nonzero(self.sample_weight))
+
+    @property
     def n_classes(self) -> int | None:
         """Number of classes; None for (confidence, correct) pairs, which do not tell."""
         if self.kind == "confidence":

@@ -73,7 +73,7 @@ class StreamingEvaluation:
     n_classes : int or None
         None before the first batch, and for (confidence, correct) pairs.
     n_samples : int
-        Rows seen, those of weight 0 included.
+        Rows that count: of a weight above 0, and of a label that is not left out.
 
     Raises
     ------
@@ -135,6 +135,8 @@ class StreamingEvaluation:
             None if class_names is None or kind == "confidence" else len(self.class_names or ())
         )
         self.n_samples = 0
+        # All rows, which tell the places of those to come.
+        self._n_rows = 0
         self.target = target
         targets = [metric.target or target for metric in chosen]
         self._multilabel = MultiLabel() in [get_view(word) for word in targets if word is not None]
@@ -184,7 +186,7 @@ class StreamingEvaluation:
         """
         n_rows = len(as_row_source(scores))
         if not n_rows or not self._counts_any(y_true, sample_weight):
-            self.n_samples += n_rows
+            self._n_rows += n_rows
             return self
         batch = Predictions(
             scores,
@@ -208,9 +210,10 @@ class StreamingEvaluation:
             self.class_names = as_class_names(batch.class_names)
         elif layout.one_column != self._layout.one_column:
             raise InputError("this batch and those before differ: one column of scores is the forecast of one event.")
-        found = summarize(batch, self._totals, first_row=self.n_samples)
+        found = summarize(batch, self._totals, first_row=self._n_rows)
         self.n_classes = batch.n_classes
-        self.n_samples += batch.n_samples
+        self.n_samples += found.n_samples
+        self._n_rows += n_rows
         for statistic, total in self._totals.items():
             total.add(found[statistic])
         return self
@@ -260,6 +263,7 @@ class StreamingEvaluation:
             merged._bind(layout)
         for stream in (self, other):
             merged.n_samples += stream.n_samples
+            merged._n_rows += stream._n_rows
             merged.n_classes = merged.n_classes or stream.n_classes
             # By their places: seeds of folds may differ, and make no difference to sums.
             found = [total.result() for total in stream._totals.values()]
@@ -337,6 +341,7 @@ class StreamingEvaluation:
             "one_column": None if self._layout is None else self._layout.one_column,
             "n_classes": self.n_classes,
             "n_samples": self.n_samples,
+            "n_rows": self._n_rows,
         }
         write_stream(path, header, [total.result() for total in self._totals.values()])
 
@@ -362,6 +367,8 @@ class StreamingEvaluation:
             header, arrays = read_stream(path)
             stream = cls(header["metrics"], **{name: header[name] for name in _OPTIONS if name in header})
             stream.n_classes, stream.n_samples = header["n_classes"], int(header["n_samples"])
+            # Files of before had one number of both.
+            stream._n_rows = int(header.get("n_rows", stream.n_samples))
             if (one := header["one_column"]) is not None:
                 seen = Layout(stream.kind, stream.n_classes, stream.class_names, bool(one), stream._multilabel)
                 stream._bind(seen)

@@ -1,16 +1,21 @@
-"""Laws that every loss obeys, for packages that add some."""
+"""Laws that every loss obeys, and metrics on devices, for packages that add some."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from calkit.errors import UsageError
+from calkit.evaluation import evaluate
 from calkit.testing.laws import law_of
+from calkit.testing.metrics import example_predictions, targets_of
+from calkit_torch.bridge import CalibrationError, DeviceMetrics
 from calkit_torch.losses import Loss, get_loss
 
-__all__ = ["LOSS_LAWS", "check_loss"]
+__all__ = ["LOSS_LAWS", "check_device_metric", "check_loss"]
 
 Make = Callable[..., Loss]
 Law = Callable[[Make], None]
@@ -40,6 +45,46 @@ def check_loss(spec: str) -> None:
     """
     for law in LOSS_LAWS.values():
         law(maker(spec))
+
+
+def check_device_metric(spec: str) -> None:
+    """Check that a metric has the core's value on a device, in batches, for every target; or that it is refused.
+
+    Parameters
+    ----------
+    spec : str
+        A registered name, with parameters if any.
+
+    Raises
+    ------
+    AssertionError
+        If a value differs from that of :func:`~calkit.evaluate`, or a refusal does not say that the metric is not
+        counted on devices.
+
+    Examples
+    --------
+    >>> from calkit_torch.testing import check_device_metric
+    >>> check_device_metric("ece:n_bins=10")
+    """
+    for target in targets_of(spec):
+        data = example_predictions(target)
+        try:
+            several, one = DeviceMetrics([spec], target=target), CalibrationError(spec, target=target)
+        except UsageError as error:
+            refusal = f"{spec} of {target}: {error}"
+            if "cannot be accumulated on a device" not in refusal:
+                raise AssertionError(refusal) from error
+            continue
+        scores, y = torch.from_numpy(data.scores), torch.from_numpy(data.votes if data.multilabel else data.y_true)
+        for rows in (slice(0, 100), slice(100, None)):
+            several.update(scores[rows], y[rows])
+            one.update(scores[rows], y[rows])
+        found, expected = several.compute(), evaluate(data, [spec], target=target, floors=False)
+        assert list(found) == list(expected), f"{spec} of {target}: {list(found)} and {list(expected)}"
+        for value in (*found.values(), one.compute()):
+            [wanted] = expected.values()
+            close = math.isclose(value, wanted, rel_tol=1e-12, abs_tol=1e-12)
+            assert close or (math.isnan(value) and math.isnan(wanted)), f"{spec} of {target}: {value!r} and {wanted!r}"
 
 
 def maker(spec: str) -> Make:

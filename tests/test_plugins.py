@@ -1,6 +1,6 @@
-"""A package of someone else's adds a reader, a plot and a loss: each one file, announced by an entry point.
+"""A package of someone else's adds a reader, a plot, a loss and metrics: each one file, announced by an entry point.
 
-Metrics and calibrators of other packages are in tests/calkit/test_catalogue.py and test_calibrator_files.py.
+More of metrics and calibrators of other packages is in tests/calkit/test_catalogue.py and test_calibrator_files.py.
 """
 
 import json
@@ -90,7 +90,62 @@ class ScaledCE(Loss):
         return self.factor * targets.expect(lambda nll: nll, logits)
 '''
 
+METRICS = '''
+"""Metrics of bins, and two of statistics of their own, which nothing counts on devices."""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from calkit.metrics import Recipe, metric
+from calkit.stats import EqualMass, Pairs, RowMean, UniformBins
+
+
+@metric("Gap of confidence", name="large-gap", formula="|mean confidence - accuracy|", trust="any n")
+def mean_gap(y_true, y_proba, **shared):
+    """Calibration in the large."""
+    return Recipe(UniformBins(1), lambda bins: float(abs(bins.gap).mean()))
+
+
+@dataclass(frozen=True)
+class Halved(RowMean):
+    """Half of a quantity."""
+
+    def values(self, rows):
+        return super().values(rows) / 2
+
+
+@metric("Half the Brier score", name="half-brier", formula="half of it", trust="any n", targets=("top",))
+def half_brier(y_true, y_proba, **shared):
+    """Half of the Brier score."""
+    return Recipe(Halved("brier"), lambda total: total.mean)
+
+
+@dataclass(frozen=True)
+class Doubts(Pairs):
+    """Pairs of doubt, which is one minus the confidence, and correctness."""
+
+    def count(self, forecasts):
+        found = super().count(forecasts)
+        return replace(found, confidence=1 - found.confidence)
+
+
+@metric("Mean doubt", name="mean-doubt", formula="one minus the mean confidence", trust="any n", targets=("top",))
+def mean_doubt(y_true, y_proba, **shared):
+    """One minus the mean confidence."""
+    return Recipe(Doubts(), lambda pairs: float(np.average(pairs.confidence, weights=pairs.weight)))
+
+
+@metric("Surest tenth", name="surest", formula="gap of the surest tenth", trust="any n", targets=("top",))
+def surest(y_true, y_proba, **shared):
+    """The gap of the surest tenth."""
+    statistic = EqualMass(10)
+    return Recipe(statistic, lambda summary: abs(float(statistic.to_bins(summary).gap[-1])))
+'''
+
 ENTRY_POINTS = """
+[calkit.metrics]
+large-gap = plugin_metrics
+
 [calkit.formats]
 bars = plugin_reader
 
@@ -104,9 +159,14 @@ scaled-ce = plugin_loss
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """Return a folder with a package that adds a reader, a plot and a loss."""
+    """Return a folder with a package that adds a reader, a plot, a loss and metrics."""
     folder = tmp_path_factory.mktemp("plugin")
-    for name, text in {"plugin_reader": READER, "plugin_plot": PLOT, "plugin_loss": LOSS}.items():
+    for name, text in {
+        "plugin_reader": READER,
+        "plugin_plot": PLOT,
+        "plugin_loss": LOSS,
+        "plugin_metrics": METRICS,
+    }.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     info = folder / "plugin-1.0.dist-info"
     info.mkdir()
@@ -193,6 +253,35 @@ def test_a_loss(package):
     # The command line names what is near: it knows the loss.
     assert out.splitlines() == ["True True scaled-ce:3", "2"]
     assert "unknown loss 'scaled-cf'. Did you mean 'scaled-ce'?" in said
+
+
+def test_metrics_on_devices(package):
+    pytest.importorskip("torch")
+    out, _ = run(
+        package,
+        """
+        import torch
+        from calkit.errors import UsageError
+        from calkit.testing import check_metric
+        from calkit_torch.bridge import DeviceMetrics
+        from calkit_torch.testing import check_device_metric
+        for name in ("large-gap", "surest", "half-brier", "mean-doubt"):
+            check_metric(name)
+            check_device_metric(name)
+            try:
+                counted = DeviceMetrics([name], kind="probs")
+            except UsageError as error:
+                print(error)
+            else:
+                p = torch.tensor([[0.75, 0.25], [0.625, 0.375], [0.25, 0.75]])
+                print(counted.update(p, torch.tensor([0, 1, 1])).compute()[name])
+        """,
+    )
+    value, _, *refusals = out.splitlines()
+    # By hand: (0.75 + 0.625 + 0.75) / 3 - 2 / 3.
+    assert float(value) == pytest.approx(0.125 / 3, abs=1e-12)
+    for name, statistic, refusal in zip(("half-brier", "mean-doubt"), ("Halved", "Doubts"), refusals, strict=True):
+        assert refusal.startswith(f"{name} cannot be accumulated on a device: it is made of {statistic}")
 
 
 def test_the_metric_of_the_contributing_page(package):

@@ -123,3 +123,15 @@ def test_files_that_the_pages_name_exist():
         if not any((place / path).exists() for place in [*places, page.parent])
     }
     assert not missing
+
+
+def test_names_that_the_design_uses_exist():
+    """Words of code in the pages for developers stand in the packages, their tests or what configures them."""
+    files = [path for part in ("calkit", "calkit_torch", "tests", "benchmarks") for path in (ROOT / part).rglob("*.py")]
+    known = (ROOT / "pyproject.toml").read_text(encoding="utf-8") + " ".join(map(str, files))
+    known += "".join(path.read_text(encoding="utf-8", errors="replace") for path in files if path != Path(__file__))
+    known = set(re.findall(r"\w+", known)) | {"Display", *["ENH", "FIX", "DOC", "TST", "MNT", "PERF", "API"]}
+    for name in ("design.md", "contributing.md"):
+        page = (ROOT / "docs" / "development" / name).read_text(encoding="utf-8")
+        said = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page)
+        assert not {word for text in said for word in re.findall(r"[A-Za-z_]\w*", text)} - known

@@ -140,7 +140,7 @@ def _entry(path: str, source: InputOptions, fit: FitOptions) -> Entry:
         source=path,
         fitted_on=(fit.fit_on or f"the {fit.fit_split(file, source)} split") if fit.methods else None,
         run=run,
-        fit_samples=None if validation is None else validation.n_samples,
+        fit_samples=None if validation is None else validation.n_counted,
         warnings=noted,
     )
 

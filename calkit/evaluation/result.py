@@ -29,7 +29,7 @@ class Evaluation(Tabular, Mapping[str, float]):
     metrics : tuple of Metric
         The metrics, in the order asked for.
     n_samples : int
-        Rows counted.
+        Rows that count: of a weight above 0, and of a label that is not left out. Those of groups add up to it.
     n_classes : int or None
         None for (confidence, correct) pairs.
     kind : str

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.estimators.binned import NORMS
-from calkit.inference.cells import CellSums, draw_gaps
+from calkit.inference.cells import CellSums, draw_gaps, in_own_order
 from calkit.inference.few_events import expected_of_cells, uneven_p_value
 from calkit.inference.flips import flips_limit_of_bins
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label, sum_of_gaps_law
@@ -297,12 +297,9 @@ def _least_over_keys(
 
 def _drawn_by_key(sums: CellSums, n_bins: int, norm: str, resampling: Resampling) -> FloatArray:
     """Draw the gaps of each key by itself, as if keys were independent; return the norms, (n_keys, n)."""
-    random, values = resampling.random, []
-    for first in range(0, len(sums.weight), n_bins):
-        own = sums[first : first + n_bins].filled
-        if len(own.weight):
-            values.append(NORMS[norm](draw_gaps(own, resampling.n_resamples, random), own.weight))
-    return np.stack(values)
+    random, n = resampling.random, resampling.n_resamples
+    parts = in_own_order(part.filled for part in sums.split(len(sums.weight) // n_bins))
+    return np.stack([NORMS[norm](draw_gaps(own, n, random), own.weight) for own in parts if len(own.weight)])
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked, ranked
-from calkit.inference.few_events import expected_of_rows
+from calkit.inference.few_events import Expected, expected_of_rows
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label
 from calkit.inference.judgement import Judgement
 from calkit.inference.resampling import Resampling
@@ -24,6 +25,7 @@ __all__ = [
     "ClassesInference",
     "DrawnClassesInference",
     "drawn_labels_law",
+    "expected_of_labels",
     "label_rows",
 ]
 
@@ -77,13 +79,16 @@ class ByClassInference(ClassesInference):
         Pairs of each class.
     measure : callable
         Takes :class:`~calkit.estimators.ranked.Ranked`, returns the value of a class.
+    ordinal : bool
+        Whether the events are that the label is no higher than each class: they come about together.
     """
 
     measure: Callable[[Ranked], Any]
+    ordinal: bool = False
 
     def law(self, parts: list[ConfidencePairs], resampling: Resampling) -> NullLaw:
         """Return the law of the mean over classes, if the model is calibrated."""
-        return drawn_labels_law(self.measure, parts, resampling.n_resamples, resampling.random)
+        return drawn_labels_law(self.measure, parts, resampling.n_resamples, resampling.random, ordinal=self.ordinal)
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ class DrawnClassesInference(ClassesInference):
         n, random = max(_FEWEST_DRAWS, min(resampling.n_resamples, _DRAWN_ALONE // len(parts))), resampling.random
         curves = (ranked(part.confidence, part.correct, part.weight) for part in parts)
         draws = np.mean([self.draws(one, n, random) for one in curves], axis=0)
-        return drawn_law(draws_of_one_label(draws, len(parts)))
+        return drawn_law(draws_of_one_label(draws, len(parts)), expected=expected_of_labels(parts))
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:
         """Return floor and p-value: of few rows that are not as expected, at least that of how unexpected they are."""
@@ -122,19 +127,32 @@ class DrawnClassesInference(ClassesInference):
 def _unexpected(parts: Sequence[ConfidencePairs], n_draws: int, random: np.random.Generator) -> float:
     """Return the p-value of the mean probability of other labels than the true one; 0 if many are expected."""
     weight = np.ones(len(parts[0])) if parts[0].weight is None else parts[0].weight
-    every = expected_of_rows(np.concatenate([part.confidence for part in parts]), np.tile(weight, len(parts)))
-    if not every.of_one_label(len(parts)).few:
+    expected = expected_of_labels(parts)
+    if not expected.few:
         return 0.0
     p, w, edges = label_rows(parts)
     rows = np.arange(len(w))
     n = max(_FEWEST_DRAWS, min(n_draws, _DRAWN_NUMBERS // max(p.size, 1)))
     drawn = [w @ p[rows, _drawn_labels(edges, random)] for _ in range(n)]
     observed = float(weight @ sum(part.confidence * part.correct for part in parts))
-    return float(drawn_law(w.sum() - np.array(drawn)).p_value(float(w.sum()) - observed))
+    return float(drawn_law(w.sum() - np.array(drawn), expected=expected).p_value(float(w.sum()) - observed))
+
+
+def expected_of_labels(parts: Sequence[ConfidencePairs]) -> Expected:
+    """Return how many labels other than the likeliest are expected: of few, draws tell nothing of a tail."""
+    weight = np.ones(len(parts[0])) if parts[0].weight is None else parts[0].weight
+    every = expected_of_rows(np.concatenate([part.confidence for part in parts]), np.tile(weight, len(parts)))
+    # What is half of them where the keys are classes is less than half of those of thresholds.
+    return every.of_one_label(len(parts)).unbounded
 
 
 def drawn_labels_law(
-    measure: Callable[[Ranked], Any], parts: Sequence[ConfidencePairs], n_draws: int, random: np.random.Generator
+    measure: Callable[[Ranked], Any],
+    parts: Sequence[ConfidencePairs],
+    n_draws: int,
+    random: np.random.Generator,
+    *,
+    ordinal: bool = False,
 ) -> NullLaw:
     """Return the law of the mean over classes of a measure, by drawing the label of each row.
 
@@ -146,12 +164,16 @@ def drawn_labels_law(
     n_draws : int
         Fewer draws are made of many rows and classes: the p-value is then coarser.
     random : numpy.random.Generator
+    ordinal : bool
+        Whether the probabilities are those of labels no higher than each class, so that they are cumulative already.
     """
     p, w, edges = label_rows(parts)
     forecasts = [ranked(column, np.zeros(len(w), dtype=bool), w) for column in p.T]
     places = [np.searchsorted(own.probability, column) for own, column in zip(forecasts, p.T, strict=True)]
     n = max(_FEWEST_DRAWS, min(n_draws, _DRAWN_NUMBERS // max(p.size, 1), _DRAWN_CURVES // len(parts)))
-    return drawn_law(np.array([_drawn(measure, forecasts, places, edges, w, random) for _ in range(n)]))
+    came = partial(_came_below, p) if ordinal else partial(_came_of_labels, edges)
+    draws = [_drawn(measure, forecasts, places, came(random), w) for _ in range(n)]
+    return drawn_law(np.array(draws), expected=expected_of_labels(parts))
 
 
 def label_rows(
@@ -178,17 +200,26 @@ def _drawn_labels(edges: NDArray[np.float64], random: np.random.Generator) -> ND
     return np.asarray((random.random((len(edges), 1)) > edges[:, :-1]).sum(axis=1))
 
 
+def _came_of_labels(edges: NDArray[np.float64], random: np.random.Generator) -> list[NDArray[np.intp]]:
+    """Draw the label of each row; return the rows of each class."""
+    label = _drawn_labels(edges, random)
+    return np.split(np.argsort(label, kind="stable"), np.bincount(label, minlength=edges.shape[1]).cumsum()[:-1])
+
+
+def _came_below(p: NDArray[np.float64], random: np.random.Generator) -> list[NDArray[np.intp]]:
+    """Draw the label of each row; return the rows whose label is no higher than each class."""
+    place = random.random(len(p))
+    return [np.flatnonzero(place < column) for column in p.T]
+
+
 def _drawn(
     measure: Callable[[Ranked], Any],
     forecasts: Sequence[Ranked],
     places: Sequence[NDArray[np.intp]],
-    edges: NDArray[np.float64],
+    rows: Sequence[NDArray[np.intp]],
     weight: NDArray[np.float64],
-    random: np.random.Generator,
 ) -> float:
-    """Return the mean over classes of one set of drawn labels."""
-    label = _drawn_labels(edges, random)
-    rows = np.split(np.argsort(label, kind="stable"), np.bincount(label, minlength=len(places)).cumsum()[:-1])
+    """Return the mean over keys of one set of outcomes, given the rows of each key whose event came."""
     values = [
         measure(replace(own, positive=np.bincount(place[of], weight[of], len(own.weight)).astype(np.float64)))
         for own, place, of in zip(forecasts, places, rows, strict=True)

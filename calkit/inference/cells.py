@@ -9,7 +9,7 @@ rows count as rows of the one weight that gives the same mean and variance.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from calkit.inference.pair_products import pair_products
 from calkit.inference.resampling import Resampling
 from calkit.stats.once import once
 
-__all__ = ["CellSums", "draw_gaps", "mean_absolute"]
+__all__ = ["CellSums", "draw_gaps", "in_own_order", "mean_absolute"]
 
 FloatArray = NDArray[np.float64]
 
@@ -282,6 +282,11 @@ def _each(parts: Sequence[CellSums], function: Callable[..., Any]) -> Iterator[A
     for field in fields(CellSums):
         values = [getattr(part, field.name) for part in parts]
         yield None if any(value is None for value in values) else function(*values)
+
+
+def in_own_order(parts: Iterable[CellSums]) -> list[CellSums]:
+    """Return the cells of several keys in an order that their sums tell: what is drawn does not depend on theirs."""
+    return sorted(parts, key=lambda own: (own.weight.sum(), own.probability.sum(), own.outcome.sum()))
 
 
 def mean_absolute(n: FloatArray, q: FloatArray, centre: FloatArray) -> FloatArray:

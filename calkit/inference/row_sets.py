@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calkit.inference.by_class import ClassesInference, label_rows
+from calkit.inference.by_class import ClassesInference, expected_of_labels, label_rows
 from calkit.inference.few_events import expected_of_forecasts
 from calkit.inference.floors import NullLaw, drawn_law
 from calkit.inference.judgement import Judgement
@@ -104,4 +104,4 @@ class _RowsOfClassesInference(ClassesInference):
             return total / len(classes)
 
         sets = _uniform(len(p), len(classes), resampling)
-        return drawn_law(np.concatenate([mean(uniform) for uniform in sets]))
+        return drawn_law(np.concatenate([mean(uniform) for uniform in sets]), expected=expected_of_labels(parts))

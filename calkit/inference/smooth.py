@@ -103,7 +103,8 @@ class SmoothInference:
         n, random = resampling.n_resamples, resampling.random
         n = max(_FEWEST_DRAWS, min(n, _DRAWN_CURVES // len(parts)))
         draws = np.mean([smooth_draws(part, n, random, _CLASS_CELLS) for part in parts], axis=0)
-        law = drawn_law(draws_of_one_label(draws, len(parts)))
+        few = expected_of_cells(sums.filled).of_one_label(n_keys).unbounded
+        law = drawn_law(draws_of_one_label(draws, len(parts)), expected=few)
         p_value = max(law.p_value(value), least_p_value(sums, n_keys, True, resampling))
         found = Judgement(None, law.floor, p_value)
         if resampling.confidence_level is None or parts[0].count.sum() < 2:

@@ -21,6 +21,7 @@ from calkit.inference.judgement import SEMINORM, Judgement, Limits, lower_limit,
 from calkit.inference.mean_gap import least_mean_gap_of_pairs
 from calkit.inference.resampling import Resampling
 from calkit.stats import ConfidencePairs, Pairs, Statistic, View
+from calkit.stats.unions import Ordinal
 from calkit.stats.views import Classwise
 
 __all__ = ["BootstrapInference", "Bounded", "Bounds", "WholeInference", "drawn_rows", "drawn_rows_law", "ranked_pairs"]
@@ -161,7 +162,7 @@ class WholeInference(Bounded):
     statistic: Statistic[Any] = Pairs()  # noqa: RUF009 a frozen dataclass
 
     def on(self, view: View) -> WholeInference | ByClassInference | DrawnClassesInference | None:
-        """Return the method for another view; None for keys of several labels, which depend on each other."""
+        """Return the method for another view; None for several labels, which may depend on each other in any way."""
         if isinstance(view, Classwise):
             statistic = self.statistic.on(view)
             draws = self.class_draws
@@ -170,6 +171,8 @@ class WholeInference(Bounded):
             if draws is not None:
                 return DrawnClassesInference(statistic, draws)
             return ByClassInference(statistic, self.measure)
+        if isinstance(view, Ordinal) and self.class_draws is None and self.n_cells is None:
+            return ByClassInference(self.statistic.on(view), self.measure, ordinal=True)
         return None if view.keyed else replace(self, statistic=self.statistic.on(view))
 
     def judge(self, value: float, summaries: tuple[Any, ...], resampling: Resampling) -> Judgement:

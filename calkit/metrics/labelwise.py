@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from calkit.inference.binned import GapInference
-from calkit.inference.cells import CellSums
+from calkit.inference.cells import CellSums, in_own_order
 from calkit.metrics.base import Recipe, metric
 from calkit.metrics.binned import NOISE
 from calkit.metrics.binnings import get_binning
@@ -78,8 +78,7 @@ def tl_ece(
     to_cells = how.to_cells
 
     def joined(parts: Parts[Any]) -> CellSums:
-        # In the order of the classes, so that draws do not depend on which came first.
-        return CellSums.joined([to_cells(parts.summaries[label]) for label in sorted(parts.summaries)])
+        return CellSums.joined(in_own_order(to_cells(part) for part in parts.summaries.values()))
 
     cells = By(how.cells, PREDICTED_CLASS)
     return Recipe(statistic, finish, GapInference(cells, joined, statistic, how.n_bins))

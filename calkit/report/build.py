@@ -160,7 +160,7 @@ def _subject(
         source=entry.source,
         split=predictions.meta.get("split"),
         kind=predictions.kind,
-        n_samples=predictions.n_samples,
+        n_samples=predictions.n_counted,
         n_classes=predictions.n_classes,
         class_names=None if names is None else tuple(str(item) for item in names),
         results=tuple(results),

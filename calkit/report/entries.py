@@ -92,7 +92,7 @@ class Entry:
             fitted = [(method, get_calibrator(method).fit_predictions(validation)) for method in methods]
         split = f"the {validation.meta.get('split', 'validation')} split"
         warned = [*more.pop("warnings", ()), *noted]
-        return cls(name, test, fitted, fitted_on=split, fit_samples=validation.n_samples, warnings=warned, **more)
+        return cls(name, test, fitted, fitted_on=split, fit_samples=validation.n_counted, warnings=warned, **more)
 
     @classmethod
     def from_path(

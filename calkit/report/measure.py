@@ -215,7 +215,7 @@ def _names(predictions: Predictions) -> list[str]:
 
 
 def _groups(predictions: Predictions, asked: Asked, by: str, summaries: Mapping[Any, Any]) -> tuple[Group, ...]:
-    whole = evaluation_of(asked.metrics, summaries, predictions.n_samples, predictions, asked.resampling)
+    whole = evaluation_of(asked.metrics, summaries, predictions.n_counted, predictions, asked.resampling)
     n_groups = len(summaries[By(asked.statistics[0], by)].counts)
     found = with_groups(whole, asked.statistics, by, summaries, predictions, _enough(asked.resampling, n_groups))
     return tuple(

@@ -43,7 +43,7 @@ class Summaries(dict[Statistic[Any], Any]):
     Attributes
     ----------
     n_samples : int
-        Number of rows, those of weight 0 included.
+        Number of rows that count: of a weight above 0, and of a label that is not left out.
     """
 
     n_samples: int = 0
@@ -105,7 +105,7 @@ def summarize(
                 lengths = _lengths(predictions, opened)
             counting = _Pass(stage, block_rows, check, first_row)
             totals = counting.over(predictions, opened, lengths)
-            if not totals.counts:
+            if not totals.n_samples:
                 raise InputError(
                     "sample_weight is zero in every row, or every row has a label to be left out (ignore_label), so "
                     "nothing is left to measure."
@@ -172,20 +172,17 @@ class _Totals:
     ----------
     summaries : tuple
     n_samples : int
-    counts : bool
-        Whether a row has a weight above 0.
+        Rows of a weight above 0.
     """
 
     summaries: tuple[Any, ...] = ()
     n_samples: int = 0
-    counts: bool = False
 
     def __add__(self, other: _Totals) -> _Totals:
-        n_samples, counts = self.n_samples + other.n_samples, self.counts or other.counts
+        n_samples = self.n_samples + other.n_samples
         if not self.summaries or not other.summaries:
-            return _Totals(self.summaries or other.summaries, n_samples, counts)
-        summed = tuple(a + b for a, b in zip(self.summaries, other.summaries, strict=True))
-        return _Totals(summed, n_samples, counts)
+            return _Totals(self.summaries or other.summaries, n_samples)
+        return _Totals(tuple(a + b for a, b in zip(self.summaries, other.summaries, strict=True)), n_samples)
 
 
 @dataclass(frozen=True)
@@ -238,9 +235,7 @@ class _Pass:
         else:
             # A stream is read once and in order, by the thread that hands out the pieces.
             total = executor.sum(count, map(read, slices))
-        weight = predictions.sample_weight
-        counts = weight is None or bool(weight.any())
-        return replace(total or _Totals(), n_samples=predictions.n_samples, counts=counts)
+        return total or _Totals()
 
     def _over_block(self, block: RowBlock, workspace: Workspace | None = None) -> _Totals:
         if not len(block):
@@ -249,7 +244,7 @@ class _Pass:
         # are no number, which is noticed. NumPy keeps this setting for each thread.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             rows = Rows(block, workspace or self._workspace(), first_row=self.first_row)
-            return _Totals(tuple(statistic.measure(rows) for statistic in self.statistics))
+            return _Totals(tuple(statistic.measure(rows) for statistic in self.statistics), len(block))
 
     def _workspace(self) -> Workspace:
         squares = any(statistic.needs_squares for statistic in self.statistics)

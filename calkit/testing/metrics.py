@@ -23,7 +23,7 @@ from calkit.stats.kernel_table import general_path
 from calkit.streaming import StreamingEvaluation
 from calkit.testing.laws import law_of
 
-__all__ = ["METRIC_LAWS", "check_metric", "targets_of"]
+__all__ = ["METRIC_LAWS", "check_metric", "example_predictions", "targets_of"]
 
 Law = Callable[[str, str], None]
 
@@ -70,7 +70,7 @@ def targets_of(spec: str) -> list[str]:
     return [_EXAMPLES.get(name, name) for name in METRICS[get_metric(spec).name].supports()]
 
 
-def _data(target: str, n: int = 240, seed: int = 0) -> Predictions:
+def example_predictions(target: str, n: int = 240, seed: int = 0) -> Predictions:
     """Return over-confident logits whose labels are drawn at twice their temperature, and groups."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(n, 4)) * 4
@@ -108,7 +108,7 @@ def _equal(a: float, b: float, what: str, tolerance: float = _CLOSE) -> None:
 @_law
 def any_split(spec: str, target: str) -> None:
     """Summaries of parts add up to that of the whole, in whatever pieces the rows come."""
-    data = _data(target)
+    data = example_predictions(target)
     metric = _bound(spec, target, data)
     whole = metric.value(summarize(data, [metric.statistic])[metric.statistic])
     for rows in (1, 7, 100):
@@ -122,7 +122,7 @@ def any_split(spec: str, target: str) -> None:
 @_law
 def any_order(spec: str, target: str) -> None:
     """The order of the rows does not matter."""
-    data = _data(target)
+    data = example_predictions(target)
     shuffled = data.take(np.random.default_rng(1).permutation(data.n_samples))
     _equal(_value(spec, target, shuffled), _value(spec, target, data), f"{spec} of {target}, shuffled")
 
@@ -130,7 +130,7 @@ def any_order(spec: str, target: str) -> None:
 @_law
 def weights_are_repeats(spec: str, target: str) -> None:
     """A weight of 2 is a row given twice, a weight of 0 a row left out; only their ratios matter."""
-    data = _data(target)
+    data = example_predictions(target)
     weight = np.random.default_rng(2).integers(0, 4, data.n_samples).astype(float)
     weighted = _value(spec, target, data.replace(sample_weight=weight))
     repeated = data.take(np.repeat(np.arange(data.n_samples), weight.astype(int)))
@@ -144,7 +144,7 @@ def votes_are_weighted_rows(spec: str, target: str) -> None:
     """A soft label is the same as a row for each vote, weighted by its share."""
     if target == "multilabel":
         return
-    data = _data(target, 120)
+    data = example_predictions(target, 120)
     votes = _votes(data)
     soft = Predictions(data.scores, votes, kind="logits")
     rows, columns = np.nonzero(votes)
@@ -157,7 +157,7 @@ def soft_labels_may_be_split(spec: str, target: str) -> None:
     """Parts of rows with soft labels add up to the whole, also one whose labels are all one-hot."""
     if target == "multilabel":
         return
-    data = _data(target, 120)
+    data = example_predictions(target, 120)
     scores, votes = data.scores.astype(np.float32), _votes(data)
     votes[:50] = np.eye(4)[data.y_true[:50]]
     metric = _bound(spec, target, data)
@@ -171,7 +171,7 @@ def soft_labels_may_be_split(spec: str, target: str) -> None:
 @_law
 def logits_and_probabilities(spec: str, target: str) -> None:
     """Logits give the values of their probabilities."""
-    data = _data(target)
+    data = example_predictions(target)
     p = 1 / (1 + np.exp(-data.scores)) if data.multilabel else np.exp(data.scores)
     probs = p if data.multilabel else p / p.sum(axis=1, keepdims=True)
     found = _value(spec, target, data.replace(scores=probs, kind="probs"))
@@ -183,7 +183,7 @@ def one_column_is_an_event(spec: str, target: str) -> None:
     """One column of scores is judged as the probability of class 1."""
     if not target.startswith("positive"):
         return
-    data = _data(target)
+    data = example_predictions(target)
     margin, y = data.scores[:, 1] - data.scores[:, 0], (data.y_true == 1).astype(int)
     two = Predictions(np.stack([np.zeros_like(margin), margin], axis=1), y, kind="logits")
     one = next(iter(evaluate(Predictions(margin, y, kind="logits"), [spec], floors=False).values()))
@@ -193,7 +193,7 @@ def one_column_is_an_event(spec: str, target: str) -> None:
 @_law
 def groups_are_their_rows(spec: str, target: str) -> None:
     """The value of a group is that of its rows by themselves."""
-    data = _data(target)
+    data = example_predictions(target)
     found = evaluate(data, [spec], target=target, by="group", floors=False)
     for label, group in found.groups.items():
         rows = data.take(np.flatnonzero(data.columns["group"] == label))
@@ -204,7 +204,7 @@ def groups_are_their_rows(spec: str, target: str) -> None:
 @_law
 def streams_are_the_whole(spec: str, target: str) -> None:
     """A stream that is saved, loaded and merged gives the value of all rows."""
-    data = _data(target)
+    data = example_predictions(target)
     y = _labels(data)
 
     def stream(rows: slice) -> StreamingEvaluation:
@@ -227,7 +227,7 @@ def streams_are_the_whole(spec: str, target: str) -> None:
 def kernels_are_the_general_path(spec: str, target: str) -> None:
     """Kernels of their own give what the general path gives."""
     for seed in range(3):
-        data = _data(target, seed=seed).replace(sample_weight=np.random.default_rng(seed).random(240))
+        data = example_predictions(target, seed=seed).replace(sample_weight=np.random.default_rng(seed).random(240))
         fast = _value(spec, target, data)
         with general_path():
             _equal(fast, _value(spec, target, data), f"{spec} of {target}, kernel and general path")
@@ -236,7 +236,7 @@ def kernels_are_the_general_path(spec: str, target: str) -> None:
 @_law
 def values_lie_within_the_bounds(spec: str, target: str) -> None:
     """Values lie in the range that the definition states, also for few rows and for perfect and wrong answers."""
-    data = _data(target)
+    data = example_predictions(target)
     metric = _bound(spec, target, data)
     low, high = metric.bounds
     for rows in (slice(0, 1), slice(0, 3), slice(None)):
@@ -247,7 +247,7 @@ def values_lie_within_the_bounds(spec: str, target: str) -> None:
 @_law
 def sums_have_a_fixed_size(spec: str, target: str) -> None:
     """What says that it is a sum does not grow with the rows."""
-    data = _data(target)
+    data = example_predictions(target)
     metric = _bound(spec, target, data)
     if metric.statistic.is_sum:
         statistic = By(metric.statistic, "group")
@@ -265,7 +265,7 @@ def _size(summary: Any) -> int:
 @_law
 def rows_are_let_go(spec: str, target: str) -> None:
     """Nothing holds a block of rows once it is counted; a circle of references would, until Python looks for it."""
-    data = _data(target)
+    data = example_predictions(target)
     watched = _Watched(next(_bound(spec, target, data).statistic.passes()))
     collects = gc.isenabled()
     gc.disable()
@@ -296,5 +296,5 @@ def specs_print_back(spec: str, target: str) -> None:
     metric = METRICS[get_metric(spec).name](**get_metric(spec).parameters, target=target)
     again = get_metric(metric.spec)
     assert (again.spec, again.name, again.parameters) == (metric.spec, metric.name, metric.parameters)
-    data = _data(target)
+    data = example_predictions(target)
     _equal(evaluate(data, [metric.spec], floors=False)[metric.spec], _value(spec, target, data), metric.spec)

@@ -25,7 +25,8 @@ _LEFT_OUT = -1.0
 
 def keeps_rows(statistic: Any) -> bool:
     """Return whether a statistic is made of the probability and the outcome of each forecast."""
-    return isinstance(_kept(statistic), Pairs | PairsAbove)
+    # A subclass may keep something else of its own.
+    return type(_kept(statistic)) in (Pairs, PairsAbove)
 
 
 def _kept(statistic: Any) -> Any:

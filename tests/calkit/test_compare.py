@@ -337,3 +337,35 @@ def test_stars_are_explained_where_there_are_some(calkit_cli, tmp_path):
     assert "*" not in same
     assert sure.count("*") == 2
     assert "* the interval excludes 0; unlike p," in sure
+
+
+@pytest.mark.parametrize(
+    ("columns", "more"),
+    [(slice(None), {"class_names": ["a", "b"]}), (1, {"pos_label": "b"}), (slice(None), {"pos_label": "b"})],
+    ids=["classes", "one column", "an event"],
+)
+def test_arrays_are_compared_as_predictions_are(columns, more):
+    rng = np.random.default_rng(0)
+    y = np.array(["a", "b"])[rng.integers(0, 2, 300)]
+    p = {name: rng.dirichlet(np.ones(2), 300) for name in ("one", "two")}
+    if "class_names" not in more and columns == slice(None):
+        more = {**more, "class_names": ["a", "b"]}
+    found = calkit.compare({name: scores[:, columns] for name, scores in p.items()}, ["ece", "brier"], y_true=y, **more)
+    target = "positive:class=b" if "pos_label" in more else None
+    made = {name: calkit.Predictions(scores, y, kind="probs", class_names=["a", "b"]) for name, scores in p.items()}
+    expected = calkit.compare(made, ["ece", "brier"], target=target)
+    for name in ("one", "two"):
+        alone = calkit.evaluate(y, p[name][:, columns], ["ece", "brier"], **more)
+        assert list(found.evaluations[name].values()) == list(alone.values())
+    if columns != 1:
+        assert found.differences == expected.differences
+
+
+def test_arrays_need_labels_and_alike_scores():
+    p = np.full((4, 2), 0.5)
+    with pytest.raises(InputError, match="must be a Predictions"):
+        calkit.compare({"one": p, "two": p})
+    with pytest.raises(InputError, match="class_names stands beside arrays alone; pass their labels too: y_true"):
+        calkit.compare({"one": p, "two": p}, class_names=["a", "b"])
+    with pytest.raises(InputError, match="some models have one column"):
+        calkit.compare({"one": p, "two": p[:, 1]}, ["ece"], y_true=list("abab"), pos_label="b")

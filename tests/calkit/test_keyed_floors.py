@@ -124,10 +124,40 @@ ALMOST_SURE = np.array([[0.9, 0.06, 0.04], [0.02, 0.95, 0.03], [0.05, 0.05, 0.9]
 
 OVER_BINS = ["ece", "adaece", "ace", "rmsce", "mce", "l2-debiased"]
 OVER_CLASSES = [*OVER_BINS, "smece", "skce", "mmce"]
+CURVES = ["ks", "smcal", "corp-mcb"]
+
+
+@pytest.mark.parametrize("target", ["classwise", "ordinal"])
+@pytest.mark.parametrize("metric", ["ks", "kuiper", "atb", "smcal", "corp-mcb", "ls-ece"])
+def test_one_error_among_rows_that_are_almost_sure_is_as_rare_as_it_is(metric, target):
+    # One label of 100 is wrong with a probability of 0.005. A tail that falls exponentially beyond the ten largest of
+    # 1,000 draws, which nearly all are 0, would say 1e-11.
+    n, sure = 100, 0.99995
+    y = np.arange(n) % 3
+    p = np.full((n, 3), (1 - sure) / 2)
+    p[np.arange(n), y] = sure
+    p += np.random.default_rng(0).uniform(0, 1e-6, p.shape)
+    y[0] = 1
+    found = calkit.evaluate(y, p / p.sum(axis=1, keepdims=True), [metric], target=target, n_resamples=1000)
+    assert 0.0009 < found.judgement(metric).p_value < 0.012
+
+
+@pytest.mark.parametrize("metric", ["ks", "kuiper", "atb", "smcal"])
+def test_floors_over_thresholds_are_those_of_drawn_labels(metric):
+    rng = np.random.default_rng(0)
+    place = rng.uniform(1, 6, 100)[:, None]
+    p = np.exp(-((np.arange(7) - place) ** 2) / 4)
+    p /= p.sum(axis=1, keepdims=True)
+    values = [calkit.evaluate(draw_labels(p, rng), p, [metric], target="ordinal", floors=False) for _ in range(150)]
+    values = np.array([value[metric] for value in values])
+    _, found = judged(draw_labels(p, rng), p, metric, "ordinal")
+    assert found.floor.mean == pytest.approx(values.mean(), abs=0.3 * values.std())
+    assert found.floor.p95 == pytest.approx(np.quantile(values, 0.95), abs=0.6 * values.std())
 
 
 @pytest.mark.parametrize(
-    ("metric", "target"), [*((m, "classwise") for m in OVER_CLASSES), *((m, "ordinal") for m in OVER_BINS)]
+    ("metric", "target"),
+    [*((m, "classwise") for m in [*OVER_CLASSES, *CURVES]), *((m, "ordinal") for m in [*OVER_BINS, *CURVES])],
 )
 def test_p_values_of_almost_sure_forecasts_hold_for_all_labels_there_may_be(metric, target):
     every = list(itertools.product(range(3), repeat=3))
