@@ -24,7 +24,7 @@ from calkit.stats import Statistic, UniformBins, View
 from calkit.stats.smoothing import density, spectrum
 from calkit.stats.views import Classwise
 
-__all__ = ["SmoothInference", "smooth_draws", "smooth_error_and_law", "smooth_law"]
+__all__ = ["SmoothInference", "smooth_error_and_law", "smooth_law"]
 
 FloatArray = NDArray[np.float64]
 
@@ -71,7 +71,7 @@ class SmoothInference:
         if self.cells.view.keyed:
             return self._over_classes(value, counted, resampling)
         sums = counted.filled
-        law = smooth_law(sums, resampling.n_resamples, resampling.random)
+        law = smooth_law(sums, resampling.n_resamples, resampling.random, value)
         found = Judgement(None, law.floor, law.p_value(value))
         if resampling.confidence_level is None or sums.count.sum() < 2:
             return found
@@ -102,9 +102,10 @@ class SmoothInference:
         parts = parts[1:] if len(parts) == 2 else parts
         n, random = resampling.n_resamples, resampling.random
         n = max(_FEWEST_DRAWS, min(n, _DRAWN_CURVES // len(parts)))
-        draws = np.mean([smooth_draws(part, n, random, _CLASS_CELLS) for part in parts], axis=0)
+        draws = np.mean([_drawn_beside_seen(part, n, random, _CLASS_CELLS) for part in parts], axis=0)
         few = expected_of_cells(sums.filled).of_one_label(n_keys).unbounded
-        law = drawn_law(draws_of_one_label(draws, len(parts)), expected=few)
+        law = drawn_law(draws_of_one_label(draws[1:], len(parts)), expected=few)
+        law = _in_units_of(value, draws[0], law) if few.few else law
         p_value = max(law.p_value(value), least_p_value(sums, n_keys, True, resampling))
         found = Judgement(None, law.floor, p_value)
         if resampling.confidence_level is None or parts[0].count.sum() < 2:
@@ -131,20 +132,30 @@ def _mean_sds(sums: CellSums) -> tuple[float, float]:
     return math.sqrt(float(sums.residual.sum())) / total, math.sqrt(float(sums.variance.sum())) / total
 
 
-def smooth_law(sums: CellSums, n_draws: int, random: np.random.Generator) -> NullLaw:
-    """Return the law of smooth ECE, from sums over fine bins."""
-    return drawn_law(smooth_draws(sums, n_draws, random), expected=expected_of_cells(sums))
+def smooth_law(sums: CellSums, n_draws: int, random: np.random.Generator, value: float | None = None) -> NullLaw:
+    """Return the law of smooth ECE, from sums over fine bins; given the value seen, equal draws are equal to it."""
+    draws, expected = _drawn_beside_seen(sums, n_draws, random), expected_of_cells(sums)
+    law = drawn_law(draws[1:], expected=expected)
+    return law if value is None or not expected.few else _in_units_of(value, float(draws[0]), law)
 
 
-def smooth_draws(sums: CellSums, n_draws: int, random: np.random.Generator, most: int = _MOST) -> FloatArray:
-    """Return smooth ECEs of outcomes that are drawn from the probabilities."""
+def _in_units_of(value: float, seen: float, law: NullLaw) -> NullLaw:
+    """Return the law as if its draws were as exact as the value, which is seen as another one on their grid.
+
+    Of few outcomes there are few values, and many draws are equal to that which was seen.
+    """
+    return law.scaled(value / seen) if value > 0 and seen > 0 else law
+
+
+def _drawn_beside_seen(sums: CellSums, n_draws: int, random: np.random.Generator, most: int = _MOST) -> FloatArray:
+    """Return smooth ECEs on a coarse grid: of the outcomes that came, then of outcomes drawn from the probabilities."""
     place, total = sums.probability / sums.weight, float(sums.weight.sum())
     noise = _Noise(_on_grid(place, sums.variance / total**2), most)
     if expected_of_cells(sums).few:
         # Draws that are as large as the value but for rounding count as large.
-        drawn = noise.of(place, draw_gaps(sums, n_draws, random) * ((1 + 1e-6) / total))
-        return noise.errors(drawn, everywhere=True)
-    return noise.errors(noise.draw(n_draws, random))
+        gaps = np.vstack([sums.gap, draw_gaps(sums, n_draws, random) * (1 + 1e-6)])
+        return noise.errors(noise.of(place, gaps / total), everywhere=True)
+    return np.append(np.nan, noise.errors(noise.draw(n_draws, random)))
 
 
 def smooth_error_and_law(forecasts: Ranked, n_draws: int, random: np.random.Generator) -> tuple[float, NullLaw]:

@@ -282,6 +282,11 @@ def as_predictions(
     """Build predictions from the arguments that all metric functions share; `by` is a column called ``"by"``."""
     if isinstance(by, str):
         raise InputError(f"by={by!r} names a column, which arrays do not have; pass a group for each row.")
+    if hasattr(y_true, "predict_proba"):
+        raise InputError(
+            "the first argument is a classifier, but labels and scores are needed: (y, model.predict_proba(X)), with "
+            "class_names=model.classes_ if labels are text. Scorers take models: calkit.scorers.neg_ece(model, X, y)."
+        )
     kind: Kind = "logits" if from_logits else "probs"
     return Predictions(
         y_proba,

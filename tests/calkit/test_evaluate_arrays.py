@@ -135,3 +135,16 @@ def test_the_remedy_for_several_graders_works():
     rows = calkit.Predictions.from_confidence(np.repeat(confidence, 3), votes.ravel(), sample_weight=np.full(6, 1 / 3))
     # Each in a bin of its own: |0.9 - 2/3| and |0.6 - 1/3|, half of the weight each.
     assert calkit.evaluate(rows, ["ece"])["ece"] == pytest.approx((0.9 - 2 / 3 + 0.6 - 1 / 3) / 2)
+
+
+@pytest.mark.parametrize("function", [calkit.evaluate, calkit.ece])
+def test_a_classifier_is_told_what_to_pass(function):
+    from sklearn.naive_bayes import GaussianNB
+
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    y = np.where(X[:, 0] > 0, "yes", "no")
+    model = GaussianNB().fit(X, y)
+    with pytest.raises(InputError, match=r"\(y, model\.predict_proba\(X\)\)"):
+        function(model, X) if function is calkit.ece else function(model, X, y)
+    assert function(y, model.predict_proba(X), class_names=model.classes_)
+    assert calkit.scorers.neg_ece(model, X, y) <= 0

@@ -1,5 +1,7 @@
 """Forecasts that are almost sure: laws of few events, which are far from normal."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import beta, binom
@@ -146,3 +148,18 @@ def test_the_interval_of_blocks_of_almost_sure_forecasts():
         missed += not low <= true <= high
     # Student's t of the blocks misses half of them; 5 % are 7.5, give or take 2.7.
     assert missed <= 12
+
+
+def test_smooth_ece_counts_outcomes_of_the_same_value():
+    # All sets of outcomes of seven forecasts. The law is drawn on a coarser grid than the value: what was seen must not
+    # lie just above the draws that are the same, or its p-value is that of the next larger one, 0.1 in place of 0.34.
+    p = np.array([1.0, 0.2762, 0.9775, 1.0, 0.0069, 0.0, 0.0639])
+    sets = np.array(list(itertools.product([0, 1], repeat=len(p))))
+    chance = np.where(sets, p, 1 - p).prod(axis=1)
+    sets, chance = sets[chance > 1e-4], chance[chance > 1e-4]
+    found = [calkit.evaluate(y, p, ["smece"], target="positive", n_resamples=500) for y in sets]
+    values = np.array([one["smece"] for one in found])
+    exact = np.array([chance[values >= value - 1e-9].sum() for value in values])
+    p_values = np.array([one.judgement("smece").p_value for one in found])
+    # Three standard errors of 500 draws, and what the uneven weight of the tail bound adds.
+    assert (p_values >= exact - 3 * np.sqrt(exact * (1 - exact).clip(0) / 500) - 0.002).all()
