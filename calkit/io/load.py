@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from calkit.containers.container import Container, Field, printable
+from calkit.containers.memory import MEMORY, are_records, container_in_memory, is_in_memory
 from calkit.errors import CalkitError, UsageError
 from calkit.io.address import is_address, split_address
 from calkit.io.formats import format_of_suffix
-from calkit.io.memory import MEMORY, container_in_memory, is_in_memory
+from calkit.io.formats.json_file import container_of_records
 from calkit.io.opening import open_container
 from calkit.names import Role, read_name
 from calkit.predictions import Predictions, as_kind
 from calkit.registry import unknown_name
-from calkit.roles.families import as_name
+from calkit.roles.families import as_name, grouped
 from calkit.roles.reading import Reading, upright
 from calkit.roles.resolve import resolve
 from calkit.roles.row_ids import in_order_of_ids
@@ -150,7 +151,8 @@ def load_predictions(
     how: dict[str, Any] = {"trust_pickle": trust_pickle, "sandbox": sandbox}
     meta: dict[str, Any] = {}
     if is_in_memory(path):
-        path, member, container = MEMORY, None, container_in_memory(path)
+        named = container_of_records(MEMORY, list(path)) if are_records(path) else container_in_memory(path)
+        path, member, container = MEMORY, None, grouped(named)
     else:
         path, member = split_address(path)
         container = open_container(path, file_format=file_format, **how)

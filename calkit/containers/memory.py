@@ -1,4 +1,4 @@
-"""What is in memory already, as named arrays: data frames, arrays by name, records."""
+"""What is in memory already, as named arrays: data frames, arrays by name."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from calkit.arrays import column_names, to_values
 from calkit.containers.container import Container, Field, by_name, unreadable
 from calkit.containers.words import text_array
 from calkit.errors import InputError
-from calkit.io.formats.json_file import container_of_records
 from calkit.labels.values import is_missing
-from calkit.roles.families import grouped
 
-__all__ = ["MEMORY", "container_in_memory", "is_in_memory"]
+__all__ = ["MEMORY", "are_records", "container_in_memory", "is_in_memory"]
 
 #: Stands for the file in messages about what is in memory.
 MEMORY = Path("the data")
@@ -29,13 +27,18 @@ def is_in_memory(source: Any) -> bool:
     return not isinstance(source, str | PathLike)
 
 
+def are_records(source: Any) -> bool:
+    """Tell whether each row has a record of its own."""
+    return isinstance(source, list | tuple) and bool(source) and all(isinstance(row, Mapping) for row in source)
+
+
 def container_in_memory(source: Any) -> Container:
     """Return named arrays or columns that are in memory, as those of a file.
 
     Parameters
     ----------
-    source : data frame, mapping or list of dict
-        Of pandas, polars or Arrow; a data set of Hugging Face; arrays by name; a record for each row.
+    source : data frame or mapping
+        Of pandas, polars or Arrow; a data set of Hugging Face; arrays by name.
 
     Raises
     ------
@@ -47,10 +50,8 @@ def container_in_memory(source: Any) -> Container:
     >>> container_in_memory({"logits": [[1.0, 2.0]], "labels": [1]}).listing()
     'logits (1×2 float64), labels (1 int64)'
     """
-    if isinstance(source, list | tuple) and source and all(isinstance(row, Mapping) for row in source):
-        return grouped(container_of_records(MEMORY, list(source)))
     names = list(source) if isinstance(source, Mapping) else _columns_of(source)
-    return grouped(Container(MEMORY, "memory", by_name(MEMORY, [_field(str(name), source[name]) for name in names])))
+    return Container(MEMORY, "memory", by_name(MEMORY, [_field(str(name), source[name]) for name in names]))
 
 
 def _columns_of(source: Any) -> list[Any]:
