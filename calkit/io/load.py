@@ -151,8 +151,8 @@ def load_predictions(
     how: dict[str, Any] = {"trust_pickle": trust_pickle, "sandbox": sandbox}
     meta: dict[str, Any] = {}
     if is_in_memory(path):
-        named = container_of_records(MEMORY, list(path)) if are_records(path) else container_in_memory(path)
-        path, member, container = MEMORY, None, grouped(named)
+        container = container_of_records(MEMORY, list(path)) if are_records(path) else container_in_memory(path)
+        path, member, container = MEMORY, None, grouped(container)
     else:
         path, member = split_address(path)
         container = open_container(path, file_format=file_format, **how)
