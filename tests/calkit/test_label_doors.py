@@ -54,6 +54,7 @@ TRIED = {
     "calibrators": lambda name: name.endswith((":Calibrator.fit", ":CalibratedClassifier.fit")),
     "predictions": lambda name: name.startswith("calkit.predictions:Predictions."),
     "evaluate": lambda name: name == "calkit.evaluation.compute:evaluate",
+    "comparisons": lambda name: name == "calkit.comparison:compare",
     "streams": lambda name: name == "calkit.streaming:StreamingEvaluation.update",
     "files": lambda name: name == "calkit.io.load:load_predictions",
     "scorers": lambda name: name == "calkit.scorers:Scorer.__call__",
@@ -277,7 +278,11 @@ def test_streams_and_predictions():
         assert Predictions(frame, y, kind="probs").y_true.tolist() == COLUMN.tolist()
         assert calkit.evaluate(y, frame, ["nll"])["nll"] == expected
         assert calkit.evaluate(y, PROBS, ["nll"], class_names=NAMES)["nll"] == expected
+        found = calkit.compare({"one": PROBS, "two": PROBS}, ["nll"], y_true=y, class_names=NAMES)
+        assert found.evaluations["one"]["nll"] == expected
     for y in WRONG:
+        with pytest.raises(InputError, match="y_true"):
+            calkit.compare({"one": PROBS, "two": PROBS}, ["nll"], y_true=y, class_names=NAMES)
         with pytest.raises(InputError, match="y_true"):
             calkit.evaluate(y, PROBS, ["nll"], class_names=NAMES)
     right = np.array(["no", "yes"])[COLUMN]
