@@ -335,8 +335,9 @@ def cells():
     for name, k, n in itertools.product(WORLDS, CLASSES, ROWS):
         path = RESULTS / f"{name}-{k}-{n}.json"
         if path.exists():
-            for metric, row in json.loads(path.read_text(encoding="utf-8")).items():
-                yield name, k, n, metric, row
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            for metric in (each for names, _, _ in GROUPS.values() for each in names if each in kept):
+                yield name, k, n, metric, kept[metric]
 
 
 def covered(row):
