@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from calkit.estimators.ranked import Ranked
 
-__all__ = ["NORMS", "sweeps", "swept"]
+__all__ = ["NORMS", "equal_mass_borders", "sweeps", "swept"]
 
 FloatArray = NDArray[np.float64]
 Norm = Callable[[FloatArray, FloatArray], FloatArray]
@@ -55,9 +55,16 @@ NORMS: dict[str, Norm] = {
 }
 
 
+def equal_mass_borders(total: float, n_bins: int) -> FloatArray:
+    """Return how much weight lies below each of the bins of equal mass.
+
+    Sums of weights carry rounding: a share within 1e-9 of a border counts as on it.
+    """
+    return np.asarray((np.arange(n_bins) - 1e-9) * (total / n_bins))
+
+
 def _starts(below: FloatArray, total: float, n_bins: int) -> NDArray[np.intp]:
-    # Sums of weights carry rounding; a share within 1e-9 of a border counts as on it.
-    starts = np.searchsorted(below, (np.arange(n_bins) - 1e-9) * (total / n_bins))
+    starts = np.searchsorted(below, equal_mass_borders(total, n_bins))
     return starts[(np.diff(starts, prepend=-1) > 0) & (starts < len(below))]
 
 

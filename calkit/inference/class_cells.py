@@ -22,9 +22,9 @@ __all__ = ["class_cells"]
 
 FloatArray = NDArray[np.float64]
 
-# Factors 1 - p are multiplied before a logarithm is taken: so many that the product stays above e^-600.
+# Factors 1 - p are multiplied before a logarithm is taken, as long as the product stays above e^-600.
 _LEAST_LOGARITHM = 600.0
-# Where all of [0, 1] is one bin, p may be 1: factors of at least 1e-12 each, of so many rows.
+# Where all of [0, 1] is one bin, p may be 1: factors are raised to 1e-12, and those of 16 rows are multiplied.
 _LEAST, _FEW_ROWS = 1e-12, 16
 
 

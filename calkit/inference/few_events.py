@@ -70,6 +70,11 @@ class Expected:
         return self.total > 0 and not self.rows and 0 < self.events < _FEWEST
 
     @property
+    def change(self) -> float:
+        """What the outcome of a row changes of the mean residual; infinite if rows differ in weight."""
+        return 1 / self.rows if self.rows else math.inf
+
+    @property
     def unbounded(self) -> Expected:
         """The same for a measure that may be larger than the mean absolute residual."""
         return replace(self, rows=0.0, total=0.0)

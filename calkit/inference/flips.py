@@ -15,6 +15,7 @@ import numpy as np
 
 from calkit import special
 from calkit.inference.cells import CellSums
+from calkit.inference.few_events import expected_of_cells
 from calkit.inference.floors import NullLaw
 from calkit.stats import ConfidencePairs
 
@@ -24,7 +25,6 @@ __all__ = [
     "lightest_share",
     "one_change_limit",
     "seminorm_flips_limit",
-    "weight_of_rows",
 ]
 
 _ROUNDING = 1e-9
@@ -112,7 +112,8 @@ def flips_limit_of_bins(
         "max": (1 / weight, 1 / n_bins),
         "l2": (1 / np.sqrt(weight * total), n_bins**-0.5),
     }.get(norm, (np.full(1, 1 / total), 1.0))
-    return share * flips_limit(value, law, weight_of_rows(sums) * changed_keys * float(added.max()) / n_keys, tail)
+    row = expected_of_cells(sums).change * float(weight.sum())
+    return share * flips_limit(value, law, row * changed_keys * float(added.max()) / n_keys, tail)
 
 
 def seminorm_flips_limit(value: float, law: NullLaw, change: float, tail: float) -> float:
@@ -136,13 +137,3 @@ def lightest_share(pairs: ConfidencePairs) -> float:
     """Return the smallest share that a row has of the weight, of those that have any."""
     w = pairs.weight
     return 1 / len(pairs) if w is None else float(w[w > 0].min() / w.sum())
-
-
-def weight_of_rows(sums: CellSums) -> float:
-    """Return the weight of each row where all have the same; else infinity."""
-    filled = sums.filled
-    if not len(filled.weight):
-        return math.inf
-    mean = filled.weight / filled.count
-    even = (filled.weight**2 >= (1 - 1e-9) * filled.count * filled.squared_weight).all()
-    return float(mean.max()) if even and np.ptp(mean) <= 1e-9 * mean[0] else math.inf

@@ -14,7 +14,7 @@ from calkit.inference.cells import CellSums, draw_gaps
 from calkit.inference.counts import Cells
 from calkit.inference.curves import null_noise
 from calkit.inference.few_events import expected_of_cells, expected_of_forecasts
-from calkit.inference.flips import seminorm_flips_limit, weight_of_rows
+from calkit.inference.flips import seminorm_flips_limit
 from calkit.inference.floors import NullLaw, drawn_law, draws_of_one_label
 from calkit.inference.judgement import SEMINORM, Judgement, lower_limit, seminorm_limits
 from calkit.inference.mean_gap import least_mean_gap
@@ -76,23 +76,11 @@ class SmoothInference:
         if resampling.confidence_level is None or sums.count.sum() < 2:
             return found
         sd, null_sd = _mean_sds(sums)
-        change = weight_of_rows(sums) / float(sums.weight.sum())
+        events, change = expected_of_cells(sums), sums.heaviest / float(sums.weight.sum())
         least = least_mean_gap(sums, resampling.level)
-        least = least or seminorm_flips_limit(value, law, change, resampling.tails[0])
-        few = expected_of_cells(sums).few
-        return replace(
-            found,
-            interval=seminorm_limits(
-                value,
-                law,
-                sd,
-                null_sd,
-                resampling.level,
-                least,
-                change=sums.heaviest / float(sums.weight.sum()),
-                few=few,
-            ),
-        )
+        least = least or seminorm_flips_limit(value, law, events.change, resampling.tails[0])
+        limits = seminorm_limits(value, law, sd, null_sd, resampling.level, least, change=change, few=events.few)
+        return replace(found, interval=limits)
 
     def _over_classes(self, value: float, sums: CellSums, resampling: Resampling) -> Judgement:
         """Judge the mean over classes, each drawn by itself, of many classes fewer times."""
@@ -121,7 +109,7 @@ class SmoothInference:
             change=2 / n_keys * parts[0].heaviest / float(parts[0].weight.sum()),
         )
         # A label that changes is that of two classes.
-        change = 2 * weight_of_rows(sums) / float(sums.weight.sum())
+        change = 2 * expected_of_cells(sums.filled).change
         least = seminorm_flips_limit(value, law, change, resampling.tails[0])
         return replace(found, interval=(lower_limit(low, p_value, resampling.level, least), high))
 

@@ -202,22 +202,30 @@ class WholeInference(Bounded):
             return self.bounds.limits(value, pairs, forecasts, law, resampling)
         sd, expected = residual_sd(pairs), null_sd(forecasts)
         least = self.mean_share * least_mean_gap_of_pairs(pairs, resampling.level) if self.mean_share else 0.0
-        few = expected_of_forecasts(forecasts).few
+        events = expected_of_forecasts(forecasts)
         change = float((forecasts.squared_weight / forecasts.weight).max()) / forecasts.total
         if self.mean_share == 1:
-            least = least or seminorm_flips_limit(value, law, _change(forecasts), resampling.tails[0])
+            least = least or seminorm_flips_limit(value, law, events.change, resampling.tails[0])
         least = least or self.mean_share * one_change_limit(
             law.p_value(value), lightest_share(pairs), resampling.tails[0]
         )
+        limits = partial(
+            seminorm_limits,
+            sd=sd,
+            null_sd=expected,
+            level=resampling.level,
+            least=least,
+            change=change,
+            few=events.few,
+        )
         if not self.squared:
-            return seminorm_limits(value, law, sd, expected, resampling.level, least, change=change, few=few)
+            return limits(value, law)
         square = value
         if self.biased_law is not None:
             law = self.biased_law(forecasts, resampling.n_resamples, resampling.random)
             others = 1 - float(forecasts.squared_weight.sum()) / forecasts.total**2
             square = value * others + sd**2
-        root = math.sqrt(max(square, 0.0))
-        low, high = seminorm_limits(root, law.root, sd, expected, resampling.level, least, change=change, few=few)
+        low, high = limits(math.sqrt(max(square, 0.0)), law.root)
         # The p-value is that of the square without the products of each residual with itself, if that is the measure.
         return max(low, least) ** 2, high**2
 
@@ -268,12 +276,6 @@ def _redrawn(pairs: ConfidencePairs, n: int, random: np.random.Generator) -> Ite
         kept = mass > 0
         if kept.any():
             yield Ranked(p[start][kept], mass[kept], positive[kept], squares[kept])
-
-
-def _change(forecasts: Ranked) -> float:
-    """Return what the outcome of a row changes of a mean residual; infinite if weights differ."""
-    scale = forecasts.squared_weight / forecasts.weight
-    return float(scale[0]) / forecasts.total if np.ptp(scale) <= 1e-9 * scale[0] else math.inf
 
 
 def residual_sd(pairs: ConfidencePairs) -> float:

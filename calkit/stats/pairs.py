@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calkit.errors import InputError
+from calkit.estimators.binned import equal_mass_borders
 from calkit.estimators.ranked import sorted_binary
 from calkit.stats.bins import BinSums
 from calkit.stats.forecasts import Forecasts
@@ -145,8 +146,7 @@ def equal_mass_starts(ranked: ConfidencePairs, n_bins: int) -> NDArray[np.intp]:
         start = -(-np.arange(n_bins) * n // n_bins)
     else:
         mass = np.cumsum(ranked.weight)
-        # Sums of weights carry rounding; a share within 1e-9 of a border counts as on it.
-        start = np.searchsorted(mass, (np.arange(n_bins) - 1e-9) * (mass[-1] / n_bins)) + 1
+        start = np.searchsorted(mass, equal_mass_borders(mass[-1], n_bins)) + 1
         start[0] = 0
     # The rows of one confidence are never split: those of the last one before a border come before it.
     behind = np.searchsorted(confidence, confidence[np.maximum(start - 1, 0)], side="right")

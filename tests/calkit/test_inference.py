@@ -344,7 +344,7 @@ class TestIntervals:
     @pytest.mark.parametrize("n", [500, 2000, 10_000])
     @pytest.mark.parametrize("off", [(4,), (6,), (4, -4), (8, -8), (3, 0) * 7, (1.5, -1.5) * 7, (2, -2) * 7, (3,) * 15])
     def test_limits_hold_wherever_the_error_is(self, n, off):
-        """Gaps of so many standard errors of the fullest bins, in turn: in one of 15 bins, in two, in all."""
+        """Gaps of the fullest bins, in units of their standard errors: in one of 15 bins, in two, in all."""
         rng = np.random.default_rng(0)
         p = rng.beta(3, 1.2, 100_000)
         bins = np.minimum(np.ceil(p * 15).astype(int), 15) - 1

@@ -93,7 +93,7 @@ def test_the_limit_of_errors_where_hardly_one_was_to_come(target, wrong):
     low = found.interval[0]
     assert 0 < low < evaluate()["ece"]
     if target == "classwise":
-        # A limit of the rate of a Poisson variable of which so many came, two of the k forecasts of a row changing.
+        # A limit of the rate of the Poisson variable that was seen; two of the k forecasts of a row change.
         rate = float(gammaincinv(wrong, TAIL))
         assert 0.5 * rate < low * k * n / 2 < 1.01 * rate
 
