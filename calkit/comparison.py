@@ -225,7 +225,7 @@ def compare(
         predictions = joined(predictions, join, names[0])
     _check_same_rows(predictions, chosen)
     resampling = Resampling(confidence_level, n_resamples, random_state)
-    evaluations, known, bound = {}, {}, {}
+    evaluations, known, bound, headings = {}, {}, {}, dict[str, str]()
     for name, item in predictions.items():
         own = choose_metrics(metrics, item, target)
         summaries = summarize(item, [*statistics_of(own, resampling), *Paired.statistics(own, resampling)])
@@ -233,21 +233,22 @@ def compare(
         evaluations[name] = replace(found, meta=dict(item.meta))
         known[name] = Paired.of(own, found.values_by_spec, found.judgements, summaries, resampling)
         bound[name] = own
+        for metric in own:
+            if headings.setdefault(metric.spec, metric.heading) != metric.heading:
+                raise InputError("one column of scores beside one a class: say target='positive' (--target positive).")
     shared = [metric for metric in bound[chosen] if all(metric.spec in each for each in evaluations.values())]
     others = [name for name in names if name != chosen]
     differences = {
         metric.spec: _corrected({name: difference(metric, known[name], known[chosen], resampling) for name in others})
         for metric in shared
     }
-    n_samples = predictions[chosen].n_counted
-    return Comparison(evaluations, chosen, differences, tuple(shared), n_samples, confidence_level)
+    return Comparison(evaluations, chosen, differences, tuple(shared), predictions[chosen].n_counted, confidence_level)
 
 
 def _of_arrays(models: Mapping[str, Any], y_true: Any, given: Mapping[str, Any]) -> tuple[dict[str, Predictions], Any]:
     """Return models as predictions, and what is judged; those that are arrays have labels and arguments beside them."""
     if y_true is None:
-        beside = sorted({*given} - {"target"})
-        if beside:
+        if beside := sorted({*given} - {"target"}):
             raise InputError(f"{', '.join(beside)} stands beside arrays alone; pass their labels too: y_true.")
         wrong = next((item for item in models.values() if not isinstance(item, Predictions)), None)
         if wrong is not None:

@@ -369,3 +369,14 @@ def test_arrays_need_labels_and_alike_scores():
         calkit.compare({"one": p, "two": p}, class_names=["a", "b"])
     with pytest.raises(InputError, match="some models have one column"):
         calkit.compare({"one": p, "two": p[:, 1]}, ["ece"], y_true=list("abab"), pos_label="b")
+
+
+def test_models_of_one_column_and_of_two_are_not_compared_by_what_each_is_judged_by():
+    y, event, classes = [1, 1, 0], [0.7, 0.3, 0.2], [[0.3, 0.7], [0.7, 0.3], [0.8, 0.2]]
+    models = {"event": event, "classes": classes}
+    with pytest.raises(InputError, match="say target='positive'"):
+        calkit.compare(models, ["ece"], y_true=y)
+    with pytest.raises(InputError, match="say target='positive'"):
+        calkit.compare({name: calkit.Predictions(p, y, kind="probs") for name, p in models.items()}, ["ece"])
+    found = calkit.compare(models, ["ece"], y_true=y, target="positive")
+    assert found.evaluations["event"]["ece"] == pytest.approx(found.evaluations["classes"]["ece"], abs=1e-15)
